@@ -1,0 +1,1 @@
+//! Black-box tests of the lathe binary: helpers shared by the test files beside this one.
