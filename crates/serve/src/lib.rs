@@ -1,1 +1,12 @@
-//! stub
+//! `lathe-serve` answers `/v1` with admitted models, and with nothing else.
+//!
+//! It has one door ([`Door`]), one thread that computes (`scheduler`) and
+//! the OpenAI-shaped HTTP interface in front of it (`api`).
+//!
+//! What is deliberately absent: opening sockets (the daemon merges
+//! [`Door::router`] with its pages and listens), deciding what may be served
+//! (`lathe_workshop::admission`), and any arithmetic (`lathe_engine`).
+
+mod door;
+
+pub use door::{Door, Limits};
