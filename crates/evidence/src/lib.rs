@@ -1,1 +1,3 @@
-//! stub
+//! Evidence: ids, digests, statement types and canonical bytes. No IO.
+
+pub mod report;
