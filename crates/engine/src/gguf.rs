@@ -1,0 +1,3 @@
+//! The GGUF container: header, metadata, tensor table.
+
+pub mod blocks;

@@ -1,0 +1,1 @@
+//! Dequantisation of GGUF block formats to f32.

@@ -1,0 +1,1 @@
+//! Safetensors weights: one file, or shards behind an index.
