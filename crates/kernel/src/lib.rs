@@ -1,1 +1,27 @@
-//! stub
+//! CPU arithmetic for language models: packed matrix products, attention, norms and the other
+//! row-wise operations, each with its backward pass, plus the thread pool they run on.
+//!
+//! The crate knows no model, no file format and no tokenizer; it sees matrices of `f32` in row-major
+//! order. One operation is one file: the mathematics in its header, the fast path, and the tests
+//! against a readable reference and against finite differences. It is the only crate of the project
+//! that contains `unsafe`.
+//!
+//! Two promises hold everywhere and are tested bitwise: a result never depends on the number of
+//! threads, and a row of [`matmul`] or [`attention::cached`] never depends on the other rows of the
+//! call, on their number or on how a sequence was cut into chunks.
+
+pub mod attention;
+pub mod bf16;
+pub mod cross_entropy;
+pub mod gemm;
+pub mod isa;
+pub mod mmap;
+pub mod pool;
+pub mod rmsnorm;
+pub mod rope;
+pub mod swiglu;
+
+pub use gemm::{PackedMatrix, Precision, Product, matmul, matmul_group, matmul_tn};
+pub use isa::Isa;
+pub use mmap::Mmap;
+pub use pool::{Pool, default_threads};
