@@ -1,1 +1,27 @@
-//! stub
+//! The workshop: orders, their steps, the store, the workers and the daemon.
+//!
+//! An order is a pack (files) run from base model and data to a served model.
+//! Each step is keyed by the digest of its inputs; what is finished is reused,
+//! what was interrupted resumes. One process per home writes (see [`home`]);
+//! every change of state is one [`store::Change`] in one transaction.
+//!
+//! What is not here: arithmetic (engine), the HTTP interface (serve, web), the
+//! command line (lathe), and the rules a model is held against (gate).
+
+pub mod admission;
+pub mod door;
+pub mod error;
+pub mod home;
+pub mod order;
+pub mod words;
+pub mod workshop;
+
+pub use admission::{Admitted, DeployableFiles};
+pub use door::{BoxFuture, Door, DoorError};
+pub use error::WorkshopError;
+pub use home::Home;
+pub use order::{
+    CurvePoint, LogLine, OrderId, OrderRequest, OrderState, OrderSummary, OrderView, Progress,
+    StepError, StepName, StepState, StepView, Title,
+};
+pub use workshop::{DatasetView, DeploymentView, ModelView, Workshop, WorkshopOptions};

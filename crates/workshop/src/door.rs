@@ -1,0 +1,31 @@
+//! The door: what the workshop needs from whoever answers requests.
+//!
+//! `serve` implements it; only an [`Admitted`] model passes.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::admission::{Admitted, DeployableFiles};
+
+/// A boxed future, so that the trait is usable behind `Arc<dyn Door>`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a model could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct DoorError {
+    /// What was being done, to what, and what went wrong.
+    pub text: String,
+    /// What to do next.
+    pub next: String,
+}
+
+/// Where admitted models answer.
+pub trait Door: Send + Sync {
+    /// Loads the files and answers under their name from now on; a model of the
+    /// same name is replaced once the new one is ready. Resolves when it answers.
+    fn open(&self, model: Admitted<DeployableFiles>) -> BoxFuture<'_, Result<(), DoorError>>;
+
+    /// Stops answering under this name. Nothing happens when nobody does.
+    fn close<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()>;
+}

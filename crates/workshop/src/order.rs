@@ -1,0 +1,268 @@
+//! The words of an order: its steps, their states, and the views that pages,
+//! the API and the command line show. Serialised as they stand.
+//!
+//! No storage and no execution here.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The id of an order: a UUIDv7 in text form.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OrderId(pub String);
+
+impl fmt::Display for OrderId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is asked for: run this pack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderRequest {
+    /// The pack's folder (or its pack.yaml), absolute or relative to the daemon.
+    pub pack: PathBuf,
+    /// Run the pack's `quick` overlay and mark everything "demonstration".
+    #[serde(default)]
+    pub quick: bool,
+    /// Touch no network: sources must be in the cache.
+    #[serde(default)]
+    pub offline: bool,
+}
+
+/// A title in both languages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Title {
+    /// English.
+    pub en: String,
+    /// Chinese.
+    pub zh: String,
+}
+
+/// The state of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OrderState {
+    /// Waiting for the slot.
+    Queued,
+    /// One of its steps runs.
+    Running,
+    /// Every step is done.
+    Done,
+    /// A step failed; its error says why.
+    Failed,
+}
+
+/// The steps of an order, in the order they run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepName {
+    /// Fetch the base model and check that it loads.
+    Model,
+    /// Fetch the data.
+    Data,
+    /// Read, check, dedupe, split, compute leaves and root.
+    Prepare,
+    /// Let the base model answer a fixed subset of the test records.
+    Base,
+    /// Measure the challengers on the same split.
+    Challengers,
+    /// Tune.
+    Tune,
+    /// Let the tuned model answer the test records; write the report.
+    Evaluate,
+    /// Recompute the verdict, admit, open the door.
+    Deploy,
+    /// Ask the served model a few held-out questions over HTTP.
+    Ask,
+}
+
+impl StepName {
+    /// Every step in the order they run.
+    pub const ALL: [StepName; 9] = [
+        StepName::Model,
+        StepName::Data,
+        StepName::Prepare,
+        StepName::Base,
+        StepName::Challengers,
+        StepName::Tune,
+        StepName::Evaluate,
+        StepName::Deploy,
+        StepName::Ask,
+    ];
+
+    /// The name as stored and printed ("model").
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StepName::Model => "model",
+            StepName::Data => "data",
+            StepName::Prepare => "prepare",
+            StepName::Base => "base",
+            StepName::Challengers => "challengers",
+            StepName::Tune => "tune",
+            StepName::Evaluate => "evaluate",
+            StepName::Deploy => "deploy",
+            StepName::Ask => "ask",
+        }
+    }
+}
+
+impl fmt::Display for StepName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for StepName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        StepName::ALL
+            .into_iter()
+            .find(|step| step.as_str() == text)
+            .ok_or_else(|| format!("no step is called {text:?}"))
+    }
+}
+
+/// The state of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepState {
+    /// Not begun (or interrupted, to be resumed).
+    Waiting,
+    /// Running now.
+    Running,
+    /// Done by this order.
+    Done,
+    /// Taken over unchanged from an earlier order with the same inputs.
+    Reused,
+    /// Failed; the error says why.
+    Failed,
+}
+
+/// How far a running step is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Units done.
+    pub done: u64,
+    /// Units in all; 0 when not known.
+    pub total: u64,
+    /// What is counted: a words.yaml key ("unit.bytes", "unit.records", "unit.steps").
+    pub unit: String,
+    /// Estimated seconds to the end of this step.
+    pub eta_s: Option<f64>,
+}
+
+/// Why a step failed, for people and for scripts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepError {
+    /// Stable code ("data.digest-mismatch").
+    pub code: String,
+    /// What was being done, to what, and what went wrong.
+    pub text: String,
+    /// What to do next.
+    pub next: String,
+}
+
+/// One step as shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepView {
+    /// Which step.
+    pub name: StepName,
+    /// Where it stands.
+    pub state: StepState,
+    /// How far it is while running.
+    pub progress: Option<Progress>,
+    /// Its one-line figure, in both languages, once finished.
+    pub figure: Option<Title>,
+    /// Its figures by name, once finished.
+    pub figures: Map<String, Value>,
+    /// Why it failed.
+    pub error: Option<StepError>,
+    /// When it began, milliseconds since 1970.
+    pub started_ms: Option<i64>,
+    /// When it ended, milliseconds since 1970.
+    pub ended_ms: Option<i64>,
+}
+
+/// One row of the list of orders.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderSummary {
+    /// The order's id.
+    pub id: OrderId,
+    /// The pack's name.
+    pub pack: String,
+    /// The pack's title.
+    pub title: Title,
+    /// Made by `--quick`: a demonstration, not a result.
+    pub demonstration: bool,
+    /// Where it stands.
+    pub state: OrderState,
+    /// The step that runs or failed, or the last one.
+    pub step: StepName,
+    /// When it was placed, milliseconds since 1970.
+    pub created_ms: i64,
+    /// When it ended, milliseconds since 1970.
+    pub ended_ms: Option<i64>,
+}
+
+/// One order with its steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderView {
+    /// The order's id.
+    pub id: OrderId,
+    /// The pack's name.
+    pub pack: String,
+    /// The pack's title.
+    pub title: Title,
+    /// Made by `--quick`: a demonstration, not a result.
+    pub demonstration: bool,
+    /// Where it stands.
+    pub state: OrderState,
+    /// When it was placed, milliseconds since 1970.
+    pub created_ms: i64,
+    /// When it ended, milliseconds since 1970.
+    pub ended_ms: Option<i64>,
+    /// All nine steps, in the order they run.
+    pub steps: Vec<StepView>,
+    /// The name under which its model answers, once deployed.
+    pub deployment: Option<String>,
+    /// The order's page.
+    pub url: String,
+}
+
+/// One point of the loss curve.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Optimizer step, from 1.
+    pub step: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// Mean loss per supervised token of this step.
+    pub loss: f64,
+    /// Learning rate of this step.
+    pub learning_rate: f64,
+    /// Tokens per second, smoothed.
+    pub tokens_per_s: f64,
+    /// Estimated seconds to the end.
+    pub eta_s: f64,
+}
+
+/// One line of an order's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Position in the order's log, from 1.
+    pub seq: u64,
+    /// Milliseconds since 1970.
+    pub at_ms: i64,
+    /// The step it belongs to.
+    pub step: StepName,
+    /// What happened.
+    pub text: String,
+}
