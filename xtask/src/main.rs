@@ -1,1 +1,48 @@
-fn main() {}
+//! The project's own chores: `cargo xtask ci | tidy | docs | acceptance | bench`.
+//!
+//! Everything a contributor or the continuous integration runs goes through here, so that
+//! there is one list of checks and no shell script to keep in step with it.
+
+mod acceptance;
+mod bench;
+mod ci;
+mod docs;
+mod python;
+mod shell;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND
+
+  ci                    every check and test; installs what the tests need
+  tidy                  size limits and house rules over the tree
+  docs [--check]        writes docs/reference from the binary; --check only compares
+  acceptance [NAME]     full orders and Python peers on the real pack; results under benches/results
+  bench [NAME]          speed beside the peers, in the same run
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let rest = arguments.get(1..).unwrap_or_default();
+    let outcome = match arguments.first().map(String::as_str) {
+        Some("ci") => ci::run(rest),
+        Some("tidy") => tidy::run(),
+        Some("docs") => docs::run(rest),
+        Some("acceptance") => acceptance::run(rest),
+        Some("bench") => bench::run(rest),
+        Some("help" | "--help" | "-h") | None => {
+            print!("{HELP}");
+            Ok(())
+        }
+        Some(other) => Err(format!("no command '{other}'\n\n{HELP}")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Python environments for the tests that talk to real Python packages.
+//!
+//! Each environment is a venv under the target folder with pinned requirements, made once and
+//! remade when the list changes. Nothing of the product needs Python.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::shell::{self, Outcome};
+
+/// What the client tests of `cargo xtask ci` need.
+pub const CLIENT: Environment = Environment {
+    name: "client",
+    requirements: &["openai==3.57.0"],
+};
+
+/// What the references and peers of training need (several hundred megabytes).
+pub const PEERS: Environment = Environment {
+    name: "peers",
+    requirements: &[
+        "torch==2.15.0",
+        "transformers==5.24.0",
+        "peft==0.21.2",
+        "safetensors==0.8.0",
+        "gguf",
+    ],
+};
+
+/// A named list of pinned packages.
+pub struct Environment {
+    name: &'static str,
+    requirements: &'static [&'static str],
+}
+
+impl Environment {
+    /// Makes the environment if it is not there yet and returns its interpreter.
+    pub fn interpreter(&self) -> Result<PathBuf, String> {
+        let folder = shell::target_dir().join("python").join(self.name);
+        let interpreter = folder.join("bin/python");
+        let stamp = folder.join("requirements.txt");
+        let wanted = self.requirements.join("\n");
+        if std::fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
+            return Ok(interpreter);
+        }
+        make(&folder, &interpreter, self.requirements)?;
+        std::fs::write(&stamp, wanted)
+            .map_err(|error| format!("writing {}: {error}", stamp.display()))?;
+        Ok(interpreter)
+    }
+
+    /// Runs a script of the checkout in the environment.
+    pub fn command(&self, script: &str) -> Result<Command, String> {
+        let mut command = shell::command(self.interpreter()?, &[script]);
+        // Variables that pin an old BLAS kernel slow numpy and torch down.
+        command
+            .env_remove("OPENBLAS_CORETYPE")
+            .env_remove("OPENBLAS_L2_SIZE");
+        Ok(command)
+    }
+}
+
+fn make(folder: &PathBuf, interpreter: &PathBuf, requirements: &[&str]) -> Outcome {
+    let _ = std::fs::remove_dir_all(folder);
+    let venv = shell::run(shell::command("python3", &["-m", "venv"]).arg(folder));
+    if venv.is_err() && shell::has("apt-get", &["--version"]) {
+        shell::run(&mut shell::command(
+            "apt-get",
+            &["install", "-y", "-q", "python3-venv"],
+        ))?;
+        shell::run(shell::command("python3", &["-m", "venv"]).arg(folder))?;
+    } else {
+        venv.map_err(|why| format!("{why}; install Python 3 with its venv module and try again"))?;
+    }
+    shell::run(shell::command(interpreter, &["-m", "pip", "install", "-q"]).args(requirements))
+}

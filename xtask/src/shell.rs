@@ -1,0 +1,83 @@
+//! Running other programs: prints what is run, fails with what failed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Outcome of a chore; the error is a sentence for the terminal.
+pub type Outcome = Result<(), String>;
+
+/// The root of the checkout (the folder that holds this package's parent).
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies one folder below the root")
+        .to_path_buf()
+}
+
+/// The folder cargo builds into, for this invocation.
+pub fn target_dir() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => root().join(dir),
+        None => root().join("target"),
+    }
+}
+
+/// A command in the root of the checkout.
+pub fn command(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(root());
+    command
+}
+
+/// `cargo ARGUMENTS`, with the cargo that runs this.
+pub fn cargo(arguments: &[&str]) -> Command {
+    command(
+        std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
+        arguments,
+    )
+}
+
+/// Prints the command, runs it and reports a failure as a sentence.
+pub fn run(command: &mut Command) -> Outcome {
+    let line = describe(command);
+    eprintln!("$ {line}");
+    let status = command
+        .status()
+        .map_err(|error| format!("starting `{line}`: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("`{line}` ended with {status}"))
+    }
+}
+
+/// Runs the command and returns its standard output; standard error is shown.
+pub fn output(command: &mut Command) -> Result<String, String> {
+    let line = describe(command);
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| format!("starting `{line}`: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("`{line}` ended with {}", output.status));
+    }
+    String::from_utf8(output.stdout)
+        .map_err(|_| format!("`{line}` printed bytes that are not UTF-8"))
+}
+
+/// True when `PROGRAM --version` runs.
+pub fn has(program: &str, arguments: &[&str]) -> bool {
+    command(program, arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn describe(command: &Command) -> String {
+    std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
