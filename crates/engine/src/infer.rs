@@ -1,1 +1,204 @@
-//! Inference over a key-value cache.
+//! Inference over key-value caches.
+//!
+//! One call computes a chunk of each of several sequences: a whole prompt, a part of
+//! one, or the next token; that is what a scheduler batches continuously. It runs the
+//! block that tuning runs. A row's result is the same bits whatever else is in the
+//! batch, however its sequence was cut into chunks, and at any number of threads.
+
+use crate::block::{Activations, Attend, Block, Heads, Work};
+use crate::config::Config;
+use crate::error::EngineError;
+use crate::head::{Head, HeadWork};
+use crate::model::Model;
+use crate::packed_adapter::PackedAdapter;
+use crate::rows::{Rows, read_and_write};
+use lathe_kernel::attention::{self, CachedQuery, KvLayer, Shape};
+use lathe_kernel::{Isa, Pool};
+
+/// Keys and values of one sequence. Cloning is cheap: what is the same stays shared.
+#[derive(Debug, Clone)]
+pub struct KvCache {
+    layers: Vec<KvLayer>,
+}
+
+impl KvCache {
+    /// The empty cache of a sequence.
+    pub fn new(config: &Config) -> Self {
+        let layer = KvLayer::new(Isa::detect(), config.kv_heads, config.head_dim);
+        Self {
+            layers: vec![layer; config.layers],
+        }
+    }
+
+    /// Tokens whose keys and values are held.
+    pub fn len(&self) -> usize {
+        self.layers.first().map_or(0, KvLayer::len)
+    }
+
+    /// Whether no token is held.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all tokens from `len` on; nothing happens if there are fewer.
+    pub fn truncate(&mut self, len: usize) {
+        for layer in &mut self.layers {
+            layer.truncate(len);
+        }
+    }
+
+    /// Bytes of memory held; what clones share is counted in each.
+    pub fn bytes(&self) -> usize {
+        self.layers.iter().map(KvLayer::bytes).sum()
+    }
+}
+
+/// The next tokens of one sequence.
+#[derive(Debug)]
+pub struct Chunk<'a> {
+    /// What came before; the chunk is appended.
+    pub cache: &'a mut KvCache,
+    /// At least one token.
+    pub tokens: &'a [u32],
+    /// Whether the logits after the last token are wanted.
+    pub logits: bool,
+}
+
+impl Chunk<'_> {
+    /// Whether the chunk fits a model.
+    ///
+    /// # Errors
+    /// [`EngineError::Request`] for no token, one the model does not have, or more
+    /// than its context holds.
+    pub fn check(&self, config: &Config) -> Result<(), EngineError> {
+        let refuse = |reason: String| Err(EngineError::Request { reason });
+        let end = self.cache.len() + self.tokens.len();
+        if self.tokens.is_empty() {
+            return refuse("a chunk of no tokens was given".to_owned());
+        }
+        if end > config.context {
+            return refuse(format!(
+                "{end} tokens exceed the context of {}",
+                config.context
+            ));
+        }
+        match self
+            .tokens
+            .iter()
+            .find(|&&token| token as usize >= config.vocab)
+        {
+            Some(token) => refuse(format!("token {token} is not among the {}", config.vocab)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Buffers of [`forward`], kept from call to call.
+#[derive(Default)]
+pub struct Scratch {
+    positions: Vec<u32>,
+    starts: Vec<usize>,
+    streams: [Rows; 2],
+    activations: Activations,
+    work: Work,
+    head: HeadWork,
+}
+
+/// Appends every chunk to its cache and returns the logits of those that want them:
+/// one row of the vocabulary's width each, in order, after the chunk's last token.
+///
+/// # Panics
+/// If [`Chunk::check`] would refuse a chunk.
+pub fn forward(
+    model: &Model,
+    pool: &Pool,
+    adapter: Option<&PackedAdapter>,
+    chunks: &mut [Chunk<'_>],
+    scratch: &mut Scratch,
+) -> Vec<f32> {
+    let width = model.config.hidden;
+    let rows = scratch.place(model, chunks);
+    let tokens = chunks.iter().flat_map(|chunk| chunk.tokens.iter().copied());
+    model
+        .embeddings
+        .look_up(tokens, scratch.streams[0].fit(rows, width));
+    for layer in 0..model.layers.len() {
+        let block = Block::new(model, pool, adapter, layer, &scratch.positions);
+        let mut attend = Cached {
+            shape: model.attention_shape(),
+            layer,
+            chunks: &mut *chunks,
+            starts: &scratch.starts,
+        };
+        let (input, output) = read_and_write(&mut scratch.streams, layer % 2, (layer + 1) % 2);
+        let output = output.fit(rows, width);
+        block.forward(
+            &mut attend,
+            input,
+            &mut scratch.activations,
+            &mut scratch.work,
+            output,
+        );
+    }
+    let ends = scratch.starts.iter().zip(&*chunks);
+    let last: Vec<usize> = ends
+        .filter(|(_, chunk)| chunk.logits)
+        .map(|(start, chunk)| start + chunk.tokens.len() - 1)
+        .collect();
+    let stream = &scratch.streams[model.layers.len() % 2];
+    Head { model, pool }.logits(stream, &last, &mut scratch.head)
+}
+
+impl Scratch {
+    /// Gives every chunk its rows and every row its position; returns the rows in all.
+    fn place(&mut self, model: &Model, chunks: &[Chunk<'_>]) -> usize {
+        self.positions.clear();
+        self.starts.clear();
+        for chunk in chunks {
+            chunk
+                .check(&model.config)
+                .expect("the caller sends chunks that fit");
+            let before = chunk.cache.len();
+            self.starts.push(self.positions.len());
+            let positions = before..before + chunk.tokens.len();
+            self.positions
+                .extend(positions.map(|position| position as u32));
+        }
+        self.positions.len()
+    }
+}
+
+/// Attention of every chunk over its own cache.
+struct Cached<'a, 'c> {
+    shape: Shape,
+    layer: usize,
+    chunks: &'a mut [Chunk<'c>],
+    starts: &'a [usize],
+}
+
+impl Attend for Cached<'_, '_> {
+    fn attend(&mut self, pool: &Pool, heads: &Heads, out: &mut [f32]) {
+        let width = self.shape.kv_heads * self.shape.head_dim;
+        for (chunk, start) in self.chunks.iter_mut().zip(self.starts) {
+            let rows = start * width..(start + chunk.tokens.len()) * width;
+            let layer = &mut chunk.cache.layers[self.layer];
+            layer.append(&heads.key[rows.clone()], &heads.value[rows]);
+        }
+        let queries: Vec<CachedQuery<'_>> = self
+            .chunks
+            .iter()
+            .zip(self.starts)
+            .map(|(chunk, &row)| {
+                let cache = &chunk.cache.layers[self.layer];
+                let rows = chunk.tokens.len();
+                CachedQuery {
+                    row,
+                    rows,
+                    cache,
+                    visible: cache.len() - rows + 1,
+                }
+            })
+            .collect();
+        attention::cached(pool, &self.shape, &queries, &heads.query, out);
+    }
+}

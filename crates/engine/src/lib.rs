@@ -12,13 +12,19 @@
 //! allocate more than the bytes present justify.
 
 pub mod adapter;
+pub mod batch;
+mod block;
 pub mod config;
 pub mod error;
 pub mod generate;
 pub mod gguf;
+mod head;
 pub mod infer;
+mod linear;
 pub mod model;
+pub mod packed_adapter;
 pub mod random;
+mod rows;
 pub mod safetensors;
 pub mod sampling;
 pub mod template;
@@ -27,12 +33,15 @@ pub mod train;
 pub mod weights;
 
 pub use adapter::{Adapter, AdapterTensor, LoraSpec};
+pub use batch::{Batch, LossSum, Segment, Target};
 pub use config::{Architecture, Config};
 pub use error::EngineError;
-pub use generate::GenerateSpec;
-pub use model::Model;
+pub use generate::{GenerateSpec, generate_greedy};
+pub use infer::{Chunk, KvCache, Scratch, forward};
+pub use model::{LoadOptions, Model};
+pub use packed_adapter::PackedAdapter;
 pub use sampling::{Sampler, Sampling};
 pub use template::{ChatTemplate, Message};
 pub use tokenizer::{StreamDecoder, Tokenizer};
-pub use train::{Batch, LossSum, Segment, Target};
+pub use train::Trainer;
 pub use weights::{RawModel, open};

@@ -1,8 +1,44 @@
 //! A model packed for this machine.
+//!
+//! Loading reads every tensor once, dequantises it to f32 and packs it for the
+//! instructions at hand; after that nothing of the file is needed. Weights are
+//! frozen: what learns is an [`crate::Adapter`]. The result does not depend on how
+//! many threads load.
 
+use crate::adapter::TARGETS;
+use crate::block::{Layer, Projection};
 use crate::config::Config;
+use crate::error::EngineError;
+use crate::linear::{Linear, Packing};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
+use crate::weights::{self, RawModel};
+use lathe_kernel::attention::Shape;
+use lathe_kernel::{Isa, Pool, Precision, bf16, default_threads, rope};
+use std::path::Path;
+use std::sync::OnceLock;
+
+/// How a model is packed.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadOptions {
+    /// Instructions the packed form is for.
+    pub isa: Isa,
+    /// Precision of the operands of every product; sums are f32 in both.
+    pub precision: Precision,
+    /// Also pack what the backward pass reads. Doubles the memory of the weights.
+    pub trainable: bool,
+}
+
+impl Default for LoadOptions {
+    /// bf16 for this machine's best instructions, for inference only.
+    fn default() -> Self {
+        Self {
+            isa: Isa::detect(),
+            precision: Precision::Bf16,
+            trainable: false,
+        }
+    }
+}
 
 /// A loaded model: sizes, tokenizer, template and packed weights.
 pub struct Model {
@@ -12,4 +48,188 @@ pub struct Model {
     pub tokenizer: Tokenizer,
     /// The model's own chat template, if it has one.
     pub template: Option<ChatTemplate>,
+    pub(crate) packing: Packing,
+    /// Rotary frequency of every pair of a head's values.
+    pub(crate) frequencies: Vec<f32>,
+    pub(crate) embeddings: Embeddings,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) final_norm: Vec<f32>,
+    pub(crate) head: Linear,
+    format: String,
+}
+
+impl Model {
+    /// Opens and packs a `.gguf` file or a Hugging Face folder.
+    ///
+    /// # Errors
+    /// What opening the files reports, and [`EngineError::Shape`] for a tensor that
+    /// does not fit the config.
+    pub fn load(path: &Path, options: LoadOptions) -> Result<Self, EngineError> {
+        let raw = weights::open(path)?;
+        let LoadOptions {
+            isa,
+            precision,
+            trainable,
+        } = options;
+        let packing = Packing {
+            isa,
+            precision,
+            trainable,
+        };
+        let pool = Pool::new(default_threads());
+        let (embeddings, head, layers) = pack_all(&raw, packing, &pool)?;
+        Ok(Self {
+            final_norm: tensor(&raw, "model.norm.weight", &[raw.config.hidden])?,
+            frequencies: rope::inverse_frequencies(raw.config.rope_theta, raw.config.head_dim),
+            format: raw.format_name(),
+            config: raw.config,
+            tokenizer: raw.tokenizer,
+            template: raw.template,
+            packing,
+            embeddings,
+            layers,
+            head,
+        })
+    }
+
+    pub(crate) fn attention_shape(&self) -> Shape {
+        let Config {
+            heads,
+            kv_heads,
+            head_dim,
+            ..
+        } = self.config;
+        Shape {
+            heads,
+            kv_heads,
+            head_dim,
+            scale: 1.0 / (head_dim as f32).sqrt(),
+        }
+    }
+
+    /// How the weights are stored in the file, in words: `GGUF Q4_1`, `safetensors BF16`.
+    pub fn format_name(&self) -> String {
+        self.format.clone()
+    }
+}
+
+/// The rows that tokens turn into, rounded as the other weights are.
+pub(crate) enum Embeddings {
+    Bf16 { width: usize, values: Vec<u16> },
+    F32 { width: usize, values: Vec<f32> },
+}
+
+impl Embeddings {
+    fn new(precision: Precision, width: usize, values: Vec<f32>) -> Self {
+        match precision {
+            Precision::F32 => Self::F32 { width, values },
+            Precision::Bf16 => Self::Bf16 {
+                width,
+                values: values.into_iter().map(bf16::to_bf16).collect(),
+            },
+        }
+    }
+
+    /// Writes the rows of `tokens` to `out` `[tokens, hidden]`.
+    pub(crate) fn look_up(&self, tokens: impl Iterator<Item = u32>, out: &mut [f32]) {
+        match self {
+            Self::F32 { width, values } => {
+                for (token, row) in tokens.zip(out.chunks_exact_mut(*width)) {
+                    row.copy_from_slice(&values[token as usize * width..][..*width]);
+                }
+            }
+            Self::Bf16 { width, values } => {
+                for (token, row) in tokens.zip(out.chunks_exact_mut(*width)) {
+                    let stored = &values[token as usize * width..][..*width];
+                    for (value, &stored) in row.iter_mut().zip(stored) {
+                        *value = bf16::from_bf16(stored);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Packs the head and the blocks side by side, the largest piece first.
+fn pack_all(
+    raw: &RawModel,
+    packing: Packing,
+    pool: &Pool,
+) -> Result<(Embeddings, Linear, Vec<Layer>), EngineError> {
+    let ends = OnceLock::new();
+    let layers: Vec<OnceLock<_>> = (0..raw.config.layers).map(|_| OnceLock::new()).collect();
+    pool.run(1 + layers.len(), &|task| match task.checked_sub(1) {
+        None => drop(ends.set(pack_ends(raw, packing))),
+        Some(index) => drop(layers[index].set(pack_layer(raw, packing, index))),
+    });
+    let (embeddings, head) = ends.into_inner().expect("every task has run")?;
+    let layers = layers
+        .into_iter()
+        .map(|layer| layer.into_inner().expect("every task has run"))
+        .collect::<Result<_, _>>()?;
+    Ok((embeddings, head, layers))
+}
+
+fn pack_ends(raw: &RawModel, packing: Packing) -> Result<(Embeddings, Linear), EngineError> {
+    let Config {
+        vocab,
+        hidden,
+        tied_embeddings,
+        ..
+    } = raw.config;
+    let embeddings = tensor(raw, "model.embed_tokens.weight", &[vocab, hidden])?;
+    let head = if tied_embeddings {
+        Linear::pack(packing, &embeddings, vocab, hidden)
+    } else {
+        let head = tensor(raw, "lm_head.weight", &[vocab, hidden])?;
+        Linear::pack(packing, &head, vocab, hidden)
+    };
+    Ok((Embeddings::new(packing.precision, hidden, embeddings), head))
+}
+
+fn pack_layer(raw: &RawModel, packing: Packing, layer: usize) -> Result<Layer, EngineError> {
+    let hidden = raw.config.hidden;
+    let prefix = format!("model.layers.{layer}");
+    let norm = |name: &str| tensor(raw, &format!("{prefix}.{name}.weight"), &[hidden]);
+    let linear = |projection: Projection| {
+        let (out, depth) = projection.shape(&raw.config);
+        let group = if projection.is_attention() {
+            "self_attn"
+        } else {
+            "mlp"
+        };
+        let name = format!("{prefix}.{group}.{}.weight", TARGETS[projection as usize]);
+        Ok::<_, EngineError>(Linear::pack(
+            packing,
+            &tensor(raw, &name, &[out, depth])?,
+            out,
+            depth,
+        ))
+    };
+    Ok(Layer {
+        attention_norm: norm("input_layernorm")?,
+        mlp_norm: norm("post_attention_layernorm")?,
+        linears: [
+            linear(Projection::Query)?,
+            linear(Projection::Key)?,
+            linear(Projection::Value)?,
+            linear(Projection::Output)?,
+            linear(Projection::Gate)?,
+            linear(Projection::Up)?,
+            linear(Projection::Down)?,
+        ],
+    })
+}
+
+/// A tensor by name, its shape held against what the config implies.
+fn tensor(raw: &RawModel, name: &str, expected: &[usize]) -> Result<Vec<f32>, EngineError> {
+    let (found, values) = raw.tensor_f32(name)?;
+    if found != expected {
+        return Err(EngineError::Shape {
+            name: name.to_owned(),
+            expected: expected.to_vec(),
+            found,
+        });
+    }
+    Ok(values)
 }

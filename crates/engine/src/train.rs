@@ -1,43 +1,255 @@
 //! Loss and gradients of an adapter over a packed batch.
+//!
+//! Forward through the blocks with their activations kept, loss on the target rows
+//! only, backward through the blocks in turn. There is no tape: every block knows
+//! its own backward pass. Only the adapter has gradients; weights, norms and
+//! embeddings are frozen. Batches of any composition give the same bits at any
+//! number of threads.
+//!
+//! Not here: the optimizer, the schedule, and how records become batches.
 
-/// A run of tokens that sees itself causally, and its prefix wholly.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Segment {
-    /// First row in [`Batch::tokens`].
-    pub start: usize,
-    /// Number of rows.
-    pub len: usize,
-    /// Index of an earlier segment, wholly visible; positions continue after it.
-    pub prefix: Option<usize>,
+use crate::adapter::Adapter;
+use crate::batch::{Batch, LossSum};
+use crate::block::{Activations, Attend, AttendBack, Block, Heads, Work};
+use crate::head::{Head, HeadWork};
+use crate::linear::Packing;
+use crate::model::Model;
+use crate::packed_adapter::PackedAdapter;
+use crate::rows::{Rows, read_and_write};
+use lathe_kernel::Pool;
+use lathe_kernel::attention::{self, Shape, Span};
+
+/// Computes losses and gradients; keeps its buffers from step to step.
+pub struct Trainer<'a> {
+    model: &'a Model,
+    pool: &'a Pool,
+    buffers: Buffers,
 }
 
-/// One supervised prediction: row `row` predicts `token`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Target {
-    /// Row in [`Batch::tokens`].
-    pub row: u32,
-    /// The token that should follow.
-    pub token: u32,
-    /// Weight of its negative log-likelihood.
-    pub weight: f32,
+/// Everything a step writes. Grows to the largest batch seen.
+#[derive(Default)]
+struct Buffers {
+    positions: Vec<u32>,
+    spans: Vec<Span>,
+    /// The residual stream before each block and after the last.
+    streams: Vec<Rows>,
+    activations: Vec<Activations>,
+    /// The softmax denominators of each block's attention.
+    denominators: Vec<Rows>,
+    work: Work,
+    head: HeadWork,
+    gradient: Rows,
+    losses: Vec<f32>,
 }
 
-/// Packed sequences of one step or part of a step.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Batch {
-    /// All tokens, segment after segment.
-    pub tokens: Vec<u32>,
-    /// The segments, in order, covering all rows.
-    pub segments: Vec<Segment>,
-    /// Where logits are computed and what they should say.
-    pub targets: Vec<Target>,
+impl<'a> Trainer<'a> {
+    /// A trainer for a model loaded as trainable; for losses alone any model does.
+    pub fn new(model: &'a Model, pool: &'a Pool) -> Self {
+        Self {
+            model,
+            pool,
+            buffers: Buffers::default(),
+        }
+    }
+
+    /// The loss of a batch, with the adapter or without it.
+    ///
+    /// # Panics
+    /// If [`Batch::check`] would refuse the batch.
+    pub fn loss(&mut self, adapter: Option<&Adapter>, batch: &Batch) -> LossSum {
+        self.token_losses(adapter, batch);
+        self.sum(batch)
+    }
+
+    /// The negative log-likelihood of every target, in nats and without its weight.
+    ///
+    /// # Panics
+    /// If [`Batch::check`] would refuse the batch.
+    pub fn token_losses(&mut self, adapter: Option<&Adapter>, batch: &Batch) -> &[f32] {
+        let packing = Packing {
+            trainable: false,
+            ..self.model.packing
+        };
+        let adapter = adapter.map(|it| PackedAdapter::pack(self.model, it, packing, self.pool));
+        self.forward(adapter.as_ref(), batch, false);
+        let Buffers {
+            streams,
+            head,
+            losses,
+            ..
+        } = &mut self.buffers;
+        let stream = &streams[self.model.layers.len() % 2];
+        losses.clear();
+        let at = Head {
+            model: self.model,
+            pool: self.pool,
+        };
+        at.losses(stream, &batch.targets, None, head, losses);
+        losses
+    }
+
+    /// The loss of a batch, and its gradient times `scale` added to `gradients`, which
+    /// is laid out as [`Adapter::values`].
+    ///
+    /// # Panics
+    /// If the model was not loaded as trainable, `gradients` has another length than
+    /// the adapter, or [`Batch::check`] would refuse the batch.
+    pub fn loss_and_gradients(
+        &mut self,
+        adapter: &Adapter,
+        batch: &Batch,
+        scale: f32,
+        gradients: &mut [f32],
+    ) -> LossSum {
+        assert_eq!(
+            gradients.len(),
+            adapter.values.len(),
+            "one gradient for every value"
+        );
+        let packed = PackedAdapter::pack(self.model, adapter, self.model.packing, self.pool);
+        self.forward(Some(&packed), batch, true);
+        let Buffers {
+            streams,
+            head,
+            losses,
+            gradient,
+            ..
+        } = &mut self.buffers;
+        let stream = &streams[self.model.layers.len()];
+        gradient
+            .fit(batch.tokens.len(), self.model.config.hidden)
+            .fill(0.0);
+        losses.clear();
+        let at = Head {
+            model: self.model,
+            pool: self.pool,
+        };
+        at.losses(
+            stream,
+            &batch.targets,
+            Some((gradient, scale)),
+            head,
+            losses,
+        );
+        self.backward(&packed, gradients);
+        self.sum(batch)
+    }
+
+    /// Runs the blocks. With `keep`, every block's input and activations stay for the
+    /// backward pass; without, blocks take turns in the same buffers.
+    fn forward(&mut self, adapter: Option<&PackedAdapter>, batch: &Batch, keep: bool) {
+        batch
+            .check(&self.model.config)
+            .expect("the caller packs sound batches");
+        let (model, pool) = (self.model, self.pool);
+        let (rows, layers) = (batch.tokens.len(), model.layers.len());
+        let buffers = &mut self.buffers;
+        batch.positions(&mut buffers.positions);
+        batch.spans(&mut buffers.spans);
+        let (streams, kept) = if keep { (layers + 1, layers) } else { (2, 1) };
+        buffers.reserve(streams, kept);
+        let first = buffers.streams[0].fit(rows, model.config.hidden);
+        model
+            .embeddings
+            .look_up(batch.tokens.iter().copied(), first);
+        for layer in 0..layers {
+            let (input, output) =
+                read_and_write(&mut buffers.streams, layer % streams, (layer + 1) % streams);
+            let block = Block::new(model, pool, adapter, layer, &buffers.positions);
+            let mut attend = Packed {
+                shape: model.attention_shape(),
+                spans: &buffers.spans,
+                denominators: &mut buffers.denominators[layer % kept],
+            };
+            let saved = &mut buffers.activations[layer % kept];
+            let output = output.fit(rows, model.config.hidden);
+            block.forward(&mut attend, input, saved, &mut buffers.work, output);
+        }
+    }
+
+    /// Takes the gradient of the last stream down through the blocks.
+    fn backward(&mut self, adapter: &PackedAdapter, gradients: &mut [f32]) {
+        let (model, pool) = (self.model, self.pool);
+        let Buffers {
+            positions,
+            spans,
+            streams,
+            activations,
+            denominators,
+            work,
+            gradient,
+            ..
+        } = &mut self.buffers;
+        for layer in (0..model.layers.len()).rev() {
+            let block = Block::new(model, pool, Some(adapter), layer, positions);
+            let mut attend = Packed {
+                shape: model.attention_shape(),
+                spans,
+                denominators: &mut denominators[layer],
+            };
+            let kept = (&*streams[layer], &activations[layer]);
+            let first = layer == 0;
+            block.backward(&mut attend, kept, work, gradient, first, gradients);
+        }
+    }
+
+    fn sum(&self, batch: &Batch) -> LossSum {
+        let mut sum = LossSum::default();
+        for (target, &loss) in batch.targets.iter().zip(&self.buffers.losses) {
+            let weight = f64::from(target.weight);
+            sum += LossSum {
+                loss: weight * f64::from(loss),
+                weight,
+            };
+        }
+        sum
+    }
 }
 
-/// A loss that can be added up over batches.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct LossSum {
-    /// Σ weight · negative log-likelihood, in nats.
-    pub loss: f64,
-    /// Σ weight.
-    pub weight: f64,
+impl Buffers {
+    fn reserve(&mut self, streams: usize, kept: usize) {
+        if self.streams.len() < streams {
+            self.streams.resize_with(streams, Rows::default);
+        }
+        if self.activations.len() < kept {
+            self.activations.resize_with(kept, Activations::default);
+            self.denominators.resize_with(kept, Rows::default);
+        }
+    }
+}
+
+/// Attention within the segments of a packed batch.
+struct Packed<'a> {
+    shape: Shape,
+    spans: &'a [Span],
+    denominators: &'a mut Rows,
+}
+
+impl Attend for Packed<'_> {
+    fn attend(&mut self, pool: &Pool, heads: &Heads, out: &mut [f32]) {
+        let rows = out.len() / (self.shape.heads * self.shape.head_dim);
+        let lse = self.denominators.fit(rows, self.shape.heads);
+        let Heads { query, key, value } = heads;
+        attention::forward(pool, &self.shape, self.spans, query, key, value, out, lse);
+    }
+}
+
+impl AttendBack for Packed<'_> {
+    fn attend_back(&mut self, pool: &Pool, saved: &Activations, dout: &[f32], grads: &mut Heads) {
+        let Heads { query, key, value } = &saved.heads;
+        attention::backward(
+            pool,
+            &self.shape,
+            self.spans,
+            query,
+            key,
+            value,
+            &saved.attended,
+            self.denominators,
+            dout,
+            &mut grads.query,
+            &mut grads.key,
+            &mut grads.value,
+        );
+    }
 }

@@ -1,0 +1,403 @@
+//! One decoder block, forward and backward, written once for tuning, evaluation
+//! and serving.
+//!
+//! ```text
+//! middle = input  + o(attention(rope(q(n₁)), rope(k(n₁)), v(n₁)))    n₁ = norm(input)
+//! output = middle + down(silu(gate(n₂)) ∘ up(n₂))                    n₂ = norm(middle)
+//! ```
+//! What attention looks at is the caller's: the rows of a packed batch in tuning,
+//! key-value caches in inference ([`Attend`]). The backward pass keeps what is dear
+//! ([`Activations`]) and computes again what is cheap: both norms and the gated
+//! product.
+
+use crate::config::Config;
+use crate::linear::{Linear, Lora};
+use crate::model::Model;
+use crate::packed_adapter::PackedAdapter;
+use crate::rows::Rows;
+use Projection::{Down, Gate, Key, Output, Query, Up, Value};
+use lathe_kernel::{Pool, matmul_group, rmsnorm, rope, swiglu};
+
+/// The seven linear layers of a block, in the order of [`crate::adapter::TARGETS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Projection {
+    Query,
+    Key,
+    Value,
+    Output,
+    Gate,
+    Up,
+    Down,
+}
+
+impl Projection {
+    /// Rows and columns of the weight matrix, `[out, in]`.
+    pub(crate) fn shape(self, config: &Config) -> (usize, usize) {
+        let queries = config.heads * config.head_dim;
+        let keys = config.kv_heads * config.head_dim;
+        match self {
+            Query => (queries, config.hidden),
+            Key | Value => (keys, config.hidden),
+            Output => (config.hidden, queries),
+            Gate | Up => (config.intermediate, config.hidden),
+            Down => (config.hidden, config.intermediate),
+        }
+    }
+
+    /// Whether it belongs to attention rather than to the feed-forward network.
+    pub(crate) fn is_attention(self) -> bool {
+        matches!(self, Query | Key | Value | Output)
+    }
+}
+
+/// Number of linear layers in a block.
+pub(crate) const PROJECTIONS: usize = 7;
+
+/// The frozen weights of one block.
+pub(crate) struct Layer {
+    pub(crate) attention_norm: Vec<f32>,
+    pub(crate) mlp_norm: Vec<f32>,
+    /// By [`Projection`].
+    pub(crate) linears: [Linear; PROJECTIONS],
+}
+
+/// The low-rank terms of one block, by [`Projection`].
+pub(crate) type LayerLoras = [Option<Lora>; PROJECTIONS];
+
+/// What the rows of a block attend to. Queries and keys come rotated.
+pub(crate) trait Attend {
+    /// Writes `[rows, heads * head_dim]` to `out`.
+    fn attend(&mut self, pool: &Pool, heads: &Heads, out: &mut [f32]);
+}
+
+/// The backward pass of an [`Attend`].
+pub(crate) trait AttendBack {
+    /// Writes the gradients of the rotated queries and keys and of the values.
+    fn attend_back(&mut self, pool: &Pool, saved: &Activations, dout: &[f32], grads: &mut Heads);
+}
+
+/// Queries, keys and values of a block, or their gradients.
+#[derive(Default)]
+pub(crate) struct Heads {
+    pub(crate) query: Rows,
+    pub(crate) key: Rows,
+    pub(crate) value: Rows,
+}
+
+impl Heads {
+    fn fit(&mut self, config: &Config, rows: usize) {
+        self.query.fit(rows, config.heads * config.head_dim);
+        self.key.fit(rows, config.kv_heads * config.head_dim);
+        self.value.fit(rows, config.kv_heads * config.head_dim);
+    }
+}
+
+/// What one block computed and its backward pass needs again.
+#[derive(Default)]
+pub(crate) struct Activations {
+    pub(crate) heads: Heads,
+    pub(crate) attended: Rows,
+    middle: Rows,
+    gate: Rows,
+    up: Rows,
+    /// x·Aᵀ by [`Projection`].
+    low: [Rows; PROJECTIONS],
+}
+
+impl Activations {
+    fn fit(&mut self, config: &Config, rows: usize) {
+        self.heads.fit(config, rows);
+        self.attended.fit(rows, config.heads * config.head_dim);
+        self.middle.fit(rows, config.hidden);
+        self.gate.fit(rows, config.intermediate);
+        self.up.fit(rows, config.intermediate);
+    }
+}
+
+/// Buffers that every block uses anew.
+#[derive(Default)]
+pub(crate) struct Work {
+    normed: Rows,
+    activated: Rows,
+    heads: Heads,
+    dattended: Rows,
+    dnormed: Rows,
+    dactivated: Rows,
+    dgate: Rows,
+    dup: Rows,
+    dlow: Rows,
+}
+
+/// One block applied to some rows.
+pub(crate) struct Block<'a> {
+    pool: &'a Pool,
+    config: &'a Config,
+    frequencies: &'a [f32],
+    layer: &'a Layer,
+    loras: Option<&'a LayerLoras>,
+    /// Position of every row in its own sequence.
+    positions: &'a [u32],
+}
+
+impl<'a> Block<'a> {
+    /// Block `layer` of a model for rows at `positions` of their sequences.
+    pub(crate) fn new(
+        model: &'a Model,
+        pool: &'a Pool,
+        adapter: Option<&'a PackedAdapter>,
+        layer: usize,
+        positions: &'a [u32],
+    ) -> Self {
+        Self {
+            pool,
+            config: &model.config,
+            frequencies: &model.frequencies,
+            layer: &model.layers[layer],
+            loras: adapter.map(|adapter| &adapter.layers[layer]),
+            positions,
+        }
+    }
+
+    /// Writes the block's output for `input` `[rows, hidden]` and keeps its activations.
+    pub(crate) fn forward(
+        &self,
+        attend: &mut impl Attend,
+        input: &[f32],
+        saved: &mut Activations,
+        work: &mut Work,
+        output: &mut [f32],
+    ) {
+        let (config, pool) = (self.config, self.pool);
+        let rows = self.positions.len();
+        saved.fit(config, rows);
+        let Activations {
+            heads,
+            attended,
+            middle,
+            gate,
+            up,
+            low,
+        } = saved;
+        let normed = work.normed.fit(rows, config.hidden);
+
+        self.norm(input, &self.layer.attention_norm, normed);
+        let Heads { query, key, value } = heads;
+        self.project([Query, Key, Value], normed, low, [query, key, value], false);
+        self.rotate(heads, false);
+        attend.attend(pool, heads, attended);
+        middle.copy_from_slice(input);
+        self.project([Output], attended, low, [middle], true);
+
+        self.norm(middle, &self.layer.mlp_norm, normed);
+        self.project([Gate, Up], normed, low, [gate, up], false);
+        let activated = work.activated.fit(rows, config.intermediate);
+        swiglu::forward(pool, gate, up, activated);
+        output.copy_from_slice(middle);
+        self.project([Down], activated, low, [output], true);
+    }
+
+    /// Turns `stream`, the gradient of the block's output, into the gradient of its
+    /// `input`, and adds the adapter's gradients to the flat `gradients`.
+    ///
+    /// With `first`, nothing below the block can learn: `stream` is left meaningless.
+    pub(crate) fn backward(
+        &self,
+        attend: &mut impl AttendBack,
+        (input, saved): (&[f32], &Activations),
+        work: &mut Work,
+        stream: &mut [f32],
+        first: bool,
+        gradients: &mut [f32],
+    ) {
+        self.backward_mlp(saved, work, stream, gradients);
+        self.backward_attention(attend, (input, saved), work, stream, first, gradients);
+    }
+
+    fn backward_mlp(
+        &self,
+        saved: &Activations,
+        work: &mut Work,
+        stream: &mut [f32],
+        gradients: &mut [f32],
+    ) {
+        let (config, pool) = (self.config, self.pool);
+        let rows = self.positions.len();
+        let Work {
+            normed,
+            activated,
+            dnormed,
+            dactivated,
+            dgate,
+            dup,
+            dlow,
+            ..
+        } = work;
+        let mut back = |projection, x: &[f32], dy: &[f32], dx: &mut [f32], add| {
+            let saved = (x, &saved.low);
+            self.project_back(projection, saved, dy, Some((dx, add)), dlow, gradients);
+        };
+
+        let activated = activated.fit(rows, config.intermediate);
+        swiglu::forward(pool, &saved.gate, &saved.up, activated);
+        let dactivated = dactivated.fit(rows, config.intermediate);
+        back(Down, activated, stream, dactivated, false);
+
+        let dgate = dgate.fit(rows, config.intermediate);
+        let dup = dup.fit(rows, config.intermediate);
+        swiglu::backward(pool, &saved.gate, &saved.up, dactivated, dgate, dup);
+
+        let normed = normed.fit(rows, config.hidden);
+        self.norm(&saved.middle, &self.layer.mlp_norm, normed);
+        let dnormed = dnormed.fit(rows, config.hidden);
+        back(Gate, normed, dgate, dnormed, false);
+        back(Up, normed, dup, dnormed, true);
+        self.norm_back(&saved.middle, &self.layer.mlp_norm, dnormed, stream);
+    }
+
+    fn backward_attention(
+        &self,
+        attend: &mut impl AttendBack,
+        (input, saved): (&[f32], &Activations),
+        work: &mut Work,
+        stream: &mut [f32],
+        first: bool,
+        gradients: &mut [f32],
+    ) {
+        let config = self.config;
+        let rows = self.positions.len();
+        let Work {
+            normed,
+            heads,
+            dattended,
+            dnormed,
+            dlow,
+            ..
+        } = work;
+        let dattended = dattended.fit(rows, config.heads * config.head_dim);
+        let dx = Some((&mut *dattended, false));
+        let attended = (&*saved.attended, &saved.low);
+        self.project_back(Output, attended, stream, dx, dlow, gradients);
+
+        heads.fit(config, rows);
+        attend.attend_back(self.pool, saved, dattended, heads);
+        self.rotate(heads, true);
+
+        let normed = normed.fit(rows, config.hidden);
+        self.norm(input, &self.layer.attention_norm, normed);
+        let dnormed = dnormed.fit(rows, config.hidden);
+        let mut back = |projection, dy: &[f32], add| {
+            let dx = (!first).then_some((&mut *dnormed, add));
+            self.project_back(projection, (normed, &saved.low), dy, dx, dlow, gradients);
+        };
+        back(Query, &heads.query, false);
+        back(Key, &heads.key, true);
+        back(Value, &heads.value, true);
+        if !first {
+            self.norm_back(input, &self.layer.attention_norm, dnormed, stream);
+        }
+    }
+
+    fn norm(&self, x: &[f32], weight: &[f32], out: &mut [f32]) {
+        rmsnorm::forward(
+            self.pool,
+            x,
+            weight,
+            self.config.rms_eps,
+            self.config.hidden,
+            out,
+        );
+    }
+
+    /// Adds the gradient of the norm's input to `dx`.
+    fn norm_back(&self, x: &[f32], weight: &[f32], dy: &[f32], dx: &mut [f32]) {
+        rmsnorm::backward(
+            self.pool,
+            x,
+            weight,
+            self.config.rms_eps,
+            self.config.hidden,
+            dy,
+            dx,
+        );
+    }
+
+    fn rotate(&self, heads: &mut Heads, inverse: bool) {
+        for (values, count) in [
+            (&mut heads.query, self.config.heads),
+            (&mut heads.key, self.config.kv_heads),
+        ] {
+            rope::apply(
+                self.pool,
+                values,
+                count,
+                self.positions,
+                self.frequencies,
+                inverse,
+            );
+        }
+    }
+
+    /// y (+)= the projections of one x, their low-rank terms included.
+    fn project<const N: usize>(
+        &self,
+        projections: [Projection; N],
+        x: &[f32],
+        low: &mut [Rows; PROJECTIONS],
+        mut outputs: [&mut [f32]; N],
+        add: bool,
+    ) {
+        let rows = self.positions.len();
+        let mut lows = low
+            .get_disjoint_mut(projections.map(|projection| projection as usize))
+            .expect("a group names different projections");
+        let mut products = Vec::with_capacity(2 * N);
+        for ((&projection, low), y) in projections.iter().zip(&mut lows).zip(&mut outputs) {
+            products.push(self.linear(projection).product(y, add));
+            products.extend(
+                self.lora(projection)
+                    .map(|lora| lora.product_low(rows, low)),
+            );
+        }
+        matmul_group(self.pool, x, rows, &mut products);
+        for ((&projection, low), y) in projections.iter().zip(&lows).zip(&mut outputs) {
+            if let Some(lora) = self.lora(projection) {
+                lora.raise(self.pool, low, rows, y);
+            }
+        }
+    }
+
+    /// The gradients of one projection of `x`; `dx` comes with whether to add to it.
+    fn project_back(
+        &self,
+        projection: Projection,
+        (x, low): (&[f32], &[Rows; PROJECTIONS]),
+        dy: &[f32],
+        mut dx: Option<(&mut [f32], bool)>,
+        dlow: &mut Rows,
+        gradients: &mut [f32],
+    ) {
+        let rows = self.positions.len();
+        let lora = self.lora(projection);
+        let mut products = Vec::with_capacity(2);
+        if let Some((dx, add)) = &mut dx {
+            products.push(self.linear(projection).product_back(dx, *add));
+        }
+        products.extend(lora.map(|lora| lora.product_dlow(rows, dlow)));
+        matmul_group(self.pool, dy, rows, &mut products);
+        if let Some(lora) = lora {
+            let low = &low[projection as usize];
+            lora.gradients(self.pool, (x, low), (dy, dlow), gradients);
+            if let Some((dx, _)) = dx {
+                lora.raise_back(self.pool, dlow, rows, dx);
+            }
+        }
+    }
+
+    fn linear(&self, projection: Projection) -> &Linear {
+        &self.layer.linears[projection as usize]
+    }
+
+    fn lora(&self, projection: Projection) -> Option<&Lora> {
+        self.loras?[projection as usize].as_ref()
+    }
+}
