@@ -1,3 +1,14 @@
-//! Evidence: ids, digests, statement types and canonical bytes. No IO.
+//! The words every other crate speaks about evidence: digests, canonical bytes, Merkle roots,
+//! leaves, manifests and the evaluation report.
+//!
+//! Pure: no input or output, no clock, no randomness. Signing and the log itself live in the
+//! ledger; deciding over evidence lives in the gate.
 
+pub mod canonical;
+pub mod digest;
+pub mod leaf;
+pub mod manifest;
+pub mod merkle;
 pub mod report;
+
+pub use digest::Digest;
