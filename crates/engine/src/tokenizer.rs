@@ -26,18 +26,19 @@ impl Tokenizer {
         todo!()
     }
 
-    /// A decoder for one answer that is made token by token.
-    pub fn stream(&self, _skip_special: bool) -> StreamDecoder<'_> {
+    /// A decoder for one answer that is made token by token. It owns what it needs,
+    /// so that it can live as long as the answer does.
+    pub fn stream(&self, _skip_special: bool) -> StreamDecoder {
         todo!()
     }
 }
 
 /// Turns tokens into text as they come, yielding only whole UTF-8 characters.
-pub struct StreamDecoder<'a> {
-    _tokenizer: &'a Tokenizer,
+pub struct StreamDecoder {
+    _tokenizer: Tokenizer,
 }
 
-impl StreamDecoder<'_> {
+impl StreamDecoder {
     /// Takes one token; returns the text that became whole by it, perhaps none.
     pub fn push(&mut self, _id: u32) -> String {
         todo!()
