@@ -1,27 +1,109 @@
-//! Read-only file maps.
+//! Read-only file maps. Nothing is written through them and nothing is locked.
 
+use std::ffi::c_void;
 use std::fs::File;
 use std::io;
 use std::ops::Deref;
+use std::ptr::NonNull;
 
-/// A file mapped into memory, read-only. The file must not be shortened while mapped: reading past
-/// the new end would raise SIGBUS, so map only files that are replaced by renaming.
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// A file mapped into memory, read-only. The file must not be shortened or written to while it is
+/// mapped (reading past a new end raises SIGBUS): map only files that are replaced by renaming.
 #[derive(Debug)]
-pub struct Mmap {}
+pub struct Mmap {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the map is only ever read.
+unsafe impl Send for Mmap {}
+// SAFETY: the map is only ever read.
+unsafe impl Sync for Mmap {}
 
 impl Mmap {
     /// Maps the whole of `file`. An empty file gives an empty map.
     ///
     /// # Errors
     /// What the system says when the file cannot be read or mapped.
-    pub fn map(_file: &File) -> io::Result<Mmap> {
-        todo!()
+    pub fn map(file: &File) -> io::Result<Mmap> {
+        let len = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
+        if len == 0 {
+            return Ok(Mmap {
+                start: NonNull::dangling(),
+                len,
+            });
+        }
+        // SAFETY: a new private map at an address of the system's choice touches no existing memory.
+        let start = unsafe {
+            mmap(
+                std::ptr::null_mut(),
+                len,
+                ProtFlags::READ,
+                MapFlags::PRIVATE,
+                file,
+                0,
+            )?
+        };
+        let start = NonNull::new(start.cast())
+            .ok_or_else(|| io::Error::other("the system mapped the file at zero"))?;
+        Ok(Mmap { start, len })
     }
 }
 
 impl Deref for Mmap {
     type Target = [u8];
+
     fn deref(&self) -> &[u8] {
-        todo!()
+        // SAFETY: `len` readable bytes begin at `start` for as long as `self` lives, or `len` is zero.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Mmap {
+    fn drop(&mut self) {
+        if self.len > 0 {
+            // SAFETY: exactly what `map` mapped, and no borrow of it is left. A failure would leak it.
+            let _unmapped = unsafe { munmap(self.start.as_ptr().cast::<c_void>(), self.len) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn file_with(name: &str, content: &[u8]) -> (std::path::PathBuf, File) {
+        let path =
+            std::env::temp_dir().join(format!("lathe-kernel-mmap-{}-{name}", std::process::id()));
+        File::create(&path)
+            .and_then(|mut file| file.write_all(content))
+            .expect("the temporary folder is writable");
+        let file = File::open(&path).expect("just written");
+        (path, file)
+    }
+
+    #[test]
+    fn a_map_reads_as_the_file_does_even_after_it_is_removed() {
+        let content: Vec<u8> = (0..10_000_u32).map(|i| (i % 251) as u8).collect();
+        let (path, file) = file_with("some", &content);
+        let map = Mmap::map(&file).expect("a plain file");
+        drop(file);
+        std::fs::remove_file(path).expect("still there");
+        assert_eq!(&*map, &content[..]);
+    }
+
+    #[test]
+    fn an_empty_file_gives_an_empty_map() {
+        let (path, file) = file_with("empty", &[]);
+        assert!(Mmap::map(&file).expect("a plain file").is_empty());
+        std::fs::remove_file(path).expect("still there");
+    }
+
+    #[test]
+    fn what_is_no_file_is_an_error() {
+        let folder = File::open(std::env::temp_dir()).expect("a folder opens");
+        assert!(Mmap::map(&folder).is_err());
     }
 }
