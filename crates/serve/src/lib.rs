@@ -7,6 +7,11 @@
 //! [`Door::router`] with its pages and listens), deciding what may be served
 //! (`lathe_workshop::admission`), and any arithmetic (`lathe_engine`).
 
+mod api;
 mod door;
+mod limits;
+mod scheduler;
+mod served;
 
-pub use door::{Door, Limits};
+pub use door::Door;
+pub use limits::Limits;

@@ -28,6 +28,10 @@ pub struct DeployableFiles {
     pub base: PathBuf,
     /// The adapter's folder in PEFT's format, if tuned.
     pub adapter: Option<PathBuf>,
+    /// The system prompt it was tuned and measured with; the caller sends it.
+    pub system: Option<String>,
+    /// A user's message as it was measured, to try the model with.
+    pub example: Option<String>,
     /// Made by `--quick`.
     pub demonstration: bool,
     /// The order it came from.

@@ -1,0 +1,48 @@
+//! The OpenAI-shaped HTTP interface.
+//!
+//! A path is one file: [`chat`], [`models`], [`health`]. What a caller may ask
+//! stands in [`request`], every refusal in [`error`]. Everything under `/v1`
+//! answers in OpenAI's shapes, errors too, so that its clients raise the classes
+//! their users expect.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, Uri};
+use axum::routing::{MethodRouter, any, get, post};
+
+use crate::door::Inner;
+use error::ApiError;
+
+mod answer;
+mod chat;
+mod error;
+mod fields;
+pub(crate) mod health;
+mod models;
+mod request;
+
+/// All routes, state applied, without a fallback of the router's own.
+pub(crate) fn router(door: Arc<Inner>) -> Router {
+    let bytes_max = door.limits.body_bytes_max;
+    Router::new()
+        .route("/v1/models", only("GET", get(models::list)))
+        .route("/v1/models/{*name}", only("GET", get(models::retrieve)))
+        .route("/v1/chat/completions", only("POST", post(chat::create)))
+        .route("/v1/{*path}", any(unknown_path))
+        .route("/health", only("GET", get(health::check)))
+        .layer(DefaultBodyLimit::max(bytes_max))
+        .with_state(door)
+}
+
+/// Answers other methods in OpenAI's shape.
+fn only(allowed: &'static str, methods: MethodRouter<Arc<Inner>>) -> MethodRouter<Arc<Inner>> {
+    methods.fallback(async move |method: Method, uri: Uri| {
+        ApiError::method_not_allowed(method.as_str(), uri.path(), allowed)
+    })
+}
+
+async fn unknown_path(method: Method, uri: Uri) -> ApiError {
+    ApiError::unknown_path(method.as_str(), uri.path())
+}

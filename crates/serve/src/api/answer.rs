@@ -1,0 +1,212 @@
+//! An answer on its way to the caller: one JSON object, or server-sent events.
+//!
+//! Dropping an answer, as happens when the caller goes away, drops the receiver of
+//! its events, by which the scheduler knows to stop.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::Json;
+use axum::response::sse::{KeepAlive, Sse};
+use axum::response::{IntoResponse, Response, sse};
+use futures_util::stream;
+use serde_json::{Value, json};
+use tokio::sync::mpsc::UnboundedReceiver;
+use uuid::Uuid;
+
+use super::error::ApiError;
+use super::request::StreamUsage;
+use crate::door::Inner;
+use crate::scheduler::{Event, Finished};
+
+/// A silent stream says this often that it is alive, as a comment.
+const PING_S: u64 = 15;
+
+/// Names the code that made an answer, next to the seed.
+const FINGERPRINT: &str = concat!("lathe-", env!("CARGO_PKG_VERSION"));
+
+/// One answer.
+pub(crate) struct Answer {
+    door: Arc<Inner>,
+    id: String,
+    created: u64,
+    model: String,
+    events: UnboundedReceiver<Event>,
+}
+
+impl Answer {
+    /// An answer of `model` whose events come from `events`.
+    pub(crate) fn new(door: Arc<Inner>, model: &str, events: UnboundedReceiver<Event>) -> Answer {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        Answer {
+            door,
+            id: format!("chatcmpl-{}", Uuid::now_v7().simple()),
+            created: now.map_or(0, |since| since.as_secs()),
+            model: model.to_owned(),
+            events,
+        }
+    }
+
+    /// Waits for the end and sends all at once.
+    ///
+    /// # Errors
+    /// 503 when the scheduler is gone, 500 when the answer failed.
+    pub(crate) async fn whole(mut self) -> Result<Response, ApiError> {
+        let mut text = String::new();
+        let finished = loop {
+            match self.next_event().await? {
+                Event::Text(piece) => text.push_str(&piece),
+                Event::Finished(finished) => break finished,
+                Event::Failed(reason) => return Err(failed(&reason)),
+            }
+        };
+        let choice = json!({
+            "index": 0,
+            "message": {"role": "assistant", "content": text, "refusal": null},
+            "logprobs": null,
+            "finish_reason": finished.reason.as_str(),
+        });
+        let mut body = self.envelope("chat.completion", json!([choice]));
+        body["usage"] = usage(finished);
+        Ok(Json(body).into_response())
+    }
+
+    /// Sends pieces as they come. The first chunk goes out at once, before the
+    /// request has its turn.
+    pub(crate) fn stream(self, usage: StreamUsage) -> Response {
+        let chunks = Chunks {
+            answer: self,
+            usage,
+            next: Next::Role,
+        };
+        let stream = stream::unfold(chunks, async |mut chunks| {
+            let event = chunks.next().await?;
+            Some((Ok::<_, Infallible>(event), chunks))
+        });
+        let pings = KeepAlive::new().interval(Duration::from_secs(PING_S));
+        Sse::new(stream).keep_alive(pings).into_response()
+    }
+
+    async fn next_event(&mut self) -> Result<Event, ApiError> {
+        match self.events.recv().await {
+            Some(event) => Ok(event),
+            None => {
+                let reason = self.door.scheduler.why_dropped().await;
+                Err(ApiError::unavailable(format!(
+                    "The answer was lost: {reason}."
+                )))
+            }
+        }
+    }
+
+    fn envelope(&self, object: &str, choices: Value) -> Value {
+        json!({
+            "id": self.id,
+            "object": object,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": FINGERPRINT,
+            "choices": choices,
+        })
+    }
+}
+
+fn failed(reason: &str) -> ApiError {
+    ApiError::internal(format!("The answer could not be finished: {reason}."))
+}
+
+fn usage(finished: Finished) -> Value {
+    let Finished {
+        prompt_tokens,
+        answer_tokens,
+        ..
+    } = finished;
+    json!({
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": answer_tokens,
+        "total_tokens": prompt_tokens + answer_tokens,
+    })
+}
+
+/// An answer as chunks.
+struct Chunks {
+    answer: Answer,
+    usage: StreamUsage,
+    next: Next,
+}
+
+/// What a stream sends next.
+enum Next {
+    /// The opening chunk.
+    Role,
+    /// What the scheduler makes.
+    Events,
+    /// The usage in a chunk of its own.
+    Usage(Finished),
+    /// The closing mark.
+    Done,
+    /// Nothing.
+    End,
+}
+
+impl Chunks {
+    async fn next(&mut self) -> Option<sse::Event> {
+        match std::mem::replace(&mut self.next, Next::End) {
+            Next::Role => {
+                self.next = Next::Events;
+                Some(self.chunk(json!({"role": "assistant", "content": ""}), None))
+            }
+            Next::Events => Some(self.next_piece().await),
+            Next::Usage(finished) => {
+                self.next = Next::Done;
+                let mut chunk = self.answer.envelope("chat.completion.chunk", json!([]));
+                chunk["usage"] = usage(finished);
+                Some(data(&chunk))
+            }
+            Next::Done => Some(sse::Event::default().data("[DONE]")),
+            Next::End => None,
+        }
+    }
+
+    async fn next_piece(&mut self) -> sse::Event {
+        match self.answer.next_event().await {
+            Ok(Event::Text(text)) => {
+                self.next = Next::Events;
+                self.chunk(json!({"content": text}), None)
+            }
+            Ok(Event::Finished(finished)) => {
+                self.next = match self.usage {
+                    StreamUsage::OwnChunk => Next::Usage(finished),
+                    StreamUsage::WithFinish | StreamUsage::Absent => Next::Done,
+                };
+                self.chunk(json!({}), Some(finished))
+            }
+            Ok(Event::Failed(reason)) => data(&failed(&reason).body()),
+            Err(error) => data(&error.body()),
+        }
+    }
+
+    fn chunk(&self, delta: Value, finished: Option<Finished>) -> sse::Event {
+        let choice = json!({
+            "index": 0,
+            "delta": delta,
+            "logprobs": null,
+            "finish_reason": finished.map(|finished| finished.reason.as_str()),
+        });
+        let mut chunk = self
+            .answer
+            .envelope("chat.completion.chunk", json!([choice]));
+        match (self.usage, finished) {
+            (StreamUsage::WithFinish, Some(finished)) => chunk["usage"] = usage(finished),
+            // OpenAI sends it as null on every chunk but the last.
+            (StreamUsage::OwnChunk, _) => chunk["usage"] = Value::Null,
+            _ => {}
+        }
+        data(&chunk)
+    }
+}
+
+fn data(value: &Value) -> sse::Event {
+    sse::Event::default().data(value.to_string())
+}

@@ -1,0 +1,194 @@
+//! OpenAI's error shape: the one way this server says no.
+//!
+//! `{"error": {"message", "type", "param", "code"}}` with the status that makes
+//! the official clients raise the right class. Which request is wrong is decided
+//! elsewhere; here stands only how it is said.
+
+use axum::http::StatusCode;
+use axum::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+/// A refusal or failure on its way to the caller.
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    kind: &'static str,
+    code: Option<&'static str>,
+    param: Option<String>,
+    message: String,
+    header: Option<Header>,
+}
+
+/// A header that belongs to a refusal.
+#[derive(Debug, Clone, Copy)]
+enum Header {
+    /// `Retry-After`, in seconds.
+    RetryAfter(u16),
+    /// `Allow`, the methods that are.
+    Allow(&'static str),
+}
+
+impl ApiError {
+    /// 400: the request is not one this server can answer as it was meant.
+    pub(crate) fn invalid(param: Option<&str>, message: impl Into<String>) -> Self {
+        ApiError::new(StatusCode::BAD_REQUEST, "invalid_request_error", message).with_param(param)
+    }
+
+    /// 400: OpenAI has the parameter, this server does not honour it yet.
+    pub(crate) fn unsupported(param: &str, why: &str) -> Self {
+        let message = format!("Parameter '{param}' is not supported: {why}.");
+        ApiError::invalid(Some(param), message).with_code("unsupported_parameter")
+    }
+
+    /// 400: prompt and answer do not fit the model's context; nothing is ever cut.
+    pub(crate) fn context_exceeded(prompt: usize, answer: Option<usize>, context: usize) -> Self {
+        let message = match answer {
+            Some(answer) => format!(
+                "This model's context is {context} tokens, but the messages take {prompt} and \
+                 the answer may take {answer}. Shorten the messages or lower max_completion_tokens."
+            ),
+            None => format!(
+                "This model's context is {context} tokens, but the messages take {prompt} and \
+                 leave no room for an answer. Shorten the messages."
+            ),
+        };
+        ApiError::invalid(Some("messages"), message).with_code("context_length_exceeded")
+    }
+
+    /// 404: nobody answers under this name.
+    pub(crate) fn model_not_found(name: &str, known: &[String]) -> Self {
+        let known = match known {
+            [] => "No model is deployed yet.".to_owned(),
+            known => format!("Deployed models: {}.", known.join(", ")),
+        };
+        let shown: String = name.chars().take(NAME_CHARS_SHOWN_MAX).collect();
+        let message = format!("The model '{shown}' does not exist here. {known}");
+        ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", message)
+            .with_param(Some("model"))
+            .with_code("model_not_found")
+    }
+
+    /// 404: no such path under `/v1`.
+    pub(crate) fn unknown_path(method: &str, path: &str) -> Self {
+        let message = format!(
+            "Unknown request URL: {method} {path}. This server answers GET /v1/models, \
+             GET /v1/models/{{model}} and POST /v1/chat/completions."
+        );
+        ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", message)
+            .with_code("unknown_url")
+    }
+
+    /// 405: the path exists, but not for this method.
+    pub(crate) fn method_not_allowed(method: &str, path: &str, allowed: &'static str) -> Self {
+        let message = format!("{path} does not answer {method}; use {allowed}.");
+        ApiError::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "invalid_request_error",
+            message,
+        )
+        .with_code("method_not_allowed")
+        .with_header(Header::Allow(allowed))
+    }
+
+    /// 413: the body is larger than the stated bound.
+    pub(crate) fn body_too_large(bytes_max: usize) -> Self {
+        let message = format!("The request's body is larger than {bytes_max} bytes. Send less.");
+        ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "invalid_request_error",
+            message,
+        )
+        .with_code("body_too_large")
+    }
+
+    /// 415: the body is not declared as JSON.
+    pub(crate) fn not_json() -> Self {
+        let message = "The request's body must be JSON. Send it with the header \
+                       'Content-Type: application/json'.";
+        ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "invalid_request_error",
+            message,
+        )
+        .with_code("unsupported_media_type")
+    }
+
+    /// 429: as many requests run and wait as the server accepts.
+    pub(crate) fn queue_full(requests_max: usize) -> Self {
+        let message = format!(
+            "The server already holds {requests_max} requests, its limit. Try again shortly."
+        );
+        ApiError::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message)
+            .with_code("queue_full")
+            .with_header(Header::RetryAfter(RETRY_AFTER_S))
+    }
+
+    /// 503: the server does not answer now; `reason` says why.
+    pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", reason)
+            .with_code("unavailable")
+    }
+
+    /// 500: an answer that had begun could not be finished.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message)
+            .with_code("internal_error")
+    }
+
+    /// The body, also sent as an event when a stream breaks after its start.
+    pub(crate) fn body(&self) -> Value {
+        json!({"error": {
+            "message": self.message,
+            "type": self.kind,
+            "param": self.param,
+            "code": self.code,
+        }})
+    }
+
+    fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
+        ApiError {
+            status,
+            kind,
+            code: None,
+            param: None,
+            message: message.into(),
+            header: None,
+        }
+    }
+
+    fn with_param(mut self, param: Option<&str>) -> Self {
+        self.param = param.map(str::to_owned);
+        self
+    }
+
+    fn with_header(mut self, header: Header) -> Self {
+        self.header = Some(header);
+        self
+    }
+
+    /// Names the kind of refusal for machines.
+    pub(crate) fn with_code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+}
+
+/// Seconds after which a refused caller may try again; a queue of short answers
+/// has moved by then.
+const RETRY_AFTER_S: u16 = 1;
+
+/// An unknown model's name is repeated to the caller up to this length.
+const NAME_CHARS_SHOWN_MAX: usize = 200;
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, axum::Json(self.body())).into_response();
+        let header = self.header.map(|header| match header {
+            Header::RetryAfter(seconds) => (RETRY_AFTER, HeaderValue::from(seconds)),
+            Header::Allow(methods) => (ALLOW, HeaderValue::from_static(methods)),
+        });
+        response.headers_mut().extend(header);
+        response
+    }
+}

@@ -1,0 +1,104 @@
+//! `GET /health`: 200 only if every served model has just decoded a token.
+//!
+//! A check that only looks at flags says 200 while nothing is answered any more;
+//! this one goes the way of a request, through the scheduler's thread and the
+//! forward pass. Checks that arrive while one runs wait and share the next, so
+//! that a crowd of probes costs no more than one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use tokio::sync::Mutex;
+
+use crate::door::Inner;
+use crate::scheduler::Phase;
+
+/// The result of the newest check.
+#[derive(Default)]
+pub(crate) struct HealthCheck {
+    newest: Mutex<Option<(Instant, Outcome)>>,
+}
+
+#[derive(Clone)]
+struct Outcome {
+    status: &'static str,
+    reason: Option<String>,
+    models: Map<String, Value>,
+}
+
+/// Decodes a token on every model.
+pub(crate) async fn check(State(door): State<Arc<Inner>>) -> Response {
+    let arrived = Instant::now();
+    let mut newest = door.health.newest.lock().await;
+    let outcome = match &*newest {
+        Some((began, outcome)) if *began >= arrived => outcome.clone(),
+        _ => {
+            let began = Instant::now();
+            let outcome = examine(&door).await;
+            *newest = Some((began, outcome.clone()));
+            outcome
+        }
+    };
+    drop(newest);
+    outcome.into_response()
+}
+
+async fn examine(door: &Inner) -> Outcome {
+    let unfit = |status, reason: &str| Outcome {
+        status,
+        reason: Some(reason.to_owned()),
+        models: Map::new(),
+    };
+    match door.scheduler.phase() {
+        Phase::Ended(reason) => return unfit("failing", &reason),
+        Phase::Draining => return unfit("stopping", "the server is shutting down"),
+        Phase::Running => {}
+    }
+    let models = door.catalogue.all();
+    if models.is_empty() {
+        return unfit("starting", "no model is deployed yet");
+    }
+    let mut outcome = Outcome {
+        status: "ok",
+        reason: None,
+        models: Map::new(),
+    };
+    let longest = Duration::from_millis(door.limits.health_ms_max);
+    for served in models {
+        let name = served.files().name.clone();
+        let began = Instant::now();
+        let result = match tokio::time::timeout(longest, door.scheduler.probe(served)).await {
+            Ok(result) => result,
+            Err(_) => Err(format!("no token within {} ms", door.limits.health_ms_max)),
+        };
+        if let Err(reason) = &result {
+            outcome.status = "failing";
+            outcome
+                .reason
+                .get_or_insert_with(|| format!("{name}: {reason}"));
+        }
+        let token_ms = result
+            .is_ok()
+            .then(|| began.elapsed().as_secs_f64() * 1000.0);
+        outcome
+            .models
+            .insert(name, json!({"ok": result.is_ok(), "token_ms": token_ms}));
+    }
+    outcome
+}
+
+impl IntoResponse for Outcome {
+    fn into_response(self) -> Response {
+        let code = match self.status {
+            "ok" => StatusCode::OK,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let body = json!({"status": self.status, "reason": self.reason, "models": self.models});
+        (code, Json(body)).into_response()
+    }
+}

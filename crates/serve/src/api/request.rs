@@ -1,0 +1,412 @@
+//! What a caller asked for: a chat completion's JSON read strictly.
+//!
+//! Every parameter stands in [`PARAMETERS`] with what becomes of it: it is read,
+//! ignored because it cannot change the answer, or refused unless it asks for
+//! what happens anyway. A parameter that is not there is refused by name: an
+//! answer that silently means something else is worse than an error.
+//!
+//! Nothing is looked up or computed here; whether the model exists and the
+//! prompt fits is for `chat`.
+
+use lathe_engine::{Message, Sampling};
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+use super::fields::{Fields, is_absent};
+use crate::scheduler::Penalties;
+
+/// Stop sequences in one request (OpenAI allows four).
+const STOP_SEQUENCES_MAX: usize = 16;
+/// Length of one stop sequence.
+const STOP_BYTES_MAX: usize = 1024;
+/// Messages in one request.
+const MESSAGES_MAX: usize = 4096;
+
+/// A chat completion as it was asked for.
+#[derive(Debug)]
+pub(crate) struct ChatRequest {
+    /// Name of the model.
+    pub model: String,
+    /// The conversation, text only.
+    pub messages: Vec<Message>,
+    /// How the answer is sent.
+    pub delivery: Delivery,
+    /// How tokens are chosen; `seed` of 0 when `seeded` is false.
+    pub sampling: Sampling,
+    /// Whether the caller fixed the seed.
+    pub seeded: bool,
+    /// What repeated tokens cost.
+    pub penalties: Penalties,
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
+    /// Longest answer; the rest of the context when absent.
+    pub answer_tokens_max: Option<usize>,
+    /// Goes on past the model's end token; for load tests.
+    pub ignore_eos: bool,
+}
+
+/// How the answer is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// One JSON object.
+    Whole,
+    /// Server-sent events, with the usage as told.
+    Stream(StreamUsage),
+}
+
+/// Where a stream tells how many tokens were used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamUsage {
+    /// On the chunk that carries `finish_reason`: the default here. It reaches
+    /// callers who never asked and breaks none that reads `choices[0]`.
+    WithFinish,
+    /// In a chunk of its own without choices, as OpenAI does on
+    /// `include_usage: true`.
+    OwnChunk,
+    /// Not at all, on `include_usage: false`.
+    Absent,
+}
+
+/// What becomes of a parameter.
+enum Handling {
+    /// Read below.
+    Read,
+    /// Cannot change the answer.
+    Ignored,
+    /// Accepted when the function says that nothing but the usual is asked for.
+    Only(fn(&Value) -> bool, &'static str),
+}
+
+use Handling::{Ignored, Only, Read};
+
+/// Every known parameter, by name.
+const PARAMETERS: &[(&str, Handling)] = &[
+    ("audio", Only(never, "this server answers with text")),
+    ("frequency_penalty", Read),
+    (
+        "function_call",
+        Only(is_none_or_auto, "tool calls are not built yet"),
+    ),
+    ("functions", Only(is_empty, "tool calls are not built yet")),
+    ("ignore_eos", Read),
+    ("logit_bias", Only(is_empty, "it is not built yet")),
+    (
+        "logprobs",
+        Only(is_false, "log probabilities are not built yet"),
+    ),
+    ("max_completion_tokens", Read),
+    ("max_tokens", Read),
+    ("messages", Read),
+    ("metadata", Ignored),
+    (
+        "modalities",
+        Only(is_text_alone, "this server answers with text"),
+    ),
+    ("model", Read),
+    ("n", Only(is_one, "one answer is made per request")),
+    ("parallel_tool_calls", Ignored),
+    (
+        "prediction",
+        Only(never, "predicted outputs are not built yet"),
+    ),
+    ("presence_penalty", Read),
+    ("prompt_cache_key", Ignored),
+    ("prompt_cache_options", Ignored),
+    ("prompt_cache_retention", Ignored),
+    (
+        "reasoning_effort",
+        Only(never, "the model does not reason before it answers"),
+    ),
+    (
+        "response_format",
+        Only(
+            is_text_format,
+            "answers are not constrained yet; only type 'text' is known",
+        ),
+    ),
+    ("safety_identifier", Ignored),
+    ("seed", Read),
+    ("service_tier", Ignored),
+    ("stop", Read),
+    ("store", Only(is_false, "answers are not stored")),
+    ("stream", Read),
+    ("stream_options", Read),
+    ("temperature", Read),
+    (
+        "tool_choice",
+        Only(is_none_or_auto, "tool calls are not built yet"),
+    ),
+    ("tools", Only(is_empty, "tool calls are not built yet")),
+    ("top_k", Read),
+    (
+        "top_logprobs",
+        Only(is_zero, "log probabilities are not built yet"),
+    ),
+    ("top_p", Read),
+    ("user", Ignored),
+    ("verbosity", Only(never, "the model has no such setting")),
+    (
+        "web_search_options",
+        Only(never, "the server never goes to the network"),
+    ),
+];
+
+fn never(_: &Value) -> bool {
+    false
+}
+
+fn is_false(value: &Value) -> bool {
+    value == &Value::Bool(false)
+}
+
+fn is_one(value: &Value) -> bool {
+    value.as_u64() == Some(1)
+}
+
+fn is_zero(value: &Value) -> bool {
+    value.as_u64() == Some(0)
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
+}
+
+fn is_none_or_auto(value: &Value) -> bool {
+    matches!(value.as_str(), Some("none" | "auto"))
+}
+
+fn is_text_alone(value: &Value) -> bool {
+    value
+        .as_array()
+        .is_some_and(|kinds| kinds.iter().all(|kind| kind == "text"))
+}
+
+fn is_text_format(value: &Value) -> bool {
+    value.get("type").is_some_and(|kind| kind == "text")
+}
+
+impl ChatRequest {
+    /// Reads the body of a request.
+    ///
+    /// # Errors
+    /// 400 naming the parameter that is missing, of the wrong kind, out of its
+    /// range, unknown or unsupported.
+    pub(crate) fn parse(body: &[u8]) -> Result<ChatRequest, ApiError> {
+        let value: Value = serde_json::from_slice(body).map_err(|error| {
+            ApiError::invalid(
+                None,
+                format!("The request's body is not valid JSON: {error}."),
+            )
+        })?;
+        let Value::Object(map) = value else {
+            return Err(ApiError::invalid(
+                None,
+                "The request's body must be a JSON object.",
+            ));
+        };
+        check_parameters(&map)?;
+        let fields = Fields::new(&map);
+        let seed = fields.seed()?;
+        Ok(ChatRequest {
+            model: fields.required_text("model")?,
+            messages: read_messages(map.get("messages"))?,
+            delivery: read_delivery(&fields)?,
+            sampling: read_sampling(&fields, seed)?,
+            seeded: seed.is_some(),
+            penalties: Penalties {
+                presence: fields.number("presence_penalty", -2.0, 2.0)?.unwrap_or(0.0),
+                frequency: fields
+                    .number("frequency_penalty", -2.0, 2.0)?
+                    .unwrap_or(0.0),
+            },
+            stop: read_stop(map.get("stop"))?,
+            answer_tokens_max: read_answer_tokens_max(&fields)?,
+            ignore_eos: fields.flag("ignore_eos")?.unwrap_or(false),
+        })
+    }
+}
+
+/// Refuses what is unknown or asks for something that is not built.
+fn check_parameters(map: &Map<String, Value>) -> Result<(), ApiError> {
+    for (name, value) in map {
+        let Some((_, handling)) = PARAMETERS.iter().find(|(known, _)| known == name) else {
+            let shown: String = name.chars().take(80).collect();
+            let message = format!("Unrecognized request argument supplied: {shown}.");
+            return Err(ApiError::invalid(Some(&shown), message).with_code("unknown_parameter"));
+        };
+        if let Only(usual, why) = handling
+            && !value.is_null()
+            && !usual(value)
+        {
+            return Err(ApiError::unsupported(name, why));
+        }
+    }
+    Ok(())
+}
+
+/// Without a temperature the answer is greedy: that is what the gate measured.
+fn read_sampling(fields: &Fields<'_>, seed: Option<u64>) -> Result<Sampling, ApiError> {
+    let top_p = fields.number("top_p", 0.0, 1.0)?.unwrap_or(1.0);
+    if top_p <= 0.0 {
+        return Err(ApiError::invalid(
+            Some("top_p"),
+            "'top_p' must be above 0 and at most 1.",
+        ));
+    }
+    Ok(Sampling {
+        temperature: fields.number("temperature", 0.0, 2.0)?.unwrap_or(0.0),
+        top_p,
+        top_k: fields
+            .integer("top_k", 0, i64::from(u32::MAX))?
+            .unwrap_or(0) as usize,
+        seed: seed.unwrap_or(0),
+    })
+}
+
+fn read_delivery(fields: &Fields<'_>) -> Result<Delivery, ApiError> {
+    let stream = fields.flag("stream")?.unwrap_or(false);
+    let Some(options) = fields.object("stream_options")? else {
+        let usage = StreamUsage::WithFinish;
+        return Ok(if stream {
+            Delivery::Stream(usage)
+        } else {
+            Delivery::Whole
+        });
+    };
+    if !stream {
+        let message = "'stream_options' is only allowed together with 'stream': true.";
+        return Err(ApiError::invalid(Some("stream_options"), message));
+    }
+    let known = ["include_usage", "include_obfuscation"];
+    if let Some(name) = options.keys().find(|name| !known.contains(&name.as_str())) {
+        let message = format!("Unrecognized stream option: {name}.");
+        return Err(ApiError::invalid(Some("stream_options"), message));
+    }
+    Ok(Delivery::Stream(match options.get("include_usage") {
+        None | Some(Value::Null) => StreamUsage::WithFinish,
+        Some(Value::Bool(true)) => StreamUsage::OwnChunk,
+        Some(Value::Bool(false)) => StreamUsage::Absent,
+        Some(_) => {
+            let message = "'stream_options.include_usage' must be true or false.";
+            return Err(ApiError::invalid(Some("stream_options"), message));
+        }
+    }))
+}
+
+fn read_answer_tokens_max(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
+    let old = fields.integer("max_tokens", 1, i64::from(u32::MAX))?;
+    let new = fields.integer("max_completion_tokens", 1, i64::from(u32::MAX))?;
+    if let (Some(old), Some(new)) = (old, new)
+        && old != new
+    {
+        let message = "'max_tokens' and 'max_completion_tokens' say the same thing but differ. \
+                       Send one of them.";
+        return Err(ApiError::invalid(Some("max_tokens"), message));
+    }
+    Ok(new.or(old).map(|tokens| tokens as usize))
+}
+
+fn read_stop(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
+    let refuse = || {
+        let message = format!(
+            "'stop' must be a string or at most {STOP_SEQUENCES_MAX} strings, each of 1 to \
+             {STOP_BYTES_MAX} bytes."
+        );
+        ApiError::invalid(Some("stop"), message)
+    };
+    let sequences = match value {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::String(one)) => vec![one.clone()],
+        Some(Value::Array(many)) if many.len() <= STOP_SEQUENCES_MAX => many
+            .iter()
+            .map(|one| one.as_str().map(str::to_owned).ok_or_else(refuse))
+            .collect::<Result<_, _>>()?,
+        Some(_) => return Err(refuse()),
+    };
+    if sequences
+        .iter()
+        .any(|one| one.is_empty() || one.len() > STOP_BYTES_MAX)
+    {
+        return Err(refuse());
+    }
+    Ok(sequences)
+}
+
+fn read_messages(value: Option<&Value>) -> Result<Vec<Message>, ApiError> {
+    let messages = match value {
+        Some(Value::Array(messages)) if !messages.is_empty() => messages,
+        value if is_absent(value) => {
+            let message = "Missing required parameter: 'messages'.";
+            return Err(ApiError::invalid(Some("messages"), message));
+        }
+        _ => {
+            let message = "'messages' must be a list of at least one message.";
+            return Err(ApiError::invalid(Some("messages"), message));
+        }
+    };
+    if messages.len() > MESSAGES_MAX {
+        let message = format!("'messages' holds more than {MESSAGES_MAX} messages.");
+        return Err(ApiError::invalid(Some("messages"), message));
+    }
+    messages
+        .iter()
+        .enumerate()
+        .map(|(index, message)| read_message(index, message))
+        .collect()
+}
+
+fn read_message(index: usize, value: &Value) -> Result<Message, ApiError> {
+    let role_param = format!("messages[{index}].role");
+    let role = match value.get("role").and_then(Value::as_str) {
+        // The template of an open model knows no developer; OpenAI's own models
+        // treat the two as one.
+        Some("system" | "developer") => "system",
+        Some("user") => "user",
+        Some("assistant") => "assistant",
+        Some("tool" | "function") => {
+            return Err(ApiError::unsupported(
+                &role_param,
+                "tool calls are not built yet",
+            ));
+        }
+        _ => {
+            let message =
+                format!("'{role_param}' must be 'system', 'developer', 'user' or 'assistant'.");
+            return Err(ApiError::invalid(Some(&role_param), message));
+        }
+    };
+    for name in ["tool_calls", "function_call", "audio"] {
+        if !is_absent(value.get(name)) {
+            let param = format!("messages[{index}].{name}");
+            return Err(ApiError::unsupported(
+                &param,
+                "this server reads and writes text",
+            ));
+        }
+    }
+    Ok(Message {
+        role: role.to_owned(),
+        content: read_content(&format!("messages[{index}].content"), value.get("content"))?,
+    })
+}
+
+/// A string, or a list of text parts, which are joined.
+fn read_content(param: &str, value: Option<&Value>) -> Result<String, ApiError> {
+    let refuse = || {
+        let message = format!("'{param}' must be a string or a list of parts of type 'text'.");
+        ApiError::invalid(Some(param), message)
+    };
+    match value {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::Array(parts)) => parts
+            .iter()
+            .map(
+                |part| match (part.get("type").and_then(Value::as_str), part.get("text")) {
+                    (Some("text"), Some(Value::String(text))) => Ok(text.as_str()),
+                    _ => Err(refuse()),
+                },
+            )
+            .collect(),
+        _ => Err(refuse()),
+    }
+}

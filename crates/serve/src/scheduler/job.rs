@@ -1,0 +1,80 @@
+//! What is asked of the scheduler, and what it sends back.
+
+use std::sync::Arc;
+
+use lathe_engine::Sampling;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::Penalties;
+use crate::served::Served;
+
+/// One answer to be made.
+pub(crate) struct Job {
+    /// The model that answers.
+    pub served: Arc<Served>,
+    /// The prompt; at least one token, and room in the context for the answer.
+    pub prompt: Vec<u32>,
+    /// How the answer is made.
+    pub plan: Plan,
+    /// Where it goes. Unbounded, but it never holds more than the answer's tokens.
+    /// Dropping the receiver ends the job.
+    pub events: mpsc::UnboundedSender<Event>,
+    /// The job's place among the requests the server holds.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// How an answer is made.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// What repeated tokens cost.
+    pub penalties: Penalties,
+    /// Texts that end the answer and are not part of it.
+    pub stop: Vec<String>,
+    /// Longest answer in tokens, the end token included.
+    pub answer_tokens_max: usize,
+    /// Goes on past the model's end token.
+    pub ignore_eos: bool,
+}
+
+/// What happens to an answer, in order: any number of texts, then one end.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Event {
+    /// The next piece of text, whole characters only.
+    Text(String),
+    /// The answer is complete.
+    Finished(Finished),
+    /// The answer cannot be completed, for the reason given.
+    Failed(String),
+}
+
+/// How an answer ended and what it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Finished {
+    /// Why it ended.
+    pub reason: FinishReason,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens generated, the end token included.
+    pub answer_tokens: usize,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FinishReason {
+    /// The model's end token or a stop sequence.
+    Stop,
+    /// The longest answer was reached.
+    Length,
+}
+
+impl FinishReason {
+    /// As OpenAI spells it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            FinishReason::Stop => "stop",
+            FinishReason::Length => "length",
+        }
+    }
+}

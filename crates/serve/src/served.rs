@@ -1,0 +1,129 @@
+//! A model that answers: loaded from files that were admitted, and only those.
+//!
+//! The fields are private to this module and [`Served::load`] is the only way to
+//! one, so nothing answers under `/v1` that did not pass admission. The base
+//! model is packed once for all adapters over it.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use lathe_engine::{Adapter, EngineError, LoadOptions, Message, Model, PackedAdapter};
+use lathe_workshop::{Admitted, DeployableFiles, DoorError};
+
+/// An admitted model in memory.
+pub(crate) struct Served {
+    files: DeployableFiles,
+    model: Arc<Model>,
+    adapter: Option<Arc<PackedAdapter>>,
+}
+
+impl Served {
+    /// Loads what was admitted. Blocks for as long as packing takes.
+    ///
+    /// # Errors
+    /// What the engine says of the files, and a base without a chat template.
+    pub(crate) fn load(
+        admitted: &Admitted<DeployableFiles>,
+        bases: &Bases,
+    ) -> Result<Served, DoorError> {
+        let files = admitted.get().clone();
+        let model = bases
+            .get(&files.base)
+            .map_err(|error| refusal(&files.name, &error))?;
+        if model.template.is_none() {
+            return Err(DoorError {
+                text: format!(
+                    "cannot serve {}: its base model has no chat template",
+                    files.name
+                ),
+                next: "use an instruction-tuned base model, or add the template its family uses"
+                    .to_owned(),
+            });
+        }
+        let adapter = match &files.adapter {
+            None => None,
+            Some(folder) => {
+                let adapter = Adapter::load_peft(folder, &model.config)
+                    .map_err(|error| refusal(&files.name, &error))?;
+                Some(Arc::new(PackedAdapter::new(&model, &adapter)))
+            }
+        };
+        Ok(Served {
+            files,
+            model,
+            adapter,
+        })
+    }
+
+    /// What was admitted.
+    pub(crate) fn files(&self) -> &DeployableFiles {
+        &self.files
+    }
+
+    /// The base model.
+    pub(crate) fn model(&self) -> &Arc<Model> {
+        &self.model
+    }
+
+    /// The adapter, if the model was tuned.
+    pub(crate) fn adapter(&self) -> Option<&Arc<PackedAdapter>> {
+        self.adapter.as_ref()
+    }
+
+    /// Whether both can share one forward pass.
+    pub(crate) fn same_weights(&self, other: &Served) -> bool {
+        let adapters = (self.adapter.as_ref(), other.adapter.as_ref());
+        Arc::ptr_eq(&self.model, &other.model)
+            && match adapters {
+                (None, None) => true,
+                (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+                _ => false,
+            }
+    }
+
+    /// The tokens of a conversation, the assistant's turn opened. Exactly the
+    /// caller's messages: no system prompt is added.
+    ///
+    /// # Errors
+    /// What the model's template says of the messages.
+    pub(crate) fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, EngineError> {
+        let template = self
+            .model
+            .template
+            .as_ref()
+            .expect("load refuses a base without one");
+        Ok(self
+            .model
+            .tokenizer
+            .encode(&template.render(messages, true)?))
+    }
+}
+
+fn refusal(name: &str, error: &EngineError) -> DoorError {
+    DoorError {
+        text: format!("cannot serve {name}: {error}"),
+        next: "repair the named file, then run the order again".to_owned(),
+    }
+}
+
+/// The base models in memory, each once, for as long as something is served over it.
+#[derive(Default)]
+pub(crate) struct Bases {
+    by_path: Mutex<HashMap<PathBuf, Weak<Model>>>,
+}
+
+impl Bases {
+    /// The model at `path`, packed for inference; loads it if nobody holds it.
+    fn get(&self, path: &Path) -> Result<Arc<Model>, EngineError> {
+        // Held while loading, so that two deployments over one base do not pack it twice.
+        let mut by_path = self.by_path.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(model) = by_path.get(path).and_then(Weak::upgrade) {
+            return Ok(model);
+        }
+        by_path.retain(|_, model| model.strong_count() > 0);
+        let model = Arc::new(Model::load(path, LoadOptions::default())?);
+        by_path.insert(path.to_path_buf(), Arc::downgrade(&model));
+        Ok(model)
+    }
+}
