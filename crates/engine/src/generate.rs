@@ -44,16 +44,13 @@ pub fn generate_greedy(
 ) -> Vec<Vec<u32>> {
     let mut run = Run::new(model, pool, adapter, prompts, spec);
     let mut reported = 0;
-    loop {
-        let more = run.step();
+    while run.step() {
         if run.done > reported {
             reported = run.done;
             on_done(reported);
         }
-        if !more {
-            return run.answers;
-        }
     }
+    run.answers
 }
 
 /// One sequence that is being read or answered.

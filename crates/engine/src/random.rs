@@ -24,6 +24,22 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// Uniform in 0..bound, without bias: the multiply-shift method with rejection (Lemire 2019).
+    ///
+    /// # Panics
+    /// If `bound` is 0.
+    pub fn below(&mut self, bound: usize) -> usize {
+        assert!(bound > 0, "nothing is below 0");
+        let bound = bound as u64;
+        let reject_below = bound.wrapping_neg() % bound;
+        loop {
+            let product = u128::from(self.next_u64()) * u128::from(bound);
+            if product as u64 >= reject_below {
+                return (product >> 64) as usize;
+            }
+        }
+    }
+
     /// Uniform in [0, 1), with 24 bits.
     pub fn next_f32(&mut self) -> f32 {
         (self.next_u64() >> 40) as f32 / (1u64 << 24) as f32
@@ -43,5 +59,16 @@ mod tests {
             assert!((0.0..1.0).contains(&x));
             assert_eq!(x.to_bits(), b.next_f32().to_bits());
         }
+    }
+
+    #[test]
+    fn below_reaches_every_value_evenly() {
+        let mut random = Random::new(3);
+        let mut counts = [0usize; 6];
+        for _ in 0..60_000 {
+            counts[random.below(6)] += 1;
+        }
+        assert!(counts.iter().all(|count| (9_500..10_500).contains(count)), "{counts:?}");
+        assert_eq!(random.below(1), 0);
     }
 }

@@ -1,1 +1,33 @@
-//! stub
+//! Tuning: from examples and a base model to an adapter.
+//!
+//! [`sft`] is the stage: supervised fine-tuning of a LoRA adapter. The pieces it is made of stand
+//! beside it, one file each: [`pack`] turns examples into token rows, [`plan`] says which rows make
+//! up which step, [`batching`] cuts a step into bounded micro-batches, [`adamw`], [`schedule`] and
+//! [`clip`] move the weights, [`checkpoint`] makes the work survive a kill, [`batch_order`] commits
+//! to what was trained on, [`trainer_log`] writes the curve.
+//!
+//! Same examples, spec, seed and machine kind give the same weights, bit for bit, resumed or not.
+//! What is absent: the model's arithmetic (`lathe-engine`), the choice of records (`lathe-data`),
+//! any judgement of the result (`lathe-eval`, `lathe-gate`), and tuning of the base weights.
+
+pub mod adamw;
+pub mod batch_order;
+pub mod batching;
+pub mod checkpoint;
+pub mod clip;
+pub mod error;
+mod files;
+pub mod pack;
+pub mod plan;
+pub mod schedule;
+pub mod sft;
+pub mod spec;
+mod step;
+#[cfg(test)]
+mod testing;
+pub mod trainer_log;
+#[cfg(test)]
+mod vectors;
+
+pub use error::TuneError;
+pub use sft::{SftJob, SftOutcome, SftSpec, TuneEvent};

@@ -1,0 +1,156 @@
+//! A step's rows as batches of bounded size for the engine.
+//!
+//! Rows stand one after the other without padding, each a segment of its own that sees itself and
+//! the shared prefix but no other row. A step too large for memory becomes several micro-batches,
+//! each with its own copy of the prefix; because the loss is divided by the supervised tokens of
+//! the whole step, how it is cut does not change the gradient (only its rounding).
+
+use lathe_engine::{Batch, Segment, Target};
+
+use crate::pack::{Packed, Row};
+
+/// Cuts the rows with the given indices into batches of at most `rows_max` tokens, prefix included;
+/// a row that alone is longer gets a batch of its own.
+pub fn micro_batches(packed: &Packed, indices: &[usize], rows_max: usize) -> Vec<Batch> {
+    let mut batches = Vec::new();
+    let mut current = start(packed);
+    for &index in indices {
+        let row = &packed.rows[index];
+        let more = row.tokens.len() - packed.prefix_len;
+        if !current.targets.is_empty() && current.tokens.len() + more > rows_max {
+            batches.push(std::mem::replace(&mut current, start(packed)));
+        }
+        append(&mut current, row, packed.prefix_len);
+    }
+    if !current.targets.is_empty() {
+        batches.push(current);
+    }
+    batches
+}
+
+/// A batch that holds the prefix and nothing else.
+fn start(packed: &Packed) -> Batch {
+    let mut batch = Batch::default();
+    if let (1.., Some(row)) = (packed.prefix_len, packed.rows.first()) {
+        batch
+            .tokens
+            .extend_from_slice(&row.tokens[..packed.prefix_len]);
+        batch.segments.push(Segment {
+            start: 0,
+            len: packed.prefix_len,
+            prefix: None,
+        });
+    }
+    batch
+}
+
+/// Adds what `row` has beyond the prefix, and its targets: a token is predicted one row earlier.
+fn append(batch: &mut Batch, row: &Row, prefix_len: usize) {
+    let start = batch.tokens.len();
+    let own = &row.tokens[prefix_len..];
+    batch.tokens.extend_from_slice(own);
+    let prefix = (prefix_len > 0).then_some(0);
+    batch.segments.push(Segment {
+        start,
+        len: own.len(),
+        prefix,
+    });
+    for (at, &token) in row.tokens.iter().enumerate().skip(row.answer_start) {
+        let row = (start + at - prefix_len - 1) as u32;
+        batch.targets.push(Target {
+            row,
+            token,
+            weight: 1.0,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lathe_evidence::Digest;
+
+    fn packed(prefix_len: usize, lengths: &[usize]) -> Packed {
+        let row = |(index, &len): (usize, &usize)| Row {
+            id: index.to_string(),
+            leaf: Digest::of(&[index as u8]),
+            tokens: (0..len as u32)
+                .map(|at| {
+                    if (at as usize) < prefix_len {
+                        at
+                    } else {
+                        100 * index as u32 + at
+                    }
+                })
+                .collect(),
+            answer_start: len - 2,
+        };
+        Packed {
+            rows: lengths.iter().enumerate().map(row).collect(),
+            prefix_len,
+            over_long: Vec::new(),
+            unanswered: Vec::new(),
+        }
+    }
+
+    /// Every target's row holds the token before the target's, in the same segment.
+    fn check(batch: &Batch) {
+        for target in &batch.targets {
+            let row = target.row as usize;
+            let inside = |s: &&Segment| s.start <= row && row < s.start + s.len;
+            let segment = batch.segments.iter().find(inside).expect("in a segment");
+            let next = row + 1;
+            if next < segment.start + segment.len {
+                assert_eq!(batch.tokens[next], target.token);
+            }
+        }
+        let mut end = 0;
+        for segment in &batch.segments {
+            assert_eq!(segment.start, end, "segments cover all rows");
+            end += segment.len;
+        }
+        assert_eq!(end, batch.tokens.len());
+    }
+
+    #[test]
+    fn rows_stand_apart_behind_one_prefix() {
+        let packed = packed(3, &[8, 6, 7]);
+        let batches = micro_batches(&packed, &[2, 0, 1], 1000);
+        assert_eq!(batches.len(), 1);
+        check(&batches[0]);
+        let lens: Vec<_> = batches[0]
+            .segments
+            .iter()
+            .map(|s| (s.len, s.prefix))
+            .collect();
+        assert_eq!(lens, [(3, None), (4, Some(0)), (5, Some(0)), (3, Some(0))]);
+        assert_eq!(batches[0].targets.len(), 6);
+    }
+
+    #[test]
+    fn batches_are_bounded_and_lose_nothing() {
+        let packed = packed(3, &[8, 6, 7, 9, 40, 6]);
+        let batches = micro_batches(&packed, &[0, 1, 2, 3, 4, 5], 14);
+        let targets: usize = batches.iter().map(|batch| batch.targets.len()).sum();
+        assert_eq!(targets, 12);
+        for batch in &batches {
+            check(batch);
+            assert!(batch.tokens.len() <= 14 || batch.segments.len() == 2);
+        }
+        assert!(batches.len() > 2);
+    }
+
+    #[test]
+    fn without_a_prefix_rows_are_whole() {
+        let packed = packed(0, &[8, 6]);
+        let batches = micro_batches(&packed, &[0, 1], 1000);
+        check(&batches[0]);
+        assert_eq!(batches[0].tokens.len(), 14);
+        assert!(
+            batches[0]
+                .segments
+                .iter()
+                .all(|segment| segment.prefix.is_none())
+        );
+    }
+}

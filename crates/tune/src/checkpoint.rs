@@ -1,0 +1,318 @@
+//! Checkpoints: all that a run needs to go on as if it had never stopped.
+//!
+//! ```text
+//! <work folder>/checkpoint-50/checkpoint.json      version, job, step, tokens, SHA-256 of the state
+//!                             state.safetensors    adapter, both moments, the loss of every step
+//! ```
+//!
+//! A checkpoint is written beside its place and renamed, so that one with its final name is whole;
+//! its digest is checked on reading all the same. The step stands for the data cursor and for the
+//! random state too (see [`crate::plan`]). A checkpoint of another job (other examples, spec, model
+//! or machine kind) is never taken up. Numbers are stored as bits, never as decimal text.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lathe_evidence::Digest;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::TuneError;
+use crate::files::{remove_folder, rename_durably, write_durably};
+
+const VERSION: u32 = 1;
+const PREFIX: &str = "checkpoint-";
+const CARD: &str = "checkpoint.json";
+const STATE: &str = "state.safetensors";
+/// Unfinished checkpoints; the leading dot keeps them out of [`numbered`].
+const UNFINISHED: &str = ".checkpoint-unfinished";
+
+/// The state of a run between two steps.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// Steps done.
+    pub step: u64,
+    /// Tokens that went through the model so far.
+    pub tokens: u64,
+    /// The adapter's values.
+    pub values: Vec<f32>,
+    /// The optimizer's first moments.
+    pub first: Vec<f32>,
+    /// The optimizer's second moments.
+    pub second: Vec<f32>,
+    /// The loss of every step done.
+    pub losses: Vec<f64>,
+}
+
+/// What was found in a work folder.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The newest sound state of this job.
+    pub state: Option<State>,
+    /// Checkpoints passed over because their bytes are not those that were written.
+    pub damaged: Vec<PathBuf>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Card {
+    version: u32,
+    job: Digest,
+    step: u64,
+    tokens: u64,
+    sha256: Digest,
+}
+
+/// Writes `state` as the checkpoint of its step, then removes all but the newest `keep`.
+///
+/// # Errors
+/// When the folder cannot be written; older checkpoints are then untouched.
+pub fn save(work_dir: &Path, job: &Digest, state: &State, keep: usize) -> Result<(), TuneError> {
+    let unfinished = work_dir.join(UNFINISHED);
+    remove_folder(&unfinished)?;
+    fs::create_dir_all(&unfinished).map_err(TuneError::file("create", &unfinished))?;
+    let bytes = encode(state);
+    let card = Card {
+        version: VERSION,
+        job: *job,
+        step: state.step,
+        tokens: state.tokens,
+        sha256: Digest::of(&bytes),
+    };
+    let card = serde_json::to_vec_pretty(&card).expect("a card is plain JSON");
+    write_durably(&unfinished.join(STATE), &bytes)?;
+    write_durably(&unfinished.join(CARD), &card)?;
+    let finished = work_dir.join(format!("{PREFIX}{}", state.step));
+    remove_folder(&finished)?;
+    rename_durably(&unfinished, &finished)?;
+    let all = numbered(work_dir)?;
+    let surplus = all.len().saturating_sub(keep.max(1));
+    all[..surplus]
+        .iter()
+        .try_for_each(|(_, path)| remove_folder(path))
+}
+
+/// Finds the newest sound checkpoint of `job`, and removes those of other jobs.
+///
+/// # Errors
+/// When the work folder cannot be read.
+pub fn latest(work_dir: &Path, job: &Digest) -> Result<Found, TuneError> {
+    let mut found = Found::default();
+    remove_folder(&work_dir.join(UNFINISHED))?;
+    for (_, path) in numbered(work_dir)?.into_iter().rev() {
+        match read(&path) {
+            Ok((of, _)) if of != *job => remove_folder(&path)?,
+            Ok((_, state)) if found.state.is_none() => found.state = Some(state),
+            Ok(_) => {}
+            Err(TuneError::Damaged { .. }) => found.damaged.push(path),
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(found)
+}
+
+/// The checkpoint folders by step, oldest first.
+fn numbered(work_dir: &Path) -> Result<Vec<(u64, PathBuf)>, TuneError> {
+    let mut all = Vec::new();
+    let entries = fs::read_dir(work_dir).map_err(TuneError::file("read", work_dir))?;
+    for entry in entries {
+        let path = entry.map_err(TuneError::file("read", work_dir))?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        if let Some(step) = name.strip_prefix(PREFIX).and_then(|step| step.parse().ok()) {
+            all.push((step, path));
+        }
+    }
+    all.sort();
+    Ok(all)
+}
+
+fn read(path: &Path) -> Result<(Digest, State), TuneError> {
+    let damaged = |reason: &str| TuneError::Damaged {
+        path: path.into(),
+        reason: reason.into(),
+    };
+    let read = |name: &str| {
+        let file = path.join(name);
+        fs::read(&file).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => damaged("a file is missing"),
+            _ => TuneError::file("read", &file)(error),
+        })
+    };
+    let card: Card = serde_json::from_slice(&read(CARD)?)
+        .map_err(|_| damaged("checkpoint.json does not parse"))?;
+    if card.version != VERSION {
+        return Err(damaged("it was written by another version"));
+    }
+    let bytes = read(STATE)?;
+    if Digest::of(&bytes) != card.sha256 {
+        return Err(damaged("the state's SHA-256 is not the one written"));
+    }
+    let state = decode(&card, &bytes).ok_or_else(|| damaged("the state lacks a tensor"))?;
+    Ok((card.job, state))
+}
+
+fn encode(state: &State) -> Vec<u8> {
+    let bytes = |values: &[f32]| -> Vec<u8> {
+        values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect()
+    };
+    let losses: Vec<u8> = state
+        .losses
+        .iter()
+        .flat_map(|loss| loss.to_le_bytes())
+        .collect();
+    let tensors = [
+        (
+            "values",
+            Dtype::F32,
+            state.values.len(),
+            bytes(&state.values),
+        ),
+        ("first", Dtype::F32, state.first.len(), bytes(&state.first)),
+        (
+            "second",
+            Dtype::F32,
+            state.second.len(),
+            bytes(&state.second),
+        ),
+        ("losses", Dtype::F64, state.losses.len(), losses),
+    ];
+    let views = tensors.iter().map(|(name, dtype, len, bytes)| {
+        let view = TensorView::new(*dtype, vec![*len], bytes).expect("bytes fit the length");
+        (*name, view)
+    });
+    safetensors::serialize(views, None::<HashMap<String, String>>).expect("four small headers")
+}
+
+fn decode(card: &Card, bytes: &[u8]) -> Option<State> {
+    let tensors = SafeTensors::deserialize(bytes).ok()?;
+    let floats = |name: &str| -> Option<Vec<f32>> {
+        let view = tensors
+            .tensor(name)
+            .ok()
+            .filter(|view| view.dtype() == Dtype::F32)?;
+        let chunks = view.data().as_chunks::<4>().0;
+        Some(
+            chunks
+                .iter()
+                .map(|chunk| f32::from_le_bytes(*chunk))
+                .collect(),
+        )
+    };
+    let losses = tensors
+        .tensor("losses")
+        .ok()
+        .filter(|view| view.dtype() == Dtype::F64)?;
+    let losses: Vec<f64> = losses
+        .data()
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .map(|chunk| f64::from_le_bytes(*chunk))
+        .collect();
+    let state = State {
+        step: card.step,
+        tokens: card.tokens,
+        values: floats("values")?,
+        first: floats("first")?,
+        second: floats("second")?,
+        losses,
+    };
+    let same = state.values.len() == state.first.len() && state.first.len() == state.second.len();
+    (same && state.losses.len() as u64 == state.step).then_some(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(step: u64) -> State {
+        State {
+            step,
+            tokens: step * 100,
+            values: vec![0.1, -0.2, f32::MIN_POSITIVE],
+            first: vec![1e-30, 0.0, -0.0],
+            second: vec![3.0, 1.0 / 3.0, 0.0],
+            losses: (0..step).map(|step| 1.0 / (step as f64 + 3.0)).collect(),
+        }
+    }
+
+    fn job() -> Digest {
+        Digest::of(b"job")
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        numbered(folder)
+            .expect("reads")
+            .into_iter()
+            .map(|(step, _)| step.to_string())
+            .collect()
+    }
+
+    #[test]
+    fn the_newest_comes_back_bit_for_bit() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(
+            latest(folder.path(), &job())
+                .expect("reads")
+                .state
+                .is_none()
+        );
+        for step in [5, 10, 15] {
+            save(folder.path(), &job(), &state(step), 2).expect("saves");
+        }
+        assert_eq!(names(folder.path()), ["10", "15"]);
+        assert_eq!(
+            latest(folder.path(), &job()).expect("reads").state,
+            Some(state(15))
+        );
+    }
+
+    #[test]
+    fn an_unfinished_one_is_swept_away() {
+        let folder = tempfile::tempdir().expect("a folder");
+        save(folder.path(), &job(), &state(5), 2).expect("saves");
+        let unfinished = folder.path().join(UNFINISHED);
+        fs::create_dir(&unfinished).expect("creates");
+        fs::write(unfinished.join(STATE), b"half").expect("writes");
+        assert_eq!(
+            latest(folder.path(), &job()).expect("reads").state,
+            Some(state(5))
+        );
+        assert!(!unfinished.exists());
+    }
+
+    #[test]
+    fn a_damaged_one_is_passed_over_and_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        save(folder.path(), &job(), &state(5), 3).expect("saves");
+        save(folder.path(), &job(), &state(10), 3).expect("saves");
+        let newest = folder.path().join("checkpoint-10");
+        let file = newest.join(STATE);
+        let mut bytes = fs::read(&file).expect("reads");
+        *bytes.last_mut().expect("bytes") ^= 1;
+        fs::write(&file, bytes).expect("writes");
+        let found = latest(folder.path(), &job()).expect("reads");
+        assert_eq!(found.state, Some(state(5)));
+        assert_eq!(found.damaged, [newest]);
+    }
+
+    #[test]
+    fn another_jobs_checkpoint_is_not_taken_up() {
+        let folder = tempfile::tempdir().expect("a folder");
+        save(folder.path(), &Digest::of(b"another"), &state(5), 2).expect("saves");
+        assert!(
+            latest(folder.path(), &job())
+                .expect("reads")
+                .state
+                .is_none()
+        );
+        assert!(names(folder.path()).is_empty(), "removed");
+    }
+}

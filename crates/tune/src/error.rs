@@ -1,0 +1,120 @@
+//! Why a tuning run ends without a result.
+
+use std::path::{Path, PathBuf};
+
+use lathe_engine::EngineError;
+
+/// An error of this crate. Every text says what was being done, to what, and what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TuneError {
+    /// A value in the spec cannot be used.
+    #[error("tune.sft.{key}: {reason}")]
+    Spec {
+        /// The key in the pack.
+        key: &'static str,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// The base model has no chat template, so that served prompts cannot be told.
+    #[error(
+        "the base model has no chat template, so its training prompts could not equal served ones: \
+         use an instruction-tuned model, or add chat_template.jinja to its folder"
+    )]
+    NoTemplate,
+    /// The base model does not say which token ends an answer.
+    #[error(
+        "the base model names no end-of-turn token, so a tuned model would never stop: \
+         add eos_token_id to its config.json"
+    )]
+    NoEndToken,
+    /// Prompt and answer melt into one token, which serving could never reproduce.
+    #[error(
+        "record {id}: the prompt's tokens change when the answer follows, so training would not \
+         equal serving: begin the answer with a character that the tokenizer keeps apart, such as {{"
+    )]
+    Boundary {
+        /// The record.
+        id: String,
+    },
+    /// Nothing is left to learn from.
+    #[error(
+        "none of {examples} examples can be trained on: {over_long} are over {tokens_max} tokens and \
+         {unanswered} have an empty answer; raise tune.sft.tokens_max or check task.answer"
+    )]
+    NothingToLearn {
+        /// Examples given.
+        examples: usize,
+        /// Examples over the cutoff.
+        over_long: usize,
+        /// Examples whose answer has no token.
+        unanswered: usize,
+        /// The cutoff in tokens.
+        tokens_max: usize,
+    },
+    /// The loss or a gradient stopped being a number.
+    #[error(
+        "step {step} of {steps}: {what} is {value}: lower tune.sft.learning_rate or lengthen its \
+         warm-up; the checkpoints before this step are sound"
+    )]
+    Diverged {
+        /// The step, counted from 1.
+        step: u64,
+        /// All steps.
+        steps: u64,
+        /// `loss` or `gradient norm`.
+        what: &'static str,
+        /// The value met.
+        value: f64,
+    },
+    /// A file cannot be read or written.
+    #[error(
+        "cannot {action} {path}: {source}; check that the folder is writable and the disk not full"
+    )]
+    File {
+        /// The verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A checkpoint does not hold what its digest says.
+    #[error("checkpoint {path} is damaged ({reason}): delete that folder and run again")]
+    Damaged {
+        /// The checkpoint's folder.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The engine refused.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl TuneError {
+    /// A stable code for documentation and machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Spec { .. } => "tune-spec",
+            Self::NoTemplate => "tune-no-template",
+            Self::NoEndToken => "tune-no-end-token",
+            Self::Boundary { .. } => "tune-boundary",
+            Self::NothingToLearn { .. } => "tune-nothing-to-learn",
+            Self::Diverged { .. } => "tune-diverged",
+            Self::File { .. } => "tune-file",
+            Self::Damaged { .. } => "tune-checkpoint-damaged",
+            Self::Engine(error) => error.code(),
+        }
+    }
+
+    /// Wraps a system error with what was being done to which path.
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::File {
+            action,
+            path,
+            source,
+        }
+    }
+}

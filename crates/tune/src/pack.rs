@@ -1,0 +1,249 @@
+//! From examples to token rows: the prompt as it is served, the answer as it should come.
+//!
+//! Prompt and answer are rendered with the model's own chat template and tokenised as one string;
+//! a row whose first tokens are not exactly those that serving will send is refused. Only the
+//! answer and the token that ends it are supervised. What all rows begin with (the system message,
+//! the template's frame) is the shared prefix, found token by token, so that it can be computed
+//! once per batch. Rows over the cutoff and rows without an answer are kept out and named, never
+//! cut: half an answer teaches half an answer.
+
+use lathe_data::task::Example;
+use lathe_engine::{ChatTemplate, Message, Model, Tokenizer};
+use lathe_evidence::Digest;
+
+use crate::TuneError;
+
+/// One example as tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The record's id.
+    pub id: String,
+    /// The record's leaf.
+    pub leaf: Digest,
+    /// Prompt, answer and end-of-turn token.
+    pub tokens: Vec<u32>,
+    /// Index of the answer's first token; it and all after it are supervised.
+    pub answer_start: usize,
+}
+
+/// All rows of a run, and what was kept out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// Rows that are trained on, in the order of the examples.
+    pub rows: Vec<Row>,
+    /// Tokens that all rows begin with and none supervises; 0 when nothing is shared.
+    pub prefix_len: usize,
+    /// Ids of examples over the cutoff.
+    pub over_long: Vec<String>,
+    /// Ids of examples whose answer is empty.
+    pub unanswered: Vec<String>,
+}
+
+/// Tokenises `examples`; those over `tokens_max` tokens and those without an answer are kept out.
+///
+/// # Errors
+/// When the model has no template or no end token, when an answer melts into its prompt, or when
+/// no row is left.
+pub fn pack(
+    model: &Model,
+    examples: &[Example],
+    tokens_max: usize,
+    prefix_sharing: bool,
+) -> Result<Packed, TuneError> {
+    let chat = Chat::of(model)?;
+    let mut packed = Packed {
+        rows: Vec::new(),
+        prefix_len: 0,
+        over_long: Vec::new(),
+        unanswered: Vec::new(),
+    };
+    for example in examples {
+        let row = chat.row(example)?;
+        if example.answer.is_empty() {
+            packed.unanswered.push(row.id);
+        } else if row.tokens.len() > tokens_max {
+            packed.over_long.push(row.id);
+        } else {
+            packed.rows.push(row);
+        }
+    }
+    if packed.rows.is_empty() {
+        return Err(TuneError::NothingToLearn {
+            examples: examples.len(),
+            over_long: packed.over_long.len(),
+            unanswered: packed.unanswered.len(),
+            tokens_max,
+        });
+    }
+    if prefix_sharing {
+        packed.prefix_len = shared_prefix(&packed.rows);
+    }
+    Ok(packed)
+}
+
+/// How many tokens all `rows` begin with. The row that predicts the first supervised token always
+/// stays outside, for its target differs from record to record.
+fn shared_prefix(rows: &[Row]) -> usize {
+    let [first, rest @ ..] = rows else { return 0 };
+    if rest.is_empty() {
+        return 0;
+    }
+    let unsupervised = rows
+        .iter()
+        .map(|row| row.answer_start - 1)
+        .min()
+        .unwrap_or(0);
+    rest.iter().fold(unsupervised, |shared, row| {
+        let pairs = first.tokens.iter().zip(&row.tokens);
+        pairs.take(shared).take_while(|(a, b)| a == b).count()
+    })
+}
+
+/// The model's way of writing a conversation.
+struct Chat<'a> {
+    tokenizer: &'a Tokenizer,
+    template: &'a ChatTemplate,
+    end: u32,
+}
+
+impl<'a> Chat<'a> {
+    fn of(model: &'a Model) -> Result<Self, TuneError> {
+        let template = model.template.as_ref().ok_or(TuneError::NoTemplate)?;
+        let tokenizer = &model.tokenizer;
+        let end = end_of_turn(tokenizer, template, &model.config.eos)?;
+        Ok(Self {
+            tokenizer,
+            template,
+            end,
+        })
+    }
+
+    fn row(&self, example: &Example) -> Result<Row, TuneError> {
+        let prompt = self.template.render(&conversation(example), true)?;
+        let served = self.tokenizer.encode(&prompt);
+        let mut tokens = self.tokenizer.encode(&(prompt + &example.answer));
+        if served.is_empty() || !tokens.starts_with(&served) {
+            return Err(TuneError::Boundary {
+                id: example.id.clone(),
+            });
+        }
+        tokens.push(self.end);
+        Ok(Row {
+            id: example.id.clone(),
+            leaf: example.leaf,
+            tokens,
+            answer_start: served.len(),
+        })
+    }
+}
+
+/// The messages that are served for an example.
+fn conversation(example: &Example) -> Vec<Message> {
+    let message = |role: &str, content: &str| Message {
+        role: role.to_owned(),
+        content: content.to_owned(),
+    };
+    let system = example.system.iter().map(|text| message("system", text));
+    system.chain([message("user", &example.prompt)]).collect()
+}
+
+/// The token that ends an answer: of the model's end tokens the one its template writes after an
+/// assistant's message, else the first.
+fn end_of_turn(
+    tokenizer: &Tokenizer,
+    template: &ChatTemplate,
+    ends: &[u32],
+) -> Result<u32, TuneError> {
+    const ANSWER: &str = "answer";
+    let first = *ends.first().ok_or(TuneError::NoEndToken)?;
+    let turn = |role: &str, content: &str| Message {
+        role: role.into(),
+        content: content.into(),
+    };
+    let whole = template.render(
+        &[turn("user", "question"), turn("assistant", ANSWER)],
+        false,
+    )?;
+    let after = whole
+        .rfind(ANSWER)
+        .map_or("", |at| &whole[at + ANSWER.len()..]);
+    let written = tokenizer.encode(after);
+    Ok(written
+        .into_iter()
+        .find(|token| ends.contains(token))
+        .unwrap_or(first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn only_the_answer_and_its_end_are_supervised() {
+        let model = testing::model();
+        let examples = testing::examples(6);
+        let packed = pack(&model, &examples, 512, true).expect("packs");
+        for (row, example) in packed.rows.iter().zip(&examples) {
+            let answer = &row.tokens[row.answer_start..];
+            let (end, text) = answer.split_last().expect("an answer");
+            assert_eq!(model.tokenizer.decode(text, false), example.answer);
+            assert!(model.config.eos.contains(end));
+        }
+    }
+
+    #[test]
+    fn rows_begin_as_serving_does() {
+        let model = testing::model();
+        let examples = testing::examples(3);
+        let packed = pack(&model, &examples, 512, true).expect("packs");
+        for (row, example) in packed.rows.iter().zip(&examples) {
+            let template = model.template.as_ref().expect("a template");
+            let prompt = template
+                .render(&conversation(example), true)
+                .expect("renders");
+            assert_eq!(
+                row.tokens[..row.answer_start],
+                model.tokenizer.encode(&prompt)
+            );
+        }
+    }
+
+    #[test]
+    fn the_shared_prefix_is_the_system_message() {
+        let model = testing::model();
+        let packed = pack(&model, &testing::examples(6), 512, true).expect("packs");
+        let shared = &packed.rows[0].tokens[..packed.prefix_len];
+        let text = model.tokenizer.decode(shared, false);
+        assert!(text.contains(testing::SYSTEM), "{text}");
+        assert!(packed.rows.iter().all(|row| row.tokens.starts_with(shared)));
+        let alone = pack(&model, &testing::examples(1), 512, true).expect("packs");
+        assert_eq!(alone.prefix_len, 0, "one row shares with none");
+    }
+
+    #[test]
+    fn equal_prompts_keep_their_last_row() {
+        let row = |answer: u32| Row {
+            id: "a".into(),
+            leaf: Digest::of(b"a"),
+            tokens: vec![1, 2, 3, answer, 9],
+            answer_start: 3,
+        };
+        assert_eq!(shared_prefix(&[row(4), row(5)]), 2);
+        assert_eq!(shared_prefix(&[row(4), row(4)]), 2);
+    }
+
+    #[test]
+    fn over_long_and_unanswered_examples_are_named() {
+        let model = testing::model();
+        let mut examples = testing::examples(4);
+        examples[1].answer.clear();
+        examples[2].prompt = "good ".repeat(100);
+        let packed = pack(&model, &examples, 100, true).expect("packs");
+        assert_eq!(packed.unanswered, [examples[1].id.clone()]);
+        assert_eq!(packed.over_long, [examples[2].id.clone()]);
+        assert_eq!(packed.rows.len(), 2);
+        let error = pack(&model, &examples, 3, true).expect_err("nothing is left");
+        assert_eq!(error.code(), "tune-nothing-to-learn");
+    }
+}

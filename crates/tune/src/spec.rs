@@ -1,0 +1,256 @@
+//! The `tune.sft` section of a pack.
+
+use lathe_engine::LoraSpec;
+use lathe_engine::adapter::TARGETS;
+use serde::{Deserialize, Serialize};
+
+use crate::TuneError;
+use crate::adamw::AdamWSpec;
+use crate::schedule::Shape;
+
+/// Largest rank accepted.
+pub const RANK_MAX: usize = 1024;
+/// Most epochs accepted.
+pub const EPOCHS_MAX: f64 = 1000.0;
+/// Most records in a step.
+pub const BATCH_RECORDS_MAX: usize = 65_536;
+
+/// How an adapter is tuned. Every key has a default.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SftSpec {
+    /// Inner width of the adapter's matrices, 1 to [`RANK_MAX`].
+    pub rank: usize,
+    /// The adapter's term is scaled by alpha / rank.
+    pub alpha: f32,
+    /// The linear layers that are adapted; all seven by default.
+    pub targets: Vec<String>,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Shape of the learning rate after the warm-up.
+    pub schedule: Shape,
+    /// Share of the steps that warm up, 0 to 1.
+    pub warmup_ratio: f64,
+    /// Passes over the examples; a fraction is allowed.
+    pub epochs: f64,
+    /// Records in one step of the optimizer.
+    pub batch_records: usize,
+    /// Examples over this many tokens are kept out and named.
+    pub tokens_max: usize,
+    /// Most token rows computed at once: bounds memory, not the result.
+    pub rows_max: usize,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Decay of the first moment.
+    pub adam_beta1: f64,
+    /// Decay of the second moment.
+    pub adam_beta2: f64,
+    /// Added to AdamW's denominator.
+    pub adam_epsilon: f64,
+    /// Gradients are scaled down to this global norm.
+    pub max_grad_norm: f64,
+    /// Fixes the adapter's initial values and the order of the records.
+    pub seed: u64,
+    /// Steps between checkpoints.
+    pub checkpoint_steps: u64,
+    /// Checkpoints kept, the newest ones.
+    pub checkpoints_kept: usize,
+    /// Whether what all prompts begin with is computed once per batch.
+    pub prefix_sharing: bool,
+}
+
+impl Default for SftSpec {
+    fn default() -> Self {
+        let adam = AdamWSpec::default();
+        Self {
+            rank: 16,
+            alpha: 32.0,
+            targets: TARGETS.map(str::to_owned).to_vec(),
+            learning_rate: 5e-4,
+            schedule: Shape::Cosine,
+            warmup_ratio: 0.1,
+            epochs: 1.0,
+            batch_records: 16,
+            tokens_max: 1024,
+            rows_max: 1024,
+            weight_decay: adam.weight_decay,
+            adam_beta1: adam.beta1,
+            adam_beta2: adam.beta2,
+            adam_epsilon: adam.epsilon,
+            max_grad_norm: 1.0,
+            seed: 1,
+            checkpoint_steps: 50,
+            checkpoints_kept: 2,
+            prefix_sharing: true,
+        }
+    }
+}
+
+impl SftSpec {
+    /// Refuses values that no run can use. Target names are the engine's to check.
+    ///
+    /// # Errors
+    /// [`TuneError::Spec`] that names the first bad key and its range.
+    pub fn check(&self) -> Result<(), TuneError> {
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        let decay = |value: f64| (0.0..1.0).contains(&value);
+        let rules = [
+            (
+                "rank",
+                (1..=RANK_MAX).contains(&self.rank),
+                "must be 1 to 1024",
+            ),
+            ("alpha", positive(f64::from(self.alpha)), "must be positive"),
+            (
+                "targets",
+                !self.targets.is_empty(),
+                "must name at least one linear layer",
+            ),
+            (
+                "learning_rate",
+                positive(self.learning_rate),
+                "must be positive",
+            ),
+            (
+                "warmup_ratio",
+                (0.0..=1.0).contains(&self.warmup_ratio),
+                "must be 0 to 1",
+            ),
+            (
+                "epochs",
+                positive(self.epochs) && self.epochs <= EPOCHS_MAX,
+                "must be above 0 and at most 1000",
+            ),
+            (
+                "batch_records",
+                (1..=BATCH_RECORDS_MAX).contains(&self.batch_records),
+                "must be 1 to 65536",
+            ),
+            ("tokens_max", self.tokens_max >= 2, "must be at least 2"),
+            ("rows_max", self.rows_max >= 1, "must be at least 1"),
+            (
+                "weight_decay",
+                self.weight_decay.is_finite() && self.weight_decay >= 0.0,
+                "must be 0 or more",
+            ),
+            (
+                "adam_beta1",
+                decay(self.adam_beta1),
+                "must be 0 or more and below 1",
+            ),
+            (
+                "adam_beta2",
+                decay(self.adam_beta2),
+                "must be 0 or more and below 1",
+            ),
+            (
+                "adam_epsilon",
+                positive(self.adam_epsilon),
+                "must be positive",
+            ),
+            (
+                "max_grad_norm",
+                positive(self.max_grad_norm),
+                "must be positive",
+            ),
+            (
+                "checkpoint_steps",
+                self.checkpoint_steps >= 1,
+                "must be at least 1",
+            ),
+            (
+                "checkpoints_kept",
+                self.checkpoints_kept >= 1,
+                "must be at least 1",
+            ),
+        ];
+        match rules.into_iter().find(|(_, holds, _)| !holds) {
+            Some((key, _, reason)) => Err(TuneError::Spec {
+                key,
+                reason: reason.to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// The adapter this spec asks for.
+    pub fn lora(&self) -> LoraSpec {
+        LoraSpec {
+            rank: self.rank,
+            alpha: self.alpha,
+            targets: self.targets.clone(),
+        }
+    }
+
+    /// The optimizer's constants.
+    pub fn adamw(&self) -> AdamWSpec {
+        AdamWSpec {
+            beta1: self.adam_beta1,
+            beta2: self.adam_beta2,
+            epsilon: self.adam_epsilon,
+            weight_decay: self.weight_decay,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_sound_and_bad_values_are_named() {
+        SftSpec::default().check().expect("the default");
+        let bad = [
+            (
+                "rank",
+                SftSpec {
+                    rank: 0,
+                    ..SftSpec::default()
+                },
+            ),
+            (
+                "learning_rate",
+                SftSpec {
+                    learning_rate: f64::NAN,
+                    ..SftSpec::default()
+                },
+            ),
+            (
+                "epochs",
+                SftSpec {
+                    epochs: 0.0,
+                    ..SftSpec::default()
+                },
+            ),
+            (
+                "warmup_ratio",
+                SftSpec {
+                    warmup_ratio: 1.5,
+                    ..SftSpec::default()
+                },
+            ),
+            (
+                "adam_beta2",
+                SftSpec {
+                    adam_beta2: 1.0,
+                    ..SftSpec::default()
+                },
+            ),
+        ];
+        for (key, spec) in bad {
+            let error = spec.check().expect_err(key);
+            assert!(
+                error
+                    .to_string()
+                    .starts_with(&format!("tune.sft.{key}: must be")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let error = serde_json::from_str::<SftSpec>(r#"{"learning_rat": 1}"#).expect_err("typo");
+        assert!(error.to_string().contains("learning_rate"), "{error}");
+    }
+}
