@@ -44,13 +44,16 @@ pub fn generate_greedy(
 ) -> Vec<Vec<u32>> {
     let mut run = Run::new(model, pool, adapter, prompts, spec);
     let mut reported = 0;
-    while run.step() {
+    loop {
+        let more = run.step();
         if run.done > reported {
             reported = run.done;
             on_done(reported);
         }
+        if !more {
+            return run.answers;
+        }
     }
-    run.answers
 }
 
 /// One sequence that is being read or answered.

@@ -12,14 +12,19 @@
 
 pub mod attention;
 pub mod bf16;
+mod buffer;
 pub mod cross_entropy;
 pub mod gemm;
 pub mod isa;
 pub mod mmap;
+mod parallel;
 pub mod pool;
 pub mod rmsnorm;
 pub mod rope;
+mod simd;
 pub mod swiglu;
+#[cfg(test)]
+mod testing;
 
 pub use gemm::{PackedMatrix, Precision, Product, matmul, matmul_group, matmul_tn};
 pub use isa::Isa;

@@ -1,0 +1,247 @@
+//! The engine against PyTorch, transformers and peft on the same weights: logits,
+//! losses, every LoRA gradient, ten steps of AdamW and greedy answers.
+//!
+//! The expected numbers come from `tests/reference/make_engine_vectors.py`, in f32.
+//! The f32 path has to agree to rounding; the bf16 path, which rounds every operand
+//! to 8 bits of mantissa, to the tolerances stated here.
+
+mod common;
+
+use common::{relative_error, repository_file, tiny_model};
+use lathe_engine::{
+    Adapter, Batch, GenerateSpec, LoraSpec, Model, PackedAdapter, Segment, Target, Trainer,
+    generate_greedy,
+};
+use lathe_kernel::{Pool, Precision};
+use safetensors::SafeTensors;
+
+const SEQUENCES: [&str; 3] = ["first", "second", "alone"];
+
+/// The reference file.
+struct Vectors(Vec<u8>);
+
+impl Vectors {
+    fn read() -> Self {
+        let path = repository_file("reference/engine-vectors.safetensors");
+        Self(std::fs::read(path).expect("the vectors are committed"))
+    }
+
+    fn words(&self, name: &str) -> Vec<[u8; 4]> {
+        let tensors = SafeTensors::deserialize(&self.0).expect("the vectors are sound");
+        let tensor = tensors
+            .tensor(name)
+            .unwrap_or_else(|_| panic!("no {name} in the vectors"));
+        let words = tensor.data().chunks_exact(4);
+        words
+            .map(|word| word.try_into().expect("four bytes"))
+            .collect()
+    }
+
+    fn floats(&self, name: &str) -> Vec<f32> {
+        self.words(name)
+            .into_iter()
+            .map(f32::from_le_bytes)
+            .collect()
+    }
+
+    fn tokens(&self, name: &str) -> Vec<u32> {
+        self.words(name)
+            .into_iter()
+            .map(u32::from_le_bytes)
+            .collect()
+    }
+
+    /// Rows and tokens of a sequence's targets.
+    fn targets(&self, sequence: &str) -> Vec<(u32, u32)> {
+        let values = self.tokens(&format!("targets.{sequence}"));
+        let (rows, tokens) = values.split_at(values.len() / 2);
+        rows.iter().copied().zip(tokens.iter().copied()).collect()
+    }
+
+    fn adapter(&self, model: &Model) -> Adapter {
+        let spec = LoraSpec {
+            rank: 4,
+            alpha: 8.0,
+            targets: lathe_engine::adapter::TARGETS.map(str::to_owned).to_vec(),
+        };
+        let mut adapter = Adapter::new(&model.config, &spec, 0).expect("the spec is sound");
+        adapter.values = self.flat(&adapter, "adapter");
+        adapter
+    }
+
+    /// The matrices `<kind>.*` laid out as the adapter's values.
+    fn flat(&self, adapter: &Adapter, kind: &str) -> Vec<f32> {
+        let mut flat = vec![f32::NAN; adapter.values.len()];
+        for tensor in &adapter.tensors {
+            let values = self.floats(&format!("{kind}.{}", peft_key(&tensor.name)));
+            flat[tensor.offset..][..tensor.rows * tensor.cols].copy_from_slice(&values);
+        }
+        assert!(flat.iter().all(|value| value.is_finite()));
+        flat
+    }
+
+    /// All three sequences in one batch, the prefix of two of them once or twice.
+    fn batch(&self, share_prefix: bool) -> Batch {
+        let prefix = self.tokens("prefix");
+        let mut batch = Batch::default();
+        if share_prefix {
+            push(&mut batch, &prefix, None);
+        }
+        for sequence in SEQUENCES {
+            let own = self.tokens(sequence);
+            let prefixed = sequence != "alone";
+            // Where row r of the whole sequence lies in the batch.
+            let start = batch.tokens.len();
+            let row_of = |row: u32| match (share_prefix && prefixed, row as usize) {
+                (true, row) if row < prefix.len() => row,
+                (true, row) => start + row - prefix.len(),
+                (false, row) => start + row,
+            };
+            let weights = self.floats(&format!("weights.{sequence}"));
+            for ((row, token), weight) in self.targets(sequence).into_iter().zip(weights) {
+                let row = row_of(row) as u32;
+                batch.targets.push(Target { row, token, weight });
+            }
+            match (prefixed, share_prefix) {
+                (true, true) => push(&mut batch, &own, Some(0)),
+                (true, false) => push(&mut batch, &[&prefix[..], &own].concat(), None),
+                (false, _) => push(&mut batch, &own, None),
+            }
+        }
+        batch
+    }
+}
+
+fn push(batch: &mut Batch, tokens: &[u32], prefix: Option<usize>) {
+    let (start, len) = (batch.tokens.len(), tokens.len());
+    batch.segments.push(Segment { start, len, prefix });
+    batch.tokens.extend_from_slice(tokens);
+}
+
+fn peft_key(name: &str) -> String {
+    match name.strip_prefix("model.") {
+        Some(_) => name.to_owned(),
+        None => format!("model.{name}"),
+    }
+}
+
+/// Negative log-likelihoods of the reference's targets from the reference's logits.
+fn expected_losses(vectors: &Vectors, kind: &str, vocab: usize) -> Vec<f32> {
+    let mut losses = Vec::new();
+    for sequence in SEQUENCES {
+        let logits = vectors.floats(&format!("{kind}.{sequence}"));
+        for (row, (_, token)) in logits.chunks_exact(vocab).zip(vectors.targets(sequence)) {
+            let sum: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();
+            losses.push((sum.ln() - f64::from(row[token as usize])) as f32);
+        }
+    }
+    losses
+}
+
+/// Losses, with and without the adapter, and every gradient, within the tolerances.
+fn check(precision: Precision, loss_error_max: f32, gradient_error_max: f32) {
+    let (model, pool) = (tiny_model(precision), Pool::new(2));
+    let vectors = Vectors::read();
+    let adapter = vectors.adapter(&model);
+    let expected = vectors.flat(&adapter, "gradient");
+    let mut trainer = Trainer::new(&model, &pool);
+    for share_prefix in [false, true] {
+        let batch = vectors.batch(share_prefix);
+        for (kind, adapter) in [("base_logits", None), ("logits", Some(&adapter))] {
+            let found = trainer.token_losses(adapter, &batch);
+            let expected = expected_losses(&vectors, kind, model.config.vocab);
+            let error = relative_error(found, &expected);
+            println!("{precision:?} {kind} shared {share_prefix}: losses off by {error:.1e}");
+            assert!(error < loss_error_max, "{kind}: {error}");
+        }
+        let weight: f32 = batch.targets.iter().map(|target| target.weight).sum();
+        let mut gradients = vec![0.0; adapter.values.len()];
+        trainer.loss_and_gradients(&adapter, &batch, 1.0 / weight, &mut gradients);
+        let mut worst = 0.0f32;
+        for tensor in &adapter.tensors {
+            let range = tensor.offset..tensor.offset + tensor.rows * tensor.cols;
+            let error = relative_error(&gradients[range.clone()], &expected[range]);
+            assert!(error < gradient_error_max, "{}: {error}", tensor.name);
+            worst = worst.max(error);
+        }
+        println!("{precision:?} shared {share_prefix}: gradients off by {worst:.1e}");
+    }
+}
+
+#[test]
+fn losses_and_gradients_in_f32_are_pytorchs() {
+    check(Precision::F32, 2e-5, 2e-5);
+}
+
+#[test]
+fn losses_and_gradients_in_bf16_are_close() {
+    check(Precision::Bf16, 0.02, 0.05);
+}
+
+/// Ten steps of AdamW as PyTorch takes them (decay apart from the gradient).
+fn ten_losses(precision: Precision) -> Vec<f32> {
+    let (model, pool) = (tiny_model(precision), Pool::new(2));
+    let vectors = Vectors::read();
+    let mut adapter = vectors.adapter(&model);
+    let batch = vectors.batch(true);
+    let weight: f32 = batch.targets.iter().map(|target| target.weight).sum();
+    let mut trainer = Trainer::new(&model, &pool);
+    let mut moments = vec![(0.0f64, 0.0f64); adapter.values.len()];
+    let mut losses = Vec::new();
+    for step in 1..=10 {
+        let mut gradients = vec![0.0; adapter.values.len()];
+        let sum = trainer.loss_and_gradients(&adapter, &batch, 1.0 / weight, &mut gradients);
+        losses.push(sum.mean() as f32);
+        let parameters = adapter.values.iter_mut().zip(&gradients).zip(&mut moments);
+        for ((value, &gradient), (mean, square)) in parameters {
+            let gradient = f64::from(gradient);
+            *mean = 0.9 * *mean + 0.1 * gradient;
+            *square = 0.999 * *square + 0.001 * gradient * gradient;
+            let (mean, square) = (
+                *mean / (1.0 - 0.9f64.powi(step)),
+                *square / (1.0 - 0.999f64.powi(step)),
+            );
+            let decayed = f64::from(*value) * (1.0 - 0.01 * 0.01);
+            *value = (decayed - 0.01 * mean / (square.sqrt() + 1e-8)) as f32;
+        }
+    }
+    losses
+}
+
+#[test]
+fn ten_adamw_losses_are_pytorchs() {
+    let expected = Vectors::read().floats("losses");
+    for (precision, error_max) in [(Precision::F32, 1e-4), (Precision::Bf16, 0.02)] {
+        let error = relative_error(&ten_losses(precision), &expected);
+        println!("{precision:?}: ten losses off by {error:.1e}");
+        assert!(error < error_max, "{precision:?}: {error}");
+    }
+}
+
+#[test]
+fn greedy_answers_in_f32_are_transformers() {
+    let (model, pool) = (tiny_model(Precision::F32), Pool::new(2));
+    let vectors = Vectors::read();
+    let adapter = PackedAdapter::new(&model, &vectors.adapter(&model));
+    let prefix = vectors.tokens("prefix");
+    let prompts: Vec<Vec<u32>> = SEQUENCES
+        .iter()
+        .map(|sequence| match *sequence {
+            "alone" => vectors.tokens("alone"),
+            _ => [prefix.clone(), vectors.tokens(sequence)].concat(),
+        })
+        .collect();
+    let spec = GenerateSpec {
+        tokens_max: 12,
+        stop: Vec::new(),
+        batch_max: 2,
+    };
+    let answers = generate_greedy(&model, &pool, Some(&adapter), &prompts, &spec, &mut |_| {});
+    for (sequence, answer) in SEQUENCES.iter().zip(answers) {
+        assert_eq!(
+            answer,
+            vectors.tokens(&format!("answer.{sequence}")),
+            "{sequence}"
+        );
+    }
+}

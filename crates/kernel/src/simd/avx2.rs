@@ -1,0 +1,198 @@
+//! AVX2 with FMA: 8 floats a vector, 16 registers. There is no bfloat16 arithmetic here: values are
+//! rounded with integer instructions and multiplied as floats.
+
+use std::arch::x86_64::*;
+
+use super::{Kernel, Simd};
+
+/// Proof that the machine has what [`crate::Isa::Avx2`] names.
+#[derive(Clone, Copy)]
+pub(super) struct Avx2(());
+
+impl Avx2 {
+    /// # Safety
+    /// The machine must support [`crate::Isa::Avx2`].
+    pub(super) unsafe fn new() -> Avx2 {
+        Avx2(())
+    }
+
+    /// The lanes below `count`, all bits set.
+    #[inline(always)]
+    fn first(self, count: usize) -> __m256i {
+        debug_assert!(count <= 8);
+        pure!(_mm256_cmpgt_epi32(
+            _mm256_set1_epi32(count as i32),
+            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)
+        ))
+    }
+
+    /// Floats rounded to bfloat16, in the upper halves of words whose lower halves are garbage.
+    #[inline(always)]
+    fn rounded(self, a: __m256) -> __m256i {
+        pure!({
+            let bits = _mm256_castps_si256(a);
+            let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+            let up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+            let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x40_0000));
+            let is_nan = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a));
+            _mm256_blendv_epi8(up, quiet, is_nan)
+        })
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn run<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
+    kernel.run(simd)
+}
+
+impl Simd for Avx2 {
+    type F = __m256;
+    type U = __m256i;
+    const LANES: usize = 8;
+    const TILE_ROWS: usize = 4;
+
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        // SAFETY: the token proves that the machine has the instructions.
+        unsafe { run(self, kernel) }
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m256 {
+        pure!(_mm256_set1_ps(value))
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m256 {
+        // SAFETY: the caller vouches for 8 floats.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> __m256 {
+        // SAFETY: the caller vouches for `count` floats; masked lanes are not touched.
+        unsafe { _mm256_maskload_ps(from, self.first(count)) }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, value: __m256) {
+        // SAFETY: the caller vouches for 8 floats.
+        unsafe { _mm256_storeu_ps(to, value) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, value: __m256, count: usize) {
+        // SAFETY: the caller vouches for `count` floats; masked lanes are not touched.
+        unsafe { _mm256_maskstore_ps(to, self.first(count), value) }
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        pure!(_mm256_add_ps(a, b))
+    }
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        pure!(_mm256_sub_ps(a, b))
+    }
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        pure!(_mm256_mul_ps(a, b))
+    }
+    #[inline(always)]
+    fn div(self, a: __m256, b: __m256) -> __m256 {
+        pure!(_mm256_div_ps(a, b))
+    }
+    #[inline(always)]
+    fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        pure!(_mm256_fmadd_ps(a, b, c))
+    }
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        pure!(_mm256_max_ps(a, b))
+    }
+    #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        pure!(_mm256_min_ps(a, b))
+    }
+    #[inline(always)]
+    fn round(self, a: __m256) -> __m256 {
+        pure!(_mm256_round_ps::<
+            { _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC },
+        >(a))
+    }
+    #[inline(always)]
+    fn times_pow2(self, a: __m256, n: __m256) -> __m256 {
+        pure!({
+            let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+            _mm256_mul_ps(a, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
+        })
+    }
+    #[inline(always)]
+    fn select_less(self, a: __m256, b: __m256, yes: __m256, no: __m256) -> __m256 {
+        pure!(_mm256_blendv_ps(no, yes, _mm256_cmp_ps::<_CMP_LT_OQ>(a, b)))
+    }
+    #[inline(always)]
+    fn lane_numbers(self) -> __m256 {
+        pure!(_mm256_setr_ps(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0))
+    }
+    #[inline(always)]
+    fn sum_lanes(self, a: __m256) -> f32 {
+        pure!({
+            let four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+    #[inline(always)]
+    fn max_lanes(self, a: __m256) -> f32 {
+        pure!({
+            let four = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps::<1>(a));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+
+    #[inline(always)]
+    fn splat_words(self, value: u32) -> __m256i {
+        pure!(_mm256_set1_epi32(value as i32))
+    }
+    #[inline(always)]
+    unsafe fn load_words(self, from: *const u32) -> __m256i {
+        // SAFETY: the caller vouches for 8 words.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn store_words(self, to: *mut u32, value: __m256i) {
+        // SAFETY: the caller vouches for 8 words.
+        unsafe { _mm256_storeu_si256(to.cast(), value) }
+    }
+    #[inline(always)]
+    fn words_as_floats(self, a: __m256i) -> __m256 {
+        pure!(_mm256_castsi256_ps(a))
+    }
+    #[inline(always)]
+    fn floats_as_words(self, a: __m256) -> __m256i {
+        pure!(_mm256_castps_si256(a))
+    }
+    #[inline(always)]
+    fn narrow(self, low: __m256, high: __m256) -> __m256i {
+        pure!({
+            let low = _mm256_srli_epi32::<16>(self.rounded(low));
+            let high = _mm256_srli_epi32::<16>(self.rounded(high));
+            // Packing works within 128-bit lanes; the permutation undoes that.
+            _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(low, high))
+        })
+    }
+    #[inline(always)]
+    fn dot_pairs(self, acc: __m256, x: __m256i, w: __m256i) -> __m256 {
+        pure!({
+            let upper = _mm256_set1_epi32(0xffff_0000_u32 as i32);
+            let low = |pair| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(pair));
+            let high = |pair| _mm256_castsi256_ps(_mm256_and_si256(pair, upper));
+            _mm256_fmadd_ps(high(x), high(w), _mm256_fmadd_ps(low(x), low(w), acc))
+        })
+    }
+    #[inline(always)]
+    fn interleave(self, first: __m256, second: __m256) -> __m256i {
+        pure!({
+            let low = _mm256_srli_epi32::<16>(self.rounded(first));
+            _mm256_blend_epi16::<0b1010_1010>(low, self.rounded(second))
+        })
+    }
+}

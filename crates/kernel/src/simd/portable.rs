@@ -1,0 +1,165 @@
+//! Plain Rust, in arrays that compilers turn into whatever vectors the target has.
+
+use super::{Kernel, Simd};
+use crate::bf16::{from_bf16, to_bf16};
+
+/// Needs nothing of the machine.
+#[derive(Clone, Copy)]
+pub(super) struct Portable;
+
+const LANES: usize = 8;
+type Floats = [f32; LANES];
+type Words = [u32; LANES];
+
+#[inline(always)]
+fn each(f: impl FnMut(usize) -> f32) -> Floats {
+    std::array::from_fn(f)
+}
+
+#[inline(always)]
+fn pair(first: f32, second: f32) -> u32 {
+    u32::from(to_bf16(first)) | (u32::from(to_bf16(second)) << 16)
+}
+
+impl Simd for Portable {
+    type F = Floats;
+    type U = Words;
+    const LANES: usize = LANES;
+    const TILE_ROWS: usize = 4;
+
+    #[inline(never)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        kernel.run(self)
+    }
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> Floats {
+        [value; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> Floats {
+        // SAFETY: the caller vouches for `LANES` floats; arrays of floats need no more alignment.
+        unsafe { from.cast::<Floats>().read() }
+    }
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> Floats {
+        // SAFETY: the caller vouches for `count` floats.
+        each(|i| {
+            if i < count {
+                unsafe { *from.add(i) }
+            } else {
+                0.0
+            }
+        })
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, value: Floats) {
+        // SAFETY: the caller vouches for `LANES` floats.
+        unsafe { to.cast::<Floats>().write(value) }
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, value: Floats, count: usize) {
+        for (i, value) in value.into_iter().enumerate().take(count) {
+            // SAFETY: the caller vouches for `count` floats.
+            unsafe { *to.add(i) = value }
+        }
+    }
+
+    #[inline(always)]
+    fn add(self, a: Floats, b: Floats) -> Floats {
+        each(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    fn sub(self, a: Floats, b: Floats) -> Floats {
+        each(|i| a[i] - b[i])
+    }
+    #[inline(always)]
+    fn mul(self, a: Floats, b: Floats) -> Floats {
+        each(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    fn div(self, a: Floats, b: Floats) -> Floats {
+        each(|i| a[i] / b[i])
+    }
+    #[inline(always)]
+    fn fma(self, a: Floats, b: Floats, c: Floats) -> Floats {
+        // Not `mul_add`: without the instruction that is a slow library call.
+        each(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    fn max(self, a: Floats, b: Floats) -> Floats {
+        each(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn min(self, a: Floats, b: Floats) -> Floats {
+        each(|i| if a[i] < b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn round(self, a: Floats) -> Floats {
+        // Adding and subtracting 1.5 · 2^23 rounds to nearest for the small numbers used here.
+        const SHIFT: f32 = 12_582_912.0;
+        each(|i| (a[i] + SHIFT) - SHIFT)
+    }
+    #[inline(always)]
+    fn times_pow2(self, a: Floats, n: Floats) -> Floats {
+        each(|i| a[i] * f32::from_bits(((n[i] as i32 + 127) << 23) as u32))
+    }
+    #[inline(always)]
+    fn select_less(self, a: Floats, b: Floats, yes: Floats, no: Floats) -> Floats {
+        each(|i| if a[i] < b[i] { yes[i] } else { no[i] })
+    }
+    #[inline(always)]
+    fn lane_numbers(self) -> Floats {
+        each(|i| i as f32)
+    }
+    #[inline(always)]
+    fn sum_lanes(self, a: Floats) -> f32 {
+        ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]))
+    }
+    #[inline(always)]
+    fn max_lanes(self, a: Floats) -> f32 {
+        a.into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+
+    #[inline(always)]
+    fn splat_words(self, value: u32) -> Words {
+        [value; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load_words(self, from: *const u32) -> Words {
+        // SAFETY: the caller vouches for `LANES` words.
+        unsafe { from.cast::<Words>().read() }
+    }
+    #[inline(always)]
+    unsafe fn store_words(self, to: *mut u32, value: Words) {
+        // SAFETY: the caller vouches for `LANES` words.
+        unsafe { to.cast::<Words>().write(value) }
+    }
+    #[inline(always)]
+    fn words_as_floats(self, a: Words) -> Floats {
+        a.map(f32::from_bits)
+    }
+    #[inline(always)]
+    fn floats_as_words(self, a: Floats) -> Words {
+        a.map(f32::to_bits)
+    }
+    #[inline(always)]
+    fn narrow(self, low: Floats, high: Floats) -> Words {
+        std::array::from_fn(|i| {
+            let from = if i < LANES / 2 { &low } else { &high };
+            let at = 2 * i % LANES;
+            pair(from[at], from[at + 1])
+        })
+    }
+    #[inline(always)]
+    fn dot_pairs(self, acc: Floats, x: Words, w: Words) -> Floats {
+        each(|i| {
+            let first = from_bf16(x[i] as u16) * from_bf16(w[i] as u16) + acc[i];
+            from_bf16((x[i] >> 16) as u16) * from_bf16((w[i] >> 16) as u16) + first
+        })
+    }
+    #[inline(always)]
+    fn interleave(self, first: Floats, second: Floats) -> Words {
+        std::array::from_fn(|i| pair(first[i], second[i]))
+    }
+}

@@ -1,0 +1,132 @@
+"""Makes engine-vectors.safetensors: what PyTorch, transformers and peft say about tiny-model.
+
+    pip install torch==2.15.0 transformers==5.24.0 peft==0.21.2 safetensors==0.8.0
+    python tests/reference/make_engine_vectors.py
+
+All arithmetic is f32 on the weights of tests/fixtures/tiny-model with a random LoRA
+adapter (rank 4, alpha 8, B not zero, so that every gradient is). Three sequences are
+run one by one, without padding: prefix + first, prefix + second, and alone. Where
+the engine computes the prefix once, the figures must still be these.
+
+In the file:
+  prefix, first, second, alone          the tokens
+  targets.<sequence>                    rows, tokens that should follow
+  weights.<sequence>                    weight of each target
+  base_logits.<sequence>                logits at the target rows without the adapter
+  logits.<sequence>                     and with it
+  adapter.<key>, gradient.<key>         every LoRA matrix and the gradient of the loss,
+                                        the weighted mean over all targets; keys as in
+                                        PEFT without "base_model.model."
+  losses                                the loss before each of ten AdamW steps (learning
+                                        rate 0.01, betas 0.9 and 0.999, eps 1e-8, decay 0.01)
+  answer.<sequence>                     twelve greedy tokens after it, with the adapter
+"""
+
+import pathlib
+
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM
+
+HERE = pathlib.Path(__file__).parent
+MODEL = HERE.parent / "fixtures" / "tiny-model"
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+RANK, ALPHA, STEPS, ANSWER = 4, 8, 10, 12
+PREFIX = "base_model.model."
+
+
+def main():
+    torch.manual_seed(7)
+    base = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
+    vocab = base.config.vocab_size
+    parts = {name: torch.randint(3, vocab, (length,))
+             for name, length in [("prefix", 11), ("first", 13), ("second", 7), ("alone", 19)]}
+    out = dict(parts)
+    sequences = {
+        "first": torch.cat([parts["prefix"], parts["first"]]),
+        "second": torch.cat([parts["prefix"], parts["second"]]),
+        "alone": parts["alone"],
+    }
+    starts = {"first": len(parts["prefix"]) - 1, "second": len(parts["prefix"]) - 1, "alone": 8}
+    targets = {}
+    for name, tokens in sequences.items():
+        rows = torch.arange(starts[name], len(tokens) - 1)
+        weights = torch.where(rows % 3 == 0, 0.5, 1.0)
+        targets[name] = (rows, tokens[rows + 1], weights)
+        out[f"targets.{name}"] = torch.stack([rows, tokens[rows + 1]])
+        out[f"weights.{name}"] = weights
+        with torch.no_grad():
+            out[f"base_logits.{name}"] = logits_at(base, tokens, rows)
+
+    model = adapted(base)
+    for name, parameter in lora(model):
+        out[f"adapter.{name}"] = parameter.detach().clone()
+    for name, tokens in sequences.items():
+        with torch.no_grad():
+            out[f"logits.{name}"] = logits_at(model, tokens, targets[name][0])
+        out[f"answer.{name}"] = greedy(model, tokens)
+
+    loss(model, sequences, targets).backward()
+    for name, parameter in lora(model):
+        out[f"gradient.{name}"] = parameter.grad.clone()
+    out["losses"] = ten_losses(model, sequences, targets)
+    out = {name: value.to(torch.int32) if value.dtype == torch.int64 else value.contiguous()
+           for name, value in out.items()}
+    save_file(out, HERE / "engine-vectors.safetensors")
+
+
+def adapted(base):
+    config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, lora_dropout=0.0)
+    model = get_peft_model(base, config)
+    with torch.no_grad():
+        for _, parameter in lora(model):
+            parameter.copy_(torch.randn(parameter.shape) * 0.1)
+    return model
+
+
+def lora(model):
+    return [(name.removeprefix(PREFIX).replace(".default", ""), parameter)
+            for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def logits_at(model, tokens, rows):
+    return model(input_ids=tokens[None]).logits[0, rows]
+
+
+def loss(model, sequences, targets):
+    total, weight_sum = 0.0, 0.0
+    for name, tokens in sequences.items():
+        rows, wanted, weights = targets[name]
+        nll = torch.nn.functional.cross_entropy(
+            logits_at(model, tokens, rows), wanted, reduction="none")
+        total = total + (weights * nll).sum()
+        weight_sum += weights.sum()
+    return total / weight_sum
+
+
+def ten_losses(model, sequences, targets):
+    parameters = [parameter for _, parameter in lora(model)]
+    optimizer = torch.optim.AdamW(parameters, lr=0.01, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
+    losses = []
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        value = loss(model, sequences, targets)
+        value.backward()
+        optimizer.step()
+        losses.append(value.detach())
+    return torch.stack(losses)
+
+
+def greedy(model, tokens):
+    answer = []
+    with torch.no_grad():
+        for _ in range(ANSWER):
+            logits = logits_at(model, tokens, torch.tensor([len(tokens) - 1]))
+            answer.append(logits[0].argmax())
+            tokens = torch.cat([tokens, answer[-1][None]])
+    return torch.stack(answer)
+
+
+if __name__ == "__main__":
+    main()
