@@ -1,29 +1,221 @@
-//! Root-mean-square normalisation: `y_i = w_i · x_i · r` with `r = 1 / sqrt(mean(x²) + eps)`.
+//! Root-mean-square normalisation, row by row.
+//!
+//! Forward: `y_i = w_i · x_i · r` with `r = 1 / sqrt(mean(x²) + eps)`.
+//!
+//! Backward, `dy` given: `dx_i = r · (w_i · dy_i - x_i · r² · mean(w · dy · x))`. The gradient of `w`
+//! is not formed; norms stay frozen.
 
 use crate::Pool;
+use crate::parallel::for_each_rows;
+use crate::simd::{self, Kernel, Simd};
 
 /// Normalises each row of `x`, `[rows, width]`, into `out` of the same shape; `weight` is `[width]`.
-pub fn forward(
-    _pool: &Pool,
-    _x: &[f32],
-    _weight: &[f32],
-    _eps: f32,
-    _width: usize,
-    _out: &mut [f32],
-) {
-    todo!()
+///
+/// # Panics
+/// If the lengths do not fit `width`.
+pub fn forward(pool: &Pool, x: &[f32], weight: &[f32], eps: f32, width: usize, out: &mut [f32]) {
+    let rows = check(x, weight, width, out);
+    for_each_rows(pool, rows, [(out, width)], |run, [out]| {
+        let x = &x[run.start * width..run.end * width];
+        simd::vectorize(
+            pool.isa(),
+            Forward {
+                x,
+                weight,
+                eps,
+                out,
+            },
+        );
+    });
 }
 
-/// Adds the gradient to `dx`, given `dout`, both `[rows, width]`; `r` is recomputed from `x`. The
-/// gradient of `weight` is not formed.
+/// Adds the gradient to `dx`, given `dout`, both `[rows, width]`; `r` is recomputed from `x`.
+///
+/// # Panics
+/// If the lengths do not fit `width`.
 pub fn backward(
-    _pool: &Pool,
-    _x: &[f32],
-    _weight: &[f32],
-    _eps: f32,
-    _width: usize,
-    _dout: &[f32],
-    _dx: &mut [f32],
+    pool: &Pool,
+    x: &[f32],
+    weight: &[f32],
+    eps: f32,
+    width: usize,
+    dout: &[f32],
+    dx: &mut [f32],
 ) {
-    todo!()
+    let rows = check(x, weight, width, dx);
+    assert_eq!(dout.len(), x.len(), "dout and x differ in length");
+    for_each_rows(pool, rows, [(dx, width)], |run, [dx]| {
+        let run = run.start * width..run.end * width;
+        simd::vectorize(
+            pool.isa(),
+            Backward {
+                x: &x[run.clone()],
+                weight,
+                eps,
+                dout: &dout[run],
+                dx,
+            },
+        );
+    });
+}
+
+/// The number of rows.
+fn check(x: &[f32], weight: &[f32], width: usize, out: &[f32]) -> usize {
+    assert!(
+        width > 0 && weight.len() == width,
+        "a weight of {width} was expected"
+    );
+    assert!(
+        x.len() == out.len() && x.len().is_multiple_of(width),
+        "x and out are not rows of {width}"
+    );
+    x.len() / width
+}
+
+/// `1 / sqrt(mean(x²) + eps)`
+#[inline(always)]
+fn inverse_rms<S: Simd>(s: S, x: &[f32], eps: f32) -> f32 {
+    let squares = simd::sum(s, [x], |[x]| s.mul(x, x));
+    1.0 / (squares / x.len() as f32 + eps).sqrt()
+}
+
+struct Forward<'a> {
+    x: &'a [f32],
+    weight: &'a [f32],
+    eps: f32,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let width = self.weight.len();
+        for (x, out) in self
+            .x
+            .chunks_exact(width)
+            .zip(self.out.chunks_exact_mut(width))
+        {
+            let r = s.splat(inverse_rms(s, x, self.eps));
+            simd::for_each_vector(s, [x, self.weight], out, |[x, w], _| s.mul(s.mul(x, r), w));
+        }
+    }
+}
+
+struct Backward<'a> {
+    x: &'a [f32],
+    weight: &'a [f32],
+    eps: f32,
+    dout: &'a [f32],
+    dx: &'a mut [f32],
+}
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let width = self.weight.len();
+        let rows = self
+            .x
+            .chunks_exact(width)
+            .zip(self.dout.chunks_exact(width));
+        for ((x, dout), dx) in rows.zip(self.dx.chunks_exact_mut(width)) {
+            let r = inverse_rms(s, x, self.eps);
+            let dot = simd::sum(s, [x, dout, self.weight], |[x, dout, w]| {
+                s.mul(s.mul(x, dout), w)
+            });
+            let along = s.splat(-r * r * r * dot / width as f32);
+            let r = s.splat(r);
+            simd::for_each_vector(s, [x, dout, self.weight], dx, |[x, dout, w], dx| {
+                s.fma(x, along, s.fma(s.mul(dout, w), r, dx))
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{
+        assert_close, assert_is_gradient, assert_thread_count_is_invisible, for_each_isa, random,
+    };
+
+    const SHAPES: [(usize, usize); 5] = [(0, 5), (1, 1), (3, 7), (2, 576), (5, 131)];
+    const EPS: f32 = 1e-5;
+
+    fn reference(x: &[f32], weight: &[f32], width: usize) -> Vec<f32> {
+        let row = |x: &[f32]| {
+            let mean = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / width as f64;
+            let r = 1.0 / (mean + f64::from(EPS)).sqrt();
+            x.iter()
+                .zip(weight)
+                .map(|(x, w)| (f64::from(*x) * r * f64::from(*w)) as f32)
+                .collect::<Vec<f32>>()
+        };
+        x.chunks_exact(width).flat_map(row).collect()
+    }
+
+    #[test]
+    fn forward_agrees_with_the_reference() {
+        for_each_isa(|pool| {
+            for (rows, width) in SHAPES {
+                let (x, weight) = (random(1, rows * width), random(2, width));
+                let mut out = vec![f32::NAN; rows * width];
+                forward(pool, &x, &weight, EPS, width, &mut out);
+                assert_close(
+                    &out,
+                    &reference(&x, &weight, width),
+                    1e-6,
+                    &format!("{rows}x{width}"),
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn backward_adds_the_gradient() {
+        for_each_isa(|pool| {
+            for (rows, width) in [(1, 3), (3, 37)] {
+                let (x, weight, dout) = (
+                    random(1, rows * width),
+                    random(2, width),
+                    random(3, rows * width),
+                );
+                let before = random(4, rows * width);
+                let mut dx = before.clone();
+                backward(pool, &x, &weight, EPS, width, &dout, &mut dx);
+                let gradient: Vec<f32> = dx
+                    .iter()
+                    .zip(&before)
+                    .map(|(dx, before)| dx - before)
+                    .collect();
+                assert_is_gradient(&x, &gradient, 1, 3e-3, |x| {
+                    let out = reference(x, &weight, width);
+                    out.iter()
+                        .zip(&dout)
+                        .map(|(out, dout)| f64::from(*out) * f64::from(*dout))
+                        .sum()
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn thread_count_is_invisible() {
+        let (rows, width) = (150, 577);
+        let (x, weight, dout) = (
+            random(1, rows * width),
+            random(2, width),
+            random(3, rows * width),
+        );
+        assert_thread_count_is_invisible(|pool| {
+            let (mut out, mut dx) = (vec![0.0; rows * width], vec![0.0; rows * width]);
+            forward(pool, &x, &weight, EPS, width, &mut out);
+            backward(pool, &x, &weight, EPS, width, &dout, &mut dx);
+            out.extend(dx);
+            out
+        });
+    }
 }

@@ -1,22 +1,163 @@
-//! Rotary position embedding in the half-split layout of Hugging Face: element `i` of a head's first
-//! half is rotated with element `i` of its second half by the angle `position · inv_freq[i]`.
+//! Rotary position embedding in the half-split layout of Hugging Face.
+//!
+//! Element `i` of a head's first half and element `i` of its second half are the two coordinates of
+//! a point that is rotated by `position · inv_freq[i]`. A rotation's gradient is the rotation back.
 
 use crate::Pool;
+use crate::buffer::Scratch;
+use crate::parallel::for_each_rows;
+use crate::simd::{self, Kernel, Simd};
 
 /// The usual frequencies `theta^(-2i / head_dim)` for `i` in `0..head_dim / 2`.
-pub fn inverse_frequencies(_theta: f32, _head_dim: usize) -> Vec<f32> {
-    todo!()
+pub fn inverse_frequencies(theta: f32, head_dim: usize) -> Vec<f32> {
+    let exponent = |i: usize| -2.0 * i as f64 / head_dim as f64;
+    (0..head_dim / 2)
+        .map(|i| f64::from(theta).powf(exponent(i)) as f32)
+        .collect()
 }
 
 /// Rotates every head of every row of `x`, `[positions.len(), heads, 2 · inv_freq.len()]`, in place;
 /// `inverse` rotates back, which is also the backward pass.
+///
+/// # Panics
+/// If `x` has another shape.
 pub fn apply(
-    _pool: &Pool,
-    _x: &mut [f32],
-    _heads: usize,
-    _positions: &[u32],
-    _inv_freq: &[f32],
-    _inverse: bool,
+    pool: &Pool,
+    x: &mut [f32],
+    heads: usize,
+    positions: &[u32],
+    inv_freq: &[f32],
+    inverse: bool,
 ) {
-    todo!()
+    let (rows, width) = (positions.len(), heads * 2 * inv_freq.len());
+    assert_eq!(
+        x.len(),
+        rows * width,
+        "an x of [{rows}, {heads}, {}] was expected",
+        2 * inv_freq.len()
+    );
+    for_each_rows(pool, rows, [(x, width)], |run, [x]| {
+        simd::vectorize(
+            pool.isa(),
+            Rotate {
+                x,
+                heads,
+                positions: &positions[run],
+                inv_freq,
+                inverse,
+            },
+        );
+    });
+}
+
+struct Rotate<'a> {
+    x: &'a mut [f32],
+    heads: usize,
+    positions: &'a [u32],
+    inv_freq: &'a [f32],
+    inverse: bool,
+}
+
+impl Kernel for Rotate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let half = self.inv_freq.len();
+        if half == 0 || self.heads == 0 {
+            return;
+        }
+        let mut angles = Scratch::floats(3 * half);
+        let (cos, rest) = angles.split_at_mut(half);
+        let (sin, rotated) = rest.split_at_mut(half);
+        for (row, &position) in self
+            .x
+            .chunks_exact_mut(self.heads * 2 * half)
+            .zip(self.positions)
+        {
+            turns(position, self.inv_freq, self.inverse, cos, sin);
+            for head in row.chunks_exact_mut(2 * half) {
+                let (first, second) = head.split_at_mut(half);
+                rotated.copy_from_slice(first);
+                simd::for_each_vector(s, [cos, sin, second], first, |[cos, sin, b], a| {
+                    s.sub(s.mul(a, cos), s.mul(b, sin))
+                });
+                simd::for_each_vector(s, [cos, sin, rotated], second, |[cos, sin, a], b| {
+                    s.fma(b, cos, s.mul(a, sin))
+                });
+            }
+        }
+    }
+}
+
+/// Cosines and sines of a position's angles. The angle itself is rounded to `f32`, as the models
+/// were trained with.
+fn turns(position: u32, inv_freq: &[f32], inverse: bool, cos: &mut [f32], sin: &mut [f32]) {
+    for ((freq, cos), sin) in inv_freq.iter().zip(cos).zip(sin) {
+        let angle = position as f32 * freq;
+        let (s, c) = angle.sin_cos();
+        *cos = c;
+        *sin = if inverse { -s } else { s };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, assert_thread_count_is_invisible, for_each_isa, random};
+
+    fn reference(x: &[f32], heads: usize, positions: &[u32], inv_freq: &[f32]) -> Vec<f32> {
+        let half = inv_freq.len();
+        let mut out = x.to_vec();
+        for (at, value) in out.iter_mut().enumerate() {
+            let (row, i) = (at / (heads * 2 * half), at % (2 * half));
+            let angle = f64::from(positions[row] as f32 * inv_freq[i % half]);
+            let turned = if i < half {
+                -x[at + half]
+            } else {
+                x[at - half]
+            };
+            *value = (f64::from(x[at]) * angle.cos() + f64::from(turned) * angle.sin()) as f32;
+        }
+        out
+    }
+
+    #[test]
+    fn it_agrees_with_the_reference_and_turns_back() {
+        for_each_isa(|pool| {
+            for (heads, head_dim) in [(1, 2), (3, 64), (2, 6), (9, 16), (0, 4), (1, 0)] {
+                for positions in [&[][..], &[0], &[5, 1000, 3]] {
+                    let x = random(1, positions.len() * heads * head_dim);
+                    let inv_freq = inverse_frequencies(10_000.0, head_dim);
+                    let mut turned = x.clone();
+                    apply(pool, &mut turned, heads, positions, &inv_freq, false);
+                    assert_close(
+                        &turned,
+                        &reference(&x, heads, positions, &inv_freq),
+                        1e-6,
+                        "turned",
+                    );
+                    apply(pool, &mut turned, heads, positions, &inv_freq, true);
+                    assert_close(&turned, &x, 1e-6, "turned back");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn frequencies_fall_from_one() {
+        let frequencies = inverse_frequencies(10_000.0, 4);
+        assert_eq!(frequencies, [1.0, 0.01]);
+    }
+
+    #[test]
+    fn thread_count_is_invisible() {
+        let positions: Vec<u32> = (0..500).collect();
+        let inv_freq = inverse_frequencies(10_000.0, 64);
+        assert_thread_count_is_invisible(|pool| {
+            let mut x = random(1, 500 * 3 * 64);
+            apply(pool, &mut x, 3, &positions, &inv_freq, false);
+            x
+        });
+    }
 }

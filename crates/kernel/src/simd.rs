@@ -21,7 +21,7 @@ mod math;
 mod portable;
 
 use crate::Isa;
-pub(crate) use math::{exp, for_each_vector, sigmoid, sum};
+pub(crate) use math::{exp, for_each_vector, max, sigmoid, sum};
 
 /// Work that is compiled once per instruction set. Implementors mark `run` and what it calls
 /// `#[inline(always)]`, or the operations would be compiled without the instructions they stand for.

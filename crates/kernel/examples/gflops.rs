@@ -1,0 +1,94 @@
+//! Prints the speed of the matrix products at the shapes of small language models:
+//! `cargo run --release -p lathe-kernel --example gflops`
+//!
+//! A figure is the median of several repetitions; the number of threads is `LATHE_THREADS` or all.
+
+use std::time::Instant;
+
+use lathe_kernel::{PackedMatrix, Pool, Precision, default_threads, matmul, matmul_tn};
+
+/// `(rows, depth, columns)`
+const SHAPES: [(usize, usize, usize); 12] = [
+    (1024, 576, 1536),
+    (1024, 576, 576),
+    (1024, 576, 192),
+    (1024, 1536, 576),
+    (1024, 1024, 1024),
+    (256, 576, 49152),
+    (1, 576, 1536),
+    (1, 1536, 576),
+    (1, 576, 49152),
+    (8, 576, 1536),
+    (8, 1536, 576),
+    (16, 576, 1536),
+];
+
+fn main() {
+    let pool = Pool::new(default_threads());
+    println!("{} threads, {}", pool.threads(), pool.isa());
+    for (m, k, n) in SHAPES {
+        weights(&pool, Precision::Bf16, m, k, n);
+    }
+    for (m, k, n) in [(1024, 576, 16), (1024, 16, 1536), (1024, 576, 1536)] {
+        weights(&pool, Precision::F32, m, k, n);
+    }
+    for (m, p, q) in [
+        (1024, 16, 576),
+        (1024, 16, 1536),
+        (1024, 1536, 16),
+        (1024, 576, 1536),
+    ] {
+        let (a, b, mut out) = (values(m * p), values(m * q), values(p * q));
+        let seconds = median(|_| matmul_tn(&pool, &a, &b, m, p, q, &mut out, 1.0, true));
+        println!(
+            "tn   {m:5} rows {p:5} x {q:5}: {:7.1} GFLOP/s",
+            flops(m, p, q) / seconds / 1e9
+        );
+    }
+}
+
+fn weights(pool: &Pool, precision: Precision, m: usize, k: usize, n: usize) {
+    /// Enough copies of the weights that they come from memory when there are few rows.
+    const COLD_BYTES: usize = 128 << 20;
+    let (x, w, mut out) = (values(m * k), values(n * k), values(m * n));
+    let one = PackedMatrix::pack(pool.isa(), precision, &w, n, k);
+    let copies = if m < 64 {
+        (COLD_BYTES / one.bytes()).clamp(1, 100)
+    } else {
+        1
+    };
+    let packed = vec![one; copies];
+    let seconds =
+        median(|repetition| matmul(pool, &x, m, &packed[repetition % copies], &mut out, false));
+    let (gflops, gigabytes) = (
+        flops(m, k, n) / seconds / 1e9,
+        packed[0].bytes() as f64 / seconds / 1e9,
+    );
+    println!(
+        "{precision:?} {m:5} rows {k:5} -> {n:5}: {gflops:7.1} GFLOP/s, weights at {gigabytes:6.2} GB/s"
+    );
+}
+
+fn flops(m: usize, k: usize, n: usize) -> f64 {
+    2.0 * (m * k * n) as f64
+}
+
+fn values(len: usize) -> Vec<f32> {
+    (0..len)
+        .map(|i| (i * 7919 % 2003) as f32 / 1001.0 - 1.0)
+        .collect()
+}
+
+/// Median time of a call in seconds.
+fn median(mut call: impl FnMut(usize)) -> f64 {
+    const REPETITIONS: usize = 41;
+    let mut seconds: Vec<f64> = (0..REPETITIONS)
+        .map(|repetition| {
+            let start = Instant::now();
+            call(repetition);
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    seconds.sort_by(f64::total_cmp);
+    seconds[REPETITIONS / 2]
+}
