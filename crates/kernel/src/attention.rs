@@ -1,6 +1,26 @@
-//! Grouped-query causal attention.
+//! Grouped-query causal attention: of packed training batches, forward and backward, and over caches.
+//!
+//! The score matrix is never held: keys and values come in blocks of 64 positions, and the backward
+//! pass recomputes the scores from the logarithms of the softmax's denominators. Queries, keys,
+//! values and probabilities are rounded to bfloat16 where they are multiplied; sums are `f32`.
+//!
+//! A batch is rows of several sequences one after the other, without padding ([`Span`]). A span may
+//! see an earlier span as its prefix, so that a beginning shared by many sequences is computed once.
+//! There is no dropout, no window, no bias and no mask other than this.
 
-use crate::{Isa, Pool};
+mod backward;
+mod cache;
+mod cached;
+mod forward;
+mod panels;
+#[cfg(test)]
+mod reference;
+mod softmax;
+
+use crate::Pool;
+use crate::gemm::{PairUnit, Unit};
+use crate::parallel::SharedMut;
+pub use cache::KvLayer;
 
 /// The shape shared by all rows. `q` and outputs are `[rows, heads, head_dim]`, `k` and `v` are
 /// `[rows, kv_heads, head_dim]`, `lse` is `[rows, heads]`; query head `h` reads key head
@@ -13,8 +33,31 @@ pub struct Shape {
     pub kv_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
-    /// Factor on the scores, usually `1 / sqrt(head_dim)`.
+    /// Factor on the scores, usually `1 / sqrt(head_dim)`; positive.
     pub scale: f32,
+}
+
+impl Shape {
+    fn check(&self) {
+        let Shape {
+            heads,
+            kv_heads,
+            head_dim,
+            scale,
+        } = *self;
+        assert!(
+            heads > 0 && kv_heads > 0 && head_dim > 0,
+            "{self:?} has a zero"
+        );
+        assert!(
+            heads.is_multiple_of(kv_heads),
+            "{heads} heads cannot share {kv_heads} kv heads evenly"
+        );
+        assert!(
+            scale > 0.0 && scale.is_finite(),
+            "the scale {scale} is not positive"
+        );
+    }
 }
 
 /// Consecutive rows of a packed batch that form one sequence. A row sees the rows of its span up to
@@ -32,75 +75,137 @@ pub struct Span {
 /// Attention of a whole packed batch: `out = softmax(scale · q · kᵀ) · v` by span, and `lse`, the
 /// logarithm of the softmax's denominator of each row and head, for [`backward`]. Rows outside all
 /// spans are left as they are.
+///
+/// # Panics
+/// If a length does not fit the shape, or spans overlap or reach past the rows.
 #[expect(clippy::too_many_arguments, reason = "one buffer per tensor")]
 pub fn forward(
-    _pool: &Pool,
-    _shape: &Shape,
-    _spans: &[Span],
-    _q: &[f32],
-    _k: &[f32],
-    _v: &[f32],
-    _out: &mut [f32],
-    _lse: &mut [f32],
+    pool: &Pool,
+    shape: &Shape,
+    spans: &[Span],
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    out: &mut [f32],
+    lse: &mut [f32],
 ) {
-    todo!()
+    forward_with::<PairUnit>(pool, spans, forward::Inputs { shape, q, k, v }, out, lse);
+}
+
+fn forward_with<U: Unit>(
+    pool: &Pool,
+    spans: &[Span],
+    inputs: forward::Inputs<'_>,
+    out: &mut [f32],
+    lse: &mut [f32],
+) {
+    let rows = check_inputs(&inputs, spans);
+    assert_eq!(out.len(), inputs.q.len(), "out and q differ in length");
+    assert_eq!(
+        lse.len(),
+        rows * inputs.shape.heads,
+        "lse does not hold one number per row and head"
+    );
+    forward::run::<U>(pool, inputs, spans, out, lse);
 }
 
 /// Gradients of [`forward`]; overwrites `dq`, `dk` and `dv` in the rows of the spans. The gradient
 /// of a prefix gathers from its users in the order of `spans`.
+///
+/// # Panics
+/// As [`forward`].
 #[expect(clippy::too_many_arguments, reason = "one buffer per tensor")]
 pub fn backward(
-    _pool: &Pool,
-    _shape: &Shape,
-    _spans: &[Span],
-    _q: &[f32],
-    _k: &[f32],
-    _v: &[f32],
-    _out: &[f32],
-    _lse: &[f32],
-    _dout: &[f32],
-    _dq: &mut [f32],
-    _dk: &mut [f32],
-    _dv: &mut [f32],
+    pool: &Pool,
+    shape: &Shape,
+    spans: &[Span],
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    out: &[f32],
+    lse: &[f32],
+    dout: &[f32],
+    dq: &mut [f32],
+    dk: &mut [f32],
+    dv: &mut [f32],
 ) {
-    todo!()
+    let inputs = forward::Inputs { shape, q, k, v };
+    backward_with::<PairUnit>(
+        pool,
+        spans,
+        inputs,
+        backward::Given { out, lse, dout },
+        [dq, dk, dv],
+    );
 }
 
-/// Keys and values of one sequence in one layer, in bfloat16. Cloning is cheap: full blocks are
-/// shared until one side writes.
-#[derive(Clone, Debug)]
-pub struct KvLayer {}
+fn backward_with<U: Unit>(
+    pool: &Pool,
+    spans: &[Span],
+    inputs: forward::Inputs<'_>,
+    given: backward::Given<'_>,
+    [dq, dk, dv]: [&mut [f32]; 3],
+) {
+    let rows = check_inputs(&inputs, spans);
+    let width = inputs.q.len();
+    assert!(
+        given.out.len() == width && given.dout.len() == width,
+        "out and dout do not have the shape of q"
+    );
+    assert_eq!(
+        given.lse.len(),
+        rows * inputs.shape.heads,
+        "lse does not hold one number per row and head"
+    );
+    assert_eq!(dq.len(), width, "dq and q differ in length");
+    assert!(
+        dk.len() == inputs.k.len() && dv.len() == inputs.k.len(),
+        "dk and dv do not have the shape of k"
+    );
+    let [dq, dk, dv] = [dq, dk, dv].map(SharedMut::new);
+    backward::run::<U>(
+        pool,
+        inputs,
+        spans,
+        given,
+        backward::Gradients { dq, dk, dv },
+    );
+}
 
-impl KvLayer {
-    /// An empty cache for keys and values of `[rows, kv_heads, head_dim]`.
-    pub fn new(_isa: Isa, _kv_heads: usize, _head_dim: usize) -> KvLayer {
-        todo!()
+/// The number of rows of the batch.
+fn check_inputs(inputs: &forward::Inputs<'_>, spans: &[Span]) -> usize {
+    let shape = inputs.shape;
+    shape.check();
+    let width = shape.heads * shape.head_dim;
+    let rows = inputs.q.len() / width;
+    assert_eq!(inputs.q.len(), rows * width, "q is not rows of {width}");
+    let narrow = rows * shape.kv_heads * shape.head_dim;
+    assert!(
+        inputs.k.len() == narrow && inputs.v.len() == narrow,
+        "k and v are not {rows} rows of kv heads"
+    );
+    let mut taken = vec![false; rows];
+    for span in spans {
+        let own = span.start..span.start.saturating_add(span.len);
+        assert!(own.end <= rows, "{span:?} reaches past the {rows} rows");
+        assert!(
+            !taken[own.clone()].contains(&true),
+            "{span:?} overlaps an earlier span"
+        );
+        taken[own].fill(true);
+        if let Some((start, len)) = span.prefix {
+            let prefix = start..start.saturating_add(len);
+            assert!(
+                prefix.end <= rows && !taken[prefix].contains(&false),
+                "the prefix of {span:?} is in no earlier span"
+            );
+            assert!(
+                start.saturating_add(len) <= span.start || start >= span.start + span.len,
+                "{span:?} is its own prefix"
+            );
+        }
     }
-
-    /// Appends rows of keys and values, `[rows, kv_heads, head_dim]` each.
-    pub fn append(&mut self, _keys: &[f32], _values: &[f32]) {
-        todo!()
-    }
-
-    /// Positions held.
-    pub fn len(&self) -> usize {
-        todo!()
-    }
-
-    /// Whether nothing is held.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Forgets all positions from `len` on; nothing happens if there are fewer.
-    pub fn truncate(&mut self, _len: usize) {
-        todo!()
-    }
-
-    /// Bytes of memory held, shared blocks counted in full.
-    pub fn bytes(&self) -> usize {
-        todo!()
-    }
+    rows
 }
 
 /// Consecutive query rows of one sequence for [`cached`].
@@ -119,12 +224,44 @@ pub struct CachedQuery<'a> {
 /// Attention of queries over caches; rows of `out` not named by a query are left as they are. A
 /// row's result is the same bits however the sequence was cut into chunks, whatever else is in the
 /// batch and however many threads work.
-pub fn cached(
-    _pool: &Pool,
-    _shape: &Shape,
-    _queries: &[CachedQuery<'_>],
-    _q: &[f32],
-    _out: &mut [f32],
-) {
-    todo!()
+///
+/// # Panics
+/// If a length does not fit the shape, queries overlap, a cache is of another kind than the pool and
+/// the shape, or a row would see nothing or more than its cache holds.
+pub fn cached(pool: &Pool, shape: &Shape, queries: &[CachedQuery<'_>], q: &[f32], out: &mut [f32]) {
+    shape.check();
+    let width = shape.heads * shape.head_dim;
+    assert!(
+        q.len().is_multiple_of(width) && out.len() == q.len(),
+        "q and out are not rows of {width}"
+    );
+    let mut taken = vec![false; q.len() / width];
+    for query in queries {
+        let rows = query.row..query.row.saturating_add(query.rows);
+        assert!(
+            rows.end <= taken.len(),
+            "a query reaches past the {} rows",
+            taken.len()
+        );
+        assert!(
+            !taken[rows.clone()].contains(&true),
+            "queries overlap at rows {rows:?}"
+        );
+        taken[rows].fill(true);
+        let kind = (pool.isa(), shape.kv_heads, shape.head_dim);
+        assert_eq!(
+            query.cache.kind(),
+            kind,
+            "the cache is of another kind than the pool and the shape"
+        );
+        let last = query.visible + query.rows.saturating_sub(1);
+        assert!(
+            query.visible > 0 && last <= query.cache.len(),
+            "a row sees none or more positions than the cache holds"
+        );
+    }
+    cached::run(pool, shape, queries, q, out);
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,11 @@ pub(crate) trait Unit: Copy + Send + Sync + 'static {
     fn step<S: Simd>(s: S, acc: S::F, x: S::U, w: S::U) -> S::F;
     /// Words whose element 0 is from `first` and, if there is an element 1, it is from `second`.
     fn combine<S: Simd>(s: S, first: S::F, second: S::F) -> S::U;
+    /// Writes two vectors of consecutive elements, in `2 · LANES / DEPTH` words.
+    ///
+    /// # Safety
+    /// The words must be writable.
+    unsafe fn store<S: Simd>(s: S, to: *mut u32, low: S::F, high: S::F);
 }
 
 /// Two bfloat16, the first in the lower half.
@@ -33,6 +38,11 @@ impl Unit for PairUnit {
     fn combine<S: Simd>(s: S, first: S::F, second: S::F) -> S::U {
         s.interleave(first, second)
     }
+    #[inline(always)]
+    unsafe fn store<S: Simd>(s: S, to: *mut u32, low: S::F, high: S::F) {
+        // SAFETY: passed on.
+        unsafe { s.store_words(to, s.narrow(low, high)) }
+    }
 }
 
 impl Unit for FloatUnit {
@@ -44,6 +54,14 @@ impl Unit for FloatUnit {
     #[inline(always)]
     fn combine<S: Simd>(s: S, first: S::F, _second: S::F) -> S::U {
         s.floats_as_words(first)
+    }
+    #[inline(always)]
+    unsafe fn store<S: Simd>(s: S, to: *mut u32, low: S::F, high: S::F) {
+        // SAFETY: passed on.
+        unsafe {
+            s.store_words(to, s.floats_as_words(low));
+            s.store_words(to.add(S::LANES), s.floats_as_words(high));
+        }
     }
 }
 

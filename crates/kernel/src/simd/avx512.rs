@@ -150,12 +150,15 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn narrow(self, low: __m512, high: __m512) -> __m512i {
         // SAFETY: both are 64 bytes of plain data.
-        unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(high, low)) }
+        unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low)) }
     }
     #[inline(always)]
     fn dot_pairs(self, acc: __m512, x: __m512i, w: __m512i) -> __m512 {
         // SAFETY: both are 64 bytes of plain data.
-        unsafe { _mm512_dpbf16_ps(acc, std::mem::transmute(x), std::mem::transmute(w)) }
+        unsafe {
+            let [x, w] = [x, w].map(|words| std::mem::transmute::<__m512i, __m512bh>(words));
+            _mm512_dpbf16_ps(acc, x, w)
+        }
     }
     #[inline(always)]
     fn interleave(self, first: __m512, second: __m512) -> __m512i {

@@ -43,14 +43,12 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> Floats {
-        // SAFETY: the caller vouches for `count` floats.
-        each(|i| {
-            if i < count {
-                unsafe { *from.add(i) }
-            } else {
-                0.0
-            }
-        })
+        let mut floats = [0.0; LANES];
+        for (i, float) in floats.iter_mut().enumerate().take(count) {
+            // SAFETY: the caller vouches for `count` floats.
+            *float = unsafe { *from.add(i) };
+        }
+        floats
     }
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: Floats) {

@@ -1,0 +1,241 @@
+//! Attention of a packed batch.
+//!
+//! A task is a run of rows of one span and one kv head. It lays out the keys and values that its
+//! rows see, in the order of the sequence and in blocks that begin with it, exactly as a cache would
+//! hold them, and lets its queries take them in ([`super::softmax`]).
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::panels::{KEYS, Panels};
+use super::softmax::QueryRows;
+use super::{Shape, Span};
+use crate::Pool;
+use crate::buffer::Scratch;
+use crate::gemm::Unit;
+use crate::parallel::SharedMut;
+use crate::simd::{self, Kernel, Simd};
+
+/// Rows of the batch in a task: enough that laying out their keys does not count.
+const TASK_ROWS: usize = 256;
+/// Query rows (rows of the batch times heads of the group) that take in a block together.
+const BLOCK_QUERIES: usize = 96;
+
+/// Inputs of one call.
+#[derive(Clone, Copy)]
+pub(super) struct Inputs<'a> {
+    pub(super) shape: &'a Shape,
+    pub(super) q: &'a [f32],
+    pub(super) k: &'a [f32],
+    pub(super) v: &'a [f32],
+}
+
+impl<'a> Inputs<'a> {
+    /// Keys or values of a row and kv head.
+    #[inline(always)]
+    pub(super) fn narrow(&self, of: &'a [f32], row: usize, kv_head: usize) -> &'a [f32] {
+        &of[(row * self.shape.kv_heads + kv_head) * self.shape.head_dim..][..self.shape.head_dim]
+    }
+
+    /// A tensor with the shape of `q` at a row and query head.
+    #[inline(always)]
+    pub(super) fn wide(&self, of: &'a [f32], row: usize, head: usize) -> &'a [f32] {
+        &of[(row * self.shape.heads + head) * self.shape.head_dim..][..self.shape.head_dim]
+    }
+}
+
+/// The row of the batch that holds position `position` of a span's sequence, prefix included.
+#[inline(always)]
+pub(super) fn row_of(span: &Span, position: usize) -> usize {
+    let (start, len) = span.prefix.unwrap_or((0, 0));
+    if position < len {
+        start + position
+    } else {
+        span.start + position - len
+    }
+}
+
+/// Runs the forward pass with operands of kind `U`.
+pub(super) fn run<U: Unit>(
+    pool: &Pool,
+    inputs: Inputs<'_>,
+    spans: &[Span],
+    out: &mut [f32],
+    lse: &mut [f32],
+) {
+    let kv_heads = inputs.shape.kv_heads;
+    let runs: Vec<(Span, Range<usize>)> = spans
+        .iter()
+        .flat_map(|span| {
+            let starts = (0..span.len).step_by(TASK_ROWS);
+            starts.map(|start| (*span, start..(start + TASK_ROWS).min(span.len)))
+        })
+        .collect();
+    let (out, lse) = (SharedMut::new(out), SharedMut::new(lse));
+    pool.run(runs.len() * kv_heads, &|task| {
+        let (span, rows) = runs[task / kv_heads].clone();
+        let kv_head = task % kv_heads;
+        simd::vectorize(
+            pool.isa(),
+            Run {
+                inputs,
+                span,
+                rows,
+                kv_head,
+                out,
+                lse,
+                unit: PhantomData::<U>,
+            },
+        );
+    });
+}
+
+/// The rows `rows` of a span, for the query heads of one kv head.
+struct Run<'a, U> {
+    inputs: Inputs<'a>,
+    span: Span,
+    rows: Range<usize>,
+    kv_head: usize,
+    out: SharedMut<'a, f32>,
+    lse: SharedMut<'a, f32>,
+    unit: PhantomData<U>,
+}
+
+impl<U: Unit> Kernel for Run<'_, U> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let panels = Panels::<S, U>::new(s, self.inputs.shape.head_dim);
+        let prefix = self.span.prefix.map_or(0, |(_, len)| len);
+        let positions = prefix + self.rows.end;
+        let keys = by_columns(
+            &panels,
+            &self.inputs,
+            self.inputs.k,
+            &self.span,
+            self.kv_head,
+            positions,
+        );
+        let values = by_depth(
+            &panels,
+            &self.inputs,
+            self.inputs.v,
+            &self.span,
+            self.kv_head,
+            positions,
+        );
+        let group = self.inputs.shape.heads / self.inputs.shape.kv_heads;
+        let step = (BLOCK_QUERIES / group).max(1);
+        for start in self.rows.clone().step_by(step) {
+            let rows = start..(start + step).min(self.rows.end);
+            self.rows_together(&panels, rows, group, prefix, &keys, &values);
+        }
+    }
+}
+
+impl<U: Unit> Run<'_, U> {
+    #[inline(always)]
+    fn rows_together<S: Simd>(
+        &self,
+        panels: &Panels<S, U>,
+        rows: Range<usize>,
+        group: usize,
+        prefix: usize,
+        keys: &[u32],
+        values: &[u32],
+    ) {
+        let Inputs { shape, q, .. } = self.inputs;
+        let place = |query: usize| {
+            (
+                self.span.start + rows.start + query / group,
+                self.kv_head * group + query % group,
+            )
+        };
+        let query = |query: usize| {
+            let (row, head) = place(query);
+            self.inputs.wide(q, row, head)
+        };
+        let count = rows.len() * group;
+        let mut queries = QueryRows::new(
+            *panels,
+            shape.scale,
+            count,
+            group,
+            prefix + rows.start + 1,
+            query,
+        );
+        let blocks = keys
+            .chunks_exact(panels.by_columns_words())
+            .zip(values.chunks_exact(panels.by_depth_words()));
+        for (block, (keys, values)) in blocks.enumerate().take(queries.blocks()) {
+            queries.take_in(block, keys, values);
+        }
+        for query in 0..count {
+            let (row, head) = place(query);
+            let at = row * shape.heads + head;
+            // SAFETY: each row and head belongs to one span, one task and one iteration.
+            let (out, lse) = unsafe {
+                let out = self
+                    .out
+                    .slice(at * shape.head_dim..(at + 1) * shape.head_dim);
+                (out, self.lse.slice(at..at + 1))
+            };
+            lse[0] = queries.finish(query, out);
+        }
+    }
+}
+
+/// The first `positions` rows of a span's sequence in `of` (keys or values), as blocks by columns.
+#[inline(always)]
+pub(super) fn by_columns<S: Simd, U: Unit>(
+    panels: &Panels<S, U>,
+    inputs: &Inputs<'_>,
+    of: &[f32],
+    span: &Span,
+    kv_head: usize,
+    positions: usize,
+) -> Scratch {
+    let words = panels.by_columns_words();
+    let mut blocks = Scratch::words(positions.div_ceil(KEYS) * words);
+    for (index, block) in blocks.chunks_exact_mut(words).enumerate() {
+        let start = index * KEYS;
+        for slot in 0..KEYS.min(positions - start) {
+            let row = Inputs { k: of, ..*inputs }.narrow(of, row_of(span, start + slot), kv_head);
+            panels.write_column(block, slot, row);
+        }
+    }
+    blocks
+}
+
+/// The first `positions` rows of a span's sequence in `of`, as blocks by depth. Where the last word
+/// has room for one more row it is zero.
+#[inline(always)]
+pub(super) fn by_depth<S: Simd, U: Unit>(
+    panels: &Panels<S, U>,
+    inputs: &Inputs<'_>,
+    of: &[f32],
+    span: &Span,
+    kv_head: usize,
+    positions: usize,
+) -> Scratch {
+    let words = panels.by_depth_words();
+    let mut blocks = Scratch::words(positions.div_ceil(KEYS) * words);
+    let mut zeros = Scratch::floats(panels.head_dim);
+    zeros.fill(0.0);
+    let row = |position: usize| {
+        if position < positions {
+            inputs.narrow(of, row_of(span, position), kv_head)
+        } else {
+            &zeros[..]
+        }
+    };
+    for (index, block) in blocks.chunks_exact_mut(words).enumerate() {
+        let start = index * KEYS;
+        for unit in 0..KEYS.min(positions - start).div_ceil(U::DEPTH) {
+            let first = start + unit * U::DEPTH;
+            panels.write_depth(block, unit, row(first), row(first + U::DEPTH - 1));
+        }
+    }
+    blocks
+}

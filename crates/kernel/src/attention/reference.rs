@@ -1,0 +1,74 @@
+//! Attention as one would write it down, in double precision and with the whole score matrix.
+
+use super::{Shape, Span};
+
+/// Scores, probabilities and outputs of every row and head.
+pub(super) struct Reference {
+    pub(super) out: Vec<f32>,
+    pub(super) lse: Vec<f32>,
+}
+
+/// The rows that row `row` of `span` sees.
+fn visible(span: &Span, row: usize) -> Vec<usize> {
+    let (start, len) = span.prefix.unwrap_or((0, 0));
+    (start..start + len).chain(span.start..=row).collect()
+}
+
+pub(super) fn forward(
+    shape: &Shape,
+    spans: &[Span],
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    rows: usize,
+) -> Reference {
+    let mut out = vec![0.0; rows * shape.heads * shape.head_dim];
+    let mut lse = vec![0.0; rows * shape.heads];
+    for span in spans {
+        for row in span.start..span.start + span.len {
+            for head in 0..shape.heads {
+                let seen = visible(span, row);
+                let (result, log_sum) = one(shape, row, head, &seen, q, k, v);
+                let at = (row * shape.heads + head) * shape.head_dim;
+                out[at..at + shape.head_dim].copy_from_slice(&result);
+                lse[row * shape.heads + head] = log_sum;
+            }
+        }
+    }
+    Reference { out, lse }
+}
+
+/// One row and head over the rows `seen`.
+pub(super) fn one(
+    shape: &Shape,
+    row: usize,
+    head: usize,
+    seen: &[usize],
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+) -> (Vec<f32>, f32) {
+    let dim = shape.head_dim;
+    let kv_head = head / (shape.heads / shape.kv_heads);
+    let query = &q[(row * shape.heads + head) * dim..][..dim];
+    let key = |row: usize| &k[(row * shape.kv_heads + kv_head) * dim..][..dim];
+    let value = |row: usize| &v[(row * shape.kv_heads + kv_head) * dim..][..dim];
+    let dot = |a: &[f32], b: &[f32]| {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| f64::from(*a) * f64::from(*b))
+            .sum::<f64>()
+    };
+    let scores: Vec<f64> = seen
+        .iter()
+        .map(|&row| f64::from(shape.scale) * dot(query, key(row)))
+        .collect();
+    let sum: f64 = scores.iter().map(|score| score.exp()).sum();
+    let mut out = vec![0.0_f64; dim];
+    for (&row, score) in seen.iter().zip(&scores) {
+        for (out, value) in out.iter_mut().zip(value(row)) {
+            *out += score.exp() / sum * f64::from(*value);
+        }
+    }
+    (out.iter().map(|out| *out as f32).collect(), sum.ln() as f32)
+}

@@ -1,0 +1,187 @@
+//! Rows of queries that take in blocks of keys and values one after the other.
+//!
+//! With scores `z_j = scale · q · k_j`, a row keeps the largest score `m` seen so far, the sum
+//! `l = Σ exp(z_j - m)` and `o = Σ exp(z_j - m) · v_j`; a block with a larger score first shrinks
+//! `l` and `o` by `exp(m_old - m_new)`. At the end the result is `o / l` and the logarithm of the
+//! softmax's denominator is `m + log l`.
+//!
+//! Blocks begin at multiples of [`KEYS`] positions of the sequence and a row takes them in order, so
+//! what a row computes depends on its own position alone: keys past it only add zeros.
+
+use super::panels::{Factors, KEYS, Panels};
+use crate::buffer::{FloatScratch, Scratch};
+use crate::gemm::Unit;
+use crate::simd::{self, Simd};
+
+/// Query rows of one kv head, `group` heads for each row of the batch, sorted by what they see.
+pub(super) struct QueryRows<S, U> {
+    panels: Panels<S, U>,
+    scale: f32,
+    rows: usize,
+    /// Heads that share a position.
+    group: usize,
+    /// Positions the first row of the batch sees; each further one sees one more.
+    visible: usize,
+    queries: Scratch,
+    scores: FloatScratch,
+    factors: Scratch,
+    max: FloatScratch,
+    sum: FloatScratch,
+    out: FloatScratch,
+}
+
+impl<S: Simd, U: Unit> QueryRows<S, U> {
+    /// Takes `rows` queries, `query(row)` being one of `head_dim`.
+    #[inline(always)]
+    pub(super) fn new<'q>(
+        panels: Panels<S, U>,
+        scale: f32,
+        rows: usize,
+        group: usize,
+        visible: usize,
+        query: impl Fn(usize) -> &'q [f32],
+    ) -> Self {
+        let words = panels.row_words();
+        let mut queries = Scratch::words(rows * words);
+        for (row, to) in queries.chunks_exact_mut(words).enumerate() {
+            panels.write_flat(to, query(row));
+        }
+        let (mut max, mut sum) = (Scratch::floats(rows), Scratch::floats(rows));
+        max.fill(f32::NEG_INFINITY);
+        sum.fill(0.0);
+        let mut out = Scratch::floats(rows * panels.head_dim);
+        out.fill(0.0);
+        let (scores, factors) = (
+            Scratch::floats(rows * KEYS),
+            Scratch::words(rows * (KEYS / U::DEPTH)),
+        );
+        QueryRows {
+            panels,
+            scale,
+            rows,
+            group,
+            visible,
+            queries,
+            scores,
+            factors,
+            max,
+            sum,
+            out,
+        }
+    }
+
+    /// Positions that row `row` sees.
+    #[inline(always)]
+    fn visible(&self, row: usize) -> usize {
+        self.visible + row / self.group
+    }
+
+    /// Blocks that the last row needs.
+    #[inline(always)]
+    pub(super) fn blocks(&self) -> usize {
+        self.visible(self.rows - 1).div_ceil(KEYS)
+    }
+
+    /// Takes in block number `block`: keys by columns, values by depth.
+    #[inline(always)]
+    pub(super) fn take_in(&mut self, block: usize, keys: &[u32], values: &[u32]) {
+        let start = block * KEYS;
+        // Rows that end before this block are through.
+        let first = (start + 1).saturating_sub(self.visible) * self.group;
+        let rows = self.rows - first;
+        let seen = (self.visible(self.rows - 1) - start).min(KEYS);
+        let (words, factor_words) = (self.panels.row_words(), KEYS / U::DEPTH);
+        self.panels.scores(
+            &self.queries[first * words..],
+            rows,
+            keys,
+            seen,
+            &mut self.scores,
+        );
+        for row in 0..rows {
+            self.weigh(
+                row,
+                first + row,
+                (self.visible(first + row) - start).min(KEYS),
+                seen,
+            );
+        }
+        let factors = Factors {
+            words: &self.factors,
+            row_stride: factor_words,
+            unit_stride: 1,
+        };
+        let out = &mut self.out[first * self.panels.head_dim..];
+        self.panels.weighted_sums(factors, rows, values, seen, out);
+    }
+
+    /// Turns a row of scores into factors, of which the first `seen` of `columns` may be other than
+    /// zero, and brings the row's maximum, sum and output up to date.
+    #[inline(always)]
+    fn weigh(&mut self, at: usize, row: usize, seen: usize, columns: usize) {
+        let s = self.panels.simd;
+        let scores = &self.scores[at * KEYS..(at + 1) * KEYS];
+        let (lanes, seen) = (s.lane_numbers(), s.splat(seen as f32));
+        // The scores from a column on, and `hidden` in the place of those past `seen`.
+        let masked = |column: usize, value: S::F, hidden: f32| {
+            s.select_less(
+                s.add(lanes, s.splat(column as f32)),
+                seen,
+                value,
+                s.splat(hidden),
+            )
+        };
+        // SAFETY: a row of scores has `KEYS` elements, a multiple of two vectors.
+        let score = |column: usize| unsafe { s.load(scores.as_ptr().add(column)) };
+        let mut largest = s.splat(f32::NEG_INFINITY);
+        for column in (0..columns).step_by(S::LANES) {
+            largest = s.max(masked(column, score(column), f32::NEG_INFINITY), largest);
+        }
+        let largest = s.max_lanes(largest) * self.scale;
+        if largest > self.max[row] {
+            let shrink = (self.max[row] - largest).exp();
+            self.max[row] = largest;
+            self.sum[row] *= shrink;
+            let dim = self.panels.head_dim;
+            let shrink = s.splat(shrink);
+            simd::for_each_vector(
+                s,
+                [],
+                &mut self.out[row * dim..(row + 1) * dim],
+                |[], out| s.mul(out, shrink),
+            );
+        }
+        let (scale, shift) = (s.splat(self.scale), s.splat(-self.max[row]));
+        let factor = |column: usize| {
+            masked(
+                column,
+                simd::exp(s, s.fma(score(column), scale, shift)),
+                0.0,
+            )
+        };
+        let factors = &mut self.factors[at * (KEYS / U::DEPTH)..(at + 1) * (KEYS / U::DEPTH)];
+        let mut sum = s.splat(0.0);
+        for column in (0..columns).step_by(2 * S::LANES) {
+            let (low, high) = (factor(column), factor(column + S::LANES));
+            sum = s.add(sum, s.add(low, high));
+            // SAFETY: a row of factors has room for `KEYS` elements.
+            unsafe { U::store(s, factors.as_mut_ptr().add(column / U::DEPTH), low, high) };
+        }
+        self.sum[row] += s.sum_lanes(sum);
+    }
+
+    /// Writes the result of `row` to `out` and returns the logarithm of its denominator.
+    #[inline(always)]
+    pub(super) fn finish(&self, row: usize, out: &mut [f32]) -> f32 {
+        let s = self.panels.simd;
+        let dim = self.panels.head_dim;
+        let inverse = s.splat(1.0 / self.sum[row]);
+        simd::for_each_vector(
+            s,
+            [&self.out[row * dim..(row + 1) * dim]],
+            out,
+            |[sum], _| s.mul(sum, inverse),
+        );
+        self.max[row] + self.sum[row].ln()
+    }
+}
