@@ -410,3 +410,252 @@ fn read_content(param: &str, value: Option<&Value>) -> Result<String, ApiError> 
         _ => Err(refuse()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use axum::response::IntoResponse;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A sound request with `extra` laid over it.
+    fn request(extra: Value) -> Value {
+        let mut request = json!({
+            "model": "m",
+            "messages": [{"role": "user", "content": "hello"}],
+        });
+        let members = extra.as_object().expect("an object").clone();
+        request.as_object_mut().expect("an object").extend(members);
+        request
+    }
+
+    fn accept(extra: Value) -> ChatRequest {
+        let body = request(extra.clone()).to_string();
+        ChatRequest::parse(body.as_bytes()).unwrap_or_else(|error| panic!("{extra}: {error:?}"))
+    }
+
+    /// The status, `param` and `code` of the refusal of `extra`.
+    fn refuse(extra: Value) -> (u16, Value, Value) {
+        refuse_bytes(request(extra).to_string().as_bytes())
+    }
+
+    fn refuse_bytes(body: &[u8]) -> (u16, Value, Value) {
+        let error = ChatRequest::parse(body).expect_err("must be refused");
+        let response = error.into_response();
+        let status = response.status().as_u16();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime");
+        let body = runtime
+            .block_on(to_bytes(response.into_body(), 1 << 16))
+            .expect("a body");
+        let body: Value = serde_json::from_slice(&body).expect("JSON");
+        let error = &body["error"];
+        assert!(
+            error["message"]
+                .as_str()
+                .is_some_and(|text| text.ends_with('.')),
+            "{error}"
+        );
+        (status, error["param"].clone(), error["code"].clone())
+    }
+
+    #[test]
+    fn reads_every_parameter() {
+        let read = accept(json!({
+            "messages": [
+                {"role": "developer", "content": "be brief"},
+                {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+                {"role": "assistant", "content": ""},
+            ],
+            "temperature": 0.5, "top_p": 0.9, "top_k": 40, "seed": -1,
+            "presence_penalty": -2, "frequency_penalty": 1.5,
+            "stop": ["x", "yy"], "max_completion_tokens": 7, "max_tokens": 7,
+            "stream": true, "stream_options": {"include_usage": true},
+        }));
+        let roles: Vec<&str> = read.messages.iter().map(|m| m.role.as_str()).collect();
+        assert_eq!(roles, ["system", "user", "assistant"]);
+        assert_eq!(read.messages[1].content, "ab");
+        let sampling = Sampling {
+            temperature: 0.5,
+            top_p: 0.9,
+            top_k: 40,
+            seed: u64::MAX,
+        };
+        assert_eq!((read.sampling, read.seeded), (sampling, true));
+        assert_eq!(
+            read.penalties,
+            Penalties {
+                presence: -2.0,
+                frequency: 1.5
+            }
+        );
+        assert_eq!(read.stop, ["x", "yy"]);
+        assert_eq!(read.answer_tokens_max, Some(7));
+        assert_eq!(read.delivery, Delivery::Stream(StreamUsage::OwnChunk));
+    }
+
+    #[test]
+    fn what_is_not_given_is_greedy_and_whole() {
+        let read = accept(json!({"temperature": null, "stop": null, "stream": false}));
+        let greedy = Sampling {
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            seed: 0,
+        };
+        assert_eq!((read.sampling, read.seeded), (greedy, false));
+        assert_eq!(read.delivery, Delivery::Whole);
+        assert_eq!(read.answer_tokens_max, None);
+        let usage = |extra| accept(extra).delivery;
+        assert_eq!(
+            usage(json!({"stream": true})),
+            Delivery::Stream(StreamUsage::WithFinish)
+        );
+        let absent = json!({"stream": true, "stream_options": {"include_usage": false}});
+        assert_eq!(usage(absent), Delivery::Stream(StreamUsage::Absent));
+    }
+
+    #[test]
+    fn accepts_what_asks_for_nothing_unusual() {
+        for extra in [
+            json!({"n": 1, "logprobs": false, "top_logprobs": 0, "store": false}),
+            json!({"tools": [], "functions": [], "tool_choice": "none", "logit_bias": {}}),
+            json!({"response_format": {"type": "text"}, "modalities": ["text"]}),
+            json!({"user": "u", "metadata": {"a": "b"}, "service_tier": "auto"}),
+            json!({"tools": null, "n": null, "response_format": null, "audio": null}),
+        ] {
+            accept(extra);
+        }
+    }
+
+    #[test]
+    fn refuses_by_name_what_would_change_the_meaning() {
+        for (name, value) in [
+            ("n", json!(2)),
+            ("logprobs", json!(true)),
+            ("top_logprobs", json!(3)),
+            (
+                "tools",
+                json!([{"type": "function", "function": {"name": "f"}}]),
+            ),
+            ("tool_choice", json!("required")),
+            ("functions", json!([{"name": "f"}])),
+            (
+                "response_format",
+                json!({"type": "json_schema", "json_schema": {}}),
+            ),
+            ("response_format", json!("text")),
+            ("logit_bias", json!({"5": 10})),
+            ("modalities", json!(["text", "audio"])),
+            ("audio", json!({})),
+            ("store", json!(true)),
+            ("reasoning_effort", json!("high")),
+        ] {
+            let refusal = refuse(json!({name: value}));
+            assert_eq!(
+                refusal,
+                (400, json!(name), json!("unsupported_parameter")),
+                "{name}"
+            );
+        }
+        assert_eq!(
+            refuse(json!({"best_of": 2})),
+            (400, json!("best_of"), json!("unknown_parameter"))
+        );
+    }
+
+    #[test]
+    fn refuses_by_name_what_is_out_of_range() {
+        for (name, value) in [
+            ("model", json!(3)),
+            ("model", json!(null)),
+            ("messages", json!([])),
+            ("messages", json!("hello")),
+            ("messages", json!(null)),
+            ("temperature", json!(2.1)),
+            ("temperature", json!("0")),
+            ("top_p", json!(0)),
+            ("top_p", json!(1.01)),
+            ("top_k", json!(-1)),
+            ("seed", json!(0.5)),
+            ("presence_penalty", json!(-2.1)),
+            ("frequency_penalty", json!(3)),
+            ("max_tokens", json!(0)),
+            ("max_completion_tokens", json!(1.5)),
+            ("stop", json!([""])),
+            ("stop", json!(vec!["x"; STOP_SEQUENCES_MAX + 1])),
+            ("stop", json!("x".repeat(STOP_BYTES_MAX + 1))),
+            ("stop", json!([1])),
+            ("stream", json!("yes")),
+            ("stream_options", json!({"include_usage": true})),
+        ] {
+            assert_eq!(
+                refuse(json!({name: value})),
+                (400, json!(name), json!(null)),
+                "{name}"
+            );
+        }
+        let differing = json!({"max_tokens": 3, "max_completion_tokens": 4});
+        assert_eq!(refuse(differing).1, json!("max_tokens"));
+        let unknown = json!({"stream": true, "stream_options": {"pace": 1}});
+        assert_eq!(refuse(unknown).1, json!("stream_options"));
+    }
+
+    #[test]
+    fn refuses_messages_it_cannot_read_by_their_place() {
+        let user = json!({"role": "user", "content": "hello"});
+        for (message, param) in [
+            (
+                json!({"role": "narrator", "content": "x"}),
+                "messages[1].role",
+            ),
+            (json!({"content": "x"}), "messages[1].role"),
+            (json!("x"), "messages[1].role"),
+            (
+                json!({"role": "tool", "content": "x", "tool_call_id": "1"}),
+                "messages[1].role",
+            ),
+            (json!({"role": "user"}), "messages[1].content"),
+            (json!({"role": "user", "content": 5}), "messages[1].content"),
+            (
+                json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}),
+                "messages[1].content",
+            ),
+            (
+                json!({"role": "assistant", "content": null, "tool_calls": [{}]}),
+                "messages[1].tool_calls",
+            ),
+        ] {
+            let refusal = refuse(json!({"messages": [user, message]}));
+            assert_eq!((refusal.0, refusal.1), (400, json!(param)), "{message}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_json_object() {
+        let deep = "[".repeat(100_000);
+        for body in [
+            "",
+            "{",
+            "[]",
+            "null",
+            "\"x\"",
+            "{\"model\": \"\\ud800\"}",
+            &deep,
+        ] {
+            assert_eq!(
+                refuse_bytes(body.as_bytes()),
+                (400, json!(null), json!(null)),
+                "{body:.20}"
+            );
+        }
+        assert_eq!(refuse_bytes(b"\xff\xfe").0, 400);
+    }
+
+    #[test]
+    fn the_table_is_sorted_and_names_nothing_twice() {
+        assert!(PARAMETERS.is_sorted_by(|(a, _), (b, _)| a < b));
+    }
+}
