@@ -249,7 +249,10 @@ impl Plan {
     }
 
     fn tile<'a>(&self, task: usize, jobs: &'a [Job<'a>]) -> TileTask<'a> {
-        let (run, within) = (task / self.per_run, task % self.per_run);
+        // Neighbouring tasks share panels: those of a wide output are read from memory once, and it
+        // is the narrow input that is read again, from the cache.
+        let runs = self.m.div_ceil(self.rows);
+        let (run, within) = (task % runs, task / runs);
         let job = self.starts.partition_point(|&start| start <= within) - 1;
         TileTask {
             job: &jobs[job],
