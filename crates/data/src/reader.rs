@@ -323,7 +323,7 @@ fn record(line: u64, mut fields: Map<String, Value>, spec: &ReaderSpec) -> Resul
 
 /// `value` as `kind`. Nothing (an empty cell, null) stays nothing, except that text keeps its
 /// emptiness; a required field is checked for later.
-fn typed(value: &Value, kind: FieldType) -> Result<Value, String> {
+pub(crate) fn typed(value: &Value, kind: FieldType) -> Result<Value, String> {
     let text = match value {
         Value::Null => return Ok(Value::Null),
         Value::Array(_) | Value::Object(_) => {
