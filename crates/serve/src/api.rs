@@ -1,7 +1,7 @@
 //! The OpenAI-shaped HTTP interface.
 //!
 //! A path is one file: [`chat`], [`models`], [`health`]. What a caller may ask
-//! stands in [`request`], every refusal in [`error`]. Everything under `/v1`
+//! stands in [`request`] and [`parameters`], every refusal in [`error`]. Everything under `/v1`
 //! answers in OpenAI's shapes, errors too, so that its clients raise the classes
 //! their users expect.
 
@@ -20,7 +20,9 @@ mod chat;
 mod error;
 mod fields;
 pub(crate) mod health;
+mod messages;
 mod models;
+mod parameters;
 mod request;
 
 /// All routes, state applied, without a fallback of the router's own.

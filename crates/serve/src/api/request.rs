@@ -1,26 +1,20 @@
 //! What a caller asked for: a chat completion's JSON read strictly.
 //!
-//! Every parameter stands in [`PARAMETERS`] with what becomes of it: it is read,
-//! ignored because it cannot change the answer, or refused unless it asks for
-//! what happens anyway. A parameter that is not there is refused by name: an
-//! answer that silently means something else is worse than an error.
-//!
-//! Nothing is looked up or computed here; whether the model exists and the
-//! prompt fits is for `chat`.
+//! Which parameters there are is in `parameters`. Nothing is looked up or computed
+//! here; whether the model exists and the prompt fits is for `chat`.
 
 use lathe_engine::{Message, Sampling};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::error::ApiError;
-use super::fields::{Fields, is_absent};
+use super::fields::Fields;
+use super::{messages, parameters};
 use crate::scheduler::Penalties;
 
 /// Stop sequences in one request (OpenAI allows four).
 const STOP_SEQUENCES_MAX: usize = 16;
 /// Length of one stop sequence.
 const STOP_BYTES_MAX: usize = 1024;
-/// Messages in one request.
-const MESSAGES_MAX: usize = 4096;
 
 /// A chat completion as it was asked for.
 #[derive(Debug)]
@@ -67,124 +61,6 @@ pub(crate) enum StreamUsage {
     Absent,
 }
 
-/// What becomes of a parameter.
-enum Handling {
-    /// Read below.
-    Read,
-    /// Cannot change the answer.
-    Ignored,
-    /// Accepted when the function says that nothing but the usual is asked for.
-    Only(fn(&Value) -> bool, &'static str),
-}
-
-use Handling::{Ignored, Only, Read};
-
-/// Every known parameter, by name.
-const PARAMETERS: &[(&str, Handling)] = &[
-    ("audio", Only(never, "this server answers with text")),
-    ("frequency_penalty", Read),
-    (
-        "function_call",
-        Only(is_none_or_auto, "tool calls are not built yet"),
-    ),
-    ("functions", Only(is_empty, "tool calls are not built yet")),
-    ("ignore_eos", Read),
-    ("logit_bias", Only(is_empty, "it is not built yet")),
-    (
-        "logprobs",
-        Only(is_false, "log probabilities are not built yet"),
-    ),
-    ("max_completion_tokens", Read),
-    ("max_tokens", Read),
-    ("messages", Read),
-    ("metadata", Ignored),
-    (
-        "modalities",
-        Only(is_text_alone, "this server answers with text"),
-    ),
-    ("model", Read),
-    ("n", Only(is_one, "one answer is made per request")),
-    ("parallel_tool_calls", Ignored),
-    (
-        "prediction",
-        Only(never, "predicted outputs are not built yet"),
-    ),
-    ("presence_penalty", Read),
-    ("prompt_cache_key", Ignored),
-    ("prompt_cache_options", Ignored),
-    ("prompt_cache_retention", Ignored),
-    (
-        "reasoning_effort",
-        Only(never, "the model does not reason before it answers"),
-    ),
-    (
-        "response_format",
-        Only(
-            is_text_format,
-            "answers are not constrained yet; only type 'text' is known",
-        ),
-    ),
-    ("safety_identifier", Ignored),
-    ("seed", Read),
-    ("service_tier", Ignored),
-    ("stop", Read),
-    ("store", Only(is_false, "answers are not stored")),
-    ("stream", Read),
-    ("stream_options", Read),
-    ("temperature", Read),
-    (
-        "tool_choice",
-        Only(is_none_or_auto, "tool calls are not built yet"),
-    ),
-    ("tools", Only(is_empty, "tool calls are not built yet")),
-    ("top_k", Read),
-    (
-        "top_logprobs",
-        Only(is_zero, "log probabilities are not built yet"),
-    ),
-    ("top_p", Read),
-    ("user", Ignored),
-    ("verbosity", Only(never, "the model has no such setting")),
-    (
-        "web_search_options",
-        Only(never, "the server never goes to the network"),
-    ),
-];
-
-fn never(_: &Value) -> bool {
-    false
-}
-
-fn is_false(value: &Value) -> bool {
-    value == &Value::Bool(false)
-}
-
-fn is_one(value: &Value) -> bool {
-    value.as_u64() == Some(1)
-}
-
-fn is_zero(value: &Value) -> bool {
-    value.as_u64() == Some(0)
-}
-
-fn is_empty(value: &Value) -> bool {
-    value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty)
-}
-
-fn is_none_or_auto(value: &Value) -> bool {
-    matches!(value.as_str(), Some("none" | "auto"))
-}
-
-fn is_text_alone(value: &Value) -> bool {
-    value
-        .as_array()
-        .is_some_and(|kinds| kinds.iter().all(|kind| kind == "text"))
-}
-
-fn is_text_format(value: &Value) -> bool {
-    value.get("type").is_some_and(|kind| kind == "text")
-}
-
 impl ChatRequest {
     /// Reads the body of a request.
     ///
@@ -204,12 +80,12 @@ impl ChatRequest {
                 "The request's body must be a JSON object.",
             ));
         };
-        check_parameters(&map)?;
+        parameters::check(&map)?;
         let fields = Fields::new(&map);
         let seed = fields.seed()?;
         Ok(ChatRequest {
             model: fields.required_text("model")?,
-            messages: read_messages(map.get("messages"))?,
+            messages: messages::read(map.get("messages"))?,
             delivery: read_delivery(&fields)?,
             sampling: read_sampling(&fields, seed)?,
             seeded: seed.is_some(),
@@ -224,24 +100,6 @@ impl ChatRequest {
             ignore_eos: fields.flag("ignore_eos")?.unwrap_or(false),
         })
     }
-}
-
-/// Refuses what is unknown or asks for something that is not built.
-fn check_parameters(map: &Map<String, Value>) -> Result<(), ApiError> {
-    for (name, value) in map {
-        let Some((_, handling)) = PARAMETERS.iter().find(|(known, _)| known == name) else {
-            let shown: String = name.chars().take(80).collect();
-            let message = format!("Unrecognized request argument supplied: {shown}.");
-            return Err(ApiError::invalid(Some(&shown), message).with_code("unknown_parameter"));
-        };
-        if let Only(usual, why) = handling
-            && !value.is_null()
-            && !usual(value)
-        {
-            return Err(ApiError::unsupported(name, why));
-        }
-    }
-    Ok(())
 }
 
 /// Without a temperature the answer is greedy: that is what the gate measured.
@@ -330,85 +188,6 @@ fn read_stop(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
         return Err(refuse());
     }
     Ok(sequences)
-}
-
-fn read_messages(value: Option<&Value>) -> Result<Vec<Message>, ApiError> {
-    let messages = match value {
-        Some(Value::Array(messages)) if !messages.is_empty() => messages,
-        value if is_absent(value) => {
-            let message = "Missing required parameter: 'messages'.";
-            return Err(ApiError::invalid(Some("messages"), message));
-        }
-        _ => {
-            let message = "'messages' must be a list of at least one message.";
-            return Err(ApiError::invalid(Some("messages"), message));
-        }
-    };
-    if messages.len() > MESSAGES_MAX {
-        let message = format!("'messages' holds more than {MESSAGES_MAX} messages.");
-        return Err(ApiError::invalid(Some("messages"), message));
-    }
-    messages
-        .iter()
-        .enumerate()
-        .map(|(index, message)| read_message(index, message))
-        .collect()
-}
-
-fn read_message(index: usize, value: &Value) -> Result<Message, ApiError> {
-    let role_param = format!("messages[{index}].role");
-    let role = match value.get("role").and_then(Value::as_str) {
-        // The template of an open model knows no developer; OpenAI's own models
-        // treat the two as one.
-        Some("system" | "developer") => "system",
-        Some("user") => "user",
-        Some("assistant") => "assistant",
-        Some("tool" | "function") => {
-            return Err(ApiError::unsupported(
-                &role_param,
-                "tool calls are not built yet",
-            ));
-        }
-        _ => {
-            let message =
-                format!("'{role_param}' must be 'system', 'developer', 'user' or 'assistant'.");
-            return Err(ApiError::invalid(Some(&role_param), message));
-        }
-    };
-    for name in ["tool_calls", "function_call", "audio"] {
-        if !is_absent(value.get(name)) {
-            let param = format!("messages[{index}].{name}");
-            return Err(ApiError::unsupported(
-                &param,
-                "this server reads and writes text",
-            ));
-        }
-    }
-    Ok(Message {
-        role: role.to_owned(),
-        content: read_content(&format!("messages[{index}].content"), value.get("content"))?,
-    })
-}
-
-/// A string, or a list of text parts, which are joined.
-fn read_content(param: &str, value: Option<&Value>) -> Result<String, ApiError> {
-    let refuse = || {
-        let message = format!("'{param}' must be a string or a list of parts of type 'text'.");
-        ApiError::invalid(Some(param), message)
-    };
-    match value {
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(Value::Array(parts)) => parts
-            .iter()
-            .map(
-                |part| match (part.get("type").and_then(Value::as_str), part.get("text")) {
-                    (Some("text"), Some(Value::String(text))) => Ok(text.as_str()),
-                    _ => Err(refuse()),
-                },
-            )
-            .collect(),
-        _ => Err(refuse()),
-    }
 }
 
 #[cfg(test)]
@@ -518,55 +297,6 @@ mod tests {
     }
 
     #[test]
-    fn accepts_what_asks_for_nothing_unusual() {
-        for extra in [
-            json!({"n": 1, "logprobs": false, "top_logprobs": 0, "store": false}),
-            json!({"tools": [], "functions": [], "tool_choice": "none", "logit_bias": {}}),
-            json!({"response_format": {"type": "text"}, "modalities": ["text"]}),
-            json!({"user": "u", "metadata": {"a": "b"}, "service_tier": "auto"}),
-            json!({"tools": null, "n": null, "response_format": null, "audio": null}),
-        ] {
-            accept(extra);
-        }
-    }
-
-    #[test]
-    fn refuses_by_name_what_would_change_the_meaning() {
-        for (name, value) in [
-            ("n", json!(2)),
-            ("logprobs", json!(true)),
-            ("top_logprobs", json!(3)),
-            (
-                "tools",
-                json!([{"type": "function", "function": {"name": "f"}}]),
-            ),
-            ("tool_choice", json!("required")),
-            ("functions", json!([{"name": "f"}])),
-            (
-                "response_format",
-                json!({"type": "json_schema", "json_schema": {}}),
-            ),
-            ("response_format", json!("text")),
-            ("logit_bias", json!({"5": 10})),
-            ("modalities", json!(["text", "audio"])),
-            ("audio", json!({})),
-            ("store", json!(true)),
-            ("reasoning_effort", json!("high")),
-        ] {
-            let refusal = refuse(json!({name: value}));
-            assert_eq!(
-                refusal,
-                (400, json!(name), json!("unsupported_parameter")),
-                "{name}"
-            );
-        }
-        assert_eq!(
-            refuse(json!({"best_of": 2})),
-            (400, json!("best_of"), json!("unknown_parameter"))
-        );
-    }
-
-    #[test]
     fn refuses_by_name_what_is_out_of_range() {
         for (name, value) in [
             ("model", json!(3)),
@@ -604,36 +334,6 @@ mod tests {
     }
 
     #[test]
-    fn refuses_messages_it_cannot_read_by_their_place() {
-        let user = json!({"role": "user", "content": "hello"});
-        for (message, param) in [
-            (
-                json!({"role": "narrator", "content": "x"}),
-                "messages[1].role",
-            ),
-            (json!({"content": "x"}), "messages[1].role"),
-            (json!("x"), "messages[1].role"),
-            (
-                json!({"role": "tool", "content": "x", "tool_call_id": "1"}),
-                "messages[1].role",
-            ),
-            (json!({"role": "user"}), "messages[1].content"),
-            (json!({"role": "user", "content": 5}), "messages[1].content"),
-            (
-                json!({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "u"}}]}),
-                "messages[1].content",
-            ),
-            (
-                json!({"role": "assistant", "content": null, "tool_calls": [{}]}),
-                "messages[1].tool_calls",
-            ),
-        ] {
-            let refusal = refuse(json!({"messages": [user, message]}));
-            assert_eq!((refusal.0, refusal.1), (400, json!(param)), "{message}");
-        }
-    }
-
-    #[test]
     fn refuses_what_is_not_a_json_object() {
         let deep = "[".repeat(100_000);
         for body in [
@@ -652,10 +352,5 @@ mod tests {
             );
         }
         assert_eq!(refuse_bytes(b"\xff\xfe").0, 400);
-    }
-
-    #[test]
-    fn the_table_is_sorted_and_names_nothing_twice() {
-        assert!(PARAMETERS.is_sorted_by(|(a, _), (b, _)| a < b));
     }
 }
