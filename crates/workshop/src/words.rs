@@ -1,5 +1,6 @@
 //! The one catalogue of words, Chinese and English, for pages, server and
-//! command line. The words are in words.yaml beside this file.
+//! command line. The words are in words.yaml beside this file and, those of the
+//! pages, in words/web.yaml.
 //!
 //! A key that is missing shows itself as the key: a page never fails for a
 //! word; the test below holds both languages complete.
@@ -56,7 +57,7 @@ struct Word {
 fn catalogue() -> &'static BTreeMap<String, Word> {
     static CATALOGUE: OnceLock<BTreeMap<String, Word>> = OnceLock::new();
     CATALOGUE.get_or_init(|| {
-        serde_saphyr::from_str(include_str!("words.yaml"))
+        serde_saphyr::from_str(concat!(include_str!("words.yaml"), "\n", include_str!("words/web.yaml")))
             .expect("words.yaml is part of the build and parsed by its test")
     })
 }
@@ -76,6 +77,11 @@ pub fn get(lang: Lang, key: &str, args: &[(&str, &str)]) -> String {
 /// Whether the catalogue has this key.
 pub fn has(key: &str) -> bool {
     catalogue().contains_key(key)
+}
+
+/// Every key of the catalogue.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    catalogue().keys().map(String::as_str)
 }
 
 /// One pass over the text, so that a value holding braces is never expanded again.

@@ -1,0 +1,51 @@
+//! Datasets, models and deployments as JSON.
+
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use lathe_workshop::DatasetView;
+use serde_json::{Value, json};
+
+use super::{Problem, Window};
+use crate::AppState;
+
+/// `GET /api/data?limit=&offset=`: `{"data": […], "limit", "offset", "more"}`, newest first.
+pub(super) async fn list(
+    State(state): State<AppState>,
+    window: Result<Query<Window>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(window) = window?;
+    let rows = state
+        .desk
+        .datasets(window.rows() + 1, window.offset)
+        .await?;
+    window.page("data", rows)
+}
+
+/// `GET /api/data/{digest}`: one dataset version with its card.
+pub(super) async fn one(
+    State(state): State<AppState>,
+    Path(digest): Path<String>,
+) -> Result<Json<DatasetView>, Problem> {
+    let dataset = state.desk.dataset(&digest).await?;
+    dataset.map(Json).ok_or_else(|| {
+        let text = format!("this workshop has no dataset version {digest}");
+        Problem::missing(text, "List the datasets with GET /api/data.")
+    })
+}
+
+/// `GET /api/models?limit=&offset=`: `{"models": […], "limit", "offset", "more"}`, newest first.
+pub(super) async fn models(
+    State(state): State<AppState>,
+    window: Result<Query<Window>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(window) = window?;
+    let rows = state.desk.models(window.rows() + 1, window.offset).await?;
+    window.page("models", rows)
+}
+
+/// `GET /api/deployments`: `{"deployments": […]}`, those that answer now.
+pub(super) async fn deployments(State(state): State<AppState>) -> Result<Json<Value>, Problem> {
+    let deployments = state.desk.deployments().await?;
+    Ok(Json(json!({ "deployments": deployments })))
+}

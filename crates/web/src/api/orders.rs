@@ -1,0 +1,110 @@
+//! Orders as JSON: list, place, one, its curve, log, report and verdict.
+
+use axum::Json;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use lathe_evidence::report::Report;
+use lathe_gate::Verdict;
+use lathe_workshop::{OrderId, OrderRequest, OrderView};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Problem, ROWS_MAX, Window};
+use crate::AppState;
+
+/// `GET /api/orders?limit=&offset=`: `{"orders": […], "limit", "offset", "more"}`, newest first.
+pub(super) async fn list(
+    State(state): State<AppState>,
+    window: Result<Query<Window>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(window) = window?;
+    let rows = state.desk.orders(window.rows() + 1, window.offset).await?;
+    window.page("orders", rows)
+}
+
+/// `POST /api/orders` with `{"pack", "quick", "offline"}`: 202 and `{"id", "url"}`.
+pub(super) async fn submit(
+    State(state): State<AppState>,
+    request: Result<Json<OrderRequest>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let Json(request) = request?;
+    let id = state.desk.submit(request).await?;
+    let url = format!("/orders/{id}");
+    Ok((StatusCode::ACCEPTED, Json(json!({ "id": id, "url": url }))))
+}
+
+/// `GET /api/orders/{id}`: the order with its steps.
+pub(super) async fn one(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<OrderView>, Problem> {
+    order(&state, OrderId(id)).await.map(Json)
+}
+
+/// `?after=` of a growing list, with a bound on the rows of one answer.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct After {
+    #[serde(default)]
+    after: u64,
+    limit: Option<u32>,
+}
+
+/// `GET /api/orders/{id}/curve?after=STEP`: `{"points": […]}`.
+pub(super) async fn curve(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    after: Result<Query<After>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(after) = after?;
+    let order = order(&state, OrderId(id)).await?;
+    let points = state.desk.curve(&order.id, after.after).await?;
+    Ok(Json(json!({ "points": points })))
+}
+
+/// `GET /api/orders/{id}/log?after=SEQ&limit=`: `{"lines": […]}`.
+pub(super) async fn log(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    after: Result<Query<After>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(after) = after?;
+    let order = order(&state, OrderId(id)).await?;
+    let limit = after.limit.unwrap_or(ROWS_MAX).clamp(1, ROWS_MAX);
+    let lines = state.desk.log(&order.id, after.after, limit).await?;
+    Ok(Json(json!({ "lines": lines })))
+}
+
+/// `GET /api/orders/{id}/report`: the report; 404 before the evaluation is done.
+pub(super) async fn report(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<Report>, Problem> {
+    let order = order(&state, OrderId(id)).await?;
+    let report = state.desk.report(&order.id).await?;
+    report.map(Json).ok_or_else(|| not_evaluated(&order.id))
+}
+
+/// `GET /api/orders/{id}/verdict`: what the gate found, computed now; 404 without a report.
+pub(super) async fn verdict(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<Verdict>, Problem> {
+    let order = order(&state, OrderId(id)).await?;
+    let verdict = state.desk.verdict(&order.id).await?;
+    verdict.map(Json).ok_or_else(|| not_evaluated(&order.id))
+}
+
+/// The order, or 404.
+pub(super) async fn order(state: &AppState, id: OrderId) -> Result<OrderView, Problem> {
+    let order = state.desk.order(&id).await?;
+    order.ok_or_else(|| {
+        let text = format!("this workshop has no order {id}");
+        Problem::missing(text, "List the orders with GET /api/orders.")
+    })
+}
+
+fn not_evaluated(id: &OrderId) -> Problem {
+    let text = format!("order {id} has no report yet");
+    Problem::missing(text, "Wait until its step `evaluate` is done.")
+}

@@ -1,0 +1,316 @@
+//! Numbers into drawing coordinates: curves, interval bars, histograms.
+//!
+//! Every drawing is stretched to its place by the page, so lines are given in a box of
+//! [`WIDTH`] × [`HEIGHT`] and text never is: labels stand beside the drawing as HTML, evenly spaced,
+//! and stay crisp at any width. Not here: markup and colours.
+
+/// Width of the drawing box.
+pub(crate) const WIDTH: f64 = 1000.0;
+/// Height of the drawing box.
+pub(crate) const HEIGHT: f64 = 200.0;
+/// Points drawn per line; more are thinned, keeping each bucket's extremes.
+const POINTS_MAX: usize = 480;
+/// Equal parts of an axis; there is one label more.
+const PARTS: usize = 4;
+
+/// One line chart with its axis.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Panel {
+    /// `points` of the polyline through every value.
+    pub raw: String,
+    /// `points` of the smoothed polyline; empty where there are too few values to smooth.
+    pub smooth: String,
+    /// Where the last value lies, for a dot.
+    pub end: (f64, f64),
+    /// Labels from top to bottom, evenly spaced.
+    pub labels: Vec<String>,
+    /// Value at the bottom of the box.
+    pub low: f64,
+    /// Value at the top of the box.
+    pub high: f64,
+}
+
+/// Draws `points` (position from 0 to `x_high`, value) with an axis from zero or, where all values
+/// lie far above it, from a round number below them. `None` without a finite value.
+pub(crate) fn panel(
+    points: &[(f64, f64)],
+    x_high: f64,
+    label: impl Fn(f64) -> String,
+) -> Option<Panel> {
+    let points: Vec<_> = points
+        .iter()
+        .copied()
+        .filter(|(_, value)| value.is_finite())
+        .collect();
+    let last = *points.last()?;
+    let (least, greatest) = extremes(points.iter().map(|point| point.1));
+    let from = if least >= 0.0 && least < 0.6 * greatest {
+        0.0
+    } else {
+        least
+    };
+    let (low, high) = round_bounds(from, greatest);
+    let place = |(x, value): (f64, f64)| {
+        let across = if x_high > 0.0 {
+            x / x_high * WIDTH
+        } else {
+            0.0
+        };
+        (across, HEIGHT - (value - low) / (high - low) * HEIGHT)
+    };
+    let line = |points: &[(f64, f64)]| polyline(thin(points).into_iter().map(place));
+    let smoothed = smooth(&points);
+    let labels = (0..=PARTS)
+        .rev()
+        .map(|part| label(low + (high - low) * part as f64 / PARTS as f64));
+    Some(Panel {
+        raw: line(&points),
+        smooth: if points.len() >= 8 {
+            line(&smoothed)
+        } else {
+            String::new()
+        },
+        end: place(
+            smoothed
+                .last()
+                .copied()
+                .filter(|_| points.len() >= 8)
+                .unwrap_or(last),
+        ),
+        labels: labels.collect(),
+        low,
+        high,
+    })
+}
+
+/// Labels of a horizontal axis of whole steps from 0 to `steps`, evenly spaced.
+pub(crate) fn step_labels(steps: u64) -> Vec<String> {
+    let parts = if steps >= PARTS as u64 {
+        PARTS as u64
+    } else {
+        1
+    };
+    (0..=parts)
+        .map(|part| (steps * part / parts).to_string())
+        .collect()
+}
+
+/// Where a figure and its interval lie on a scale, in the box's width.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Bar {
+    /// Left end of the interval.
+    pub low: f64,
+    /// Right end of the interval.
+    pub high: f64,
+    /// The figure itself.
+    pub value: f64,
+    /// Where zero lies, if inside the scale's ends.
+    pub zero: Option<f64>,
+}
+
+/// Places `value` and its interval on a scale from `scale.0` to `scale.1`; what lies outside is
+/// drawn at the end. Without an interval the bar has no length.
+pub(crate) fn bar(value: f64, interval: Option<(f64, f64)>, scale: (f64, f64)) -> Bar {
+    let at = |figure: f64| {
+        let share = (figure - scale.0) / (scale.1 - scale.0);
+        if share.is_finite() {
+            share.clamp(0.0, 1.0) * WIDTH
+        } else {
+            0.0
+        }
+    };
+    let (low, high) = interval.unwrap_or((value, value));
+    let zero = (scale.0 < 0.0 && scale.1 > 0.0).then(|| at(0.0));
+    Bar {
+        low: at(low),
+        high: at(high),
+        value: at(value),
+        zero,
+    }
+}
+
+/// Columns of a histogram as (left, top, width, height) in the box.
+pub(crate) fn columns(counts: &[u64]) -> Vec<(f64, f64, f64, f64)> {
+    let most = counts.iter().copied().max().unwrap_or(0).max(1) as f64;
+    let step = WIDTH / counts.len().max(1) as f64;
+    let column = |(index, count): (usize, &u64)| {
+        let height = *count as f64 / most * HEIGHT;
+        (
+            index as f64 * step + step * 0.06,
+            HEIGHT - height,
+            step * 0.88,
+            height,
+        )
+    };
+    counts.iter().enumerate().map(column).collect()
+}
+
+fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(value), high.max(value))
+    })
+}
+
+/// The narrowest round axis that holds both ends and falls into [`PARTS`] parts of 1, 2, 2.5 or 5
+/// times a power of ten.
+fn round_bounds(least: f64, greatest: f64) -> (f64, f64) {
+    let span = if greatest > least {
+        greatest - least
+    } else {
+        greatest.abs().max(1e-9)
+    };
+    let mut power = 10f64.powf((span / PARTS as f64).log10().floor());
+    loop {
+        for factor in [1.0, 2.0, 2.5, 5.0] {
+            let step = factor * power;
+            let low = (least / step).floor() * step;
+            let high = low + step * PARTS as f64;
+            if high >= greatest {
+                return (low, high);
+            }
+        }
+        power *= 10.0;
+    }
+}
+
+/// Exponential moving average that forgets over about a twentieth of the points.
+fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let keep = 1.0 - 1.0 / (points.len() as f64 / 20.0).max(4.0);
+    let mut mean = 0.0;
+    let mut weight = 0.0;
+    let step = |&(x, value): &(f64, f64)| {
+        mean = mean * keep + value * (1.0 - keep);
+        weight = weight * keep + (1.0 - keep);
+        (x, mean / weight)
+    };
+    points.iter().map(step).collect()
+}
+
+/// At most [`POINTS_MAX`] points: of every bucket its least and its greatest value, so that a
+/// spike is never thinned away.
+fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    if points.len() <= POINTS_MAX {
+        return points.to_vec();
+    }
+    let bucket = points.len().div_ceil(POINTS_MAX / 2);
+    let mut kept = Vec::with_capacity(POINTS_MAX);
+    for chunk in points.chunks(bucket) {
+        let least = chunk
+            .iter()
+            .enumerate()
+            .min_by(|a, b| a.1.1.total_cmp(&b.1.1));
+        let greatest = chunk
+            .iter()
+            .enumerate()
+            .max_by(|a, b| a.1.1.total_cmp(&b.1.1));
+        let (Some(least), Some(greatest)) = (least, greatest) else {
+            continue;
+        };
+        let (first, second) = if least.0 <= greatest.0 {
+            (least, greatest)
+        } else {
+            (greatest, least)
+        };
+        kept.push(*first.1);
+        if first.0 != second.0 {
+            kept.push(*second.1);
+        }
+    }
+    kept
+}
+
+fn polyline(points: impl Iterator<Item = (f64, f64)>) -> String {
+    let mut text = String::new();
+    for (x, y) in points {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(&format!("{x:.1},{y:.1}"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_are_round_and_hold_the_values() {
+        for (least, greatest) in [
+            (0.0, 3.37),
+            (0.0, 0.00049),
+            (2.31, 2.36),
+            (0.0, 1.0),
+            (-1.2, 7.0),
+            (5.0, 5.0),
+        ] {
+            let (low, high) = round_bounds(least, greatest);
+            assert!(
+                low <= least && high >= greatest,
+                "{least}..{greatest} gave {low}..{high}"
+            );
+            assert!(
+                high - low <= 8.0 * (greatest - least).max(greatest),
+                "{low}..{high} is too wide"
+            );
+        }
+        assert_eq!(round_bounds(0.0, 3.37), (0.0, 4.0));
+    }
+
+    #[test]
+    fn a_panel_runs_from_left_to_the_known_end() {
+        let points = [(1.0, 2.0), (2.0, 1.0)];
+        let panel = panel(&points, 4.0, |value| format!("{value}")).expect("a panel");
+        assert_eq!(panel.raw, "250.0,0.0 500.0,100.0");
+        assert_eq!(panel.labels, ["2", "1.5", "1", "0.5", "0"]);
+        assert_eq!(panel.smooth, "");
+        assert_eq!(panel.end, (500.0, 100.0));
+    }
+
+    #[test]
+    fn nothing_finite_draws_nothing() {
+        assert_eq!(panel(&[], 1.0, |_| String::new()), None);
+        assert_eq!(panel(&[(1.0, f64::NAN)], 1.0, |_| String::new()), None);
+    }
+
+    #[test]
+    fn thinning_keeps_a_spike() {
+        let mut points: Vec<_> = (0..10_000).map(|step| (f64::from(step), 1.0)).collect();
+        points[7_777].1 = 9.0;
+        let kept = thin(&points);
+        assert!(kept.len() <= POINTS_MAX);
+        assert!(kept.contains(&(7_777.0, 9.0)));
+        assert!(kept.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+
+    #[test]
+    fn bars_stay_inside_their_scale() {
+        let inside = bar(0.5, Some((0.25, 0.75)), (0.0, 1.0));
+        assert_eq!(
+            inside,
+            Bar {
+                low: 250.0,
+                high: 750.0,
+                value: 500.0,
+                zero: None
+            }
+        );
+        let outside = bar(2.0, None, (-1.0, 1.0));
+        assert_eq!(
+            outside,
+            Bar {
+                low: 1000.0,
+                high: 1000.0,
+                value: 1000.0,
+                zero: Some(500.0)
+            }
+        );
+        assert_eq!(bar(f64::NAN, None, (0.0, 1.0)).value, 0.0);
+    }
+
+    #[test]
+    fn step_labels_are_even() {
+        assert_eq!(step_labels(400), ["0", "100", "200", "300", "400"]);
+        assert_eq!(step_labels(2), ["0", "2"]);
+    }
+}

@@ -1,0 +1,88 @@
+//! What the pages and the API ask of the workshop, as a trait.
+//!
+//! [`Workshop`] is the one real desk. The trait stands between so that every page can be shown
+//! and tested over written-down views, without a home, a model or an order that runs for minutes.
+
+use lathe_evidence::report::Report;
+use lathe_gate::Verdict;
+use lathe_workshop::{
+    BoxFuture, CurvePoint, DatasetView, DeploymentView, LogLine, ModelView, OrderId, OrderRequest,
+    OrderSummary, OrderView, Workshop, WorkshopError,
+};
+use tokio::sync::watch;
+
+/// The future of an answer from the desk.
+pub type Asked<'a, T> = BoxFuture<'a, Result<T, WorkshopError>>;
+
+/// Everything the pages read, and the one thing they order.
+pub trait Desk: Send + Sync + 'static {
+    /// Places an order.
+    fn submit(&self, request: OrderRequest) -> Asked<'_, OrderId>;
+    /// Orders, newest first.
+    fn orders(&self, limit: u32, offset: u32) -> Asked<'_, Vec<OrderSummary>>;
+    /// One order with its steps.
+    fn order<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<OrderView>>;
+    /// The loss curve after `after_step`; 0 for all of it.
+    fn curve<'a>(&'a self, id: &'a OrderId, after_step: u64) -> Asked<'a, Vec<CurvePoint>>;
+    /// At most `limit` lines of the order's log after line `after_seq`.
+    fn log<'a>(&'a self, id: &'a OrderId, after_seq: u64, limit: u32) -> Asked<'a, Vec<LogLine>>;
+    /// The order's report, once evaluated.
+    fn report<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Report>>;
+    /// The gate's verdict on that report, computed now.
+    fn verdict<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Verdict>>;
+    /// Dataset versions, newest first.
+    fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>>;
+    /// One dataset version by its digest.
+    fn dataset<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<DatasetView>>;
+    /// Models, newest first.
+    fn models(&self, limit: u32, offset: u32) -> Asked<'_, Vec<ModelView>>;
+    /// The deployments that answer now.
+    fn deployments(&self) -> Asked<'_, Vec<DeploymentView>>;
+    /// A counter that rises with every visible change.
+    fn changes(&self) -> watch::Receiver<u64>;
+}
+
+impl Desk for Workshop {
+    fn submit(&self, request: OrderRequest) -> Asked<'_, OrderId> {
+        Box::pin(Workshop::submit(self, request))
+    }
+    fn orders(&self, limit: u32, offset: u32) -> Asked<'_, Vec<OrderSummary>> {
+        Box::pin(Workshop::orders(self, limit, offset))
+    }
+    fn order<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<OrderView>> {
+        Box::pin(Workshop::order(self, id))
+    }
+    fn curve<'a>(&'a self, id: &'a OrderId, after_step: u64) -> Asked<'a, Vec<CurvePoint>> {
+        Box::pin(Workshop::curve(self, id, after_step))
+    }
+    fn log<'a>(&'a self, id: &'a OrderId, after_seq: u64, limit: u32) -> Asked<'a, Vec<LogLine>> {
+        Box::pin(Workshop::log(self, id, after_seq, limit))
+    }
+    fn report<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Report>> {
+        Box::pin(async move {
+            let _ = id;
+            Ok(None)
+        })
+    }
+    fn verdict<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Verdict>> {
+        Box::pin(async move {
+            let _ = id;
+            Ok(None)
+        })
+    }
+    fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>> {
+        Box::pin(Workshop::datasets(self, limit, offset))
+    }
+    fn dataset<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<DatasetView>> {
+        Box::pin(Workshop::dataset(self, digest))
+    }
+    fn models(&self, limit: u32, offset: u32) -> Asked<'_, Vec<ModelView>> {
+        Box::pin(Workshop::models(self, limit, offset))
+    }
+    fn deployments(&self) -> Asked<'_, Vec<DeploymentView>> {
+        Box::pin(Workshop::deployments(self))
+    }
+    fn changes(&self) -> watch::Receiver<u64> {
+        Workshop::changes(self)
+    }
+}

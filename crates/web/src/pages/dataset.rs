@@ -1,0 +1,243 @@
+//! `/data/{digest}`: one dataset version: terms, counts, statistics, what was left out and why.
+//!
+//! Not here: the records themselves; they may be private, and a page of statistics needs none.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use lathe_data::prepare::{Duplicate, FieldStatistics, Statistics};
+use lathe_data::reader::Broken;
+use lathe_workshop::DatasetView;
+use serde::de::DeserializeOwned;
+
+use super::order::Tile;
+use super::{Frame, Problem};
+use crate::AppState;
+use crate::chart;
+use crate::format;
+use crate::lang::{Say, Tongue};
+
+/// Rows shown of what was left out.
+const LEFT_OUT_ROWS_MAX: usize = 50;
+/// Values shown of a field with few different ones.
+const CATEGORY_ROWS_MAX: usize = 12;
+
+#[derive(Template)]
+#[template(path = "dataset.html")]
+struct DatasetPage {
+    frame: Frame,
+    dataset: DatasetView,
+    created: String,
+    created_text: String,
+    tiles: Vec<Tile>,
+    fields: Vec<Field>,
+    duplicates: Vec<Duplicate>,
+    duplicates_more: String,
+    broken: Vec<Broken>,
+    broken_more: String,
+}
+
+/// One field of the records.
+struct Field {
+    name: String,
+    kind: String,
+    facts: Vec<(String, String)>,
+    histogram: Option<Histogram>,
+    categories: Vec<Category>,
+}
+
+struct Histogram {
+    columns: Vec<(f64, f64, f64, f64)>,
+    low: String,
+    high: String,
+    summary: String,
+}
+
+struct Category {
+    value: String,
+    count: String,
+    /// Share of the most frequent value, in thousandths.
+    per_mille: u64,
+}
+
+/// `GET /data/{digest}`.
+pub(super) async fn page(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    Path(digest): Path<String>,
+) -> Response {
+    let dataset = match state.desk.dataset(&digest).await {
+        Ok(Some(dataset)) => dataset,
+        Ok(None) => return Problem::Missing.page(tongue),
+        Err(error) => return Problem::from(error).page(tongue),
+    };
+    let say = tongue.say;
+    let statistics: Option<Statistics> = part(&dataset, "statistics");
+    let mut duplicates: Vec<Duplicate> = part(&dataset, "duplicates").unwrap_or_default();
+    let mut broken: Vec<Broken> = part(&dataset, "broken").unwrap_or_default();
+    let page = DatasetPage {
+        frame: Frame::new(tongue, "data"),
+        created: format::moment(dataset.created_ms),
+        created_text: format::moment_text(dataset.created_ms),
+        tiles: statistics
+            .as_ref()
+            .map(|statistics| tiles(say, statistics))
+            .unwrap_or_default(),
+        fields: statistics
+            .map(|statistics| fields(say, &statistics))
+            .unwrap_or_default(),
+        duplicates_more: cut(say, &mut duplicates),
+        duplicates,
+        broken_more: cut(say, &mut broken),
+        broken,
+        dataset,
+    };
+    page.frame.answer(StatusCode::OK, &page)
+}
+
+/// A part of the dataset's card; none where it is absent or of another version.
+fn part<T: DeserializeOwned>(dataset: &DatasetView, name: &str) -> Option<T> {
+    let value = dataset.card.get(name)?.clone();
+    serde_json::from_value(value)
+        .inspect_err(
+            |error| tracing::warn!(dataset = dataset.digest, name, %error, "unreadable card"),
+        )
+        .ok()
+}
+
+/// Keeps the first rows and says how many were cut; empty when none were.
+fn cut<T>(say: Say, rows: &mut Vec<T>) -> String {
+    let surplus = rows.len().saturating_sub(LEFT_OUT_ROWS_MAX);
+    rows.truncate(LEFT_OUT_ROWS_MAX);
+    if surplus == 0 {
+        String::new()
+    } else {
+        say.of("web.dataset.more", format::count(surplus as u64))
+    }
+}
+
+fn tiles(say: Say, statistics: &Statistics) -> Vec<Tile> {
+    let tile = |name: &str, value: u64, note: String| Tile {
+        class: "plain",
+        name: say.it_of("web.dataset", name),
+        value: format::count(value),
+        note,
+    };
+    let split = say.with(
+        "web.dataset.split",
+        &[
+            ("train", &format::count(statistics.train)),
+            ("test", &format::count(statistics.test)),
+        ],
+    );
+    vec![
+        tile("records", statistics.records, split),
+        tile(
+            "groups",
+            statistics.groups,
+            say.it("web.dataset.groups.note"),
+        ),
+        tile(
+            "duplicates",
+            statistics.duplicates,
+            say.it("web.dataset.duplicates.note"),
+        ),
+        tile(
+            "broken",
+            statistics.broken,
+            say.of("web.dataset.broken.note", format::count(statistics.rows)),
+        ),
+    ]
+}
+
+fn fields(say: Say, statistics: &Statistics) -> Vec<Field> {
+    let read = |(name, value): (&String, &serde_json::Value)| {
+        let statistics: FieldStatistics = serde_json::from_value(value.clone()).ok()?;
+        Some(field(say, name.clone(), statistics))
+    };
+    statistics.fields.iter().filter_map(read).collect()
+}
+
+fn field(say: Say, name: String, statistics: FieldStatistics) -> Field {
+    let fact = |key: &str, text: String| (say.it_of("web.dataset", key), text);
+    let spread = |low: String, mean: f64, high: String| {
+        say.with(
+            "web.dataset.spread",
+            &[
+                ("low", &low),
+                ("mean", &format::decimals(mean, 1)),
+                ("high", &high),
+            ],
+        )
+    };
+    match statistics {
+        FieldStatistics::Number {
+            min,
+            mean,
+            max,
+            histogram,
+        } => Field {
+            name,
+            kind: say.it("web.dataset.number"),
+            facts: vec![
+                fact("least", format::decimals(min, 2)),
+                fact("mean", format::decimals(mean, 2)),
+                fact("greatest", format::decimals(max, 2)),
+            ],
+            histogram: Some(Histogram {
+                columns: chart::columns(&histogram),
+                low: format::decimals(min, 1),
+                high: format::decimals(max, 1),
+                summary: say.of("web.dataset.histogram", histogram.len()),
+            }),
+            categories: Vec::new(),
+        },
+        FieldStatistics::Category { counts } => Field {
+            name,
+            kind: say.it("web.dataset.category"),
+            facts: vec![fact("values", format::count(counts.len() as u64))],
+            histogram: None,
+            categories: categories(&counts),
+        },
+        FieldStatistics::Text { characters, words } => Field {
+            name,
+            kind: say.it("web.dataset.text"),
+            facts: vec![
+                fact(
+                    "characters",
+                    spread(
+                        format::count(characters.0),
+                        characters.1,
+                        format::count(characters.2),
+                    ),
+                ),
+                fact(
+                    "words",
+                    spread(format::count(words.0), words.1, format::count(words.2)),
+                ),
+            ],
+            histogram: None,
+            categories: Vec::new(),
+        },
+    }
+}
+
+fn categories(counts: &[(String, u64)]) -> Vec<Category> {
+    let most = counts
+        .iter()
+        .map(|(_, count)| *count)
+        .max()
+        .unwrap_or(0)
+        .max(1);
+    let category = |(value, count): &(String, u64)| Category {
+        value: value.clone(),
+        count: format::count(*count),
+        per_mille: count * 1000 / most,
+    };
+    counts
+        .iter()
+        .take(CATEGORY_ROWS_MAX)
+        .map(category)
+        .collect()
+}

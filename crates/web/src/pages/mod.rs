@@ -1,0 +1,225 @@
+//! The pages people read, rendered on the server.
+//!
+//! Each page is a view struct filled from the desk and a template beside it in `templates/`. What
+//! a page shows is decided in the struct, as finished text; the template only places it. Not here:
+//! JSON (`crate::api`) and words (the catalogue).
+
+mod answer;
+mod dataset;
+mod datasets;
+mod gate;
+mod order;
+mod orders;
+mod playground;
+mod report;
+mod steps;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::Request;
+use axum::http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use lathe_workshop::WorkshopError;
+
+use crate::AppState;
+use crate::api;
+use crate::assets::{self, Addresses};
+use crate::lang::{Say, Tongue};
+
+/// Address and handler of every page.
+pub(crate) fn router() -> Router<AppState> {
+    Router::new()
+        .route("/", get(orders::page))
+        .route("/orders", get(orders::page).post(orders::place))
+        .route("/orders/{id}", get(order::page))
+        .route("/orders/{id}/live", get(order::live))
+        .route("/try", get(playground::page).post(playground::ask))
+        .route("/try/answer", post(playground::show_answer))
+        .route("/data", get(datasets::page))
+        .route("/data/{digest}", get(dataset::page))
+        .fallback(nowhere)
+}
+
+/// What every page has around its content.
+struct Frame {
+    say: Say,
+    section: &'static str,
+    other_href: String,
+    cookie: Option<String>,
+}
+
+impl Frame {
+    fn new(tongue: Tongue, section: &'static str) -> Frame {
+        let Tongue {
+            say,
+            cookie,
+            other_href,
+        } = tongue;
+        Frame {
+            say,
+            section,
+            other_href,
+            cookie,
+        }
+    }
+
+    /// `page`, which stands in this frame, as an answer in the frame's language.
+    fn answer(&self, status: StatusCode, page: &impl Template) -> Response {
+        let mut response = html(status, page);
+        let headers = response.headers_mut();
+        headers.insert(VARY, HeaderValue::from_static("Accept-Language, Cookie"));
+        let cookie = self
+            .cookie
+            .as_deref()
+            .and_then(|cookie| HeaderValue::from_str(cookie).ok());
+        if let Some(cookie) = cookie {
+            headers.insert(SET_COOKIE, cookie);
+        }
+        response
+    }
+
+    fn assets(&self) -> &'static Addresses {
+        assets::addresses()
+    }
+
+    fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    /// Name and address of the parts of the workshop, as the navigation lists them.
+    fn sections(&self) -> [(&'static str, &'static str); 3] {
+        [("orders", "/"), ("data", "/data"), ("try", "/try")]
+    }
+}
+
+/// A rendered template as HTML that is never cached.
+fn html(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => (status, [(CACHE_CONTROL, "no-store")], Html(text)).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "cannot render a page");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// A page that could not be shown; rendered where the language is known.
+#[derive(Debug)]
+enum Problem {
+    /// Nothing stands at this address.
+    Missing,
+    /// The workshop could not answer.
+    Workshop(WorkshopError),
+}
+
+impl From<WorkshopError> for Problem {
+    fn from(error: WorkshopError) -> Problem {
+        Problem::Workshop(error)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage {
+    frame: Frame,
+    title: String,
+    text: String,
+    code: String,
+}
+
+impl Problem {
+    fn page(self, tongue: Tongue) -> Response {
+        let say = tongue.say;
+        let (status, title, text, code) = match self {
+            Problem::Missing => (
+                StatusCode::NOT_FOUND,
+                say.it("web.problem.missing"),
+                say.it("web.problem.missing.text"),
+                String::new(),
+            ),
+            Problem::Workshop(error) => (
+                api::status_of(error.code()),
+                say.it("web.problem.workshop"),
+                format!("{error} {}", error.next()),
+                error.code().to_owned(),
+            ),
+        };
+        let frame = Frame::new(tongue, "");
+        let page = ProblemPage {
+            frame,
+            title,
+            text,
+            code,
+        };
+        page.frame.answer(status, &page)
+    }
+}
+
+/// Whatever no route knows: a page for people, JSON for programs.
+async fn nowhere(tongue: Tongue, request: Request) -> Response {
+    let path = request.uri().path();
+    if path.starts_with("/api/") || path.starts_with("/v1/") {
+        return api::no_such_endpoint(path);
+    }
+    Problem::Missing.page(tongue)
+}
+
+/// `?page=` of a list, and the links to its neighbours.
+struct Pager {
+    earlier: Option<String>,
+    later: Option<String>,
+}
+
+/// Rows on one page of a list.
+const PAGE_ROWS: u32 = 50;
+/// Pages one can turn to; it keeps the offset a number the store accepts.
+const PAGE_MAX: u32 = 1_000_000;
+
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
+struct PageNumber {
+    #[serde(default)]
+    page: u32,
+}
+
+impl PageNumber {
+    fn offset(self) -> u32 {
+        self.page.min(PAGE_MAX) * PAGE_ROWS
+    }
+
+    /// The links from this page of `path`; `rows` is what was read, one more than is shown.
+    fn pager(self, path: &str, rows: usize) -> Pager {
+        let page = self.page.min(PAGE_MAX);
+        Pager {
+            earlier: page
+                .checked_sub(1)
+                .map(|page| format!("{path}?page={page}")),
+            later: (rows > PAGE_ROWS as usize).then(|| format!("{path}?page={}", page + 1)),
+        }
+    }
+}
+
+/// The first eight characters of a digest or the last eight of a UUIDv7, whose beginning is time.
+fn short(id: &str) -> &str {
+    let is_uuid = id.len() == 36 && id.is_ascii();
+    let cut = if is_uuid { id.get(28..) } else { id.get(..12) };
+    cut.unwrap_or(id)
+}
+
+/// Milliseconds since 1970 on this machine's clock.
+fn now_ms() -> i64 {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    elapsed.map_or(0, |elapsed| {
+        i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+    })
+}
+
+/// How long something ran, or runs so far; empty before it began.
+fn took(say: Say, started_ms: Option<i64>, ended_ms: Option<i64>) -> String {
+    let Some(started) = started_ms else {
+        return String::new();
+    };
+    let ended = ended_ms.unwrap_or_else(now_ms);
+    crate::format::duration(say, u64::try_from(ended - started).unwrap_or(0))
+}

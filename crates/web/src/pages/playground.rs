@@ -1,0 +1,317 @@
+//! `/try`: ask a deployed model.
+//!
+//! The script streams the answer from `/v1/chat/completions`; without it the form posts here and
+//! the page asks the same router, so that both ways pass the same door. What was read from an
+//! answer is drawn by one template in both cases. Not here: history and comparison.
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{Form, Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use lathe_workshop::DeploymentView;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use super::answer::AnswerView;
+use super::{Frame, Problem, html};
+use crate::AppState;
+use crate::lang::{Say, Tongue};
+
+/// Size of an answer's JSON that the page reads.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// Characters of an example shown on its button.
+const SAMPLE_CHARS_MAX: usize = 72;
+
+#[derive(Template)]
+#[template(path = "try.html")]
+struct TryPage {
+    frame: Frame,
+    deployments: Vec<Choice>,
+    model: Option<Model>,
+    asked: Asked,
+    answer: AnswerView,
+}
+
+/// What was read from an answer, alone.
+#[derive(Template)]
+#[template(path = "answer.html")]
+struct AnswerPart {
+    answer: AnswerView,
+}
+
+struct Choice {
+    name: String,
+    selected: bool,
+}
+
+struct Model {
+    demonstration: bool,
+    examples: Vec<Example>,
+}
+
+struct Example {
+    prompt: String,
+    short: String,
+    href: String,
+}
+
+struct Asked {
+    user: String,
+    system: String,
+    system_changed: bool,
+}
+
+/// `?model=NAME&sample=N`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Choosing {
+    model: Option<String>,
+    sample: Option<usize>,
+}
+
+/// The form of the page.
+#[derive(Debug, Deserialize)]
+pub(super) struct AskForm {
+    model: String,
+    user: String,
+    #[serde(default)]
+    system: String,
+}
+
+/// An answer that the script received, to be drawn.
+#[derive(Debug, Deserialize)]
+pub(super) struct AnswerForm {
+    model: String,
+    text: String,
+}
+
+/// `GET /try`.
+pub(super) async fn page(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    choosing: Result<Query<Choosing>, QueryRejection>,
+) -> Response {
+    let choosing = choosing.map(|Query(choosing)| choosing).unwrap_or_default();
+    let deployments = match state.desk.deployments().await {
+        Ok(deployments) => deployments,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
+    let chosen = choosing
+        .model
+        .and_then(|name| {
+            deployments
+                .iter()
+                .find(|deployment| deployment.name == name)
+        })
+        .or(deployments.first());
+    let sample = choosing
+        .sample
+        .and_then(|index| chosen?.examples.get(index).cloned());
+    let asked = Asked {
+        user: sample.unwrap_or_default(),
+        system: chosen
+            .and_then(|chosen| chosen.system.clone())
+            .unwrap_or_default(),
+        system_changed: false,
+    };
+    show(
+        tongue,
+        StatusCode::OK,
+        &deployments,
+        chosen,
+        asked,
+        AnswerView::default(),
+    )
+}
+
+/// `POST /try`: asks and shows the page with the answer.
+pub(super) async fn ask(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    form: Result<Form<AskForm>, FormRejection>,
+) -> Response {
+    let Form(form) = match form {
+        Ok(form) => form,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let deployments = match state.desk.deployments().await {
+        Ok(deployments) => deployments,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
+    let chosen = deployments
+        .iter()
+        .find(|deployment| deployment.name == form.model);
+    let Some(chosen) = chosen else {
+        return Problem::Missing.page(tongue);
+    };
+    let (status, answer) = match complete(&state, tongue.say, &form).await {
+        Ok((text, usage)) => {
+            let mut answer = AnswerView::read(tongue.say, text, None);
+            answer.usage = usage;
+            (StatusCode::OK, answer)
+        }
+        Err((status, text)) => (
+            status,
+            AnswerView {
+                error: Some(text),
+                ..AnswerView::default()
+            },
+        ),
+    };
+    let system_changed = chosen.system.as_deref().unwrap_or("") != form.system;
+    let asked = Asked {
+        user: form.user,
+        system: form.system,
+        system_changed,
+    };
+    show(tongue, status, &deployments, Some(chosen), asked, answer)
+}
+
+/// `POST /try/answer`: the drawing of an answer the script has received.
+pub(super) async fn show_answer(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    form: Result<Form<AnswerForm>, FormRejection>,
+) -> Response {
+    let Form(form) = match form {
+        Ok(form) => form,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let deployments = match state.desk.deployments().await {
+        Ok(deployments) => deployments,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
+    let chosen = deployments
+        .into_iter()
+        .find(|deployment| deployment.name == form.model);
+    let schema: Option<Value> = None;
+    let answer = AnswerView::read(tongue.say, form.text, schema.as_ref());
+    html(StatusCode::OK, &AnswerPart { answer })
+}
+
+fn show(
+    tongue: Tongue,
+    status: StatusCode,
+    deployments: &[DeploymentView],
+    chosen: Option<&DeploymentView>,
+    asked: Asked,
+    answer: AnswerView,
+) -> Response {
+    let choice = |deployment: &DeploymentView| Choice {
+        name: deployment.name.clone(),
+        selected: chosen.is_some_and(|chosen| chosen.name == deployment.name),
+    };
+    let page = TryPage {
+        frame: Frame::new(tongue, "try"),
+        deployments: deployments.iter().map(choice).collect(),
+        model: chosen.map(model),
+        asked,
+        answer,
+    };
+    page.frame.answer(status, &page)
+}
+
+fn model(chosen: &DeploymentView) -> Model {
+    let name = encoded(&chosen.name);
+    let example = |(index, prompt): (usize, &String)| Example {
+        prompt: prompt.clone(),
+        short: shortened(prompt),
+        href: format!("/try?model={name}&sample={index}"),
+    };
+    Model {
+        demonstration: chosen.demonstration,
+        examples: chosen.examples.iter().enumerate().map(example).collect(),
+    }
+}
+
+/// Asks the model server over its own router: the answer's text and what it cost in words, or the
+/// status and reason of its refusal.
+async fn complete(
+    state: &AppState,
+    say: Say,
+    form: &AskForm,
+) -> Result<(String, String), (StatusCode, String)> {
+    let mut messages = Vec::new();
+    if !form.system.trim().is_empty() {
+        messages.push(json!({ "role": "system", "content": form.system }));
+    }
+    messages.push(json!({ "role": "user", "content": form.user }));
+    let body = json!({ "model": form.model, "messages": messages, "temperature": 0 }).to_string();
+    let request = Request::post("/v1/chat/completions")
+        .header(CONTENT_TYPE, "application/json")
+        .body(Body::from(body))
+        .expect("the request is made of constants and a JSON body");
+    let Ok(response) = state.door.clone().oneshot(request).await;
+    let status = response.status();
+    let failed = |text: String| (StatusCode::BAD_GATEWAY, text);
+    let bytes = axum::body::to_bytes(response.into_body(), ANSWER_BYTES_MAX)
+        .await
+        .map_err(|error| failed(say.of("web.try.failed", error)))?;
+    let answer: Value =
+        serde_json::from_slice(&bytes).map_err(|_| failed(say.of("web.try.failed", status)))?;
+    if !status.is_success() {
+        let reason = answer.pointer("/error/message").and_then(Value::as_str);
+        let reason = reason.map_or_else(|| status.to_string(), str::to_owned);
+        return Err((status, say.of("web.try.failed", reason)));
+    }
+    let text = answer
+        .pointer("/choices/0/message/content")
+        .and_then(Value::as_str);
+    let tokens = |name: &str| {
+        let number = answer
+            .pointer(&format!("/usage/{name}"))
+            .and_then(Value::as_u64);
+        number.unwrap_or(0).to_string()
+    };
+    let usage = say.with(
+        "web.try.usage",
+        &[
+            ("prompt", &tokens("prompt_tokens")),
+            ("completion", &tokens("completion_tokens")),
+        ],
+    );
+    Ok((text.unwrap_or_default().to_owned(), usage))
+}
+
+/// The beginning of a prompt for a button, on one line.
+fn shortened(prompt: &str) -> String {
+    let line = prompt.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SAMPLE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// `text` as the value of a query parameter.
+pub(super) fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_values_are_encoded() {
+        assert_eq!(encoded("customer-care"), "customer-care");
+        assert_eq!(encoded("a b&c=客"), "a%20b%26c%3D%E5%AE%A2");
+    }
+
+    #[test]
+    fn long_prompts_are_shortened_on_a_character() {
+        let long = "好".repeat(100);
+        assert_eq!(shortened(&long).chars().count(), SAMPLE_CHARS_MAX + 1);
+        assert_eq!(shortened("a\n b"), "a b");
+    }
+}

@@ -1,0 +1,324 @@
+//! The evaluation report: base model, challengers and tuned model side by side with their
+//! intervals, parts of the test split, and the records the tuned model did worst on.
+
+use std::collections::BTreeSet;
+
+use lathe_evidence::report::{Interval, Report, Role, Sample, Slice, Subject};
+
+use super::order::Tile;
+use crate::chart::{self, Bar};
+use crate::format;
+use crate::lang::Say;
+
+/// The report's sections of the order page.
+pub(super) struct ReportView {
+    pub sentence: String,
+    pub primary: String,
+    pub metrics: Vec<String>,
+    pub subjects: Vec<SubjectRow>,
+    pub notes: Vec<(String, String)>,
+    pub paired: Vec<PairedRow>,
+    pub slice_heads: Vec<(&'static str, String)>,
+    pub slices: Vec<SliceGroup>,
+    pub worst: Vec<WorstRow>,
+}
+
+pub(super) struct SubjectRow {
+    pub class: &'static str,
+    pub role: String,
+    pub name: String,
+    pub cells: Vec<Cell>,
+    pub records: String,
+}
+
+pub(super) struct Cell {
+    pub label: String,
+    pub figure: Option<Figure>,
+}
+
+/// A figure, its interval in words and as a bar.
+pub(super) struct Figure {
+    pub text: String,
+    pub interval: String,
+    pub bar: Bar,
+}
+
+pub(super) struct PairedRow {
+    pub name: String,
+    pub metric: String,
+    pub figure: Figure,
+}
+
+pub(super) struct SliceGroup {
+    pub by: String,
+    pub rows: Vec<SliceRow>,
+}
+
+pub(super) struct SliceRow {
+    pub value: String,
+    pub records: String,
+    pub cells: Vec<String>,
+    pub dots: Vec<(&'static str, f64)>,
+}
+
+pub(super) struct WorstRow {
+    pub id: String,
+    pub prompt: String,
+    pub expected: String,
+    pub answer: String,
+    pub valid: bool,
+    pub error: String,
+}
+
+impl ReportView {
+    /// The report in words and coordinates.
+    pub fn new(say: Say, report: &Report) -> ReportView {
+        let names = metric_names(report);
+        let best = report
+            .best_challenger(&report.primary_metric)
+            .map(|subject| subject.name.as_str());
+        let subjects = report
+            .subjects
+            .iter()
+            .map(|subject| subject_row(say, subject, &names, best));
+        let published = report
+            .subjects
+            .iter()
+            .filter(|subject| !subject.note.is_empty());
+        let sentence = say.with(
+            "web.report.sentence",
+            &[
+                ("records", &format::count(report.records as u64)),
+                ("groups", &format::count(report.groups as u64)),
+                (
+                    "resamples",
+                    &format::count(report.bootstrap.resamples as u64),
+                ),
+            ],
+        );
+        let compared: Vec<&Subject> = compared(report, best).collect();
+        let heads = compared
+            .iter()
+            .map(|subject| (class(subject.role), role(say, subject, best)));
+        ReportView {
+            sentence,
+            primary: metric(say, &report.primary_metric),
+            metrics: names.iter().map(|name| metric(say, name)).collect(),
+            subjects: subjects.collect(),
+            notes: published
+                .map(|subject| (subject.name.clone(), subject.note.clone()))
+                .collect(),
+            paired: paired(say, report),
+            slice_heads: heads.collect(),
+            slices: slices(say, report, &compared),
+            worst: report.worst.iter().map(worst_row).collect(),
+        }
+    }
+}
+
+/// The leading figures: the tuned model's primary metric, and the two it has to beat.
+pub(super) fn tiles(say: Say, report: &Report) -> Vec<Tile> {
+    let name = &report.primary_metric;
+    let best = report.best_challenger(name);
+    let subjects = [report.tuned(), best, report.base()];
+    let tile = |subject: &Subject| {
+        let interval = subject.metrics.get(name)?;
+        Some(Tile {
+            class: class(subject.role),
+            name: format!(
+                "{} · {}",
+                role(say, subject, best.map(|best| best.name.as_str())),
+                metric(say, name)
+            ),
+            value: format::decimals(interval.value, 3),
+            note: interval_text(say, interval),
+        })
+    };
+    subjects.into_iter().flatten().filter_map(tile).collect()
+}
+
+/// Every metric of the report, the primary one first.
+fn metric_names(report: &Report) -> Vec<String> {
+    let others: BTreeSet<&String> = report
+        .subjects
+        .iter()
+        .flat_map(|subject| subject.metrics.keys())
+        .filter(|name| **name != report.primary_metric)
+        .collect();
+    std::iter::once(&report.primary_metric)
+        .chain(others)
+        .cloned()
+        .collect()
+}
+
+fn subject_row(say: Say, subject: &Subject, names: &[String], best: Option<&str>) -> SubjectRow {
+    let cell = |name: &String| Cell {
+        label: metric(say, name),
+        figure: subject
+            .metrics
+            .get(name)
+            .map(|interval| figure(say, name, interval)),
+    };
+    let records = match subject.records {
+        0 => say.it("web.report.published"),
+        records => format::count(records as u64),
+    };
+    SubjectRow {
+        class: class(subject.role),
+        role: role(say, subject, best),
+        name: subject.name.clone(),
+        cells: names.iter().map(cell).collect(),
+        records,
+    }
+}
+
+/// A figure on the scale of its metric: correlations may be negative, shares cannot.
+fn figure(say: Say, metric: &str, interval: &Interval) -> Figure {
+    let may_be_negative = metric.ends_with("_r");
+    let scale = if may_be_negative && interval.low.unwrap_or(interval.value) < 0.0 {
+        (-1.0, 1.0)
+    } else {
+        (0.0, 1.0)
+    };
+    Figure {
+        text: figure_text(metric, interval.value),
+        interval: interval_text(say, interval),
+        bar: chart::bar(interval.value, interval.low.zip(interval.high), scale),
+    }
+}
+
+/// Shares as percentages, everything else with three decimals.
+fn figure_text(metric: &str, value: f64) -> String {
+    if metric.starts_with("valid") {
+        format!("{} %", format::decimals(value * 100.0, 1))
+    } else {
+        format::decimals(value, 3)
+    }
+}
+
+fn interval_text(say: Say, interval: &Interval) -> String {
+    match interval.low.zip(interval.high) {
+        Some((low, high)) => format!(
+            "{} … {}",
+            format::decimals(low, 3),
+            format::decimals(high, 3)
+        ),
+        None => say.it("web.report.no_interval"),
+    }
+}
+
+fn paired(say: Say, report: &Report) -> Vec<PairedRow> {
+    let difference = |interval: &Interval| Figure {
+        text: format::signed(interval.value, 3),
+        interval: match interval.low.zip(interval.high) {
+            Some((low, high)) => {
+                format!("{} … {}", format::signed(low, 3), format::signed(high, 3))
+            }
+            None => String::new(),
+        },
+        bar: chart::bar(interval.value, interval.low.zip(interval.high), (-1.0, 1.0)),
+    };
+    let row = |paired: &lathe_evidence::report::Paired| PairedRow {
+        name: paired.against.clone(),
+        metric: metric(say, &paired.metric),
+        figure: difference(&paired.difference),
+    };
+    report.paired.iter().map(row).collect()
+}
+
+/// Whose slices stand side by side: tuned, best challenger, base; those that have any.
+fn compared<'a>(report: &'a Report, best: Option<&str>) -> impl Iterator<Item = &'a Subject> {
+    let best = report
+        .challengers()
+        .find(|subject| Some(subject.name.as_str()) == best);
+    let subjects = [report.tuned(), best, report.base()];
+    subjects
+        .into_iter()
+        .flatten()
+        .filter(|subject| !subject.slices.is_empty())
+}
+
+fn slices(say: Say, report: &Report, compared: &[&Subject]) -> Vec<SliceGroup> {
+    let Some(leader) = compared.first() else {
+        return Vec::new();
+    };
+    let mut groups: Vec<SliceGroup> = Vec::new();
+    for slice in &leader.slices {
+        let by = say.name_of("web.slice", &slice.by);
+        if groups.last().is_none_or(|group| group.by != by) {
+            groups.push(SliceGroup {
+                by,
+                rows: Vec::new(),
+            });
+        }
+        let Some(group) = groups.last_mut() else {
+            continue;
+        };
+        group
+            .rows
+            .push(slice_row(slice, &report.primary_metric, compared));
+    }
+    groups
+}
+
+fn slice_row(slice: &Slice, metric: &str, compared: &[&Subject]) -> SliceRow {
+    let value_of = |subject: &&Subject| {
+        let same = subject
+            .slices
+            .iter()
+            .find(|other| other.by == slice.by && other.value == slice.value);
+        same.and_then(|same| same.metrics.get(metric)).copied()
+    };
+    let values: Vec<_> = compared
+        .iter()
+        .map(|subject| (class(subject.role), value_of(subject)))
+        .collect();
+    let dot = |&(class, value): &(&'static str, Option<f64>)| {
+        value.map(|value| (class, chart::bar(value, None, (0.0, 1.0)).value))
+    };
+    let text = |&(_, value): &(&'static str, Option<f64>)| {
+        value.map_or_else(|| "–".to_owned(), |value| figure_text(metric, value))
+    };
+    SliceRow {
+        value: slice.value.clone(),
+        records: format::count(slice.records as u64),
+        cells: values.iter().map(text).collect(),
+        // The leader is drawn last, on top.
+        dots: values.iter().rev().filter_map(dot).collect(),
+    }
+}
+
+fn worst_row(sample: &Sample) -> WorstRow {
+    WorstRow {
+        id: sample.id.clone(),
+        prompt: sample.prompt.clone(),
+        expected: sample.expected.clone(),
+        answer: sample.answer.clone(),
+        valid: sample.valid,
+        error: format::decimals(sample.error, 2),
+    }
+}
+
+fn class(role: Role) -> &'static str {
+    match role {
+        Role::Base => "base",
+        Role::Tuned => "tuned",
+        Role::Challenger => "challenger",
+    }
+}
+
+fn role(say: Say, subject: &Subject, best: Option<&str>) -> String {
+    match subject.role {
+        Role::Base => say.it("web.role.base"),
+        Role::Tuned => say.it("web.role.tuned"),
+        Role::Challenger if Some(subject.name.as_str()) == best => {
+            say.it("web.role.best_challenger")
+        }
+        Role::Challenger => say.it("web.role.challenger"),
+    }
+}
+
+/// A metric by its name in the catalogue, or as the report calls it.
+pub(super) fn metric(say: Say, name: &str) -> String {
+    say.name_of("web.metric", name)
+}

@@ -1,0 +1,190 @@
+//! The steps of an order as a list: state, figure, duration, progress with the time left.
+
+use lathe_workshop::{OrderState, Progress, StepError, StepName, StepState, StepView};
+use serde_json::Value;
+
+use super::took;
+use crate::format;
+use crate::lang::Say;
+
+/// One step, ready to be placed.
+pub(super) struct StepRow {
+    pub key: &'static str,
+    pub name: String,
+    pub state: &'static str,
+    pub state_text: String,
+    pub figure: String,
+    pub figures: Vec<(String, String)>,
+    pub took: String,
+    pub progress: Option<ProgressRow>,
+    pub error: Option<StepError>,
+}
+
+/// How far a running step is.
+pub(super) struct ProgressRow {
+    /// Share done in thousandths; none where the total is unknown.
+    pub per_mille: Option<u64>,
+    pub text: String,
+    pub eta: String,
+}
+
+/// The rows of `steps`.
+pub(super) fn rows(say: Say, steps: Vec<StepView>) -> Vec<StepRow> {
+    steps.into_iter().map(|step| row(say, step)).collect()
+}
+
+fn row(say: Say, step: StepView) -> StepRow {
+    let is_running = step.state == StepState::Running;
+    let figure = step
+        .figure
+        .map(|figure| say.pick(&figure.en, &figure.zh).to_owned());
+    StepRow {
+        key: step.name.as_str(),
+        name: say.it_of("step", step.name),
+        state: step_state(step.state),
+        state_text: say.it_of("state", step_state(step.state)),
+        figure: figure.unwrap_or_default(),
+        figures: step
+            .figures
+            .iter()
+            .map(|(name, value)| (name.clone(), plain(value)))
+            .collect(),
+        // A step that neither runs nor ended was interrupted; it has no duration yet.
+        took: if is_running || step.ended_ms.is_some() {
+            took(say, step.started_ms, step.ended_ms)
+        } else {
+            String::new()
+        },
+        progress: step
+            .progress
+            .filter(|_| is_running)
+            .map(|progress| progress_row(say, &progress)),
+        error: step.error,
+    }
+}
+
+fn progress_row(say: Say, progress: &Progress) -> ProgressRow {
+    let is_bytes = progress.unit == "unit.bytes";
+    let amount = |number: u64| {
+        if is_bytes {
+            format::bytes(number)
+        } else {
+            format::count(number)
+        }
+    };
+    let done = amount(progress.done);
+    let text = match progress.total {
+        0 => done,
+        total => format!("{done} / {}", amount(total)),
+    };
+    let text = if is_bytes {
+        text
+    } else {
+        format!("{text} {}", say.it(&progress.unit))
+    };
+    let eta = progress.eta_s.filter(|eta| eta.is_finite() && *eta >= 0.0);
+    let eta = eta.map(|eta| {
+        say.of(
+            "web.steps.left",
+            format::duration(say, (eta * 1000.0) as u64),
+        )
+    });
+    let per_mille = (progress.total > 0)
+        .then(|| (u128::from(progress.done) * 1000 / u128::from(progress.total)).min(1000) as u64);
+    ProgressRow {
+        per_mille,
+        text,
+        eta: eta.unwrap_or_default(),
+    }
+}
+
+/// A figure as text: strings without quotes, fractions with at most four decimals.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => match (number.as_u64(), number.as_f64()) {
+            (Some(whole), _) => format::count(whole),
+            (None, Some(fraction)) => format::decimals(fraction, 4),
+            (None, None) => number.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// The name of a step's state, for the style sheet and the catalogue.
+fn step_state(state: StepState) -> &'static str {
+    match state {
+        StepState::Waiting => "waiting",
+        StepState::Running => "running",
+        StepState::Done => "done",
+        StepState::Reused => "reused",
+        StepState::Failed => "failed",
+    }
+}
+
+/// The name of an order's state, for the style sheet and the catalogue.
+pub(super) fn order_state(state: OrderState) -> &'static str {
+    match state {
+        OrderState::Queued => "queued",
+        OrderState::Running => "running",
+        OrderState::Done => "done",
+        OrderState::Failed => "failed",
+    }
+}
+
+/// The state of an order in words, with the step it stands at where that says something.
+pub(super) fn order_state_text(say: Say, state: OrderState, step: Option<StepName>) -> String {
+    let text = say.it_of("state", order_state(state));
+    match (state, step) {
+        (OrderState::Running | OrderState::Failed, Some(step)) => {
+            format!("{text} · {}", say.it_of("step", step))
+        }
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lathe_workshop::words::Lang;
+    use serde_json::json;
+
+    fn progress(done: u64, total: u64, unit: &str, eta_s: Option<f64>) -> ProgressRow {
+        let unit = unit.to_owned();
+        progress_row(
+            Say::new(Lang::En),
+            &Progress {
+                done,
+                total,
+                unit,
+                eta_s,
+            },
+        )
+    }
+
+    #[test]
+    fn progress_says_what_is_counted_and_what_is_left() {
+        let row = progress(1_204, 2_966, "unit.records", Some(61.0));
+        assert_eq!(row.per_mille, Some(405));
+        assert_eq!(row.text, "1\u{202f}204 / 2\u{202f}966 records");
+        assert!(row.eta.contains("1 min 1 s"), "{}", row.eta);
+    }
+
+    #[test]
+    fn progress_without_a_total_or_a_sane_estimate_stays_silent() {
+        let row = progress(2048, 0, "unit.bytes", Some(f64::INFINITY));
+        assert_eq!(
+            (row.per_mille, row.text.as_str(), row.eta.as_str()),
+            (None, "2.0 KiB", "")
+        );
+        assert_eq!(progress(5, 3, "unit.steps", None).per_mille, Some(1000));
+    }
+
+    #[test]
+    fn figures_read_as_text() {
+        assert_eq!(plain(&json!("Q4_1")), "Q4_1");
+        assert_eq!(plain(&json!(3708)), "3\u{202f}708");
+        assert_eq!(plain(&json!(-0.25)), "−0.2500");
+        assert_eq!(plain(&json!([1, 2])), "[1,2]");
+    }
+}

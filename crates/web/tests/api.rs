@@ -1,0 +1,258 @@
+//! The API without a socket: shapes, bounds, errors, and that its page in the reference names every
+//! endpoint.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use lathe_web::{Access, AppState, router};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+use sample::{DATASET, DONE, FAILED, QUEUED, RUNNING, SampleDesk};
+
+mod sample;
+
+const BODY_BYTES_MAX: usize = 4 << 20;
+
+fn app() -> Router {
+    router(AppState::with_desk(
+        Arc::new(SampleDesk::new()),
+        sample::door(),
+        Access::Loopback,
+    ))
+}
+
+async fn send(method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost");
+    if body.is_some() {
+        request = request.header("content-type", "application/json");
+    }
+    let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
+    let Ok(response) = app().oneshot(request.body(body).expect("a request")).await;
+    let status = response.status();
+    let bytes = axum::body::to_bytes(response.into_body(), BODY_BYTES_MAX)
+        .await
+        .expect("a body");
+    let value = serde_json::from_slice(&bytes).unwrap_or_else(|_| panic!("{path} answers no JSON"));
+    (status, value)
+}
+
+async fn get(path: &str) -> Value {
+    let (status, value) = send(Method::GET, path, None).await;
+    assert_eq!(status, StatusCode::OK, "{path}: {value}");
+    value
+}
+
+#[tokio::test]
+async fn it_says_what_answers() {
+    assert_eq!(get("/api").await["name"], "lathe");
+}
+
+#[tokio::test]
+async fn lists_are_bounded_and_say_whether_there_is_more() {
+    let all = get("/api/orders").await;
+    assert_eq!(all["orders"].as_array().map(Vec::len), Some(4));
+    assert_eq!(
+        (&all["limit"], &all["offset"], &all["more"]),
+        (&json!(50), &json!(0), &json!(false))
+    );
+    let first = get("/api/orders?limit=1").await;
+    assert_eq!(
+        (first["orders"].as_array().map(Vec::len), &first["more"]),
+        (Some(1), &json!(true))
+    );
+    assert_eq!(first["orders"][0]["id"], QUEUED);
+    assert_eq!(get("/api/orders?limit=4000000000").await["limit"], 500);
+    assert_eq!(get("/api/data").await["data"][0]["digest"], DATASET);
+    assert_eq!(get("/api/models").await["models"], json!([]));
+    assert_eq!(
+        get("/api/deployments").await["deployments"][0]["name"],
+        "customer-care"
+    );
+}
+
+#[tokio::test]
+async fn an_order_and_its_parts() {
+    let order = get(&format!("/api/orders/{RUNNING}")).await;
+    assert_eq!(
+        (&order["state"], &order["steps"][5]["progress"]["done"]),
+        (&json!("running"), &json!(154))
+    );
+    let points = get(&format!("/api/orders/{RUNNING}/curve?after=150")).await;
+    assert_eq!(points["points"].as_array().map(Vec::len), Some(4));
+    let lines = get(&format!("/api/orders/{DONE}/log?after=2&limit=3")).await;
+    assert_eq!(
+        (
+            lines["lines"].as_array().map(Vec::len),
+            &lines["lines"][0]["seq"]
+        ),
+        (Some(3), &json!(3))
+    );
+    assert_eq!(
+        get(&format!("/api/orders/{DONE}/report")).await["primary_metric"],
+        "pearson_r"
+    );
+    assert_eq!(
+        get(&format!("/api/orders/{DONE}/verdict")).await["passed"],
+        true
+    );
+    assert_eq!(get(&format!("/api/data/{DATASET}")).await["licence"], "MIT");
+}
+
+#[tokio::test]
+async fn an_order_is_placed() {
+    let request = json!({ "pack": "packs/customer-care", "quick": true });
+    let (status, placed) = send(Method::POST, "/api/orders", Some(request)).await;
+    assert_eq!(status, StatusCode::ACCEPTED);
+    assert_eq!(
+        placed,
+        json!({ "id": RUNNING, "url": format!("/orders/{RUNNING}") })
+    );
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_with_a_code_and_a_next_step() {
+    let wrong_field = json!({ "pack": "p", "quik": true });
+    let cases = [
+        (
+            Method::GET,
+            "/api/orders/nobody".to_owned(),
+            None,
+            StatusCode::NOT_FOUND,
+            "not_found",
+        ),
+        (
+            Method::GET,
+            format!("/api/orders/{RUNNING}/report"),
+            None,
+            StatusCode::NOT_FOUND,
+            "not_found",
+        ),
+        (
+            Method::GET,
+            format!("/api/orders/{FAILED}/verdict"),
+            None,
+            StatusCode::NOT_FOUND,
+            "not_found",
+        ),
+        (
+            Method::GET,
+            "/api/orders/nobody/events".to_owned(),
+            None,
+            StatusCode::NOT_FOUND,
+            "not_found",
+        ),
+        (
+            Method::GET,
+            "/api/nothing".to_owned(),
+            None,
+            StatusCode::NOT_FOUND,
+            "not_found",
+        ),
+        (
+            Method::GET,
+            "/api/orders?limit=many".to_owned(),
+            None,
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+        ),
+        (
+            Method::POST,
+            "/api/orders".to_owned(),
+            Some(wrong_field),
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "bad_request",
+        ),
+        (
+            Method::POST,
+            "/api/orders".to_owned(),
+            None,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "bad_request",
+        ),
+        (
+            Method::POST,
+            "/api/orders".to_owned(),
+            Some(json!({ "pack": "/nowhere" })),
+            StatusCode::BAD_REQUEST,
+            "pack.missing",
+        ),
+    ];
+    for (method, path, body, expected, code) in cases {
+        let (status, value) = send(method, &path, body).await;
+        assert_eq!(
+            (status, &value["error"]["code"]),
+            (expected, &json!(code)),
+            "{path}: {value}"
+        );
+        for part in ["text", "next"] {
+            assert!(
+                value["error"][part]
+                    .as_str()
+                    .is_some_and(|text| text.len() > 10),
+                "{path}: {value}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_finished_orders_events_tell_all_and_end() {
+    let request = Request::get(format!("/api/orders/{DONE}/events")).header("host", "localhost");
+    let Ok(response) = app()
+        .oneshot(request.body(Body::empty()).expect("a request"))
+        .await;
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let bytes = axum::body::to_bytes(response.into_body(), BODY_BYTES_MAX)
+        .await
+        .expect("a body");
+    let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    let names: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("event: "))
+        .collect();
+    assert_eq!(names, ["curve", "log", "order", "end"]);
+    let order = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+        .nth(2)
+        .expect("the order");
+    let order: Value = serde_json::from_str(order).expect("JSON");
+    assert_eq!(order["id"], DONE);
+}
+
+/// Every route in the source stands in the reference, and the reference invents none.
+#[test]
+fn the_reference_names_every_endpoint() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let source = std::fs::read_to_string(format!("{root}/src/api/mod.rs")).expect("the routes");
+    let page =
+        std::fs::read_to_string(format!("{root}/../../docs/reference/api.md")).expect("the page");
+    let routes: Vec<_> = source
+        .split(".route(\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    assert!(routes.len() >= 12);
+    for route in &routes {
+        assert!(
+            page.contains(&format!("` {route}`")) || page.contains(&format!(" {route}`")),
+            "{route} is not documented"
+        );
+    }
+    for documented in page
+        .split('`')
+        .filter(|text| text.starts_with("GET /api") || text.starts_with("POST /api"))
+    {
+        let path = documented.split([' ', '?']).nth(1).expect("a path");
+        assert!(
+            routes.contains(&path),
+            "{path} is documented but not served"
+        );
+    }
+}

@@ -1,0 +1,443 @@
+//! Every page, in both languages, without a socket: what it answers, what it says, what it carries
+//! in its headers, and that text from elsewhere stays text.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use lathe_web::{Access, AppState, router};
+use lathe_workshop::words;
+use tower::ServiceExt as _;
+
+use sample::{DATASET, DONE, FAILED, QUEUED, RUNNING, SampleDesk};
+
+mod sample;
+
+const BODY_BYTES_MAX: usize = 4 << 20;
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+fn app(desk: SampleDesk) -> Router {
+    router(AppState::with_desk(
+        Arc::new(desk),
+        sample::door(),
+        Access::Loopback,
+    ))
+}
+
+async fn send(
+    app: &Router,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "127.0.0.1:7878");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request
+        .body(Body::from(body.to_owned()))
+        .expect("a request");
+    let Ok(response) = app.clone().oneshot(request).await;
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX)
+        .await
+        .expect("a whole body");
+    let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+    Answer {
+        status: parts.status,
+        headers: parts.headers,
+        text,
+    }
+}
+
+async fn get(app: &Router, path: &str, lang: &str) -> Answer {
+    send(app, Method::GET, path, &[("accept-language", lang)], "").await
+}
+
+async fn post(app: &Router, path: &str, body: &str) -> Answer {
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    send(
+        app,
+        Method::POST,
+        path,
+        &[form, ("origin", "http://127.0.0.1:7878")],
+        body,
+    )
+    .await
+}
+
+fn pages() -> Vec<String> {
+    let mut pages = vec![
+        "/".to_owned(),
+        "/try".to_owned(),
+        "/data".to_owned(),
+        format!("/data/{DATASET}"),
+    ];
+    for id in [DONE, RUNNING, FAILED, QUEUED] {
+        pages.push(format!("/orders/{id}"));
+        pages.push(format!("/orders/{id}/live"));
+    }
+    pages
+}
+
+#[tokio::test]
+async fn every_page_speaks_both_languages() {
+    for desk in [SampleDesk::new(), SampleDesk::empty()] {
+        let app = app(desk);
+        for page in pages() {
+            for (lang, html_lang) in [("zh-CN,zh", "zh-CN"), ("en-GB", "en")] {
+                let answer = get(&app, &page, lang).await;
+                assert!(
+                    matches!(answer.status, StatusCode::OK | StatusCode::NOT_FOUND),
+                    "{page}"
+                );
+                let is_part = page.ends_with("/live") && answer.status == StatusCode::OK;
+                let declared = answer
+                    .text
+                    .contains(&format!("<html lang=\"{html_lang}\">"));
+                assert!(is_part || declared, "{page} in {lang}");
+                let unknown = answer
+                    .text
+                    .find("web.")
+                    .map(|at| &answer.text[at..(at + 40).min(answer.text.len())]);
+                assert_eq!(
+                    unknown, None,
+                    "{page} in {lang} shows a key instead of words"
+                );
+                assert!(
+                    !answer.text.contains('{') || page.contains("try") || page.contains("orders/"),
+                    "{page}: an unfilled place"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_order_shows_its_steps_report_gate_and_deployment() {
+    let app = app(SampleDesk::new());
+    let zh = get(&app, &format!("/orders/{DONE}"), "zh").await.text;
+    for words in [
+        "评测报告",
+        "基座模型",
+        "最佳对照",
+        "调优模型",
+        "门禁",
+        "部署",
+        "0.871",
+        "0.852 … 0.887",
+        "curl -s http://127.0.0.1:7878/v1/chat/completions",
+    ] {
+        assert!(zh.contains(words), "{words}");
+    }
+    let running = get(&app, &format!("/orders/{RUNNING}"), "en").await.text;
+    for words in [
+        "154 / 371 steps",
+        "6 min 42 s left",
+        "<polyline",
+        "data-events=\"/api/orders/",
+        "Learning rate",
+    ] {
+        assert!(running.contains(words), "{words}");
+    }
+    assert!(!running.contains("Evaluation report"));
+    let failed = get(&app, &format!("/orders/{FAILED}"), "en").await.text;
+    for words in [
+        "data.digest-mismatch",
+        "Compare the digest",
+        "A demonstration:",
+    ] {
+        assert!(failed.contains(words), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_workshop_explains_itself() {
+    let app = app(SampleDesk::empty());
+    for page in ["/", "/try", "/data"] {
+        for lang in ["zh", "en"] {
+            assert!(
+                get(&app, page, lang).await.text.contains("<code>lathe "),
+                "{page} in {lang}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_turned_too_far_is_empty_and_leads_back() {
+    let answer = get(&app(SampleDesk::new()), "/?page=4294967295", "en").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert!(answer.text.contains("Nothing on this page.") && answer.text.contains("rel=\"prev\""));
+}
+
+#[tokio::test]
+async fn text_from_elsewhere_stays_text() {
+    let hostile = r#"<script>alert(1)</script>"'><img src=x onerror=alert(2)>"#;
+    let app = app(SampleDesk::written_over(hostile));
+    for page in pages() {
+        let answer = get(&app, &page, "en").await;
+        assert_eq!(answer.status, StatusCode::OK, "{page}");
+        assert!(
+            !answer.text.contains("<script>alert"),
+            "{page} holds a script"
+        );
+        assert!(
+            !answer.text.contains("<img"),
+            "{page} holds an element of the text"
+        );
+        if page != format!("/data/{DATASET}/live") && !page.ends_with(QUEUED) {
+            assert!(
+                answer.text.contains("&#60;script&#62;"),
+                "{page} does not show the text"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_security_headers() {
+    let app = app(SampleDesk::new());
+    for path in ["/", "/api/orders", "/nowhere", "/favicon.ico"] {
+        let headers = get(&app, path, "en").await.headers;
+        let policy = headers["content-security-policy"].to_str().expect("ASCII");
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self'"),
+            "{path}"
+        );
+        assert!(!policy.contains("unsafe"), "{path}");
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers["x-frame-options"], "DENY", "{path}");
+        assert_eq!(headers["referrer-policy"], "same-origin", "{path}");
+    }
+    let refused = send(&app, Method::GET, "/", &[("host", "evil.example")], "").await;
+    assert!(refused.headers.contains_key("content-security-policy"));
+}
+
+#[tokio::test]
+async fn pages_hold_nothing_that_the_policy_forbids() {
+    for desk in [SampleDesk::new(), SampleDesk::empty()] {
+        let app = app(desk);
+        for page in pages() {
+            let text = get(&app, &page, "en").await.text;
+            for forbidden in [
+                " style=",
+                " onclick=",
+                " onload=",
+                "<style",
+                "src=\"http",
+                "href=\"http",
+            ] {
+                assert!(!text.contains(forbidden), "{page} has {forbidden}");
+            }
+            for script in text.split("<script").skip(1) {
+                assert!(
+                    script.starts_with(" src=\"/assets/lathe."),
+                    "{page} has an inline script"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_first_page_is_small_and_its_files_may_be_kept() {
+    let app = app(SampleDesk::new());
+    let page = get(&app, "/", "zh").await;
+    let mut size = page.text.len();
+    for name in ["style", "lathe", "mark"] {
+        let start = page
+            .text
+            .find(&format!("/assets/{name}."))
+            .expect("an address");
+        let address = page.text[start..]
+            .split('"')
+            .next()
+            .expect("the rest of the attribute");
+        let file = get(&app, address, "zh").await;
+        assert_eq!(file.status, StatusCode::OK, "{address}");
+        assert!(
+            file.headers["cache-control"]
+                .to_str()
+                .expect("ASCII")
+                .contains("immutable")
+        );
+        size += file.text.len();
+    }
+    assert!(size < 100_000, "{size} bytes");
+    assert_eq!(page.headers["cache-control"], "no-store");
+    assert_eq!(page.headers["vary"], "Accept-Language, Cookie");
+}
+
+#[tokio::test]
+async fn unknown_addresses_are_404_in_the_readers_language() {
+    let app = app(SampleDesk::new());
+    for path in [
+        "/nowhere",
+        "/orders/nobody",
+        "/orders/nobody/live",
+        "/data/nothing",
+        "/orders/%3Cb%3E",
+    ] {
+        let answer = get(&app, path, "zh").await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert!(answer.text.contains("页面不存在"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_chosen_language_is_remembered() {
+    let app = app(SampleDesk::new());
+    let chosen = get(&app, "/?lang=zh", "en").await;
+    assert!(chosen.text.contains("调优任务"));
+    let cookie = chosen.headers["set-cookie"]
+        .to_str()
+        .expect("ASCII")
+        .to_owned();
+    let cookie = cookie.split(';').next().expect("name and value");
+    let next = send(
+        &app,
+        Method::GET,
+        "/data",
+        &[("cookie", cookie), ("accept-language", "en")],
+        "",
+    )
+    .await;
+    assert!(next.text.contains("数据集") && !next.headers.contains_key("set-cookie"));
+}
+
+#[tokio::test]
+async fn an_order_is_placed_from_the_form() {
+    let app = app(SampleDesk::new());
+    let placed = post(&app, "/orders", "pack=packs%2Fcustomer-care&quick=true").await;
+    assert_eq!(placed.status, StatusCode::SEE_OTHER);
+    assert_eq!(placed.headers["location"], format!("/orders/{RUNNING}"));
+    let refused = post(&app, "/orders", "pack=%3Cnowhere%3E").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(
+        refused
+            .text
+            .contains("Name the folder that holds pack.yaml.")
+    );
+    assert!(
+        refused.text.contains("value=\"&#60;nowhere&#62;\""),
+        "the form forgot what was typed"
+    );
+}
+
+#[tokio::test]
+async fn the_model_answers_a_plain_form() {
+    let app = app(SampleDesk::new());
+    let answer = post(&app, "/try", "model=customer-care&user=Lovely.&system=").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    for words in [
+        "+2.3",
+        "positive",
+        "−4",
+        "+4",
+        "74 prompt tokens, 14 answered",
+        ">Lovely.</textarea>",
+    ] {
+        assert!(answer.text.contains(words), "{words}");
+    }
+    let refused = post(&app, "/try", "model=customer-care&user=refuse").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    assert!(refused.text.contains("the prompt is too long &#60;b&#62;"));
+    let unknown = post(&app, "/try", "model=nobody&user=Lovely.").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn an_answer_the_script_received_is_drawn_as_text() {
+    let app = app(SampleDesk::new());
+    let body = "model=customer-care&text=%7B%22sentiment%22%3A-2%2C%22label%22%3A%22%3Cb%3E%22%7D";
+    let drawn = post(&app, "/try/answer", body).await;
+    assert_eq!(drawn.status, StatusCode::OK);
+    assert!(
+        drawn.text.contains("−2.0") && drawn.text.contains("&#60;b&#62;"),
+        "{}",
+        drawn.text
+    );
+}
+
+#[tokio::test]
+async fn every_form_refuses_another_origin_and_a_large_body() {
+    let app = app(SampleDesk::new());
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    for path in [
+        "/orders",
+        "/try",
+        "/try/answer",
+        "/api/orders",
+        "/v1/chat/completions",
+    ] {
+        let answer = send(
+            &app,
+            Method::POST,
+            path,
+            &[form, ("origin", "http://evil.example")],
+            "",
+        )
+        .await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    let large = format!("pack={}", "x".repeat(100_000));
+    assert_eq!(
+        post(&app, "/orders", &large).await.status,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+}
+
+/// Every key that the sources and templates name is in the catalogue, and every `web.` key of the
+/// catalogue is named somewhere.
+#[test]
+fn the_catalogue_and_the_pages_agree() {
+    let mut named = std::collections::BTreeSet::new();
+    let mut texts = Vec::new();
+    for folder in ["src", "src/pages", "src/api", "templates"] {
+        let folder = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
+        for entry in std::fs::read_dir(folder).expect("a folder of this crate") {
+            let path = entry.expect("an entry").path();
+            if path.is_file() {
+                texts.push(std::fs::read_to_string(path).expect("UTF-8"));
+            }
+        }
+    }
+    for text in &texts {
+        for part in text.split('"').filter(|part| part.starts_with("web.")) {
+            named.insert(part.to_owned());
+        }
+    }
+    // Groups are named by their beginning; their members come from fixed lists or from packs.
+    let groups: Vec<String> = [
+        "web.nav",
+        "web.step",
+        "web.slice",
+        "web.metric",
+        "web.field",
+        "web.word",
+        "web.dataset",
+    ]
+    .iter()
+    .map(|group| format!("{group}."))
+    .collect();
+    assert!(named.len() > 80, "only {} keys found", named.len());
+    for key in &named {
+        let is_group = groups.contains(&format!("{key}."));
+        assert!(is_group || words::has(key), "{key} is not in the catalogue");
+    }
+    for key in words::keys().filter(|key| key.starts_with("web.")) {
+        let in_group = groups.iter().any(|group| key.starts_with(group.as_str()));
+        assert!(in_group || named.contains(key), "{key} is named nowhere");
+    }
+}

@@ -1,0 +1,245 @@
+//! A workshop written down: the views that the pages show in tests and in the example, and a model
+//! server that answers one fixed answer. Nothing here measures anything; the figures are invented
+//! to look like an order's.
+
+use axum::Router;
+use axum::extract::Json;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use lathe_evidence::report::Report;
+use lathe_gate::Verdict;
+use lathe_web::{Asked, Desk};
+use lathe_workshop::{
+    CurvePoint, DatasetView, DeploymentView, LogLine, ModelView, OrderId, OrderRequest, OrderState,
+    OrderSummary, OrderView, StepName, StepState, StepView, WorkshopError,
+};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+pub mod evidence;
+pub mod orders;
+
+/// The moment at which the sample orders were placed: 2026-11-03 12:30:05 UTC.
+pub const PLACED_MS: i64 = 1_793_709_005_000;
+/// An order that is done, with report, verdict and deployment.
+pub const DONE: &str = "019a4a1e-58c8-7c31-9d52-5a0c3e8f1b77";
+/// An order in the middle of tuning.
+pub const RUNNING: &str = "019a4a2b-0f10-7a44-8e21-7b1d90c2e455";
+/// A demonstration that failed while it fetched its data.
+pub const FAILED: &str = "019a4a0c-77aa-7e02-b5b9-1f6a44d0c912";
+/// An order that waits.
+pub const QUEUED: &str = "019a4a2c-9b3e-7d18-a0c4-33e97d51f608";
+/// The dataset version of the sample orders.
+pub const DATASET: &str = "6e1f0b6a2d0c4f7cb1a8e6f7d9c24b53a3f0d1c87e5b49266f1d0a9c8b7e6f54";
+
+/// The sample workshop; `empty` has nothing in it, `hostile` has text that wants to be markup.
+#[derive(Clone)]
+pub struct SampleDesk {
+    orders: Vec<OrderView>,
+    datasets: Vec<DatasetView>,
+    deployments: Vec<DeploymentView>,
+    report: Report,
+    verdict: Verdict,
+    changes: watch::Sender<u64>,
+}
+
+impl SampleDesk {
+    /// A workshop at work.
+    pub fn new() -> SampleDesk {
+        SampleDesk {
+            orders: vec![
+                orders::queued(),
+                orders::running(),
+                orders::done(),
+                orders::failed(),
+            ],
+            datasets: vec![evidence::dataset()],
+            deployments: vec![evidence::deployment()],
+            report: evidence::report(),
+            verdict: evidence::verdict(),
+            changes: watch::channel(0).0,
+        }
+    }
+
+    /// A workshop with nothing in it.
+    pub fn empty() -> SampleDesk {
+        SampleDesk {
+            orders: Vec::new(),
+            datasets: Vec::new(),
+            deployments: Vec::new(),
+            ..SampleDesk::new()
+        }
+    }
+
+    /// The same workshop with `text` in every place that people, packs or models can write to.
+    pub fn written_over(text: &str) -> SampleDesk {
+        let mut desk = SampleDesk::new();
+        for order in &mut desk.orders {
+            order.title.en = text.to_owned();
+            order.title.zh = text.to_owned();
+            order.pack = text.to_owned();
+            order.deployment = order.deployment.take().map(|_| text.to_owned());
+            for step in &mut order.steps {
+                orders::write_over(step, text);
+            }
+        }
+        for dataset in &mut desk.datasets {
+            evidence::write_over_dataset(dataset, text);
+        }
+        for deployment in &mut desk.deployments {
+            deployment.name = text.to_owned();
+            deployment.system = Some(text.to_owned());
+            deployment.examples = vec![text.to_owned()];
+        }
+        evidence::write_over_report(&mut desk.report, text);
+        evidence::write_over_verdict(&mut desk.verdict, text);
+        desk
+    }
+
+    fn find(&self, id: &OrderId) -> Option<&OrderView> {
+        self.orders.iter().find(|order| order.id == *id)
+    }
+
+    fn is_evaluated(&self, id: &OrderId) -> bool {
+        self.find(id)
+            .is_some_and(|order| order.state == OrderState::Done)
+    }
+}
+
+fn summary(order: &OrderView) -> OrderSummary {
+    let stands = |step: &&StepView| matches!(step.state, StepState::Running | StepState::Failed);
+    OrderSummary {
+        id: order.id.clone(),
+        pack: order.pack.clone(),
+        title: order.title.clone(),
+        demonstration: order.demonstration,
+        state: order.state,
+        step: order
+            .steps
+            .iter()
+            .find(stands)
+            .map_or(StepName::Ask, |step| step.name),
+        created_ms: order.created_ms,
+        ended_ms: order.ended_ms,
+    }
+}
+
+fn window<T: Clone>(rows: &[T], limit: u32, offset: u32) -> Vec<T> {
+    rows.iter()
+        .skip(offset as usize)
+        .take(limit as usize)
+        .cloned()
+        .collect()
+}
+
+fn asked<'a, T: Send + 'a>(value: T) -> Asked<'a, T> {
+    Box::pin(async move { Ok(value) })
+}
+
+impl Desk for SampleDesk {
+    fn submit(&self, request: OrderRequest) -> Asked<'_, OrderId> {
+        Box::pin(async move {
+            if request.pack.to_string_lossy().contains("customer-care") {
+                return Ok(OrderId(RUNNING.to_owned()));
+            }
+            let text = format!(
+                "cannot read the pack {}: no pack.yaml there",
+                request.pack.display()
+            );
+            Err(WorkshopError::new(
+                "pack.missing",
+                text,
+                "Name the folder that holds pack.yaml.",
+            ))
+        })
+    }
+    fn orders(&self, limit: u32, offset: u32) -> Asked<'_, Vec<OrderSummary>> {
+        let rows: Vec<_> = self.orders.iter().map(summary).collect();
+        asked(window(&rows, limit, offset))
+    }
+    fn order<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<OrderView>> {
+        asked(self.find(id).cloned())
+    }
+    fn curve<'a>(&'a self, id: &'a OrderId, after_step: u64) -> Asked<'a, Vec<CurvePoint>> {
+        let steps = match id.0.as_str() {
+            DONE => orders::STEPS,
+            RUNNING => orders::STEPS_RUN,
+            _ => 0,
+        };
+        asked(
+            orders::curve(steps)
+                .into_iter()
+                .filter(|point| point.step > after_step)
+                .collect(),
+        )
+    }
+    fn log<'a>(&'a self, id: &'a OrderId, after_seq: u64, limit: u32) -> Asked<'a, Vec<LogLine>> {
+        let lines = if self.find(id).is_some() {
+            orders::log()
+        } else {
+            Vec::new()
+        };
+        let after = lines.into_iter().filter(|line| line.seq > after_seq);
+        asked(after.take(limit as usize).collect())
+    }
+    fn report<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Report>> {
+        asked(self.is_evaluated(id).then(|| self.report.clone()))
+    }
+    fn verdict<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Verdict>> {
+        asked(self.is_evaluated(id).then(|| self.verdict.clone()))
+    }
+    fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>> {
+        asked(window(&self.datasets, limit, offset))
+    }
+    fn dataset<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<DatasetView>> {
+        asked(
+            self.datasets
+                .iter()
+                .find(|dataset| dataset.digest == digest)
+                .cloned(),
+        )
+    }
+    fn models(&self, _limit: u32, _offset: u32) -> Asked<'_, Vec<ModelView>> {
+        asked(Vec::new())
+    }
+    fn deployments(&self) -> Asked<'_, Vec<DeploymentView>> {
+        asked(self.deployments.clone())
+    }
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+}
+
+/// A model server that always answers the same, streamed or whole; a message of `refuse` is
+/// answered with an error.
+pub fn door() -> Router {
+    Router::new().route("/v1/chat/completions", post(answer))
+}
+
+async fn answer(Json(body): Json<Value>) -> Response {
+    let asked = body
+        .pointer("/messages")
+        .and_then(Value::as_array)
+        .and_then(|all| all.last());
+    if asked.and_then(|message| message["content"].as_str()) == Some("refuse") {
+        let error = json!({ "error": { "message": "the prompt is too long <b>" } });
+        return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+    }
+    let text = r#"{"sentiment":2.3,"label":"positive"}"#;
+    let usage = json!({ "prompt_tokens": 74, "completion_tokens": 14 });
+    if body["stream"] != true {
+        let message = json!({ "role": "assistant", "content": text });
+        return Json(json!({ "choices": [{ "message": message }], "usage": usage }))
+            .into_response();
+    }
+    let mut stream = String::new();
+    for piece in text.split_inclusive(['"', ':', ',']) {
+        let chunk = json!({ "choices": [{ "delta": { "content": piece } }] });
+        stream.push_str(&format!("data: {chunk}\n\n"));
+    }
+    let last = json!({ "choices": [], "usage": usage });
+    stream.push_str(&format!("data: {last}\n\ndata: [DONE]\n\n"));
+    ([(CONTENT_TYPE, "text/event-stream")], stream).into_response()
+}
