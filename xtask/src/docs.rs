@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use syn::visit::Visit;
+
 use crate::shell::{self, Outcome};
 
 const CLI_PAGE: &str = "docs/reference/cli.md";
@@ -87,19 +89,18 @@ fn subcommands(help: &str) -> Vec<String> {
         .collect()
 }
 
-/// Codes look like `LATHE-DATA-012`; the page is docs/errors/LATHE-DATA-012.md.
+/// The page of code `engine-io` is docs/errors/engine-io.md.
 fn check_error_pages() -> Outcome {
     let root = shell::root();
-    let mut codes = BTreeSet::new();
+    let mut codes = Codes::default();
     collect_codes(&root.join("crates"), &mut codes)?;
-    let folder = root.join("docs/errors");
-    let pages: BTreeSet<String> = std::fs::read_dir(&folder)
+    let pages: BTreeSet<String> = std::fs::read_dir(root.join("docs/errors"))
         .map_err(|error| format!("reading docs/errors: {error}"))?
         .filter_map(|entry| entry.ok()?.path().file_stem()?.to_str().map(str::to_owned))
-        .filter(|name| name.starts_with("LATHE-"))
+        .filter(|name| name != "README")
         .collect();
-    let missing: Vec<_> = codes.difference(&pages).collect();
-    let stale: Vec<_> = pages.difference(&codes).collect();
+    let missing: Vec<_> = codes.found.difference(&pages).collect();
+    let stale: Vec<_> = pages.difference(&codes.found).collect();
     if missing.is_empty() && stale.is_empty() {
         return Ok(());
     }
@@ -108,7 +109,7 @@ fn check_error_pages() -> Outcome {
     ))
 }
 
-fn collect_codes(folder: &Path, codes: &mut BTreeSet<String>) -> Outcome {
+fn collect_codes(folder: &Path, codes: &mut Codes) -> Outcome {
     let entries = std::fs::read_dir(folder)
         .map_err(|error| format!("reading {}: {error}", folder.display()))?;
     for entry in entries.flatten() {
@@ -118,22 +119,59 @@ fn collect_codes(folder: &Path, codes: &mut BTreeSet<String>) -> Outcome {
         } else if path.extension().is_some_and(|ending| ending == "rs") {
             let text = std::fs::read_to_string(&path)
                 .map_err(|error| format!("reading {}: {error}", path.display()))?;
-            codes.extend(codes_in(&text));
+            let file =
+                syn::parse_file(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+            codes.visit_file(&file);
         }
     }
     Ok(())
 }
 
-fn codes_in(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split('"')
-        .filter(|piece| {
-            piece.strip_prefix("LATHE-").is_some_and(|rest| {
-                rest.rsplit_once('-').is_some_and(|(area, number)| {
-                    number.len() == 3
-                        && number.bytes().all(|byte| byte.is_ascii_digit())
-                        && area.bytes().all(|byte| byte.is_ascii_uppercase())
-                })
-            })
-        })
-        .map(str::to_owned)
+/// Error codes: what a method named `code` returns, and what an error's `new` is given first.
+#[derive(Default)]
+struct Codes {
+    found: BTreeSet<String>,
+    in_code: bool,
+}
+
+impl<'ast> Visit<'ast> for Codes {
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        self.in_code = item.sig.ident == "code";
+        syn::visit::visit_impl_item_fn(self, item);
+        self.in_code = false;
+    }
+
+    fn visit_lit_str(&mut self, literal: &'ast syn::LitStr) {
+        if self.in_code {
+            self.found.insert(literal.value());
+        }
+    }
+
+    fn visit_expr_call(&mut self, call: &'ast syn::ExprCall) {
+        if let (syn::Expr::Path(function), Some(syn::Expr::Lit(first))) =
+            (&*call.func, call.args.first())
+            && is_error_constructor(&function.path)
+            && let syn::Lit::Str(code) = &first.lit
+        {
+            self.found.insert(code.value());
+        }
+        syn::visit::visit_expr_call(self, call);
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        if item.ident != "tests" {
+            syn::visit::visit_item_mod(self, item);
+        }
+    }
+}
+
+/// `SomethingError::new`.
+fn is_error_constructor(path: &syn::Path) -> bool {
+    let mut names = path
+        .segments
+        .iter()
+        .rev()
+        .map(|segment| segment.ident.to_string());
+    names.next().is_some_and(|name| name == "new")
+        && names.next().is_some_and(|name| name.ends_with("Error"))
 }

@@ -1,5 +1,0 @@
-//! stub
-use crate::shell::Outcome;
-pub fn run(_: &[String]) -> Outcome {
-    Ok(())
-}

@@ -1,0 +1,74 @@
+//! `cargo xtask acceptance [NAME]`: full orders on the real pack and the real Python packages.
+//!
+//! Slow on purpose and therefore outside `ci`. Each scenario works in a fresh home under the target
+//! folder, keeps one shared download cache between scenarios, and appends what it saw to
+//! `benches/results/<date>-<machine>.md` with the command that made it.
+
+mod home;
+mod kill;
+mod order;
+mod peft;
+mod result;
+
+pub use home::FreshHome;
+pub use result::append;
+
+use crate::shell::{self, Outcome};
+
+/// A scenario: its name, what it shows, how it is run.
+const SCENARIOS: &[(&str, &str, fn() -> Outcome)] = &[
+    (
+        "quick",
+        "the order on 400 records, from an empty home",
+        order::quick,
+    ),
+    (
+        "customer-care",
+        "the full order, from an empty home, with its figures",
+        order::full,
+    ),
+    (
+        "peft",
+        "the adapter in peft gives the served answers",
+        peft::run,
+    ),
+    (
+        "kill",
+        "kill -9 at each step and inside tuning: the same adapter",
+        kill::run,
+    ),
+];
+
+/// Runs the named scenario, or all.
+pub fn run(arguments: &[String]) -> Outcome {
+    let wanted: Vec<_> = match arguments {
+        [] => SCENARIOS.iter().collect(),
+        [name] => SCENARIOS
+            .iter()
+            .filter(|(known, ..)| known == name)
+            .collect(),
+        _ => return Err(format!("acceptance takes one name, got {arguments:?}")),
+    };
+    if wanted.is_empty() {
+        return Err(format!("no scenario {arguments:?}\n{}", list()));
+    }
+    shell::run(&mut shell::cargo(&[
+        "build",
+        "--release",
+        "--package",
+        "lathe",
+        "--locked",
+    ]))?;
+    for (name, what, scenario) in wanted {
+        eprintln!("\n── {name}: {what}");
+        scenario().map_err(|why| format!("{name}: {why}"))?;
+    }
+    Ok(())
+}
+
+fn list() -> String {
+    SCENARIOS
+        .iter()
+        .map(|(name, what, _)| format!("  {name:<16}{what}\n"))
+        .collect()
+}
