@@ -1,7 +1,7 @@
 //! Prints the speed of the matrix products at the shapes of small language models:
 //! `cargo run --release -p lathe-kernel --example gflops`
 //!
-//! A figure is the median of several repetitions; the number of threads is `LATHE_THREADS` or all.
+//! A figure is the shortest of many repetitions; the number of threads is `LATHE_THREADS` or all.
 
 use std::time::Instant;
 
@@ -39,7 +39,7 @@ fn main() {
         (1024, 576, 1536),
     ] {
         let (a, b, mut out) = (values(m * p), values(m * q), values(p * q));
-        let seconds = median(|_| matmul_tn(&pool, &a, &b, m, p, q, &mut out, 1.0, true));
+        let seconds = shortest(|_| matmul_tn(&pool, &a, &b, m, p, q, &mut out, 1.0, true));
         println!(
             "tn   {m:5} rows {p:5} x {q:5}: {:7.1} GFLOP/s",
             flops(m, p, q) / seconds / 1e9
@@ -59,7 +59,7 @@ fn weights(pool: &Pool, precision: Precision, m: usize, k: usize, n: usize) {
     };
     let packed = vec![one; copies];
     let seconds =
-        median(|repetition| matmul(pool, &x, m, &packed[repetition % copies], &mut out, false));
+        shortest(|repetition| matmul(pool, &x, m, &packed[repetition % copies], &mut out, false));
     let (gflops, gigabytes) = (
         flops(m, k, n) / seconds / 1e9,
         packed[0].bytes() as f64 / seconds / 1e9,
@@ -79,16 +79,13 @@ fn values(len: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Median time of a call in seconds.
-fn median(mut call: impl FnMut(usize)) -> f64 {
-    const REPETITIONS: usize = 41;
-    let mut seconds: Vec<f64> = (0..REPETITIONS)
-        .map(|repetition| {
-            let start = Instant::now();
-            call(repetition);
-            start.elapsed().as_secs_f64()
-        })
-        .collect();
-    seconds.sort_by(f64::total_cmp);
-    seconds[REPETITIONS / 2]
+/// Shortest time of a call in seconds: other work on the machine only ever adds to it.
+fn shortest(mut call: impl FnMut(usize)) -> f64 {
+    const REPETITIONS: usize = 60;
+    let time = |repetition| {
+        let start = Instant::now();
+        call(repetition);
+        start.elapsed().as_secs_f64()
+    };
+    (0..REPETITIONS).map(time).fold(f64::INFINITY, f64::min)
 }

@@ -6,7 +6,7 @@
 
 use crate::Pool;
 use crate::parallel::{SharedMut, for_each_rows};
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::{self, Kernel, Simd, map_vectors, sum_vectors};
 
 /// For each row of `logits`, `[targets.len(), vocab]`, and its target `(token, weight)`:
 /// `losses[row] = -log softmax(logits)[token]`, without the weight, and the row is overwritten with
@@ -119,7 +119,7 @@ impl Kernel for LogSum<'_> {
         let shift = s.splat(max);
         // The last, partial vector is summed alone: its padding is no zero after exp.
         let (whole, rest) = self.0.split_at(self.0.len() - self.0.len() % S::LANES);
-        let whole = simd::sum(s, [whole], |[z]| simd::exp(s, s.sub(z, shift)));
+        let whole = sum_vectors!(s, [z in whole] => simd::exp(s, s.sub(z, shift)));
         let rest: f32 = rest.iter().map(|z| (z - max).exp()).sum();
         max + (whole + rest).ln()
     }
@@ -138,9 +138,7 @@ impl Kernel for Softmax<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let (log_sum, weight) = (s.splat(self.log_sum), s.splat(self.weight));
-        simd::for_each_vector(s, [], self.row, |[], z| {
-            s.mul(weight, simd::exp(s, s.sub(z, log_sum)))
-        });
+        map_vectors!(s, z in self.row, [] => s.mul(weight, simd::exp(s, s.sub(z, log_sum))));
     }
 }
 

@@ -155,7 +155,9 @@ impl Kernel for NarrowRows<'_> {
             .x
             .chunks_exact(self.depth)
             .zip(self.out.chunks_exact_mut(self.depth.div_ceil(2)));
-        rows.for_each(|(from, to)| narrow_row(s, from, to));
+        for (from, to) in rows {
+            narrow_row(s, from, to);
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 
 use crate::Pool;
 use crate::parallel::for_each_rows;
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::{self, Kernel, Simd, map_vectors, sum_vectors};
 
 /// Normalises each row of `x`, `[rows, width]`, into `out` of the same shape; `weight` is `[width]`.
 ///
@@ -75,7 +75,7 @@ fn check(x: &[f32], weight: &[f32], width: usize, out: &[f32]) -> usize {
 /// `1 / sqrt(mean(x²) + eps)`
 #[inline(always)]
 fn inverse_rms<S: Simd>(s: S, x: &[f32], eps: f32) -> f32 {
-    let squares = simd::sum(s, [x], |[x]| s.mul(x, x));
+    let squares = sum_vectors!(s, [x in x] => s.mul(x, x));
     1.0 / (squares / x.len() as f32 + eps).sqrt()
 }
 
@@ -98,7 +98,7 @@ impl Kernel for Forward<'_> {
             .zip(self.out.chunks_exact_mut(width))
         {
             let r = s.splat(inverse_rms(s, x, self.eps));
-            simd::for_each_vector(s, [x, self.weight], out, |[x, w], _| s.mul(s.mul(x, r), w));
+            map_vectors!(s, _ in out, [x in x, w in self.weight] => s.mul(s.mul(x, r), w));
         }
     }
 }
@@ -123,12 +123,10 @@ impl Kernel for Backward<'_> {
             .zip(self.dout.chunks_exact(width));
         for ((x, dout), dx) in rows.zip(self.dx.chunks_exact_mut(width)) {
             let r = inverse_rms(s, x, self.eps);
-            let dot = simd::sum(s, [x, dout, self.weight], |[x, dout, w]| {
-                s.mul(s.mul(x, dout), w)
-            });
+            let dot = sum_vectors!(s, [x in x, dout in dout, w in self.weight] => s.mul(s.mul(x, dout), w));
             let along = s.splat(-r * r * r * dot / width as f32);
             let r = s.splat(r);
-            simd::for_each_vector(s, [x, dout, self.weight], dx, |[x, dout, w], dx| {
+            map_vectors!(s, dx in dx, [x in x, dout in dout, w in self.weight] => {
                 s.fma(x, along, s.fma(s.mul(dout, w), r, dx))
             });
         }

@@ -6,7 +6,7 @@
 use crate::Pool;
 use crate::buffer::Scratch;
 use crate::parallel::for_each_rows;
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::{self, Kernel, Simd, map_vectors};
 
 /// The usual frequencies `theta^(-2i / head_dim)` for `i` in `0..head_dim / 2`.
 pub fn inverse_frequencies(theta: f32, head_dim: usize) -> Vec<f32> {
@@ -79,10 +79,10 @@ impl Kernel for Rotate<'_> {
             for head in row.chunks_exact_mut(2 * half) {
                 let (first, second) = head.split_at_mut(half);
                 rotated.copy_from_slice(first);
-                simd::for_each_vector(s, [cos, sin, second], first, |[cos, sin, b], a| {
+                map_vectors!(s, a in first, [cos in cos, sin in sin, b in second] => {
                     s.sub(s.mul(a, cos), s.mul(b, sin))
                 });
-                simd::for_each_vector(s, [cos, sin, rotated], second, |[cos, sin, a], b| {
+                map_vectors!(s, b in second, [cos in cos, sin in sin, a in rotated] => {
                     s.fma(b, cos, s.mul(a, sin))
                 });
             }

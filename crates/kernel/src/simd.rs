@@ -17,14 +17,17 @@ macro_rules! pure {
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod loops;
 mod math;
 mod portable;
 
 use crate::Isa;
-pub(crate) use math::{exp, for_each_vector, max, sigmoid, sum};
+pub(crate) use loops::{lanes_of, map_vectors, max, set_vector_at, sum_vectors, vector_at};
+pub(crate) use math::{exp, sigmoid};
 
 /// Work that is compiled once per instruction set. Implementors mark `run` and what it calls
-/// `#[inline(always)]`, or the operations would be compiled without the instructions they stand for.
+/// `#[inline(always)]`, and keep vector operations out of closures: what is compiled on its own is
+/// compiled without the instructions that the operations stand for.
 pub(crate) trait Kernel {
     /// What the work gives back.
     type Output;

@@ -7,7 +7,7 @@
 
 use crate::Pool;
 use crate::parallel::for_each_rows;
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::{self, Kernel, Simd, map_vectors};
 
 /// Computes `out` from `gate` and `up`, all of one length.
 ///
@@ -74,7 +74,7 @@ impl Kernel for Forward<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        simd::for_each_vector(s, [self.gate, self.up], self.out, |[gate, up], _| {
+        map_vectors!(s, _ in self.out, [gate in self.gate, up in self.up] => {
             s.mul(s.mul(gate, simd::sigmoid(s, gate)), up)
         });
     }
@@ -100,21 +100,14 @@ impl Kernel for Backward<'_> {
             dgate,
             dup,
         } = self;
+        let one = s.splat(1.0);
         // σ is put down in `dup` first, so that it is computed once.
-        simd::for_each_vector(s, [gate], dup, |[gate], _| simd::sigmoid(s, gate));
-        simd::for_each_vector(
-            s,
-            [gate, up, dout, dup],
-            dgate,
-            |[gate, up, dout, sigma], _| {
-                let one = s.splat(1.0);
-                let slope = s.mul(sigma, s.fma(gate, s.sub(one, sigma), one));
-                s.mul(s.mul(dout, up), slope)
-            },
-        );
-        simd::for_each_vector(s, [gate, dout], dup, |[gate, dout], sigma| {
-            s.mul(dout, s.mul(gate, sigma))
+        map_vectors!(s, _ in dup, [gate in gate] => simd::sigmoid(s, gate));
+        map_vectors!(s, _ in dgate, [gate in gate, up in up, dout in dout, sigma in dup] => {
+            let slope = s.mul(sigma, s.fma(gate, s.sub(one, sigma), one));
+            s.mul(s.mul(dout, up), slope)
         });
+        map_vectors!(s, sigma in dup, [gate in gate, dout in dout] => s.mul(dout, s.mul(gate, sigma)));
     }
 }
 

@@ -11,12 +11,12 @@ use std::marker::PhantomData;
 
 use super::Span;
 use super::forward::{Inputs, by_columns, by_depth};
-use super::panels::{Factors, KEYS, Panels};
+use super::panels::{Factors, KEYS, Panels, seen_or};
 use crate::Pool;
 use crate::buffer::{FloatScratch, Scratch};
 use crate::gemm::Unit;
 use crate::parallel::SharedMut;
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::{self, Kernel, Simd, sum_vectors, vector_at};
 
 /// What the forward pass gave and the gradient of its output.
 #[derive(Clone, Copy)]
@@ -318,9 +318,8 @@ impl<U: Unit> SpanHead<'_, U> {
             panels.write_flat(&mut rows.dout[here], wide(dout, query));
             let (row, head) = self.place(start + query);
             rows.lse[query] = lse[row * self.inputs.shape.heads + head];
-            rows.dot[query] = simd::sum(s, [wide(dout, query), wide(out, query)], |[a, b]| {
-                s.mul(a, b)
-            });
+            let (dout, out) = (wide(dout, query), wide(out, query));
+            rows.dot[query] = sum_vectors!(s, [a in dout, b in out] => s.mul(a, b));
         }
         for first in (0..count).step_by(U::DEPTH) {
             let second = first + U::DEPTH - 1;
@@ -376,71 +375,74 @@ fn score_gradients<S: Simd, U: Unit>(
     let s = panels.simd;
     for first in (0..count).step_by(U::DEPTH) {
         // Where a word holds one row, both halves of the pair are that row.
-        let pair = [first, first + U::DEPTH - 1].map(|row| RowGradient {
-            scores: &rows.scores[row * KEYS..(row + 1) * KEYS],
-            dscores: &rows.dscores[row * KEYS..(row + 1) * KEYS],
-            scale: s.splat(scale),
-            lse: s.splat(rows.lse[row]),
-            dot: s.splat(rows.dot[row]),
-            visible: s.splat(visible(row) as f32),
-        });
+        let second = first + U::DEPTH - 1;
+        let upper = RowGradient::new(s, rows, first, scale, visible(first));
+        let lower = RowGradient::new(s, rows, second, scale, visible(second));
         for column in (0..seen).step_by(2 * S::LANES) {
             let next = column + S::LANES;
-            let [(p, ds), (p_below, ds_below)] = pair.each_ref().map(|row| row.at(s, column));
-            let [(p_next, ds_next), (p_next_below, ds_next_below)] =
-                pair.each_ref().map(|row| row.at(s, next));
-            let at = first / U::DEPTH * KEYS;
+            let (p, ds) = upper.at(s, rows, column);
+            let (p_below, ds_below) = lower.at(s, rows, column);
+            let (p_next, ds_next) = upper.at(s, rows, next);
+            let (p_next_below, ds_next_below) = lower.at(s, rows, next);
             // SAFETY: `column` begins two vectors inside a row of `KEYS`, in all three arrays.
             unsafe {
-                let (p_by_rows, ds_by_rows) = (
-                    rows.p_by_rows.as_mut_ptr().add(at),
-                    rows.ds_by_rows.as_mut_ptr().add(at),
+                let at = first / U::DEPTH * KEYS + column;
+                let p_by_rows = rows.p_by_rows.as_mut_ptr().add(at);
+                s.store_words(p_by_rows, U::combine(s, p, p_below));
+                s.store_words(p_by_rows.add(S::LANES), U::combine(s, p_next, p_next_below));
+                let ds_by_rows = rows.ds_by_rows.as_mut_ptr().add(at);
+                s.store_words(ds_by_rows, U::combine(s, ds, ds_below));
+                s.store_words(
+                    ds_by_rows.add(S::LANES),
+                    U::combine(s, ds_next, ds_next_below),
                 );
-                s.store_words(p_by_rows.add(column), U::combine(s, p, p_below));
-                s.store_words(p_by_rows.add(next), U::combine(s, p_next, p_next_below));
-                s.store_words(ds_by_rows.add(column), U::combine(s, ds, ds_below));
-                s.store_words(ds_by_rows.add(next), U::combine(s, ds_next, ds_next_below));
-                let flat = |row: usize| (row * KEYS + column) / U::DEPTH;
-                let ds_flat = rows.ds.as_mut_ptr();
+                let flat = rows.ds.as_mut_ptr();
+                U::store(s, flat.add((first * KEYS + column) / U::DEPTH), ds, ds_next);
                 U::store(
                     s,
-                    ds_flat.add(flat(first + U::DEPTH - 1)),
+                    flat.add((second * KEYS + column) / U::DEPTH),
                     ds_below,
                     ds_next_below,
                 );
-                U::store(s, ds_flat.add(flat(first)), ds, ds_next);
             }
         }
     }
 }
 
-/// A row's scores and what turns them into gradients.
-struct RowGradient<'a, F> {
-    scores: &'a [f32],
-    dscores: &'a [f32],
+/// What turns a row's scores into gradients.
+struct RowGradient<F> {
+    row: usize,
     scale: F,
     lse: F,
     dot: F,
     visible: F,
 }
 
-impl<F: Copy> RowGradient<'_, F> {
+impl<F: Copy> RowGradient<F> {
+    #[inline(always)]
+    fn new<S: Simd<F = F>>(s: S, rows: &Rows, row: usize, scale: f32, visible: usize) -> Self {
+        RowGradient {
+            row,
+            scale: s.splat(scale),
+            lse: s.splat(rows.lse[row]),
+            dot: s.splat(rows.dot[row]),
+            visible: s.splat(visible as f32),
+        }
+    }
+
     /// `P` and `dS` of a vector of columns.
     #[inline(always)]
-    fn at<S: Simd<F = F>>(&self, s: S, column: usize) -> (F, F) {
-        // SAFETY: callers stay within a row of `KEYS`.
-        let (score, dscore) = unsafe {
-            (
-                s.load(self.scores.as_ptr().add(column)),
-                s.load(self.dscores.as_ptr().add(column)),
-            )
-        };
+    fn at<S: Simd<F = F>>(&self, s: S, rows: &Rows, column: usize) -> (F, F) {
+        let at = self.row * KEYS + column;
+        let (score, dscore) = (
+            vector_at(s, &rows.scores, at),
+            vector_at(s, &rows.dscores, at),
+        );
         let zero = s.splat(0.0);
-        let key = s.add(s.lane_numbers(), s.splat(column as f32));
         let p = simd::exp(s, s.sub(s.mul(score, self.scale), self.lse));
-        let p = s.select_less(key, self.visible, p, zero);
+        let p = seen_or(s, column, self.visible, p, zero);
         let ds = s.mul(s.mul(p, s.sub(dscore, self.dot)), self.scale);
         // Past the visible keys `dscore` is whatever was there before, perhaps no number.
-        (p, s.select_less(key, self.visible, ds, zero))
+        (p, seen_or(s, column, self.visible, ds, zero))
     }
 }

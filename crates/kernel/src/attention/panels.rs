@@ -8,7 +8,7 @@
 use std::marker::PhantomData;
 
 use crate::gemm::{TileProduct, Unit};
-use crate::simd::Simd;
+use crate::simd::{Simd, vector_at};
 
 /// Rows in a block.
 pub(super) const KEYS: usize = 64;
@@ -245,16 +245,16 @@ pub(super) fn by_depth_words(head_dim: usize, unit_depth: usize, panel: usize) -
     head_dim.next_multiple_of(panel) * (KEYS / unit_depth)
 }
 
+/// The vector `value` of columns from `column` on, and `hidden` in the place of those that are not
+/// below `seen`.
+#[inline(always)]
+pub(super) fn seen_or<S: Simd>(s: S, column: usize, seen: S::F, value: S::F, hidden: S::F) -> S::F {
+    let columns = s.add(s.lane_numbers(), s.splat(column as f32));
+    s.select_less(columns, seen, value, hidden)
+}
+
 /// The first two vectors of `row`, padded with zeros.
 #[inline(always)]
 fn two_vectors<S: Simd>(s: S, row: &[f32]) -> (S::F, S::F) {
-    let first = row.len().min(S::LANES);
-    let second = (row.len() - first).min(S::LANES);
-    // SAFETY: `first` and then `second` elements are there.
-    unsafe {
-        (
-            s.load_first(row.as_ptr(), first),
-            s.load_first(row.as_ptr().add(first), second),
-        )
-    }
+    (vector_at(s, row, 0), vector_at(s, row, S::LANES))
 }

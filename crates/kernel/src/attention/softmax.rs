@@ -8,10 +8,10 @@
 //! Blocks begin at multiples of [`KEYS`] positions of the sequence and a row takes them in order, so
 //! what a row computes depends on its own position alone: keys past it only add zeros.
 
-use super::panels::{Factors, KEYS, Panels};
+use super::panels::{Factors, KEYS, Panels, seen_or};
 use crate::buffer::{FloatScratch, Scratch};
 use crate::gemm::Unit;
-use crate::simd::{self, Simd};
+use crate::simd::{self, Simd, map_vectors, vector_at};
 
 /// Query rows of one kv head, `group` heads for each row of the batch, sorted by what they see.
 pub(super) struct QueryRows<S, U> {
@@ -120,54 +120,50 @@ impl<S: Simd, U: Unit> QueryRows<S, U> {
     #[inline(always)]
     fn weigh(&mut self, at: usize, row: usize, seen: usize, columns: usize) {
         let s = self.panels.simd;
-        let scores = &self.scores[at * KEYS..(at + 1) * KEYS];
-        let (lanes, seen) = (s.lane_numbers(), s.splat(seen as f32));
-        // The scores from a column on, and `hidden` in the place of those past `seen`.
-        let masked = |column: usize, value: S::F, hidden: f32| {
-            s.select_less(
-                s.add(lanes, s.splat(column as f32)),
-                seen,
-                value,
-                s.splat(hidden),
-            )
-        };
-        // SAFETY: a row of scores has `KEYS` elements, a multiple of two vectors.
-        let score = |column: usize| unsafe { s.load(scores.as_ptr().add(column)) };
+        let start = at * KEYS;
+        let seen = s.splat(seen as f32);
         let mut largest = s.splat(f32::NEG_INFINITY);
         for column in (0..columns).step_by(S::LANES) {
-            largest = s.max(masked(column, score(column), f32::NEG_INFINITY), largest);
+            let score = vector_at(s, &self.scores, start + column);
+            let hidden = s.splat(f32::NEG_INFINITY);
+            largest = s.max(seen_or(s, column, seen, score, hidden), largest);
         }
-        let largest = s.max_lanes(largest) * self.scale;
-        if largest > self.max[row] {
-            let shrink = (self.max[row] - largest).exp();
-            self.max[row] = largest;
-            self.sum[row] *= shrink;
-            let dim = self.panels.head_dim;
-            let shrink = s.splat(shrink);
-            simd::for_each_vector(
-                s,
-                [],
-                &mut self.out[row * dim..(row + 1) * dim],
-                |[], out| s.mul(out, shrink),
-            );
-        }
+        self.raise_max(row, s.max_lanes(largest) * self.scale);
+
         let (scale, shift) = (s.splat(self.scale), s.splat(-self.max[row]));
-        let factor = |column: usize| {
-            masked(
-                column,
-                simd::exp(s, s.fma(score(column), scale, shift)),
-                0.0,
-            )
-        };
         let factors = &mut self.factors[at * (KEYS / U::DEPTH)..(at + 1) * (KEYS / U::DEPTH)];
-        let mut sum = s.splat(0.0);
+        let (mut sum, zero) = (s.splat(0.0), s.splat(0.0));
         for column in (0..columns).step_by(2 * S::LANES) {
-            let (low, high) = (factor(column), factor(column + S::LANES));
+            let next = column + S::LANES;
+            let low = simd::exp(
+                s,
+                s.fma(vector_at(s, &self.scores, start + column), scale, shift),
+            );
+            let high = simd::exp(
+                s,
+                s.fma(vector_at(s, &self.scores, start + next), scale, shift),
+            );
+            let low = seen_or(s, column, seen, low, zero);
+            let high = seen_or(s, next, seen, high, zero);
             sum = s.add(sum, s.add(low, high));
-            // SAFETY: a row of factors has room for `KEYS` elements.
+            // SAFETY: a row of factors has room for `KEYS` elements, a multiple of two vectors.
             unsafe { U::store(s, factors.as_mut_ptr().add(column / U::DEPTH), low, high) };
         }
         self.sum[row] += s.sum_lanes(sum);
+    }
+
+    /// Makes `max` the maximum of a row, if it is larger than before, and shrinks what was summed up
+    /// under the old one.
+    #[inline(always)]
+    fn raise_max(&mut self, row: usize, max: f32) {
+        if max > self.max[row] {
+            let shrink = (self.max[row] - max).exp();
+            self.max[row] = max;
+            self.sum[row] *= shrink;
+            let (s, dim) = (self.panels.simd, self.panels.head_dim);
+            let shrink = s.splat(shrink);
+            map_vectors!(s, out in &mut self.out[row * dim..(row + 1) * dim], [] => s.mul(out, shrink));
+        }
     }
 
     /// Writes the result of `row` to `out` and returns the logarithm of its denominator.
@@ -176,12 +172,8 @@ impl<S: Simd, U: Unit> QueryRows<S, U> {
         let s = self.panels.simd;
         let dim = self.panels.head_dim;
         let inverse = s.splat(1.0 / self.sum[row]);
-        simd::for_each_vector(
-            s,
-            [&self.out[row * dim..(row + 1) * dim]],
-            out,
-            |[sum], _| s.mul(sum, inverse),
-        );
+        let sums = &self.out[row * dim..(row + 1) * dim];
+        map_vectors!(s, _ in out, [sum in sums] => s.mul(sum, inverse));
         self.max[row] + self.sum[row].ln()
     }
 }
