@@ -351,3 +351,6 @@ fn tail_mean(losses: &[f64]) -> f64 {
     let tail = &losses[losses.len() - losses.len().div_ceil(10)..];
     tail.iter().sum::<f64>() / tail.len() as f64
 }
+
+#[cfg(test)]
+mod tests;

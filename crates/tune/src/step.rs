@@ -82,7 +82,7 @@ impl<'a> Stepper<'a> {
 
     /// Fills the gradient buffer, divided by the supervised tokens of the whole step whatever the
     /// micro-batches hold of them; returns the summed loss and the token rows computed.
-    fn gradients(&mut self, adapter: &Adapter, indices: &[usize]) -> (LossSum, u64) {
+    pub(crate) fn gradients(&mut self, adapter: &Adapter, indices: &[usize]) -> (LossSum, u64) {
         self.gradients.fill(0.0);
         let batches = micro_batches(self.packed, indices, self.spec.rows_max);
         let supervised: usize = batches.iter().map(|batch| batch.targets.len()).sum();
@@ -97,6 +97,12 @@ impl<'a> Stepper<'a> {
             tokens += batch.tokens.len() as u64;
         }
         (sum, tokens)
+    }
+
+    /// The gradients of the last step.
+    #[cfg(test)]
+    pub fn into_gradients(self) -> Vec<f32> {
+        self.gradients
     }
 
     fn finite(&self, step: u64, what: &'static str, value: f64) -> Result<(), TuneError> {

@@ -1,0 +1,239 @@
+//! Whole runs on the tiny model.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+
+use super::*;
+use crate::testing;
+use crate::trainer_log::TRAINER_LOG;
+
+/// A model, examples and folders to run in.
+struct Bench {
+    model: Model,
+    pool: Pool,
+    examples: Vec<Example>,
+    spec: SftSpec,
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(spec: SftSpec) -> Self {
+        Self {
+            model: testing::model(),
+            pool: Pool::new(2),
+            examples: testing::examples(21),
+            spec,
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs in the work folder and the out folder of that name.
+    fn run(&self, name: &str, on: &mut dyn FnMut(&TuneEvent)) -> Result<SftOutcome, TuneError> {
+        let (work_dir, out_dir) = (self.path(&format!("{name}-work")), self.path(name));
+        let job = SftJob {
+            model: &self.model,
+            pool: &self.pool,
+            examples: &self.examples,
+            spec: &self.spec,
+            base_name: "tiny",
+            work_dir: &work_dir,
+            out_dir: &out_dir,
+        };
+        super::run(&job, on)
+    }
+
+    /// Name → bytes of everything in the out folder of that name.
+    fn result(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
+        let entries = fs::read_dir(self.path(name)).expect("an out folder");
+        let file = |entry: std::io::Result<fs::DirEntry>| {
+            let entry = entry.expect("an entry");
+            let name = entry.file_name().into_string().expect("a name");
+            (name, fs::read(entry.path()).expect("reads"))
+        };
+        entries.map(file).collect()
+    }
+}
+
+fn spec() -> SftSpec {
+    SftSpec {
+        rank: 4,
+        alpha: 8.0,
+        learning_rate: 1e-2,
+        epochs: 2.0,
+        batch_records: 4,
+        checkpoint_steps: 3,
+        ..SftSpec::default()
+    }
+}
+
+#[test]
+fn the_loss_falls() {
+    let bench = Bench::new(SftSpec {
+        epochs: 6.0,
+        ..spec()
+    });
+    let mut losses = Vec::new();
+    let outcome = bench
+        .run("a", &mut |event| losses.push(event.loss))
+        .expect("runs");
+    assert_eq!((losses.len() as u64, outcome.steps), (36, 36));
+    assert!(
+        outcome.final_loss < 0.5 * losses[0],
+        "{} to {}",
+        losses[0],
+        outcome.final_loss
+    );
+    assert!(outcome.prefix_tokens > 0 && outcome.resumed_from.is_none());
+}
+
+#[test]
+fn stopped_after_any_step_it_ends_with_the_same_bytes() {
+    let bench = Bench::new(spec());
+    let whole = bench.run("whole", &mut |_| {}).expect("runs");
+    let expected = bench.result("whole");
+    assert_eq!(
+        expected.keys().collect::<Vec<_>>(),
+        [
+            "adapter_config.json",
+            "adapter_model.safetensors",
+            "training.json"
+        ]
+    );
+    for stop in 1..=whole.steps {
+        let name = format!("stopped-{stop}");
+        let stopped = catch_unwind(AssertUnwindSafe(|| {
+            bench.run(&name, &mut |event| {
+                assert!(event.step < stop, "stopped on purpose")
+            })
+        }));
+        assert!(stopped.is_err(), "step {stop} was reached");
+        let again = bench.run(&name, &mut |event| assert!(event.resumed == (stop >= 3)));
+        let again = again.expect("resumes");
+        let checkpoint = if stop == whole.steps {
+            stop
+        } else {
+            stop / 3 * 3
+        };
+        assert_eq!(again.resumed_from, (checkpoint > 0).then_some(checkpoint));
+        assert_eq!(bench.result(&name), expected, "stopped after step {stop}");
+        let log = fs::read_to_string(bench.path(&format!("{name}-work")).join(TRAINER_LOG));
+        assert_eq!(log.expect("a log").lines().count() as u64, whole.steps);
+    }
+}
+
+#[test]
+fn another_spec_starts_afresh() {
+    let mut bench = Bench::new(spec());
+    bench.run("a", &mut |_| {}).expect("runs");
+    bench.spec.learning_rate = 5e-3;
+    let other = bench.run("a", &mut |_| {}).expect("runs");
+    assert_eq!(other.resumed_from, None);
+}
+
+#[test]
+fn the_cut_into_micro_batches_changes_rounding_only() {
+    let bench = Bench::new(SftSpec {
+        batch_records: 8,
+        epochs: 1.0,
+        ..spec()
+    });
+    let gradients = |rows_max: usize| {
+        let packed = pack(&bench.model, &bench.examples, 512, true).expect("packs");
+        let spec = SftSpec {
+            rows_max,
+            ..bench.spec.clone()
+        };
+        let adapter = warm_adapter(&bench);
+        let trainer = Trainer::new(&bench.model, &bench.pool);
+        let mut stepper = Stepper::new(trainer, &packed, &spec, 1, adapter.values.len());
+        let (sum, _) = stepper.gradients(&adapter, &[0, 1, 2, 3, 4, 5, 6, 7]);
+        (sum.mean(), stepper.into_gradients())
+    };
+    let (whole_loss, whole) = gradients(10_000);
+    let (parts_loss, parts) = gradients(1);
+    assert!(
+        (whole_loss - parts_loss).abs() < 1e-3 * whole_loss,
+        "{whole_loss} {parts_loss}"
+    );
+    assert!(relative_distance(&whole, &parts) < 0.02);
+}
+
+#[test]
+fn a_row_does_not_see_its_neighbours() {
+    let bench = Bench::new(spec());
+    for sharing in [true, false] {
+        let packed = pack(&bench.model, &bench.examples, 512, sharing).expect("packs");
+        let mut trainer = Trainer::new(&bench.model, &bench.pool);
+        let mut losses = |indices: &[usize]| {
+            let batches = crate::batching::micro_batches(&packed, indices, 10_000);
+            assert_eq!(batches.len(), 1);
+            trainer.token_losses(None, &batches[0]).to_vec()
+        };
+        let alone = losses(&[5]);
+        let first = losses(&[5, 2, 9]);
+        let between = losses(&[3, 5, 8]);
+        let skip = losses(&[3]).len();
+        assert_eq!(alone, first[..alone.len()], "prefix sharing {sharing}");
+        assert_eq!(
+            alone,
+            between[skip..skip + alone.len()],
+            "prefix sharing {sharing}"
+        );
+    }
+}
+
+#[test]
+fn sharing_the_prefix_changes_rounding_only() {
+    let bench = Bench::new(spec());
+    let gradients = |sharing: bool| {
+        let packed = pack(&bench.model, &bench.examples, 512, sharing).expect("packs");
+        let adapter = warm_adapter(&bench);
+        let trainer = Trainer::new(&bench.model, &bench.pool);
+        let mut stepper = Stepper::new(trainer, &packed, &bench.spec, 1, adapter.values.len());
+        let (sum, tokens) = stepper.gradients(&adapter, &[0, 1, 2, 3]);
+        (sum.mean(), tokens, stepper.into_gradients())
+    };
+    let (shared_loss, shared_tokens, shared) = gradients(true);
+    let (apart_loss, apart_tokens, apart) = gradients(false);
+    assert!(shared_tokens < apart_tokens);
+    assert!(
+        (shared_loss - apart_loss).abs() < 1e-3 * apart_loss,
+        "{shared_loss} {apart_loss}"
+    );
+    assert!(relative_distance(&shared, &apart) < 0.02);
+}
+
+#[test]
+fn a_loss_that_explodes_is_an_error() {
+    let bench = Bench::new(SftSpec {
+        learning_rate: 1e30,
+        max_grad_norm: 1e30,
+        ..spec()
+    });
+    let error = bench.run("a", &mut |_| {}).expect_err("diverges");
+    assert_eq!(error.code(), "tune-diverged", "{error}");
+}
+
+/// An adapter whose B is not zero, so that A has gradients too.
+fn warm_adapter(bench: &Bench) -> Adapter {
+    let mut adapter = Adapter::new(&bench.model.config, &bench.spec.lora(), 3).expect("an adapter");
+    for (index, value) in adapter.values.iter_mut().enumerate() {
+        *value += (index % 13) as f32 * 1e-3 - 6e-3;
+    }
+    adapter
+}
+
+/// |a − b| / |a|
+fn relative_distance(a: &[f32], b: &[f32]) -> f64 {
+    let square = |value: f32| f64::from(value) * f64::from(value);
+    let apart: f64 = a.iter().zip(b).map(|(a, b)| square(a - b)).sum();
+    let whole: f64 = a.iter().copied().map(square).sum();
+    assert!(whole > 0.0, "there is a gradient");
+    (apart / whole).sqrt()
+}
