@@ -24,3 +24,7 @@ pub const RECORDS_MAX: usize = 10_000_000;
 pub const BROKEN_ROWS_KEPT_MAX: usize = 1000;
 /// The most fields a record may have.
 pub const FIELDS_MAX: usize = 1000;
+/// The longest text of a source.
+pub const SOURCE_BYTES_MAX: usize = 16 << 10;
+/// The most bytes an Excel workbook may unpack to; its parser holds them in memory.
+pub const WORKBOOK_UNPACKED_BYTES_MAX: u64 = 1 << 30;

@@ -1,9 +1,33 @@
-//! A prepared dataset as a folder: records.jsonl, salts.jsonl, dataset.json.
+//! A prepared dataset as a folder.
+//!
+//! | file | holds |
+//! |---|---|
+//! | records.jsonl | one record a line, train then test: id, group, split, line, leaf, fields |
+//! | salts.jsonl | one salt a line, in the same order: leaf, salt in hexadecimal; may be deleted |
+//! | dataset.json | name, source, licence, owner, root, statistics, broken rows, duplicates |
+//!
+//! No time and no path is in them: the same order gives the same bytes.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
 
-use crate::prepare::Prepared;
+use lathe_evidence::Digest;
+use lathe_evidence::digest::{from_hex, to_hex};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::prepare::{self, Duplicate, Prepared, Sealed, Split, Statistics};
+use crate::reader::{Broken, Record};
 use crate::{DataError, DataSpec};
+
+/// The file with the records.
+pub const RECORDS_FILE: &str = "records.jsonl";
+/// The file with the salts.
+pub const SALTS_FILE: &str = "salts.jsonl";
+/// The file with everything about the dataset as a whole.
+pub const DATASET_FILE: &str = "dataset.json";
 
 /// A prepared dataset with its terms, as the folder holds it.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,27 +35,329 @@ pub struct Dataset {
     /// The section of the pack it was prepared by.
     pub spec: DataSpec,
     /// The digest of the file it was read from.
-    pub file: lathe_evidence::Digest,
+    pub file: Digest,
     /// The encoding the file was in.
     pub encoding: String,
     /// The records and what was left out.
     pub prepared: Prepared,
 }
 
+/// What dataset.json holds: [`Dataset`] without its records.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatasetSummary {
+    /// The section of the pack it was prepared by: name, source, licence, owner and rules.
+    pub spec: DataSpec,
+    /// The digest of the file it was read from.
+    pub file: Digest,
+    /// The encoding the file was in.
+    pub encoding: String,
+    /// The Merkle root over the leaves of train, then test.
+    pub root: Digest,
+    /// Counts.
+    pub statistics: Statistics,
+    /// Rows kept out, by line.
+    pub broken: Vec<Broken>,
+    /// Records left out because an earlier one says the same.
+    pub duplicates: Vec<Duplicate>,
+}
+
+/// A line of records.jsonl.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecordLine {
+    id: String,
+    group: String,
+    split: Split,
+    line: u64,
+    leaf: Digest,
+    fields: Map<String, Value>,
+}
+
+/// A line of salts.jsonl.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SaltLine {
+    leaf: Digest,
+    salt: String,
+}
+
 impl Dataset {
-    /// Writes the dataset's files into `folder`, which must exist; neither time nor path enters.
-    ///
-    /// # Errors
-    /// Those of the file system.
-    pub fn save(&self, _folder: &Path) -> Result<(), DataError> {
-        todo!()
+    /// Everything but the records.
+    pub fn summary(&self) -> DatasetSummary {
+        DatasetSummary {
+            spec: self.spec.clone(),
+            file: self.file,
+            encoding: self.encoding.clone(),
+            root: self.prepared.root,
+            statistics: self.prepared.statistics.clone(),
+            broken: self.prepared.broken.clone(),
+            duplicates: self.prepared.duplicates.clone(),
+        }
     }
 
-    /// Reads a dataset back, and checks every leaf and the root.
+    /// Writes the dataset's files into `folder`, which must exist, through to the disk.
     ///
     /// # Errors
-    /// Those of the file system; files that disagree.
-    pub fn load(_folder: &Path) -> Result<Self, DataError> {
-        todo!()
+    /// Those of the file system. A folder half-written is the caller's to remove.
+    pub fn save(&self, folder: &Path) -> Result<(), DataError> {
+        let sides = [
+            (Split::Train, &self.prepared.train),
+            (Split::Test, &self.prepared.test),
+        ];
+        let all = || {
+            sides
+                .iter()
+                .flat_map(|(split, side)| side.iter().map(|s| (*split, s)))
+        };
+        let records = all().map(|(split, sealed)| RecordLine {
+            id: sealed.record.id.clone(),
+            group: sealed.record.group.clone(),
+            split,
+            line: sealed.record.line,
+            leaf: sealed.leaf,
+            fields: sealed.record.fields.clone(),
+        });
+        write_lines(&folder.join(RECORDS_FILE), records)?;
+        let salts = all().map(|(_, sealed)| SaltLine {
+            leaf: sealed.leaf,
+            salt: to_hex(&sealed.salt),
+        });
+        write_lines(&folder.join(SALTS_FILE), salts)?;
+        write_lines(&folder.join(DATASET_FILE), [self.summary()])
+    }
+
+    /// Reads dataset.json alone, for lists and pages.
+    ///
+    /// # Errors
+    /// Those of the file system; a file that is not what was saved.
+    pub fn load_summary(folder: &Path) -> Result<DatasetSummary, DataError> {
+        let mut summaries = read_lines::<DatasetSummary>(folder, DATASET_FILE)?;
+        match summaries.len() {
+            1 => Ok(summaries.remove(0)),
+            lines => Err(damaged(
+                folder,
+                format!("{DATASET_FILE} has {lines} lines instead of one"),
+            )),
+        }
+    }
+
+    /// Reads a dataset back, and checks every leaf, the root and the counts.
+    ///
+    /// # Errors
+    /// Those of the file system; files that disagree with each other or with the root.
+    pub fn load(folder: &Path) -> Result<Self, DataError> {
+        let summary = Self::load_summary(folder)?;
+        let salts = read_lines::<SaltLine>(folder, SALTS_FILE)?;
+        let salts: HashMap<Digest, String> = salts
+            .into_iter()
+            .map(|line| (line.leaf, line.salt))
+            .collect();
+        let (mut train, mut test) = (Vec::new(), Vec::new());
+        for line in read_lines::<RecordLine>(folder, RECORDS_FILE)? {
+            let side = match line.split {
+                Split::Train => &mut train,
+                Split::Test => &mut test,
+            };
+            let sealed = line.checked(&salts, &summary.spec);
+            side.push(sealed.map_err(|reason| damaged(folder, reason))?);
+        }
+        if prepare::root(&train, &test) != summary.root {
+            return Err(damaged(
+                folder,
+                "the records do not make the root".to_owned(),
+            ));
+        }
+        Ok(Self {
+            spec: summary.spec,
+            file: summary.file,
+            encoding: summary.encoding,
+            prepared: Prepared {
+                train,
+                test,
+                duplicates: summary.duplicates,
+                broken: summary.broken,
+                root: summary.root,
+                statistics: summary.statistics,
+            },
+        })
+    }
+}
+
+impl RecordLine {
+    /// The record, if its leaf is the one that its content and salt make.
+    fn checked(self, salts: &HashMap<Digest, String>, spec: &DataSpec) -> Result<Sealed, String> {
+        let salt = salts
+            .get(&self.leaf)
+            .and_then(|text| from_hex(text))
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| {
+                format!(
+                    "{SALTS_FILE} has no salt for the leaf of record {}",
+                    self.id
+                )
+            })?;
+        let record = Record {
+            id: self.id,
+            group: self.group,
+            line: self.line,
+            fields: self.fields,
+        };
+        let leaf = prepare::leaf_of(&record, spec).map_err(|error| error.to_string())?;
+        let leaf = leaf.hash(&salt).map_err(|error| error.to_string())?;
+        if leaf != self.leaf {
+            return Err(format!("record {} does not make its leaf", record.id));
+        }
+        Ok(Sealed { leaf, salt, record })
+    }
+}
+
+fn write_lines<T: Serialize>(
+    path: &Path,
+    lines: impl IntoIterator<Item = T>,
+) -> Result<(), DataError> {
+    let write = || -> std::io::Result<()> {
+        let mut out = BufWriter::new(File::create(path)?);
+        for line in lines {
+            serde_json::to_writer(&mut out, &line)?;
+            out.write_all(b"\n")?;
+        }
+        out.into_inner()?.sync_all()
+    };
+    write().map_err(|error| DataError::file("write", path, error))
+}
+
+fn read_lines<T: for<'de> Deserialize<'de>>(
+    folder: &Path,
+    name: &str,
+) -> Result<Vec<T>, DataError> {
+    let path: PathBuf = folder.join(name);
+    let fail = |error| DataError::file("read", &path, error);
+    let lines = BufReader::new(File::open(&path).map_err(fail)?).lines();
+    let mut parsed = Vec::new();
+    for (number, line) in (1..).zip(lines) {
+        let line = line.map_err(fail)?;
+        parsed.push(
+            serde_json::from_str(&line)
+                .map_err(|error| damaged(folder, format!("{name}, line {number}: {error}")))?,
+        );
+    }
+    Ok(parsed)
+}
+
+fn damaged(folder: &Path, reason: String) -> DataError {
+    DataError::Damaged {
+        path: folder.to_owned(),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::prepare::{PrepareOptions, prepare};
+    use crate::reader::Read;
+
+    fn dataset() -> Dataset {
+        let yaml = "{name: tiny, source: 'file:tiny.csv', licence: MIT, owner: me}";
+        let spec: DataSpec = serde_saphyr::from_str(yaml).unwrap();
+        let records = (1..=10).map(|n| Record {
+            id: n.to_string(),
+            group: n.to_string(),
+            line: n,
+            fields: Map::from_iter([
+                ("text".to_owned(), json!(format!("text {n}"))),
+                ("mean".to_owned(), json!(f64::from(n as u32) / 3.0)),
+            ]),
+        });
+        let read = Read {
+            records: records.collect(),
+            broken: Vec::new(),
+            broken_rows: 0,
+            encoding: "UTF-8".to_owned(),
+        };
+        let options = PrepareOptions {
+            records_max: None,
+            salt_seed: [1; 32],
+        };
+        Dataset {
+            prepared: prepare(read, &spec, &options).unwrap(),
+            spec,
+            file: Digest::of(b"tiny"),
+            encoding: "UTF-8".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_dataset_comes_back_as_it_was_saved_and_saves_to_the_same_bytes() {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let dataset = dataset();
+        dataset.save(one.path()).unwrap();
+        let loaded = Dataset::load(one.path()).unwrap();
+        assert_eq!(loaded, dataset);
+        assert_eq!(
+            Dataset::load_summary(one.path()).unwrap(),
+            dataset.summary()
+        );
+        loaded.save(two.path()).unwrap();
+        for name in [RECORDS_FILE, SALTS_FILE, DATASET_FILE] {
+            let bytes = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
+            assert_eq!(bytes(one.path()), bytes(two.path()), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_change_is_found() {
+        let check = |name: &str, change: &dyn Fn(String) -> String, expected: &str| {
+            let folder = tempfile::tempdir().unwrap();
+            dataset().save(folder.path()).unwrap();
+            let path = folder.path().join(name);
+            let text = std::fs::read_to_string(&path).unwrap();
+            let changed = change(text.clone());
+            assert_ne!(changed, text, "the change changes something");
+            std::fs::write(&path, changed).unwrap();
+            let error = Dataset::load(folder.path()).unwrap_err();
+            assert_eq!(error.code(), "data-damaged", "{error}");
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        let replace =
+            |from: &'static str, to: &'static str| move |text: String| text.replacen(from, to, 1);
+        check(
+            RECORDS_FILE,
+            &replace("text 3", "text 4"),
+            "record 3 does not make its leaf",
+        );
+        check(
+            RECORDS_FILE,
+            &replace("\"train\"", "\"test\""),
+            "do not make the root",
+        );
+        check(
+            RECORDS_FILE,
+            &|text| text.lines().skip(1).map(|l| format!("{l}\n")).collect(),
+            "the root",
+        );
+        check(
+            SALTS_FILE,
+            &|text| text.lines().skip(1).map(|l| format!("{l}\n")).collect(),
+            "no salt",
+        );
+        check(
+            DATASET_FILE,
+            &replace("MIT", "GPL"),
+            "does not make its leaf",
+        );
+        check(
+            DATASET_FILE,
+            &replace("\"root\"", "\"roof\""),
+            "dataset.json, line 1",
+        );
+        check(
+            DATASET_FILE,
+            &|text| text.clone() + &text,
+            "2 lines instead of one",
+        );
     }
 }

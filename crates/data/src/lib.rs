@@ -8,10 +8,12 @@
 //! No clock and no randomness of its own: seeds are passed in, and the same order gives the same
 //! bytes. What comes from outside is bounded ([`bounds`]) and never trusted.
 
+pub mod archive;
 pub mod bounds;
 pub mod dataset;
 pub mod error;
 pub mod fetch;
+mod nearest;
 pub mod prepare;
 pub mod reader;
 pub mod source;

@@ -1,12 +1,25 @@
-//! From records as read to records ready for tuning: check, dedupe, derive, split, seal.
+//! From records as read to records ready for tuning: check → dedupe → derive → split → sample →
+//! seal, one file for each.
+//!
+//! The same file, specification and seeds give the same records, salts, leaves and root. Whatever
+//! is left out is listed or counted with its reason. Splits never tear a group apart.
 
-use lathe_evidence::Digest;
-use lathe_evidence::leaf::{Leaf, Salt};
+mod check;
+mod dedupe;
+mod derive;
+mod seal;
+mod split;
+mod statistics;
+
+use lathe_evidence::leaf::Salt;
+use lathe_evidence::{Digest, merkle};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+
+pub use seal::leaf_of;
+pub use statistics::{FieldStatistics, Statistics};
 
 use crate::reader::{Broken, Read, Record};
-use crate::{DataError, DataSpec};
+use crate::{DataError, DataSpec, nearest};
 
 /// What preparing needs beside the records.
 #[derive(Debug, Clone)]
@@ -18,7 +31,7 @@ pub struct PrepareOptions {
 }
 
 /// Which side of the split a record is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
     /// Tuned on.
@@ -50,59 +63,6 @@ pub struct Duplicate {
     pub same_as: String,
 }
 
-/// Counts over a prepared dataset.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Statistics {
-    /// Rows of the file, broken ones included.
-    pub rows: u64,
-    /// Records kept.
-    pub records: u64,
-    /// Records to tune on.
-    pub train: u64,
-    /// Records held out.
-    pub test: u64,
-    /// Groups on both sides.
-    pub groups: u64,
-    /// Rows kept out as broken.
-    pub broken: u64,
-    /// Records left out as duplicates.
-    pub duplicates: u64,
-    /// Records left out because only some were asked for.
-    pub left_out: u64,
-    /// By field, in the records' order: see [`FieldStatistics`].
-    pub fields: Map<String, Value>,
-}
-
-/// Counts over one field.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum FieldStatistics {
-    /// A number field.
-    Number {
-        /// The smallest.
-        min: f64,
-        /// The arithmetic mean.
-        mean: f64,
-        /// The largest.
-        max: f64,
-        /// Counts in bins of equal width from min to max.
-        histogram: Vec<u64>,
-    },
-    /// A field with few different values.
-    Category {
-        /// Counts by value, the most frequent first.
-        counts: Vec<(String, u64)>,
-    },
-    /// A text field.
-    Text {
-        /// Lengths in characters: smallest, mean, largest.
-        characters: (u64, f64, u64),
-        /// Lengths in words between white space: smallest, mean, largest.
-        words: (u64, f64, u64),
-    },
-}
-
 /// A prepared dataset.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prepared {
@@ -112,7 +72,8 @@ pub struct Prepared {
     pub test: Vec<Sealed>,
     /// Records left out because an earlier one says the same.
     pub duplicates: Vec<Duplicate>,
-    /// Rows kept out, by the reader and by the checks, by line.
+    /// Rows kept out, by the reader and by the checks, by line; the first
+    /// [`BROKEN_ROWS_KEPT_MAX`](crate::bounds::BROKEN_ROWS_KEPT_MAX) of each.
     pub broken: Vec<Broken>,
     /// The Merkle root over the leaves of train, then test.
     pub root: Digest,
@@ -125,14 +86,98 @@ pub struct Prepared {
 /// # Errors
 /// A specification that names absent fields or gives nothing to tune or test on.
 pub fn prepare(
-    _read: Read,
-    _spec: &DataSpec,
-    _options: &PrepareOptions,
+    mut read: Read,
+    spec: &DataSpec,
+    options: &PrepareOptions,
 ) -> Result<Prepared, DataError> {
-    todo!()
+    let rows = read.records.len() as u64 + read.broken_rows;
+    check::check(&mut read, &spec.check)?;
+    let duplicates = match &spec.dedupe {
+        Some(dedupe) => dedupe::dedupe(&mut read, dedupe)?,
+        None => Vec::new(),
+    };
+    derive::derive(&mut read, &spec.derive)?;
+    split::group(&mut read, &spec.split)?;
+    seal::refuse_unsealable(&mut read);
+    if read.records.is_empty() {
+        return Err(nothing_left(&read));
+    }
+    let (train, test) = split::split(std::mem::take(&mut read.records), &spec.split)?;
+    let whole = (train.len() + test.len()) as u64;
+    let (train, test) = split::sample(train, test, options.records_max, &spec.split)?;
+    let seal = |records| seal::seal(records, spec, &options.salt_seed);
+    let (train, test) = (seal(train)?, seal(test)?);
+    read.broken.sort_by_key(|broken| broken.line);
+    let left_out = whole - (train.len() + test.len()) as u64;
+    Ok(Prepared {
+        root: root(&train, &test),
+        statistics: Statistics {
+            rows,
+            broken: read.broken_rows,
+            duplicates: duplicates.len() as u64,
+            left_out,
+            ..Statistics::of(&train, &test)
+        },
+        duplicates,
+        broken: read.broken,
+        train,
+        test,
+    })
 }
 
-/// The leaf of `record` under the terms of `spec`.
-pub fn leaf_of(_record: &Record, _spec: &DataSpec) -> Leaf {
-    todo!()
+/// The Merkle root over the leaves of `train`, then of `test`.
+pub(crate) fn root(train: &[Sealed], test: &[Sealed]) -> Digest {
+    let leaves: Vec<_> = train.iter().chain(test).map(|sealed| sealed.leaf).collect();
+    merkle::root(&leaves)
 }
+
+fn nothing_left(read: &Read) -> DataError {
+    let why = match read.broken.first() {
+        Some(Broken { line, reason }) => format!(
+            "all {} rows are broken, the first on line {line}: {reason}",
+            read.broken_rows
+        ),
+        None => "the file has no rows".to_owned(),
+    };
+    DataError::Spec {
+        key: "data".to_owned(),
+        reason: format!("no record is left: {why}"),
+    }
+}
+
+/// Refuses a field that no record has.
+fn check_field(read: &Read, key: &str, field: &str) -> Result<(), DataError> {
+    if read.records.is_empty() || read.records.iter().any(|r| r.fields.contains_key(field)) {
+        return Ok(());
+    }
+    let known = read
+        .records
+        .iter()
+        .take(100)
+        .flat_map(|record| record.fields.keys());
+    let mut known: Vec<_> = known.map(String::as_str).collect();
+    known.sort_unstable();
+    known.dedup();
+    Err(DataError::Spec {
+        key: format!("data.{key}"),
+        reason: format!(
+            "no record has a field `{field}`{}",
+            nearest::hint(field, known)
+        ),
+    })
+}
+
+/// Keeps the records for which `keep` gives none, and reports the others with the reason it gives.
+fn keep_or_report(read: &mut Read, mut keep: impl FnMut(&mut Record) -> Result<(), String>) {
+    let mut kept = Vec::with_capacity(read.records.len());
+    for mut record in std::mem::take(&mut read.records) {
+        match keep(&mut record) {
+            Ok(()) => kept.push(record),
+            Err(reason) => read.report(record.line, reason),
+        }
+    }
+    read.records = kept;
+}
+
+#[cfg(test)]
+mod tests;

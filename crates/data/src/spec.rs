@@ -1,4 +1,6 @@
 //! The `data` section of a pack.
+//!
+//! Plain structures as they are written; what they name is checked where it is used.
 
 use std::collections::BTreeMap;
 
@@ -121,6 +123,17 @@ pub struct Bin {
     pub name: String,
 }
 
+impl Bin {
+    /// The name that `bins` give to `number`, if one of them holds.
+    pub fn name_of(bins: &[Bin], number: f64) -> Option<&str> {
+        bins.iter()
+            .find(|bin| {
+                bin.below.is_none_or(|below| number < below) && bin.to.is_none_or(|to| number <= to)
+            })
+            .map(|bin| bin.name.as_str())
+    }
+}
+
 /// How training and test records are told apart: by group, never inside one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -140,5 +153,28 @@ impl Default for SplitSpec {
             test_share: 0.2,
             seed: 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_are_tried_in_order_with_open_and_closed_ends() {
+        let yaml = "[{below: -0.5, name: negative}, {to: 0.5, name: neutral}, {name: positive}]";
+        let bins: Vec<Bin> = serde_saphyr::from_str(yaml).unwrap();
+        let check = |number, name| assert_eq!(Bin::name_of(&bins, number), Some(name));
+        check(-0.6, "negative");
+        check(-0.5, "neutral");
+        check(0.5, "neutral");
+        check(0.51, "positive");
+        assert_eq!(Bin::name_of(&bins[..1], 3.0), None);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused() {
+        let error = serde_saphyr::from_str::<SplitSpec>("{test_shaer: 0.5}").unwrap_err();
+        assert!(error.to_string().contains("test_shaer"), "{error}");
     }
 }
