@@ -20,6 +20,7 @@ In the file:
   losses                                the loss before each of ten AdamW steps (learning
                                         rate 0.01, betas 0.9 and 0.999, eps 1e-8, decay 0.01)
   answer.<sequence>                     twelve greedy tokens after it, with the adapter
+  margin.<sequence>                     the lead of each of them over the second best logit
 """
 
 import pathlib
@@ -65,7 +66,7 @@ def main():
     for name, tokens in sequences.items():
         with torch.no_grad():
             out[f"logits.{name}"] = logits_at(model, tokens, targets[name][0])
-        out[f"answer.{name}"] = greedy(model, tokens)
+        out[f"answer.{name}"], out[f"margin.{name}"] = greedy(model, tokens)
 
     loss(model, sequences, targets).backward()
     for name, parameter in lora(model):
@@ -119,13 +120,15 @@ def ten_losses(model, sequences, targets):
 
 
 def greedy(model, tokens):
-    answer = []
+    answer, margins = [], []
     with torch.no_grad():
         for _ in range(ANSWER):
-            logits = logits_at(model, tokens, torch.tensor([len(tokens) - 1]))
-            answer.append(logits[0].argmax())
+            logits = logits_at(model, tokens, torch.tensor([len(tokens) - 1]))[0]
+            best, second = logits.topk(2).values
+            answer.append(logits.argmax())
+            margins.append(best - second)
             tokens = torch.cat([tokens, answer[-1][None]])
-    return torch.stack(answer)
+    return torch.stack(answer), torch.stack(margins)
 
 
 if __name__ == "__main__":

@@ -104,6 +104,7 @@ impl Model {
             kv_heads,
             head_dim,
             scale: 1.0 / (head_dim as f32).sqrt(),
+            precision: self.packing.precision,
         }
     }
 

@@ -219,29 +219,37 @@ fn ten_adamw_losses_are_pytorchs() {
 }
 
 #[test]
-fn greedy_answers_in_f32_are_transformers() {
+fn greedy_answers_are_transformers() {
+    // Caches hold keys and values in bf16: a smaller lead may change hands.
+    const MARGIN_MIN: f32 = 0.05;
     let (model, pool) = (tiny_model(Precision::F32), Pool::new(2));
     let vectors = Vectors::read();
     let adapter = PackedAdapter::new(&model, &vectors.adapter(&model));
     let prefix = vectors.tokens("prefix");
-    let prompts: Vec<Vec<u32>> = SEQUENCES
-        .iter()
-        .map(|sequence| match *sequence {
-            "alone" => vectors.tokens("alone"),
-            _ => [prefix.clone(), vectors.tokens(sequence)].concat(),
-        })
-        .collect();
+    let prompts = SEQUENCES.map(|sequence| match sequence {
+        "alone" => vectors.tokens("alone"),
+        _ => [prefix.clone(), vectors.tokens(sequence)].concat(),
+    });
     let spec = GenerateSpec {
         tokens_max: 12,
         stop: Vec::new(),
         batch_max: 2,
     };
     let answers = generate_greedy(&model, &pool, Some(&adapter), &prompts, &spec, &mut |_| {});
+    let mut compared = 0;
     for (sequence, answer) in SEQUENCES.iter().zip(answers) {
-        assert_eq!(
-            answer,
-            vectors.tokens(&format!("answer.{sequence}")),
-            "{sequence}"
-        );
+        let margins = vectors.floats(&format!("margin.{sequence}"));
+        let clear = margins
+            .iter()
+            .take_while(|&&margin| margin > MARGIN_MIN)
+            .count();
+        let expected = vectors.tokens(&format!("answer.{sequence}"));
+        assert_eq!(answer.len(), expected.len());
+        assert_eq!(answer[..clear], expected[..clear], "{sequence}");
+        compared += clear;
     }
+    assert!(
+        compared >= 20,
+        "only {compared} of 36 tokens have a clear lead"
+    );
 }

@@ -2,7 +2,8 @@
 //!
 //! The score matrix is never held: keys and values come in blocks of 64 positions, and the backward
 //! pass recomputes the scores from the logarithms of the softmax's denominators. Queries, keys,
-//! values and probabilities are rounded to bfloat16 where they are multiplied; sums are `f32`.
+//! values and probabilities are rounded to bfloat16 where they are multiplied, unless the shape asks
+//! for `f32`; sums are `f32`. Caches hold bfloat16 in any case.
 //!
 //! A batch is rows of several sequences one after the other, without padding ([`Span`]). A span may
 //! see an earlier span as its prefix, so that a beginning shared by many sequences is computed once.
@@ -17,9 +18,9 @@ mod panels;
 mod reference;
 mod softmax;
 
-use crate::Pool;
-use crate::gemm::{PairUnit, Unit};
+use crate::gemm::{FloatUnit, PairUnit, Unit};
 use crate::parallel::SharedMut;
+use crate::{Pool, Precision};
 pub use cache::KvLayer;
 
 /// The shape shared by all rows. `q` and outputs are `[rows, heads, head_dim]`, `k` and `v` are
@@ -35,6 +36,8 @@ pub struct Shape {
     pub head_dim: usize,
     /// Factor on the scores, usually `1 / sqrt(head_dim)`; positive.
     pub scale: f32,
+    /// How [`forward`] and [`backward`] hold what they multiply; [`cached`] does not look at it.
+    pub precision: Precision,
 }
 
 impl Shape {
@@ -44,6 +47,7 @@ impl Shape {
             kv_heads,
             head_dim,
             scale,
+            precision: _,
         } = *self;
         assert!(
             heads > 0 && kv_heads > 0 && head_dim > 0,
@@ -89,7 +93,11 @@ pub fn forward(
     out: &mut [f32],
     lse: &mut [f32],
 ) {
-    forward_with::<PairUnit>(pool, spans, forward::Inputs { shape, q, k, v }, out, lse);
+    let inputs = forward::Inputs { shape, q, k, v };
+    match shape.precision {
+        Precision::Bf16 => forward_with::<PairUnit>(pool, spans, inputs, out, lse),
+        Precision::F32 => forward_with::<FloatUnit>(pool, spans, inputs, out, lse),
+    }
 }
 
 fn forward_with<U: Unit>(
@@ -130,13 +138,11 @@ pub fn backward(
     dv: &mut [f32],
 ) {
     let inputs = forward::Inputs { shape, q, k, v };
-    backward_with::<PairUnit>(
-        pool,
-        spans,
-        inputs,
-        backward::Given { out, lse, dout },
-        [dq, dk, dv],
-    );
+    let (given, out) = (backward::Given { out, lse, dout }, [dq, dk, dv]);
+    match shape.precision {
+        Precision::Bf16 => backward_with::<PairUnit>(pool, spans, inputs, given, out),
+        Precision::F32 => backward_with::<FloatUnit>(pool, spans, inputs, given, out),
+    }
 }
 
 fn backward_with<U: Unit>(

@@ -2,7 +2,6 @@
 
 use super::reference;
 use super::*;
-use crate::gemm::FloatUnit;
 use crate::testing::{
     assert_close, assert_is_gradient, assert_same_bits, assert_thread_count_is_invisible,
     for_each_isa, random,
@@ -14,6 +13,7 @@ fn shape(heads: usize, kv_heads: usize, head_dim: usize) -> Shape {
         kv_heads,
         head_dim,
         scale: 1.0 / (head_dim as f32).sqrt(),
+        precision: Precision::Bf16,
     }
 }
 
