@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use lathe_kernel::attention::{self, CachedQuery, KvLayer, Shape, Span};
 use lathe_kernel::{
-    PackedMatrix, Pool, Precision, Product, cross_entropy, default_threads, matmul, matmul_group,
-    matmul_tn, rmsnorm, rope, swiglu,
+    AdaptedProduct, LowRank, PackedMatrix, Pool, Precision, Product, cross_entropy,
+    default_threads, matmul, matmul_adapted, matmul_tn, rmsnorm, rope, swiglu,
 };
 
 const HIDDEN: usize = 576;
@@ -43,48 +43,100 @@ fn main() {
     cache_attention(&pool);
 }
 
-/// The frozen matrices, forward and backward.
+/// The frozen matrices with their low-rank terms, forward and backward.
 fn weights(pool: &Pool) -> f64 {
-    let mut total = 0.0;
-    for (name, k, columns) in [
+    [
         ("q, k, v", HIDDEN, &[HIDDEN, KEYS, KEYS][..]),
         ("o", HIDDEN, &[HIDDEN]),
         ("gate, up", HIDDEN, &[INNER, INNER]),
         ("down", INNER, &[HIDDEN]),
-    ] {
-        let x = values(ROWS * k);
-        let matrices: Vec<Vec<f32>> = columns.iter().map(|n| values(n * k)).collect();
-        let pack =
-            |(w, &n): (&Vec<f32>, &usize)| PackedMatrix::pack(pool.isa(), Precision::Bf16, w, n, k);
-        let packed: Vec<PackedMatrix> = matrices.iter().zip(columns).map(pack).collect();
+    ]
+    .into_iter()
+    .map(|(name, k, columns)| {
+        let matrices: Vec<Matrix> = columns.iter().map(|&n| Matrix::new(pool, n, k)).collect();
         let mut outs: Vec<Vec<f32>> = columns.iter().map(|n| vec![0.0; ROWS * n]).collect();
-        total += report(&format!("{name} forward"), || {
-            let product = |(weights, out)| Product {
-                weights,
-                out,
-                accumulate: false,
-            };
-            let outs = outs.iter_mut().map(|out| &mut out[..]);
-            let mut products: Vec<Product<'_>> = packed.iter().zip(outs).map(product).collect();
-            matmul_group(pool, &x, ROWS, &mut products);
+        let mut lows = vec![vec![0.0; ROWS * RANK]; columns.len()];
+        let x = values(ROWS * k);
+        let forward = report(&format!("{name} forward"), || {
+            let products = matrices.iter().zip(&mut outs).zip(&mut lows);
+            let products =
+                products.map(|((matrix, out), low)| matrix.forward.product(out, low, false));
+            matmul_adapted(pool, &x, ROWS, &mut products.collect::<Vec<_>>());
         });
-        let pack = |(w, &n): (&Vec<f32>, &usize)| {
-            PackedMatrix::pack_transposed(pool.isa(), Precision::Bf16, w, n, k)
-        };
-        let packed: Vec<PackedMatrix> = matrices.iter().zip(columns).map(pack).collect();
         let mut dx = vec![0.0; ROWS * k];
-        total += report(&format!("{name} backward"), || {
-            for (weights, dy) in packed.iter().zip(&outs) {
-                matmul(pool, dy, ROWS, weights, &mut dx, true);
+        let backward = report(&format!("{name} backward"), || {
+            for ((matrix, dy), low) in matrices.iter().zip(&outs).zip(&mut lows) {
+                matmul_adapted(
+                    pool,
+                    dy,
+                    ROWS,
+                    &mut [matrix.backward.product(&mut dx, low, true)],
+                );
             }
         });
-    }
-    total
+        forward + backward
+    })
+    .sum()
 }
 
-/// All low-rank terms of a layer.
+/// A frozen matrix and its adapter, packed for both directions.
+struct Matrix {
+    forward: Adapted,
+    backward: Adapted,
+}
+
+struct Adapted {
+    weights: PackedMatrix,
+    down: PackedMatrix,
+    up: PackedMatrix,
+}
+
+impl Matrix {
+    fn new(pool: &Pool, n: usize, k: usize) -> Matrix {
+        let (w, a, b) = (values(n * k), values(RANK * k), values(n * RANK));
+        let pack = |w: &[f32], n, k| PackedMatrix::pack(pool.isa(), Precision::Bf16, w, n, k);
+        let back =
+            |w: &[f32], n, k| PackedMatrix::pack_transposed(pool.isa(), Precision::Bf16, w, n, k);
+        Matrix {
+            forward: Adapted {
+                weights: pack(&w, n, k),
+                down: pack(&a, RANK, k),
+                up: pack(&b, n, RANK),
+            },
+            backward: Adapted {
+                weights: back(&w, n, k),
+                down: back(&b, n, RANK),
+                up: back(&a, RANK, k),
+            },
+        }
+    }
+}
+
+impl Adapted {
+    fn product<'a>(
+        &'a self,
+        out: &'a mut [f32],
+        low: &'a mut [f32],
+        accumulate: bool,
+    ) -> AdaptedProduct<'a> {
+        AdaptedProduct {
+            product: Product {
+                weights: &self.weights,
+                out,
+                accumulate,
+            },
+            low_rank: Some(LowRank {
+                down: &self.down,
+                up: &self.up,
+                low,
+            }),
+        }
+    }
+}
+
+/// The gradients of all adapters of a layer.
 fn low_rank(pool: &Pool) -> f64 {
-    let mut total = [0.0; 4];
+    let mut total = [0.0; 2];
     for (k, n) in [
         (HIDDEN, HIDDEN),
         (HIDDEN, KEYS),
@@ -95,34 +147,11 @@ fn low_rank(pool: &Pool) -> f64 {
         (INNER, HIDDEN),
     ] {
         let (x, low, dy) = (values(ROWS * k), values(ROWS * RANK), values(ROWS * n));
-        let pack = |n, k| PackedMatrix::pack(pool.isa(), Precision::Bf16, &values(n * k), n, k);
-        let (a, b, a_back, b_back) = (pack(RANK, k), pack(n, RANK), pack(k, RANK), pack(RANK, n));
-        let (mut small, mut y, mut dx) = (
-            vec![0.0; ROWS * RANK],
-            vec![0.0; ROWS * n],
-            vec![0.0; ROWS * k],
-        );
-        total[0] += shortest(|| {
-            matmul(pool, &x, ROWS, &a, &mut small, false);
-            matmul(pool, &dy, ROWS, &b_back, &mut small, false);
-        });
-        total[1] += shortest(|| {
-            matmul(pool, &low, ROWS, &b, &mut y, true);
-            matmul(pool, &low, ROWS, &a_back, &mut dx, true);
-        });
         let (mut da, mut db) = (vec![0.0; RANK * k], vec![0.0; n * RANK]);
-        total[2] += shortest(|| matmul_tn(pool, &low, &x, ROWS, RANK, k, &mut da, 1.0, true));
-        total[3] += shortest(|| matmul_tn(pool, &dy, &low, ROWS, n, RANK, &mut db, 1.0, true));
+        total[0] += shortest(|| matmul_tn(pool, &low, &x, ROWS, RANK, k, &mut da, 1.0, true));
+        total[1] += shortest(|| matmul_tn(pool, &dy, &low, ROWS, n, RANK, &mut db, 1.0, true));
     }
-    for (name, total) in [
-        "low = x A, dlow = dy B",
-        "y += low B, dx += dlow A",
-        "dA",
-        "dB",
-    ]
-    .iter()
-    .zip(total)
-    {
+    for (name, total) in ["dA", "dB"].iter().zip(total) {
         println!("{name:24} {:8.3} ms", total * 1e3);
     }
     total.iter().sum()

@@ -6,15 +6,17 @@
 //! split has no influence on the result. Products whose depth is the number of rows, as gradients of
 //! weights need, are [`matmul_tn`]'s; there the operands change every time and nothing is packed.
 
+mod input;
 mod micro;
 mod pack;
+mod plan;
 mod transposed;
 
 use crate::Pool;
-use crate::buffer::Scratch;
-use crate::parallel::SharedMut;
-use crate::simd::{self, Kernel, Simd};
-pub(crate) use micro::{FloatUnit, PairUnit, TileProduct, Unit};
+use input::Input;
+#[cfg(test)]
+pub(crate) use micro::FloatUnit;
+pub(crate) use micro::{PairUnit, Term, TileProduct, Unit};
 pub use pack::PackedMatrix;
 pub(crate) use pack::lanes;
 pub use transposed::matmul_tn;
@@ -75,238 +77,91 @@ pub fn matmul_group(pool: &Pool, x: &[f32], m: usize, products: &mut [Product<'_
     let Some(first) = products.first() else {
         return;
     };
-    let (isa, depth) = (first.weights.isa, first.weights.depth);
-    assert_eq!(
-        x.len(),
-        m * depth,
-        "an input of [{m}, {depth}] was expected"
+    let input = Input::new(
+        pool,
+        x,
+        m,
+        first.weights,
+        products.iter().map(|p| p.weights),
     );
-    for Product { weights, out, .. } in products.iter() {
-        assert_eq!(
-            (weights.isa, weights.depth),
-            (isa, depth),
-            "the weights of a group differ in kind"
-        );
-        assert_eq!(
-            out.len(),
-            m * weights.columns,
-            "an output of [{m}, {}] was expected",
-            weights.columns
-        );
-    }
-    if m == 0 {
-        return;
-    }
-    let pairs = products
-        .iter()
-        .any(|product| product.weights.precision == Precision::Bf16);
-    let narrow = pairs.then(|| narrow_rows(pool, x, m, depth, isa));
-    let jobs: Vec<Job<'_>> = products
+    let jobs = products
         .iter_mut()
-        .map(|product| Job {
-            weights: product.weights,
-            x: match (&narrow, product.weights.precision) {
-                (Some(narrow), Precision::Bf16) => narrow.as_ptr(),
-                _ => x.as_ptr().cast(),
-            },
-            out: SharedMut::new(product.out),
-            accumulate: product.accumulate,
-        })
+        .map(|p| input.job(p.weights, p.out, p.accumulate));
+    plan::run(pool, m, jobs.collect());
+}
+
+/// A low-rank term of a product: `low = x · down`, and `low · up` is added to the product's output.
+#[derive(Debug)]
+pub struct LowRank<'a> {
+    /// From the input to the rank.
+    pub down: &'a PackedMatrix,
+    /// From the rank to the output.
+    pub up: &'a PackedMatrix,
+    /// Receives `x · down`, `[m, rank]`.
+    pub low: &'a mut [f32],
+}
+
+/// A product and, if the layer has one, its low-rank term.
+#[derive(Debug)]
+pub struct AdaptedProduct<'a> {
+    /// The product with the layer's own weights.
+    pub product: Product<'a>,
+    /// What is added to it.
+    pub low_rank: Option<LowRank<'a>>,
+}
+
+/// [`matmul_group`] of layers with low-rank terms: `out (+)= x · w + (x · down) · up`. The output is
+/// written once, which spares reading and writing it again for the second term.
+///
+/// # Panics
+/// As [`matmul_group`], and if a low-rank term does not fit its product in shape or kind.
+pub fn matmul_adapted(pool: &Pool, x: &[f32], m: usize, products: &mut [AdaptedProduct<'_>]) {
+    let Some(first) = products.first() else {
+        return;
+    };
+    let downs = products
+        .iter()
+        .filter_map(|p| p.low_rank.as_ref().map(|term| term.down));
+    let weights = products.iter().map(|p| p.product.weights);
+    let input = Input::new(pool, x, m, first.product.weights, weights.chain(downs));
+    let lows = products.iter_mut().filter_map(|p| {
+        let term = p.low_rank.as_mut()?;
+        Some(input.job(term.down, term.low, false))
+    });
+    plan::run(pool, m, lows.collect());
+
+    let parts = products
+        .iter_mut()
+        .map(|p| (&mut p.product, p.low_rank.as_ref()));
+    let (mains, terms): (Vec<_>, Vec<_>) = parts.unzip();
+    let lows: Vec<_> = terms
+        .iter()
+        .map(|term| term.map(|term| low_input(pool, m, term)))
         .collect();
-    let plan = Plan::new(m, &jobs);
-    pool.run(plan.tasks(), &|task| {
-        simd::vectorize(isa, plan.tile(task, &jobs))
-    });
-}
-
-/// Rounds the rows of `x` to bfloat16, each padded to whole words.
-fn narrow_rows(pool: &Pool, x: &[f32], m: usize, depth: usize, isa: crate::Isa) -> Scratch {
-    /// Elements a task converts; less than this is not worth waking anybody.
-    const TASK_ELEMENTS: usize = 32 * 1024;
-    let words = depth.div_ceil(2);
-    let mut narrow = Scratch::words(m * words);
-    let target = SharedMut::new(&mut narrow[..]);
-    let per_task = (TASK_ELEMENTS / depth.max(1)).max(1);
-    pool.run(m.div_ceil(per_task), &|task| {
-        let rows = task * per_task..((task + 1) * per_task).min(m);
-        let x = &x[rows.start * depth..rows.end * depth];
-        // SAFETY: tasks convert different rows.
-        let out = unsafe { target.slice(rows.start * words..rows.end * words) };
-        simd::vectorize(isa, NarrowRows { x, depth, out });
-    });
-    narrow
-}
-
-struct NarrowRows<'a> {
-    x: &'a [f32],
-    depth: usize,
-    out: &'a mut [u32],
-}
-
-impl Kernel for NarrowRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        if self.depth == 0 {
-            return;
-        }
-        let rows = self
-            .x
-            .chunks_exact(self.depth)
-            .zip(self.out.chunks_exact_mut(self.depth.div_ceil(2)));
-        for (from, to) in rows {
-            narrow_row(s, from, to);
-        }
-    }
-}
-
-/// Rounds a row to bfloat16; an odd last element is paired with zero.
-#[inline(always)]
-pub(crate) fn narrow_row<S: Simd>(s: S, from: &[f32], to: &mut [u32]) {
-    assert_eq!(to.len(), from.len().div_ceil(2), "two elements make a word");
-    let whole = from.len() / (2 * S::LANES);
-    for i in 0..whole {
-        // SAFETY: two vectors of elements from `2 · i · LANES` on, and the vector of words they make,
-        // are inside the slices.
-        unsafe {
-            let at = from.as_ptr().add(2 * i * S::LANES);
-            s.store_words(
-                to.as_mut_ptr().add(i * S::LANES),
-                s.narrow(s.load(at), s.load(at.add(S::LANES))),
-            );
-        }
-    }
-    let rest = from[2 * whole * S::LANES..]
-        .chunks(2)
-        .zip(&mut to[whole * S::LANES..]);
-    for (pair, word) in rest {
-        *word = pack::pair_word(pair[0], pair.get(1).copied().unwrap_or(0.0));
-    }
-}
-
-/// One product as its tasks see it.
-struct Job<'a> {
-    weights: &'a PackedMatrix,
-    /// Rows of `units` words each.
-    x: *const u32,
-    out: SharedMut<'a, f32>,
-    accumulate: bool,
-}
-
-// SAFETY: `x` is only read, and the borrow it comes from outlives the call.
-unsafe impl Sync for Job<'_> {}
-
-/// How a group is cut into tasks: by runs of rows and, within each product, by runs of panels.
-struct Plan {
-    m: usize,
-    rows: usize,
-    panels: usize,
-    /// Tasks of the products before each one, in one run of rows.
-    starts: Vec<usize>,
-    per_run: usize,
-}
-
-/// Rows in a task: few enough that the input of one fits the second-level cache.
-const TASK_ROWS: usize = 96;
-/// Work in a task, in words times rows: about 100 µs for many rows, about 10 µs of reading for one.
-const TASK_WORDS_MIN: usize = 64 * 1024;
-
-impl Plan {
-    fn new(m: usize, jobs: &[Job<'_>]) -> Plan {
-        let rows = m.min(TASK_ROWS);
-        let panel_work = jobs
-            .iter()
-            .map(|job| job.weights.panel_words())
-            .max()
-            .unwrap_or(0)
-            .max(1);
-        let panels = (TASK_WORDS_MIN / panel_work)
-            .max(TASK_WORDS_MIN * 64 / (panel_work * rows))
-            .max(1);
-        let mut per_run = 0;
-        let starts = jobs
-            .iter()
-            .map(|job| {
-                let start = per_run;
-                per_run += job
-                    .weights
-                    .columns
-                    .div_ceil(job.weights.panel_columns())
-                    .div_ceil(panels);
-                start
-            })
-            .collect();
-        Plan {
-            m,
-            rows,
-            panels,
-            starts,
-            per_run,
-        }
-    }
-
-    fn tasks(&self) -> usize {
-        self.per_run * self.m.div_ceil(self.rows)
-    }
-
-    fn tile<'a>(&self, task: usize, jobs: &'a [Job<'a>]) -> TileTask<'a> {
-        // Neighbouring tasks share panels: those of a wide output are read from memory once, and it
-        // is the narrow input that is read again, from the cache.
-        let runs = self.m.div_ceil(self.rows);
-        let (run, within) = (task % runs, task / runs);
-        let job = self.starts.partition_point(|&start| start <= within) - 1;
-        TileTask {
-            job: &jobs[job],
-            row: run * self.rows,
-            rows: self.rows.min(self.m - run * self.rows),
-            panel: (within - self.starts[job]) * self.panels,
-            panels: self.panels,
-        }
-    }
-}
-
-/// Some rows of some panels of one product.
-struct TileTask<'a> {
-    job: &'a Job<'a>,
-    row: usize,
-    rows: usize,
-    panel: usize,
-    panels: usize,
-}
-
-impl Kernel for TileTask<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let w = self.job.weights;
-        let column = self.panel * w.panel_columns();
-        let product = TileProduct {
-            // SAFETY: the row is inside the input.
-            x: unsafe { self.job.x.add(self.row * w.units()) },
-            x_row_stride: w.units(),
-            x_unit_stride: 1,
-            w: w.words[self.panel * w.panel_words()..].as_ptr(),
-            w_panel_stride: w.panel_words(),
-            out: self.job.out.address(self.row * w.columns + column),
-            out_stride: w.columns,
-            rows: self.rows,
-            units: w.units(),
-            columns: (self.panels * w.panel_columns()).min(w.columns - column),
-            accumulate: self.job.accumulate,
-        };
-        // SAFETY: the input has these rows, the weights these panels, and no other task writes to
-        // these rows and columns of the output.
-        unsafe {
-            match (w.precision, w.vectors) {
-                (Precision::Bf16, 1) => product.run::<S, PairUnit, 1>(s),
-                (Precision::Bf16, _) => product.run::<S, PairUnit, 2>(s),
-                (Precision::F32, 1) => product.run::<S, FloatUnit, 1>(s),
-                (Precision::F32, _) => product.run::<S, FloatUnit, 2>(s),
+    let jobs = mains
+        .into_iter()
+        .zip(terms.iter().zip(&lows))
+        .map(|(main, (term, low))| {
+            let mut job = input.job(main.weights, main.out, main.accumulate);
+            job.second = term
+                .zip(low.as_ref())
+                .map(|(term, low)| low.operand(term.up));
+            if let Some(term) = term {
+                let kind = |w: &PackedMatrix| (w.isa, w.precision, w.columns);
+                assert_eq!(
+                    kind(term.up),
+                    kind(main.weights),
+                    "a low-rank term is of another kind than its product"
+                );
             }
-        }
-    }
+            job
+        });
+    plan::run(pool, m, jobs.collect());
+}
+
+/// What a term has put down in `low`, as the input of its second half.
+fn low_input<'a>(pool: &Pool, m: usize, term: &'a LowRank<'_>) -> Input<'a> {
+    Input::new(pool, term.low, m, term.up, std::iter::once(term.up))
 }
 
 #[cfg(test)]
@@ -466,6 +321,52 @@ mod tests {
             }
             outs.concat()
         });
+    }
+
+    #[test]
+    fn a_low_rank_term_adds_to_its_product_at_any_thread_count() {
+        let (m, n, k, rank) = (130, 75, 90, 7);
+        let x = random(1, m * k);
+        let (w, down, up) = (random(2, n * k), random(3, rank * k), random(4, n * rank));
+        for precision in [Precision::Bf16, Precision::F32] {
+            assert_thread_count_is_invisible(|pool| {
+                let pack = |w, n, k| PackedMatrix::pack(pool.isa(), precision, w, n, k);
+                let (w, down, up) = (pack(&w, n, k), pack(&down, rank, k), pack(&up, n, rank));
+                let (mut low, mut out, mut plain) =
+                    (vec![0.0; m * rank], vec![1.0; m * n], vec![1.0; m * n]);
+                let product = Product {
+                    weights: &w,
+                    out: &mut out,
+                    accumulate: true,
+                };
+                let low_rank = Some(LowRank {
+                    down: &down,
+                    up: &up,
+                    low: &mut low,
+                });
+                let other = Product {
+                    weights: &w,
+                    out: &mut plain,
+                    accumulate: true,
+                };
+                let mut products = [
+                    AdaptedProduct { product, low_rank },
+                    AdaptedProduct {
+                        product: other,
+                        low_rank: None,
+                    },
+                ];
+                matmul_adapted(pool, &x, m, &mut products);
+                let (mut expected_low, mut expected) = (vec![0.0; m * rank], vec![1.0; m * n]);
+                matmul(pool, &x, m, &down, &mut expected_low, false);
+                matmul(pool, &x, m, &w, &mut expected, true);
+                assert_same_bits(&plain, &expected, "without a term");
+                matmul(pool, &low, m, &up, &mut expected, true);
+                assert_same_bits(&low, &expected_low, "low");
+                assert_same_bits(&out, &expected, "with a term");
+                out
+            });
+        }
     }
 
     #[test]

@@ -26,7 +26,10 @@ pub mod swiglu;
 #[cfg(test)]
 mod testing;
 
-pub use gemm::{PackedMatrix, Precision, Product, matmul, matmul_group, matmul_tn};
+pub use gemm::{
+    AdaptedProduct, LowRank, PackedMatrix, Precision, Product, matmul, matmul_adapted,
+    matmul_group, matmul_tn,
+};
 pub use isa::Isa;
 pub use mmap::Mmap;
 pub use pool::{Pool, default_threads};

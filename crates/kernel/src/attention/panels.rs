@@ -7,7 +7,7 @@
 
 use std::marker::PhantomData;
 
-use crate::gemm::{TileProduct, Unit};
+use crate::gemm::{Term, TileProduct, Unit};
 use crate::simd::{Simd, vector_at};
 
 /// Rows in a block.
@@ -164,16 +164,19 @@ impl<S: Simd, U: Unit> Panels<S, U> {
             columns <= KEYS && scores.len() >= rows * KEYS,
             "scores have room"
         );
-        let product = TileProduct {
+        let term = Term {
             x: x.as_ptr(),
             x_row_stride: units,
             x_unit_stride: 1,
             w: block.as_ptr(),
             w_panel_stride: Self::PANEL * units,
+            units,
+        };
+        let product = TileProduct {
+            terms: [term, Term::NONE],
             out: scores.as_mut_ptr(),
             out_stride: KEYS,
             rows,
-            units,
             columns,
             accumulate: false,
         };
@@ -204,16 +207,19 @@ impl<S: Simd, U: Unit> Panels<S, U> {
             x.words.len() > (rows - 1) * x.row_stride + (units - 1) * x.unit_stride,
             "factors are whole"
         );
-        let product = TileProduct {
+        let term = Term {
             x: x.words.as_ptr(),
             x_row_stride: x.row_stride,
             x_unit_stride: x.unit_stride,
             w: block.as_ptr(),
             w_panel_stride: Self::PANEL * (KEYS / U::DEPTH),
+            units,
+        };
+        let product = TileProduct {
+            terms: [term, Term::NONE],
             out: sums.as_mut_ptr(),
             out_stride: self.head_dim,
             rows,
-            units,
             columns: self.head_dim,
             accumulate: true,
         };

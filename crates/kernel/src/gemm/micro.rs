@@ -65,20 +65,38 @@ impl Unit for FloatUnit {
     }
 }
 
-/// `out[rows, columns] (+)= x · w` by pointers: `x` word `u` of row `r` lies at
+/// One factor pair of a [`TileProduct`] by pointers: `x` word `u` of row `r` lies at
 /// `r · x_row_stride + u · x_unit_stride`; `w` is panels of `VECTORS` vectors of columns, word `u`
 /// of column `c` at `u · panel width + c`, each panel `w_panel_stride` after the one before.
 #[derive(Clone, Copy)]
-pub(crate) struct TileProduct {
+pub(crate) struct Term {
     pub x: *const u32,
     pub x_row_stride: usize,
     pub x_unit_stride: usize,
     pub w: *const u32,
     pub w_panel_stride: usize,
+    pub units: usize,
+}
+
+impl Term {
+    /// Adds nothing.
+    pub(crate) const NONE: Term = Term {
+        x: std::ptr::null(),
+        x_row_stride: 0,
+        x_unit_stride: 0,
+        w: std::ptr::null(),
+        w_panel_stride: 0,
+        units: 0,
+    };
+}
+
+/// `out[rows, columns] (+)= x₁ · w₁ + x₂ · w₂`: the sums run through the first term, then the second.
+#[derive(Clone, Copy)]
+pub(crate) struct TileProduct {
+    pub terms: [Term; 2],
     pub out: *mut f32,
     pub out_stride: usize,
     pub rows: usize,
-    pub units: usize,
     pub columns: usize,
     pub accumulate: bool,
 }
@@ -87,13 +105,28 @@ impl TileProduct {
     /// Computes the product.
     ///
     /// # Safety
-    /// All words of `x` and of the whole panels that hold the `columns` must be readable, the output
-    /// elements must be writable and nobody else may use them meanwhile.
+    /// For both terms all words of `x` and of the whole panels that hold the `columns` must be
+    /// readable, the output elements must be writable and nobody else may use them meanwhile.
     pub(crate) unsafe fn run<S: Simd, U: Unit, const VECTORS: usize>(self, s: S) {
         s.vectorize(TileKernel::<U, VECTORS> {
             product: self,
             unit: std::marker::PhantomData,
         });
+    }
+
+    /// The part from `row` and `panel` on, for at most the columns of one panel.
+    #[inline(always)]
+    fn part(&self, row: usize, panel: usize, panel_columns: usize) -> TileProduct {
+        let mut part = *self;
+        for term in &mut part.terms {
+            term.x = term.x.wrapping_add(row * term.x_row_stride);
+            term.w = term.w.wrapping_add(panel * term.w_panel_stride);
+        }
+        let column = panel * panel_columns;
+        part.out = self.out.wrapping_add(row * self.out_stride + column);
+        part.columns = panel_columns.min(self.columns - column);
+        part.rows = self.rows - row;
+        part
     }
 }
 
@@ -107,43 +140,28 @@ impl<U: Unit, const VECTORS: usize> Kernel for TileKernel<U, VECTORS> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let p = self.product;
         let panel_columns = VECTORS * S::LANES;
-        for panel in 0..p.columns.div_ceil(panel_columns) {
-            let column = panel * panel_columns;
-            let columns = panel_columns.min(p.columns - column);
+        for panel in 0..self.product.columns.div_ceil(panel_columns) {
             let mut row = 0;
-            while row < p.rows {
+            while row < self.product.rows {
+                let part = self.product.part(row, panel, panel_columns);
                 // SAFETY: the creator of the product vouches for its rows and columns.
-                row += unsafe {
-                    let at = TileProduct {
-                        x: p.x.add(row * p.x_row_stride),
-                        w: p.w.add(panel * p.w_panel_stride),
-                        out: p.out.add(row * p.out_stride + column),
-                        columns,
-                        ..p
-                    };
-                    some_rows::<S, U, VECTORS>(s, &at, p.rows - row)
-                };
+                row += unsafe { some_rows::<S, U, VECTORS>(s, &part) };
             }
         }
     }
 }
 
-/// Computes as many of `rows` as one tile takes and returns their number.
+/// Computes as many rows as one tile takes and returns their number.
 ///
 /// # Safety
 /// As [`TileProduct::run`], for one panel.
 #[inline(always)]
-unsafe fn some_rows<S: Simd, U: Unit, const VECTORS: usize>(
-    s: S,
-    p: &TileProduct,
-    rows: usize,
-) -> usize {
+unsafe fn some_rows<S: Simd, U: Unit, const VECTORS: usize>(s: S, p: &TileProduct) -> usize {
     macro_rules! largest_tile {
         ($($tile:literal),*) => {
             $(
-                if rows >= $tile && S::TILE_ROWS >= $tile {
+                if p.rows >= $tile && S::TILE_ROWS >= $tile {
                     // SAFETY: passed on.
                     unsafe { tile::<S, U, VECTORS, $tile>(s, p) };
                     return $tile;
@@ -180,16 +198,19 @@ unsafe fn tile<S: Simd, U: Unit, const VECTORS: usize, const ROWS: usize>(s: S, 
             }
         }
     }
-    for unit in 0..p.units {
-        // SAFETY: unit `unit` of the panel and of the rows is readable.
-        unsafe {
-            let w = p.w.add(unit * VECTORS * S::LANES);
-            let w: [S::U; VECTORS] =
-                std::array::from_fn(|vector| s.load_words(w.add(vector * S::LANES)));
-            for (row, sums) in sums.iter_mut().enumerate() {
-                let x = s.splat_words(*p.x.add(row * p.x_row_stride + unit * p.x_unit_stride));
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum = U::step(s, *sum, x, w);
+    for term in &p.terms {
+        for unit in 0..term.units {
+            // SAFETY: unit `unit` of the panel and of the rows is readable.
+            unsafe {
+                let w = term.w.add(unit * VECTORS * S::LANES);
+                let w: [S::U; VECTORS] =
+                    std::array::from_fn(|vector| s.load_words(w.add(vector * S::LANES)));
+                let x = term.x.add(unit * term.x_unit_stride);
+                for (row, sums) in sums.iter_mut().enumerate() {
+                    let x = s.splat_words(*x.add(row * term.x_row_stride));
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = U::step(s, *sum, x, w);
+                    }
                 }
             }
         }

@@ -1,0 +1,155 @@
+//! Products cut into tasks: by runs of rows and, within each product, by runs of panels.
+//!
+//! The cut has no influence on the result, because the depth is never cut.
+
+use super::Precision;
+use super::micro::{FloatUnit, PairUnit, Term, TileProduct};
+use super::pack::PackedMatrix;
+use crate::Pool;
+use crate::parallel::SharedMut;
+use crate::simd::{self, Kernel, Simd};
+
+/// Rows and the weights they are multiplied with; the rows are in the words of the weights' kind.
+#[derive(Clone, Copy)]
+pub(super) struct Operand<'a> {
+    pub(super) words: &'a [u32],
+    pub(super) weights: &'a PackedMatrix,
+}
+
+/// One product as its tasks see it: `out (+)= first (+ second)`. Both are of one kind.
+pub(super) struct Job<'a> {
+    pub(super) first: Operand<'a>,
+    pub(super) second: Option<Operand<'a>>,
+    pub(super) out: SharedMut<'a, f32>,
+    pub(super) accumulate: bool,
+}
+
+/// Computes all `jobs`, whose inputs and outputs have `m` rows.
+pub(super) fn run(pool: &Pool, m: usize, jobs: Vec<Job<'_>>) {
+    let Some(isa) = jobs.first().map(|job| job.first.weights.isa) else {
+        return;
+    };
+    if m > 0 {
+        let plan = Plan::new(m, &jobs);
+        pool.run(plan.tasks(), &|task| {
+            simd::vectorize(isa, plan.tile(task, &jobs))
+        });
+    }
+}
+
+struct Plan {
+    m: usize,
+    rows: usize,
+    panels: usize,
+    /// Tasks of the products before each one, in one run of rows.
+    starts: Vec<usize>,
+    per_run: usize,
+}
+
+/// Rows in a task: few enough that the input of one fits the second-level cache.
+const TASK_ROWS: usize = 96;
+/// Work in a task, in words times rows: about 100 µs for many rows, about 10 µs of reading for one.
+const TASK_WORDS_MIN: usize = 64 * 1024;
+
+impl Plan {
+    fn new(m: usize, jobs: &[Job<'_>]) -> Plan {
+        let rows = m.min(TASK_ROWS);
+        let words = |job: &Job<'_>| job.first.weights.panel_words();
+        let panel_work = jobs.iter().map(words).max().unwrap_or(0).max(1);
+        let panels = (TASK_WORDS_MIN / panel_work)
+            .max(TASK_WORDS_MIN * 64 / (panel_work * rows))
+            .max(1);
+        let mut per_run = 0;
+        let starts = jobs
+            .iter()
+            .map(|job| {
+                let (start, w) = (per_run, job.first.weights);
+                per_run += w.columns.div_ceil(w.panel_columns()).div_ceil(panels);
+                start
+            })
+            .collect();
+        Plan {
+            m,
+            rows,
+            panels,
+            starts,
+            per_run,
+        }
+    }
+
+    fn tasks(&self) -> usize {
+        self.per_run * self.m.div_ceil(self.rows)
+    }
+
+    fn tile<'a>(&self, task: usize, jobs: &'a [Job<'a>]) -> TileTask<'a> {
+        // Neighbouring tasks share panels: those of a wide output are read from memory once, and it
+        // is the narrow input that is read again, from the cache.
+        let runs = self.m.div_ceil(self.rows);
+        let (run, within) = (task % runs, task / runs);
+        let job = self.starts.partition_point(|&start| start <= within) - 1;
+        TileTask {
+            job: &jobs[job],
+            row: run * self.rows,
+            rows: self.rows.min(self.m - run * self.rows),
+            panel: (within - self.starts[job]) * self.panels,
+            panels: self.panels,
+        }
+    }
+}
+
+/// Some rows of some panels of one product.
+struct TileTask<'a> {
+    job: &'a Job<'a>,
+    row: usize,
+    rows: usize,
+    panel: usize,
+    panels: usize,
+}
+
+impl TileTask<'_> {
+    fn term(&self, operand: Operand<'_>) -> Term {
+        let Operand { words, weights } = operand;
+        let units = weights.units();
+        Term {
+            x: words[self.row * units..(self.row + self.rows) * units].as_ptr(),
+            x_row_stride: units,
+            x_unit_stride: 1,
+            w: weights.words[self.panel * weights.panel_words()..].as_ptr(),
+            w_panel_stride: weights.panel_words(),
+            units,
+        }
+    }
+}
+
+impl Kernel for TileTask<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let w = self.job.first.weights;
+        let column = self.panel * w.panel_columns();
+        let product = TileProduct {
+            terms: [
+                self.term(self.job.first),
+                self.job
+                    .second
+                    .map_or(Term::NONE, |second| self.term(second)),
+            ],
+            out: self.job.out.address(self.row * w.columns + column),
+            out_stride: w.columns,
+            rows: self.rows,
+            columns: (self.panels * w.panel_columns()).min(w.columns - column),
+            accumulate: self.job.accumulate,
+        };
+        // SAFETY: the inputs have these rows, the weights these panels, and no other task writes to
+        // these rows and columns of the output.
+        unsafe {
+            match (w.precision, w.vectors) {
+                (Precision::Bf16, 1) => product.run::<S, PairUnit, 1>(s),
+                (Precision::Bf16, _) => product.run::<S, PairUnit, 2>(s),
+                (Precision::F32, 1) => product.run::<S, FloatUnit, 1>(s),
+                (Precision::F32, _) => product.run::<S, FloatUnit, 2>(s),
+            }
+        }
+    }
+}
