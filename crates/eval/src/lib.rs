@@ -12,6 +12,7 @@ pub mod answers;
 pub mod bootstrap;
 pub mod challengers;
 pub mod error;
+mod measure;
 pub mod metrics;
 pub mod predictions;
 pub mod report;
@@ -21,6 +22,7 @@ pub mod spec;
 mod testing;
 
 pub use error::EvalError;
+pub use measure::measure;
 pub use predictions::{Prediction, Predictions, score};
 pub use report::{Assembly, assemble};
 pub use spec::{BootstrapSpec, ChallengerSpec, EvaluateSpec};
