@@ -11,7 +11,7 @@ pub struct WorkshopError {
 }
 
 impl WorkshopError {
-    /// Makes an error with a stable `code` ("home.read-only"), what happened and what to do next.
+    /// Makes an error with a stable `code` ("read-only"), what happened and what to do next.
     pub fn new(code: &'static str, text: impl Into<String>, next: impl Into<String>) -> Self {
         Self {
             code,
@@ -28,5 +28,15 @@ impl WorkshopError {
     /// What the reader can do now.
     pub fn next(&self) -> &str {
         &self.next
+    }
+}
+
+impl From<WorkshopError> for crate::order::StepError {
+    fn from(error: WorkshopError) -> Self {
+        crate::order::StepError {
+            code: error.code.to_owned(),
+            text: error.text,
+            next: error.next,
+        }
     }
 }

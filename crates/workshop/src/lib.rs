@@ -1,4 +1,4 @@
-//! The workshop: orders, their steps, the store, the workers and the daemon.
+//! The workshop: orders, their steps, the store, the workers and the queue.
 //!
 //! An order is a pack (files) run from base model and data to a served model.
 //! Each step is keyed by the digest of its inputs; what is finished is reused,
@@ -9,19 +9,32 @@
 //! command line (lathe), and the rules a model is held against (gate).
 
 pub mod admission;
+pub mod catalogue;
+mod clock;
+mod dataset;
 pub mod door;
 pub mod error;
+pub mod executor;
 pub mod home;
+mod key;
+pub mod objects;
 pub mod order;
+pub mod pack;
+mod pause;
+mod queue;
+pub mod steps;
+pub mod store;
 pub mod words;
+pub mod worker;
 pub mod workshop;
 
 pub use admission::{Admitted, DeployableFiles};
+pub use catalogue::{DatasetRequest, DatasetView, DeploymentView, ModelView};
 pub use door::{BoxFuture, Door, DoorError};
 pub use error::WorkshopError;
 pub use home::Home;
 pub use order::{
-    CurvePoint, LogLine, OrderId, OrderRequest, OrderState, OrderSummary, OrderView, Progress,
-    StepError, StepName, StepState, StepView, Title,
+    CurvePoint, LogLine, OrderId, OrderRequest, OrderState, OrderSummary, OrderView, Output,
+    Progress, StepError, StepName, StepState, StepView, Title,
 };
-pub use workshop::{DatasetView, DeploymentView, ModelView, Workshop, WorkshopOptions};
+pub use workshop::{Workshop, WorkshopOptions};

@@ -119,6 +119,19 @@ impl fmt::Display for StepName {
     }
 }
 
+impl OrderId {
+    /// A new id, made of the time and randomness (UUIDv7).
+    pub fn new() -> Self {
+        OrderId(uuid::Uuid::now_v7().to_string())
+    }
+}
+
+impl Default for OrderId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl FromStr for StepName {
     type Err = String;
 
@@ -162,12 +175,23 @@ pub struct Progress {
 /// Why a step failed, for people and for scripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepError {
-    /// Stable code ("data.digest-mismatch").
+    /// Stable code ("data-digest").
     pub code: String,
     /// What was being done, to what, and what went wrong.
     pub text: String,
     /// What to do next.
     pub next: String,
+}
+
+/// What a finished step found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    /// Its one-line figure, in both languages.
+    pub figure: Title,
+    /// Its figures by name, for scripts and pages.
+    pub figures: Map<String, Value>,
+    /// What later steps need to know; never shown.
+    pub facts: Map<String, Value>,
 }
 
 /// One step as shown.

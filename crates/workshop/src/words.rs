@@ -57,8 +57,12 @@ struct Word {
 fn catalogue() -> &'static BTreeMap<String, Word> {
     static CATALOGUE: OnceLock<BTreeMap<String, Word>> = OnceLock::new();
     CATALOGUE.get_or_init(|| {
-        serde_saphyr::from_str(concat!(include_str!("words.yaml"), "\n", include_str!("words/web.yaml")))
-            .expect("words.yaml is part of the build and parsed by its test")
+        serde_saphyr::from_str(concat!(
+            include_str!("words.yaml"),
+            "\n",
+            include_str!("words/web.yaml")
+        ))
+        .expect("words.yaml is part of the build and parsed by its test")
     })
 }
 
@@ -89,9 +93,9 @@ fn fill(text: &str, args: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(open) = rest.find('{') {
-        out.push_str(&rest[..open]);
-        let tail = &rest[open..];
+        let (before, tail) = rest.split_at(open);
         let Some(close) = tail.find('}') else { break };
+        out.push_str(before);
         let name = &tail[1..close];
         match args.iter().find(|(key, _)| *key == name) {
             Some((_, value)) => out.push_str(value),

@@ -1,21 +1,37 @@
 //! The workshop itself: what the daemon, the pages and the commands call.
-//! Digests are SHA-256 in lower-case hex.
+//!
+//! It holds the store, the live progress and the counter of changes; the work
+//! is done by the [`queue`](crate::queue), the reading by the store.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use tokio::sync::watch;
+use lathe_evidence::report::Report;
+use lathe_gate::Verdict;
+use serde_json::Map;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 
+use crate::catalogue::{DatasetRequest, DatasetView, DeploymentView, ModelView};
+use crate::clock::now_ms;
 use crate::door::Door;
 use crate::error::WorkshopError;
 use crate::home::Home;
-use crate::order::{CurvePoint, LogLine, OrderId, OrderRequest, OrderSummary, OrderView, Title};
+use crate::order::{
+    CurvePoint, LogLine, OrderId, OrderRequest, OrderState, OrderSummary, OrderView, Output,
+    Progress, StepName, StepState, StepView,
+};
+use crate::pack::{self, LoadedPack, Pack};
+use crate::steps;
+use crate::store::change::NewOrder;
+use crate::store::orders::{OrderRow, StepRow};
+use crate::store::{Change, Store};
+use crate::{objects, queue};
 
 /// How a workshop is opened.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct WorkshopOptions {
     /// Where this process listens; the orders' URLs and the ask step use it.
     pub listen: SocketAddr,
@@ -25,163 +41,459 @@ pub struct WorkshopOptions {
     pub worker: PathBuf,
 }
 
-/// A registered dataset version.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DatasetView {
-    /// The artifact's digest; its id.
-    pub digest: String,
-    /// Its name.
-    pub name: String,
-    /// RFC 6962 root over the leaves.
-    pub root: String,
-    /// Where it came from.
-    pub source: String,
-    /// Licence, as the pack or the person states it.
-    pub licence: String,
-    /// Who owns it.
-    pub owner: String,
-    /// Made by `--quick`.
-    pub demonstration: bool,
-    /// Registered at, milliseconds since 1970.
-    pub created_ms: i64,
-    /// dataset.json as written by `data`: counts, statistics, broken rows, duplicates.
-    pub card: Value,
-}
-
-/// A registered model: a base model or a tuned adapter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModelView {
-    /// The artifact's digest; its id.
-    pub digest: String,
-    /// "base" or "tuned".
-    pub kind: String,
-    /// Its name.
-    pub name: String,
-    /// Where it came from: a source, or the order that made it.
-    pub source: String,
-    /// Licence of the base model.
-    pub licence: String,
-    /// Owner of the base model.
-    pub owner: String,
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// Made by `--quick`.
-    pub demonstration: bool,
-    /// Registered at, milliseconds since 1970.
-    pub created_ms: i64,
-}
-
-/// A deployment: a name under /v1 and what answers there.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DeploymentView {
-    /// The name: the `model` field of requests.
-    pub name: String,
-    /// The order it came from.
-    pub order: OrderId,
-    /// The pack's title.
-    pub title: Title,
-    /// Digest of the base model's artifact.
-    pub base: String,
-    /// Digest of the adapter's artifact.
-    pub adapter: Option<String>,
-    /// Digest of the report's artifact it was admitted on.
-    pub report: String,
-    /// Made by `--quick`.
-    pub demonstration: bool,
-    /// Deployed at, milliseconds since 1970.
-    pub created_ms: i64,
-    /// The system message the model was tuned with, for the try page.
-    pub system: Option<String>,
-    /// A few held-out prompts (rendered user messages), for the try page.
-    pub examples: Vec<String>,
-}
-
 /// One open workshop. Clones share it.
 #[derive(Clone)]
 pub struct Workshop {
-    _inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    home: Home,
+    door: Arc<dyn Door>,
+    options: WorkshopOptions,
+    store: Store,
+    /// Progress of running steps: seen by pages, not worth a write each time.
+    progress: Mutex<BTreeMap<OrderId, (StepName, Progress)>>,
+    /// Names that answer at the door of this process.
+    open: Mutex<BTreeSet<String>>,
+    changes: watch::Sender<u64>,
+    wake: Notify,
+    stop: watch::Sender<bool>,
+    /// Why the queue ended by itself; no more orders are worked on.
+    halted: watch::Sender<Option<(String, String)>>,
+    queue: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Workshop {
-    /// Opens the store of this home (the caller holds its lock), sweeps what a dead process left,
-    /// re-admits the deployments and opens the door for them. Runs no order before [`Workshop::start`].
+    /// Opens the store of this home (the caller holds its lock) and puts in order what a dead
+    /// process left: half-built files are swept, interrupted orders are queued again. Runs no
+    /// order and opens no door before [`Workshop::start`].
+    ///
+    /// # Errors
+    /// When an old worker does not end, or the home cannot be written.
     pub async fn open(
-        _home: Home,
-        _door: Arc<dyn Door>,
-        _options: WorkshopOptions,
+        home: Home,
+        door: Arc<dyn Door>,
+        options: WorkshopOptions,
     ) -> Result<Workshop, WorkshopError> {
-        todo!()
+        home.create()?;
+        home.wait_for_workers()?;
+        let store = Store::open(&home.store()).await?;
+        let shop = Workshop {
+            inner: Arc::new(Inner {
+                home,
+                door,
+                options,
+                store,
+                progress: Mutex::default(),
+                open: Mutex::default(),
+                changes: watch::Sender::new(0),
+                wake: Notify::new(),
+                stop: watch::Sender::new(false),
+                halted: watch::Sender::new(None),
+                queue: Mutex::default(),
+            }),
+        };
+        shop.recover().await?;
+        Ok(shop)
     }
 
-    /// Begins to work through the queue.
+    /// Begins to work through the queue; the deployments answer shortly after.
     pub fn start(&self) {
-        todo!()
+        let mut queue = lock(&self.inner.queue);
+        if queue.is_none() {
+            let stop = self.inner.stop.subscribe();
+            *queue = Some(tokio::spawn(queue::work(self.clone(), stop)));
+        }
     }
 
-    /// Places an order; an unfinished one of the same pack and inputs is returned instead.
-    pub async fn submit(&self, _request: OrderRequest) -> Result<OrderId, WorkshopError> {
-        todo!()
+    /// Ends the running worker, puts its order back into the queue and closes the store.
+    pub async fn stop(&self) {
+        self.inner.stop.send_replace(true);
+        let queue = lock(&self.inner.queue).take();
+        if let Some(queue) = queue {
+            // An error here is a panic of the queue, which has printed itself.
+            let _ = queue.await;
+        }
+        self.inner.store.close().await;
+    }
+
+    /// Becomes `Some((text, next))` when the queue can no longer go on, for instance because the
+    /// disk is full.
+    pub fn halted(&self) -> watch::Receiver<Option<(String, String)>> {
+        self.inner.halted.subscribe()
+    }
+
+    /// Places an order. An unfinished one of the same pack, unchanged, is returned instead; an
+    /// unfinished one of an earlier edition of it that is not running is given up.
+    ///
+    /// # Errors
+    /// `pack-missing`, `pack-invalid`, or the store's.
+    pub async fn submit(&self, request: OrderRequest) -> Result<OrderId, WorkshopError> {
+        let loaded = pack::load(&request.pack, request.quick)?;
+        let folder = loaded.folder.to_string_lossy().into_owned();
+        let mut changes = Vec::new();
+        for order in self.inner.store.unfinished().await? {
+            if order.folder != folder || order.demonstration != request.quick {
+                continue;
+            }
+            if order.pack_sha256 == loaded.sha256.to_string() {
+                self.inner.wake.notify_one();
+                return Ok(order.id);
+            }
+            if order.state == OrderState::Queued {
+                changes.push(given_up(&self.inner.store.steps(&order.id).await?, &order));
+            }
+        }
+        let order = new_order(&request, loaded, folder);
+        let id = order.id.clone();
+        changes.push(Change::Placed {
+            order: Box::new(order),
+            at_ms: now_ms(),
+        });
+        self.apply(&changes).await?;
+        self.inner.wake.notify_one();
+        Ok(id)
     }
 
     /// Orders, newest first.
+    ///
+    /// # Errors
+    /// The store's.
     pub async fn orders(
         &self,
-        _limit: u32,
-        _offset: u32,
+        limit: u32,
+        offset: u32,
     ) -> Result<Vec<OrderSummary>, WorkshopError> {
-        todo!()
+        self.inner.store.orders(limit, offset).await
     }
 
     /// One order with its steps.
-    pub async fn order(&self, _id: &OrderId) -> Result<Option<OrderView>, WorkshopError> {
-        todo!()
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn order(&self, id: &OrderId) -> Result<Option<OrderView>, WorkshopError> {
+        let Some(row) = self.inner.store.order(id).await? else {
+            return Ok(None);
+        };
+        let steps = self.inner.store.steps(id).await?;
+        let live = lock(&self.inner.progress).get(id).cloned();
+        let mut view = order_view(row, steps, live);
+        view.url = format!("{}/orders/{}", self.url(), view.id);
+        Ok(Some(view))
     }
 
     /// The loss curve after `after_step` (0 for all).
+    ///
+    /// # Errors
+    /// The store's.
     pub async fn curve(
         &self,
-        _id: &OrderId,
-        _after_step: u64,
+        id: &OrderId,
+        after_step: u64,
     ) -> Result<Vec<CurvePoint>, WorkshopError> {
-        todo!()
+        self.inner.store.curve(id, after_step).await
+    }
+
+    /// The report of an order, once evaluated.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn report(&self, id: &OrderId) -> Result<Option<Report>, WorkshopError> {
+        self.inner.store.report_of(id).await
+    }
+
+    /// The gate's verdict on the order's report, computed now.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn verdict(&self, id: &OrderId) -> Result<Option<Verdict>, WorkshopError> {
+        let Some(order) = self.inner.store.order(id).await? else {
+            return Ok(None);
+        };
+        let pack: Pack = crate::store::orders::parse("an order's pack", &order.spec)?;
+        let report = self.report(id).await?;
+        Ok(report.map(|report| lathe_gate::check(&report, &pack.gate)))
     }
 
     /// The order's log after line `after_seq` (0 for all), at most `limit` lines.
+    ///
+    /// # Errors
+    /// The store's.
     pub async fn log(
         &self,
-        _id: &OrderId,
-        _after_seq: u64,
-        _limit: u32,
+        id: &OrderId,
+        after_seq: u64,
+        limit: u32,
     ) -> Result<Vec<LogLine>, WorkshopError> {
-        todo!()
+        self.inner.store.log(id, after_seq, limit).await
     }
 
     /// Datasets, newest first.
+    ///
+    /// # Errors
+    /// The store's.
     pub async fn datasets(
         &self,
-        _limit: u32,
-        _offset: u32,
+        limit: u32,
+        offset: u32,
     ) -> Result<Vec<DatasetView>, WorkshopError> {
-        todo!()
+        self.inner.store.datasets(limit, offset).await
     }
 
     /// One dataset by its digest.
-    pub async fn dataset(&self, _digest: &str) -> Result<Option<DatasetView>, WorkshopError> {
-        todo!()
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn dataset(&self, digest: &str) -> Result<Option<DatasetView>, WorkshopError> {
+        self.inner.store.dataset(digest).await
+    }
+
+    /// Registers a file as a dataset version: read, checked, deduped, split, sealed.
+    ///
+    /// # Errors
+    /// `data-…` when the file cannot be read; the home's and the store's.
+    pub async fn add_dataset(&self, request: DatasetRequest) -> Result<DatasetView, WorkshopError> {
+        let view = crate::dataset::add(self, request).await?;
+        Ok(view)
     }
 
     /// Models, newest first.
-    pub async fn models(&self, _limit: u32, _offset: u32) -> Result<Vec<ModelView>, WorkshopError> {
-        todo!()
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn models(&self, limit: u32, offset: u32) -> Result<Vec<ModelView>, WorkshopError> {
+        self.inner.store.models(limit, offset).await
     }
 
     /// The deployments that answer now.
+    ///
+    /// # Errors
+    /// The store's.
     pub async fn deployments(&self) -> Result<Vec<DeploymentView>, WorkshopError> {
-        todo!()
+        let rows = self.inner.store.deployments().await?;
+        let open = lock(&self.inner.open);
+        Ok(rows
+            .into_iter()
+            .filter(|row| open.contains(&row.name))
+            .map(DeploymentView::from)
+            .collect())
     }
 
     /// A counter that rises with every visible change: wait on it, then read again.
     pub fn changes(&self) -> watch::Receiver<u64> {
-        todo!()
+        self.inner.changes.subscribe()
     }
+
+    /// Where this process answers; a wildcard address is called by its loopback name.
+    pub fn url(&self) -> String {
+        url_of(self.inner.options.listen)
+    }
+}
+
+/// For the queue and the steps.
+impl Workshop {
+    pub(crate) fn home(&self) -> &Home {
+        &self.inner.home
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn door(&self) -> &Arc<dyn Door> {
+        &self.inner.door
+    }
+
+    pub(crate) fn worker(&self) -> &Path {
+        &self.inner.options.worker
+    }
+
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.inner.options.key.as_deref()
+    }
+
+    pub(crate) async fn apply(&self, changes: &[Change]) -> Result<(), WorkshopError> {
+        self.inner.store.apply(changes).await?;
+        self.touch();
+        Ok(())
+    }
+
+    fn touch(&self) {
+        self.inner
+            .changes
+            .send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    pub(crate) fn note_progress(&self, order: &OrderId, step: StepName, progress: Progress) {
+        lock(&self.inner.progress).insert(order.clone(), (step, progress));
+        self.touch();
+    }
+
+    pub(crate) fn forget_progress(&self, order: &OrderId) {
+        lock(&self.inner.progress).remove(order);
+    }
+
+    pub(crate) fn note_open(&self, name: &str) {
+        lock(&self.inner.open).insert(name.to_owned());
+        self.touch();
+    }
+
+    pub(crate) fn is_open(&self, name: &str) -> bool {
+        lock(&self.inner.open).contains(name)
+    }
+
+    pub(crate) fn notified(&self) -> tokio::sync::futures::Notified<'_> {
+        self.inner.wake.notified()
+    }
+
+    pub(crate) fn halt(&self, error: WorkshopError) {
+        tracing::error!("the queue ends: {error}");
+        let said = (error.to_string(), error.next().to_owned());
+        self.inner.halted.send_replace(Some(said));
+    }
+
+    /// Opens the door again for what was deployed: the verdict is computed anew, the files are
+    /// hashed anew. What is refused stays closed and is said in the log of its order.
+    pub(crate) async fn reopen_deployments(&self) {
+        let rows = match self.inner.store.deployments().await {
+            Ok(rows) => rows,
+            Err(error) => return self.halt(error),
+        };
+        for row in rows {
+            let (order, name) = (row.order.clone(), row.name.clone());
+            if let Err(error) = steps::deploy::reopen(self, row).await {
+                let text = format!("{name} does not answer: {}; {}", error.text, error.next);
+                tracing::warn!("{text}");
+                let line = Change::Log {
+                    order,
+                    step: StepName::Deploy,
+                    text,
+                    at_ms: now_ms(),
+                };
+                if let Err(error) = self.apply(&[line]).await {
+                    return self.halt(error);
+                }
+            }
+        }
+    }
+
+    /// Puts in order what a dead daemon left.
+    async fn recover(&self) -> Result<(), WorkshopError> {
+        for order in self.inner.store.unfinished().await? {
+            for step in self.inner.store.steps(&order.id).await? {
+                if step.state == StepState::Running {
+                    queue::requeue(self, &order.id, step.name).await?;
+                }
+            }
+        }
+        let wanted = self.inner.store.artifacts().await?;
+        objects::sweep(&self.inner.home, &|digest| wanted.contains(digest))?;
+        let resumable = self.inner.store.resumable().await?;
+        let folders: BTreeSet<String> = resumable
+            .iter()
+            .map(|(step, input)| queue::folder_name(*step, input))
+            .collect();
+        objects::sweep_work(&self.inner.home, &|name| folders.contains(name))?;
+        Ok(())
+    }
+}
+
+fn new_order(request: &OrderRequest, loaded: LoadedPack, folder: String) -> NewOrder {
+    let spec = serde_json::to_string(&loaded.pack).expect("a pack is JSON values");
+    NewOrder {
+        id: OrderId::new(),
+        pack: loaded.pack.name,
+        title: loaded.pack.title,
+        demonstration: request.quick,
+        offline: request.offline,
+        folder,
+        pack_sha256: loaded.sha256.to_string(),
+        spec,
+    }
+}
+
+/// The change that ends an order whose pack was edited before it was done.
+fn given_up(steps: &[StepRow], order: &OrderRow) -> Change {
+    let step = steps
+        .iter()
+        .find(|step| !matches!(step.state, StepState::Done | StepState::Reused))
+        .map_or(StepName::Ask, |step| step.name);
+    Change::StepFails {
+        order: order.id.clone(),
+        step,
+        error: crate::order::StepError {
+            code: "order-superseded".to_owned(),
+            text: "the pack was edited before this order was done; a new order takes its place"
+                .to_owned(),
+            next: "look at the newer order of the same pack".to_owned(),
+        },
+        at_ms: now_ms(),
+    }
+}
+
+/// An order as the store has it, for commands that need no daemon: no URL, no live progress.
+///
+/// # Errors
+/// The store's.
+pub async fn stored_view(store: &Store, id: &OrderId) -> Result<Option<OrderView>, WorkshopError> {
+    let Some(row) = store.order(id).await? else {
+        return Ok(None);
+    };
+    let steps = store.steps(id).await?;
+    Ok(Some(order_view(row, steps, None)))
+}
+
+/// An order as shown, without its URL.
+fn order_view(row: OrderRow, steps: Vec<StepRow>, live: Option<(StepName, Progress)>) -> OrderView {
+    let step_view = |step: StepRow| {
+        let output = step.output.unwrap_or(Output {
+            figures: Map::new(),
+            ..Output::default()
+        });
+        let running = step.state == StepState::Running;
+        let finished = matches!(step.state, StepState::Done | StepState::Reused);
+        StepView {
+            progress: live
+                .as_ref()
+                .filter(|(name, _)| running && *name == step.name)
+                .map(|(_, progress)| progress.clone()),
+            name: step.name,
+            state: step.state,
+            figure: finished.then_some(output.figure),
+            figures: output.figures,
+            error: step.error,
+            started_ms: step.started_ms,
+            ended_ms: step.ended_ms,
+        }
+    };
+    OrderView {
+        id: row.id,
+        pack: row.pack,
+        title: row.title,
+        demonstration: row.demonstration,
+        state: row.state,
+        created_ms: row.created_ms,
+        ended_ms: row.ended_ms,
+        steps: steps.into_iter().map(step_view).collect(),
+        deployment: row.deployment,
+        url: String::new(),
+    }
+}
+
+/// The URL that reaches `listen` from this machine.
+pub fn url_of(listen: SocketAddr) -> String {
+    let mut reached = listen;
+    if listen.ip().is_unspecified() {
+        reached.set_ip(match listen {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    format!("http://{reached}")
+}
+
+/// The guarded value; a panic elsewhere leaves it usable, since each write is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

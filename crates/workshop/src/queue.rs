@@ -1,0 +1,356 @@
+//! The queue: works through the orders one after another, step by step.
+//!
+//! A step whose effect is already stored for the digest of its inputs is taken
+//! over; any other is run, and its result, its artifact's row and its state are
+//! stored in one transaction. So a kill at any moment costs at most the step
+//! that ran, which resumes from its own checkpoints.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tokio::sync::watch;
+
+use crate::clock::now_ms;
+use crate::error::WorkshopError;
+use crate::executor::{End, Running};
+use crate::key::digest_of;
+use crate::objects::{self, Sealed};
+use crate::order::{OrderId, OrderState, Output, StepError, StepName, StepState};
+use crate::pack::Pack;
+use crate::pause;
+use crate::steps::{self, Context, WorkerStep};
+use crate::store::Change;
+use crate::store::change::{Finished, NewArtifact};
+use crate::store::orders::{OrderRow, StepRow};
+use crate::worker::{Event, Job, Made};
+use crate::workshop::Workshop;
+
+/// How often a worker that crashes is started in all.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// Why an order does not go on.
+pub(crate) enum Halt {
+    /// A step failed.
+    Failed(StepError),
+    /// This process is to end; the order resumes later.
+    Stopped,
+}
+
+impl From<WorkshopError> for Halt {
+    fn from(error: WorkshopError) -> Self {
+        Halt::Failed(error.into())
+    }
+}
+
+impl From<StepError> for Halt {
+    fn from(error: StepError) -> Self {
+        Halt::Failed(error)
+    }
+}
+
+/// Works until told to stop, or until the store can no longer be written.
+pub(crate) async fn work(shop: Workshop, mut stop: watch::Receiver<bool>) {
+    shop.reopen_deployments().await;
+    while !*stop.borrow() {
+        let more = shop.notified();
+        let next = match shop.store().unfinished().await {
+            Ok(orders) => orders.into_iter().next(),
+            Err(error) => return shop.halt(error),
+        };
+        match next {
+            Some(order) => {
+                if let Err(error) = drive(&shop, &order, &mut stop).await {
+                    return shop.halt(error);
+                }
+            }
+            None => {
+                tokio::select! {
+                    () = more => {}
+                    _ = stop.changed() => {}
+                }
+            }
+        }
+    }
+}
+
+/// Runs the order to its end, to its failure, or until stopped.
+///
+/// # Errors
+/// Only when the store cannot be written, so that nothing more can be recorded.
+async fn drive(
+    shop: &Workshop,
+    order: &OrderRow,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<(), WorkshopError> {
+    shop.apply(&[Change::OrderIs {
+        order: order.id.clone(),
+        state: OrderState::Running,
+        at_ms: now_ms(),
+    }])
+    .await?;
+    let pack: Pack = crate::store::orders::parse("an order's pack", &order.spec)?;
+    let mut context = Context {
+        shop: shop.clone(),
+        order: order.clone(),
+        pack,
+        upstream: BTreeMap::new(),
+    };
+    let rows = shop.store().steps(&order.id).await?;
+    for row in &rows {
+        let step = row.name;
+        let result = advance(&mut context, row, stop).await;
+        shop.forget_progress(&order.id);
+        match result {
+            Ok(made) => {
+                context.upstream.insert(step, made);
+            }
+            Err(Halt::Failed(error)) => {
+                return shop
+                    .apply(&[Change::StepFails {
+                        order: order.id.clone(),
+                        step,
+                        error,
+                        at_ms: now_ms(),
+                    }])
+                    .await;
+            }
+            Err(Halt::Stopped) => return requeue(shop, &order.id, step).await,
+        }
+    }
+    shop.apply(&[Change::OrderIs {
+        order: order.id.clone(),
+        state: OrderState::Done,
+        at_ms: now_ms(),
+    }])
+    .await
+}
+
+/// Puts an interrupted order back as it will be found by the next daemon.
+pub(crate) async fn requeue(
+    shop: &Workshop,
+    order: &OrderId,
+    step: StepName,
+) -> Result<(), WorkshopError> {
+    shop.apply(&[
+        Change::StepWaits {
+            order: order.clone(),
+            step,
+        },
+        Change::OrderIs {
+            order: order.clone(),
+            state: OrderState::Queued,
+            at_ms: now_ms(),
+        },
+    ])
+    .await
+}
+
+/// Brings one step to its end: kept, taken over, or run.
+async fn advance(
+    context: &mut Context,
+    row: &StepRow,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Made, Halt> {
+    if let Some(made) = kept(context, row) {
+        return Ok(made);
+    }
+    match steps::worker_step(row.name) {
+        Some(step) => advance_worker(context, row.name, step, stop).await,
+        None => steps::run_in_daemon(context, row.name).await,
+    }
+}
+
+/// What this order's finished step left, if it is all still there.
+fn kept(context: &Context, row: &StepRow) -> Option<Made> {
+    let finished = matches!(row.state, StepState::Done | StepState::Reused);
+    let output = row.output.clone().filter(|_| finished)?;
+    let made = Made {
+        artifact: row.artifact.clone(),
+        output,
+    };
+    context.present(&made).then_some(made)
+}
+
+async fn advance_worker(
+    context: &Context,
+    name: StepName,
+    step: &'static WorkerStep,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Made, Halt> {
+    let input = input_of(context, name, step).await?;
+    if let Some(effect) = context.shop.store().effect(name, &input).await? {
+        let made = Made {
+            artifact: effect.artifact,
+            output: effect.output,
+        };
+        if context.present(&made) {
+            context.reuse(name, &input).await?;
+            return Ok(made);
+        }
+    }
+    context.begin(name, &input).await?;
+    let output = attempt(context, name, &input, stop).await?;
+    finish(context, name, step, &input, output).await
+}
+
+/// The digest of a step's inputs; local files are hashed for it, so not on an async thread.
+async fn input_of(
+    context: &Context,
+    name: StepName,
+    step: &'static WorkerStep,
+) -> Result<String, Halt> {
+    let context = context.clone();
+    let key = tokio::task::spawn_blocking(move || (step.key)(&context))
+        .await
+        .map_err(|error| crashed(name, &error))??;
+    let input = serde_json::json!({ "step": name, "inputs": key });
+    Ok(digest_of(&input).to_string())
+}
+
+fn crashed(step: StepName, error: &tokio::task::JoinError) -> WorkshopError {
+    WorkshopError::new(
+        "daemon-crashed",
+        format!("the daemon stumbled in the step {step}: {error}"),
+        "this is a mistake in Lathe; please report it with the order's log",
+    )
+}
+
+/// Runs the worker, again when it crashes, at most [`ATTEMPTS_MAX`] times.
+async fn attempt(
+    context: &Context,
+    name: StepName,
+    input: &str,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<Output, Halt> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let out = out_folder(context, name, input);
+        blocking_remove(name, out.clone()).await?;
+        match listen(context, name, input, stop).await? {
+            End::Done(output) => return Ok(output),
+            End::Failed(error) => return Err(error.into()),
+            End::Crashed(error) if attempts == ATTEMPTS_MAX => return Err(error.into()),
+            End::Crashed(error) => {
+                let text = format!("{}; attempt {} of {ATTEMPTS_MAX}", error.text, attempts + 1);
+                context.log(name, text).await?;
+            }
+        }
+    }
+}
+
+/// Where the step builds its artifact.
+fn out_folder(context: &Context, name: StepName, input: &str) -> PathBuf {
+    context.shop.home().tmp().join(folder_name(name, input))
+}
+
+/// The name of a step's folders under tmp/ and work/.
+pub(crate) fn folder_name(name: StepName, input: &str) -> String {
+    format!("{name}-{}", &input[..input.len().min(24)])
+}
+
+async fn blocking_remove(name: StepName, folder: PathBuf) -> Result<(), Halt> {
+    tokio::task::spawn_blocking(move || objects::remove(&folder))
+        .await
+        .map_err(|error| crashed(name, &error))??;
+    Ok(())
+}
+
+/// Starts a worker and stores what it says until it ends.
+async fn listen(
+    context: &Context,
+    name: StepName,
+    input: &str,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<End, Halt> {
+    let job = Job {
+        home: context.shop.home().root().to_path_buf(),
+        order: context.order.id.clone(),
+        step: name,
+        pack: context.pack.clone(),
+        folder: PathBuf::from(&context.order.folder),
+        offline: context.order.offline,
+        demonstration: context.order.demonstration,
+        out: out_folder(context, name, input),
+        work: context.shop.home().work().join(folder_name(name, input)),
+        upstream: context.upstream.clone(),
+    };
+    let mut running = Running::start(context.shop.worker(), &job).await?;
+    loop {
+        let event = tokio::select! {
+            event = running.next() => event,
+            _ = stop.changed() => {
+                running.stop().await;
+                return Err(Halt::Stopped);
+            }
+        };
+        match event {
+            Some(event) => hear(context, name, event).await?,
+            None => return Ok(running.end().await),
+        }
+    }
+}
+
+async fn hear(context: &Context, name: StepName, event: Event) -> Result<(), WorkshopError> {
+    let order = context.order.id.clone();
+    match event {
+        Event::Progress(progress) => context.shop.note_progress(&order, name, progress),
+        Event::Point(point) => {
+            context
+                .shop
+                .apply(&[Change::Point { order, point }])
+                .await?;
+        }
+        Event::Log { text } => context.log(name, text).await?,
+        Event::Result(_) | Event::Error(_) => {}
+    }
+    Ok(())
+}
+
+/// Puts the artifact into place, then stores everything in one transaction.
+async fn finish(
+    context: &Context,
+    name: StepName,
+    step: &WorkerStep,
+    input: &str,
+    output: Output,
+) -> Result<Made, Halt> {
+    let home = context.shop.home().clone();
+    let out = out_folder(context, name, input);
+    let sealed = tokio::task::spawn_blocking(move || objects::seal(&home, &out))
+        .await
+        .map_err(|error| crashed(name, &error))??;
+    pause::at(context.shop.home().root(), name, "sealed");
+    let registers = (step.registers)(context, &sealed, &output)?;
+    let finished = Finished {
+        order: context.order.id.clone(),
+        step: name,
+        input: input.to_owned(),
+        output: output.clone(),
+        artifact: Some(new_artifact(&sealed)),
+        registers,
+    };
+    context.done(finished).await?;
+    pause::at(context.shop.home().root(), name, "stored");
+    // The checkpoints have served; a kill before this line leaves them to the next sweep.
+    let work = context.shop.home().work().join(folder_name(name, input));
+    blocking_remove(name, work).await?;
+    Ok(Made {
+        artifact: Some(sealed.digest.to_string()),
+        output,
+    })
+}
+
+fn new_artifact(sealed: &Sealed) -> NewArtifact {
+    NewArtifact {
+        digest: sealed.digest.to_string(),
+        manifest: sealed.manifest.clone(),
+    }
+}
+
+/// Whether the artifact, if there is one, lies in the home.
+pub(crate) fn present(objects: &Path, made: &Made) -> bool {
+    made.artifact
+        .as_ref()
+        .is_none_or(|digest| objects.join(digest).is_dir())
+}

@@ -1,0 +1,160 @@
+//! What the computing steps share: the loaded model with its pool, and the
+//! prepared records as rendered examples.
+
+use std::collections::BTreeMap;
+
+use lathe_data::dataset::Dataset;
+use lathe_data::prepare::Sealed;
+use lathe_data::task::{Example, Task};
+use lathe_engine::Model;
+use lathe_engine::model::LoadOptions;
+use lathe_engine::packed_adapter::PackedAdapter;
+use lathe_eval::answers::{Answerer, answers};
+use lathe_kernel::{Isa, Pool, default_threads};
+use serde_json::{Value, json};
+
+use crate::order::{StepError, StepName};
+use crate::worker::{Emit, Job};
+
+/// What the bits of a result depend on beside its inputs.
+pub fn kind() -> Value {
+    json!({
+        "engine": env!("CARGO_PKG_VERSION"),
+        "instructions": Isa::detect().to_string(),
+    })
+}
+
+/// A model in memory and the threads to compute with.
+pub struct Machine {
+    /// The base model.
+    pub model: Model,
+    /// This worker's one pool.
+    pub pool: Pool,
+}
+
+impl Machine {
+    /// Loads the base model of this order.
+    ///
+    /// # Errors
+    /// The engine's.
+    pub fn load(job: &Job, trainable: bool) -> Result<Machine, StepError> {
+        let path = super::model::weights(&job.artifact(StepName::Model)?)?;
+        let options = LoadOptions {
+            trainable,
+            ..LoadOptions::default()
+        };
+        Ok(Machine {
+            model: Model::load(&path, options)?,
+            pool: Pool::new(default_threads()),
+        })
+    }
+}
+
+/// The base model's name, as the model step found it.
+///
+/// # Errors
+/// `job-incomplete`.
+pub fn model_name(job: &Job) -> Result<String, StepError> {
+    let name = job.made(StepName::Model)?.output.facts.get("name");
+    Ok(name.and_then(Value::as_str).unwrap_or("model").to_owned())
+}
+
+/// The prepared records and the task they are rendered by.
+pub struct Records {
+    /// The dataset, its leaves and root checked.
+    pub dataset: Dataset,
+    /// The compiled task.
+    pub task: Task,
+}
+
+impl Records {
+    /// Loads the dataset that this order prepared.
+    ///
+    /// # Errors
+    /// The data crate's.
+    pub fn load(job: &Job) -> Result<Records, StepError> {
+        Ok(Records {
+            dataset: Dataset::load(&job.artifact(StepName::Prepare)?)?,
+            task: Task::new(job.pack.task.clone())?,
+        })
+    }
+
+    /// The training records, rendered.
+    ///
+    /// # Errors
+    /// A record that does not render.
+    pub fn train(&self) -> Result<Vec<Example>, StepError> {
+        let train = self.dataset.prepared.train.iter();
+        train.map(|record| Ok(self.task.render(record)?)).collect()
+    }
+}
+
+/// The model's greedy answers to `records`, telling progress.
+///
+/// # Errors
+/// The eval crate's.
+pub fn answer(
+    job: &Job,
+    machine: &Machine,
+    adapter: Option<&PackedAdapter>,
+    task: &Task,
+    records: &[Sealed],
+    emit: &mut Emit<'_>,
+) -> Result<Vec<String>, StepError> {
+    let answerer = Answerer {
+        model: &machine.model,
+        pool: &machine.pool,
+        adapter,
+        task,
+        spec: &job.pack.evaluate,
+    };
+    emit.restart();
+    let all = records.len() as u64;
+    let outputs = answers(&answerer, records, &mut |done| {
+        emit.progress(done as u64, all, "unit.records");
+    })?;
+    Ok(outputs)
+}
+
+/// Metrics for people, the telling ones first: "pearson_r 0.874, macro_f1 0.781, valid_json 1.000".
+pub fn metrics_line(metrics: &BTreeMap<String, f64>) -> String {
+    let first = ["pearson_r", "macro_f1", "valid_json"];
+    let told = first
+        .iter()
+        .filter_map(|name| Some((*name, metrics.get(*name)?)));
+    let rest = metrics
+        .iter()
+        .filter(|(name, _)| !first.contains(&name.as_str()));
+    let parts: Vec<String> = told
+        .chain(rest.map(|(name, value)| (name.as_str(), value)))
+        .map(|(name, value)| format!("{name} {value:.3}"))
+        .collect();
+    parts.join(", ")
+}
+
+/// `wanted` indices out of `0..all`, evenly spread, the first always among them.
+pub fn spread(all: usize, wanted: usize) -> Vec<usize> {
+    let wanted = wanted.min(all);
+    (0..wanted).map(|index| index * all / wanted).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_telling_metrics_come_first() {
+        let metrics = [("valid_json", 1.0), ("pearson_r", 0.87421), ("a", 0.5)]
+            .map(|(name, value)| (name.to_owned(), value));
+        let line = metrics_line(&BTreeMap::from(metrics));
+        assert_eq!(line, "pearson_r 0.874, valid_json 1.000, a 0.500");
+    }
+
+    #[test]
+    fn spread_is_even_and_within_bounds() {
+        assert_eq!(spread(10, 5), [0, 2, 4, 6, 8]);
+        assert_eq!(spread(3, 5), [0, 1, 2]);
+        assert_eq!(spread(0, 5), Vec::<usize>::new());
+        assert_eq!(spread(7, 0), Vec::<usize>::new());
+    }
+}

@@ -1,0 +1,69 @@
+//! Step `data`: fetch the data as it is. The artifact is the file itself.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{
+    Context, WorkerStep, fetch, figure, keep_fetched, megabytes, members, registers_nothing,
+    source_key,
+};
+use crate::error::WorkshopError;
+use crate::objects;
+use crate::order::{Output, StepError, StepName};
+use crate::worker::{Emit, Job};
+
+/// This step.
+pub const STEP: WorkerStep = WorkerStep {
+    key,
+    run,
+    registers: registers_nothing,
+};
+
+fn key(context: &Context) -> Result<Value, WorkshopError> {
+    let data = &context.pack.data;
+    source_key(&data.source, data.sha256, Path::new(&context.order.folder))
+}
+
+fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
+    let spec = &job.pack.data;
+    let fetched = fetch(job, &spec.source, spec.sha256, emit)?;
+    keep_fetched(&fetched, &job.out)?;
+    let file = fetched
+        .path
+        .file_name()
+        .map_or(String::new(), |name| name.to_string_lossy().into_owned());
+    Ok(Output {
+        figure: figure(
+            "figure.data",
+            &[
+                ("file", &file),
+                ("size", &megabytes(fetched.bytes)),
+                ("licence", &spec.licence),
+            ],
+        ),
+        figures: members(json!({
+            "file": file,
+            "bytes": fetched.bytes,
+            "sha256": fetched.sha256,
+            "licence": spec.licence,
+        })),
+        facts: members(json!({ "sha256": fetched.sha256 })),
+    })
+}
+
+/// The fetched file inside the artifact of this step.
+///
+/// # Errors
+/// `data-missing` when the source was a folder of several files.
+pub fn file(job: &Job) -> Result<PathBuf, StepError> {
+    let mut files = objects::entries(&job.artifact(StepName::Data)?)?;
+    match (files.pop(), files.is_empty()) {
+        (Some(file), true) => Ok(file),
+        _ => Err(StepError {
+            code: "data-missing".to_owned(),
+            text: format!("{} is not one file", job.pack.data.source),
+            next: "name one file in `data.source`".to_owned(),
+        }),
+    }
+}

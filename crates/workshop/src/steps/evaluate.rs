@@ -1,0 +1,113 @@
+//! Step `evaluate`: let the tuned model answer every test record and write the
+//! report beside base and challengers. The adapter lies over the packed base
+//! exactly as it will be served. The artifact is report.json and the predictions.
+
+use lathe_engine::Adapter;
+use lathe_engine::packed_adapter::PackedAdapter;
+use lathe_eval::{Assembly, Predictions, assemble, score};
+use lathe_evidence::report::{Report, Role, Subject};
+use serde_json::{Map, Value, json};
+
+use super::compute::{self, Machine, Records};
+use super::{Context, WorkerStep, figure, grouped, members, write_json};
+use crate::error::WorkshopError;
+use crate::home::io_error;
+use crate::objects::{self, Sealed};
+use crate::order::{Output, StepError, StepName};
+use crate::store::change::Registration;
+use crate::worker::{Emit, Job};
+
+/// This step.
+pub const STEP: WorkerStep = WorkerStep {
+    key,
+    run,
+    registers,
+};
+
+/// The report's file in the artifact.
+const REPORT: &str = "report.json";
+
+fn key(context: &Context) -> Result<Value, WorkshopError> {
+    Ok(json!({
+        "model": context.artifact(StepName::Model)?,
+        "adapter": context.artifact(StepName::Tune)?,
+        "dataset": context.artifact(StepName::Prepare)?,
+        "base": context.artifact(StepName::Base)?,
+        "challengers": context.artifact(StepName::Challengers)?,
+        "task": context.pack.task,
+        "evaluate": context.pack.evaluate,
+        "demonstration": context.order.demonstration,
+        "machine": compute::kind(),
+    }))
+}
+
+fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
+    let records = Records::load(job)?;
+    let tuned = predict(job, &records, emit)?;
+    tuned.save(&job.out)?;
+    let assembly = Assembly {
+        task: &records.task,
+        records: &records.dataset.prepared.test,
+        spec: &job.pack.evaluate,
+        base: Some(&super::base::load(job)?),
+        tuned: &tuned,
+        challengers: &super::challengers::load(job)?,
+        demonstration: job.demonstration,
+    };
+    let report = assemble(&assembly)?;
+    write_json(&job.out.join(REPORT), &report)?;
+    Ok(output_of(&report))
+}
+
+fn predict(job: &Job, records: &Records, emit: &mut Emit<'_>) -> Result<Predictions, StepError> {
+    let machine = Machine::load(job, false)?;
+    let adapter = Adapter::load_peft(&job.artifact(StepName::Tune)?, &machine.model.config)?;
+    let packed = PackedAdapter::new(&machine.model, &adapter);
+    let test = &records.dataset.prepared.test;
+    let outputs = compute::answer(job, &machine, Some(&packed), &records.task, test, emit)?;
+    let note = format!("{} with the tuned adapter", compute::model_name(job)?);
+    Ok(score(
+        &records.task,
+        test,
+        &outputs,
+        Role::Tuned,
+        "tuned",
+        &note,
+    ))
+}
+
+fn output_of(report: &Report) -> Output {
+    let metrics = |subject: &Subject| {
+        let values = subject.metrics.iter();
+        values
+            .map(|(name, interval)| (name.clone(), interval.value))
+            .collect()
+    };
+    let tuned = report.tuned().map(metrics).unwrap_or_default();
+    let all: Map<String, Value> = report
+        .subjects
+        .iter()
+        .map(|subject| (subject.name.clone(), json!(subject.metrics)))
+        .collect();
+    Output {
+        figure: figure(
+            "figure.evaluate",
+            &[
+                ("metrics", &compute::metrics_line(&tuned)),
+                ("records", &grouped(report.records as u64)),
+            ],
+        ),
+        figures: members(json!({ "records": report.records, "subjects": all })),
+        facts: Map::new(),
+    }
+}
+
+fn registers(
+    context: &Context,
+    sealed: &Sealed,
+    _: &Output,
+) -> Result<Vec<Registration>, WorkshopError> {
+    let path = objects::path(context.shop.home(), &sealed.digest.to_string()).join(REPORT);
+    let text = std::fs::read_to_string(&path).map_err(|error| io_error("read", &path, &error))?;
+    Ok(vec![Registration::Report(text)])
+}

@@ -1,0 +1,120 @@
+//! Step `model`: fetch the base model and check that it opens.
+//!
+//! The artifact is the .gguf file, or the folder's files; the weights are not
+//! computed with here.
+
+use std::path::{Path, PathBuf};
+
+use lathe_engine::Config;
+use serde_json::{Value, json};
+
+use super::{Context, WorkerStep, fetch, figure, keep_fetched, megabytes, members, source_key};
+use crate::catalogue::ModelView;
+use crate::clock::now_ms;
+use crate::error::WorkshopError;
+use crate::objects::{self, Sealed};
+use crate::order::{Output, StepError};
+use crate::store::change::Registration;
+use crate::worker::{Emit, Job};
+
+/// This step.
+pub const STEP: WorkerStep = WorkerStep {
+    key,
+    run,
+    registers,
+};
+
+fn key(context: &Context) -> Result<Value, WorkshopError> {
+    let model = &context.pack.model;
+    source_key(
+        &model.source,
+        model.sha256,
+        Path::new(&context.order.folder),
+    )
+}
+
+fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
+    let spec = &job.pack.model;
+    let fetched = fetch(job, &spec.source, spec.sha256, emit)?;
+    keep_fetched(&fetched, &job.out)?;
+    let raw = lathe_engine::open(&weights(&job.out)?)?;
+    let name = name_of(job, &fetched.path);
+    let parameters = parameters(&raw.config);
+    let millions = format!("{:.1}", parameters as f64 / 1e6);
+    Ok(Output {
+        figure: figure(
+            "figure.model",
+            &[
+                ("name", &name),
+                ("millions", &millions),
+                ("size", &megabytes(fetched.bytes)),
+            ],
+        ),
+        figures: members(json!({
+            "name": name,
+            "parameters": parameters,
+            "bytes": fetched.bytes,
+            "sha256": fetched.sha256,
+        })),
+        facts: members(json!({ "name": name })),
+    })
+}
+
+/// The pack's name for it, else the file's without its ending.
+fn name_of(job: &Job, path: &Path) -> String {
+    let stem = || {
+        let name = if path.is_dir() {
+            path.file_name()
+        } else {
+            path.file_stem()
+        };
+        name.map_or("model".into(), |name| name.to_string_lossy().into_owned())
+    };
+    job.pack.model.name.clone().unwrap_or_else(stem)
+}
+
+/// Numbers in the weights of a Llama: embeddings (and the head where it is not the same matrix),
+/// four attention and three feed-forward matrices and two norms a block, one last norm.
+fn parameters(config: &Config) -> u64 {
+    let (heads, kv_heads) = (
+        config.heads * config.head_dim,
+        config.kv_heads * config.head_dim,
+    );
+    let attention = 2 * config.hidden * heads + 2 * config.hidden * kv_heads;
+    let feed_forward = 3 * config.hidden * config.intermediate;
+    let block = attention + feed_forward + 2 * config.hidden;
+    let tables = if config.tied_embeddings { 1 } else { 2 };
+    let ends = tables * config.vocab * config.hidden + config.hidden;
+    (config.layers * block + ends) as u64
+}
+
+/// What the engine opens in a model's artifact: its .gguf file, else the folder.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub fn weights(folder: &Path) -> Result<PathBuf, WorkshopError> {
+    let gguf = objects::entries(folder)?
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|ending| ending == "gguf"));
+    Ok(gguf.unwrap_or_else(|| folder.to_path_buf()))
+}
+
+fn registers(
+    context: &Context,
+    sealed: &Sealed,
+    output: &Output,
+) -> Result<Vec<Registration>, WorkshopError> {
+    let spec = &context.pack.model;
+    let name = output.facts.get("name").and_then(Value::as_str);
+    Ok(vec![Registration::Model(ModelView {
+        digest: sealed.digest.to_string(),
+        kind: "base".to_owned(),
+        name: name.unwrap_or("model").to_owned(),
+        source: spec.source.to_string(),
+        licence: spec.licence.clone(),
+        owner: spec.owner.clone(),
+        bytes: sealed.bytes,
+        demonstration: false,
+        created_ms: now_ms(),
+    })])
+}

@@ -1,0 +1,136 @@
+//! Step `prepare`: read, check, dedupe, derive, split, seal. The artifact is the
+//! dataset's folder: records.jsonl, salts.jsonl, dataset.json.
+
+use lathe_data::dataset::Dataset;
+use lathe_data::prepare::{PrepareOptions, Statistics, prepare};
+use lathe_data::reader;
+use lathe_evidence::Digest;
+use serde_json::{Value, json};
+
+use super::{Context, WorkerStep, figure, grouped, members, read_json};
+use crate::catalogue::DatasetView;
+use crate::clock::now_ms;
+use crate::error::WorkshopError;
+use crate::home::Home;
+use crate::objects::{self, Sealed};
+use crate::order::{Output, StepError, StepName, Title};
+use crate::store::change::Registration;
+use crate::worker::{Emit, Job};
+
+/// This step.
+pub const STEP: WorkerStep = WorkerStep {
+    key,
+    run,
+    registers,
+};
+
+fn key(context: &Context) -> Result<Value, WorkshopError> {
+    Ok(json!({
+        "data": context.artifact(StepName::Data)?,
+        "spec": context.pack.data,
+        "records": context.pack.records,
+        "version": env!("CARGO_PKG_VERSION"),
+    }))
+}
+
+fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
+    let file = super::data::file(job)?;
+    let read = reader::read(&file, &job.pack.data.reader)?;
+    let encoding = read.encoding.to_string();
+    emit.progress(1, 3, "unit.parts");
+    let options = PrepareOptions {
+        records_max: job.pack.records,
+        salt_seed: job.home()?.salt_seed()?,
+    };
+    let prepared = prepare(read, &job.pack.data, &options)?;
+    emit.progress(2, 3, "unit.parts");
+    for row in &prepared.broken {
+        emit.log(format!("line {} kept out: {}", row.line, row.reason));
+    }
+    let statistics = prepared.statistics.clone();
+    let root = prepared.root;
+    let dataset = Dataset {
+        spec: job.pack.data.clone(),
+        file: objects::hash_file(&file)?.1,
+        encoding,
+        prepared,
+    };
+    dataset.save(&job.out)?;
+    emit.progress(3, 3, "unit.parts");
+    Ok(Output {
+        figure: line(job, &statistics),
+        figures: members(json!({
+            "records": statistics.records,
+            "duplicates": statistics.duplicates,
+            "broken": statistics.broken,
+            "left_out": statistics.left_out,
+            "train": statistics.train,
+            "test": statistics.test,
+            "groups": statistics.groups,
+            "root": root,
+        })),
+        facts: members(json!({ "root": root })),
+    })
+}
+
+fn line(job: &Job, statistics: &Statistics) -> Title {
+    let by = job.pack.data.split.group.as_deref().unwrap_or("record");
+    figure(
+        "figure.prepare",
+        &[
+            ("rows", &grouped(statistics.rows)),
+            ("duplicates", &grouped(statistics.duplicates)),
+            ("broken", &grouped(statistics.broken)),
+            ("train", &grouped(statistics.train)),
+            ("test", &grouped(statistics.test)),
+            ("group", by),
+        ],
+    )
+}
+
+fn registers(
+    context: &Context,
+    sealed: &Sealed,
+    output: &Output,
+) -> Result<Vec<Registration>, WorkshopError> {
+    let root = output.facts.get("root").and_then(Value::as_str);
+    let view = view(
+        context.shop.home(),
+        sealed.digest,
+        root.unwrap_or_default(),
+        context.order.demonstration,
+    )?;
+    Ok(vec![Registration::Dataset(view)])
+}
+
+/// A sealed dataset as the catalogue shows it.
+///
+/// # Errors
+/// When its dataset.json cannot be read.
+pub(crate) fn view(
+    home: &Home,
+    digest: Digest,
+    root: &str,
+    demonstration: bool,
+) -> Result<DatasetView, WorkshopError> {
+    let folder = objects::path(home, &digest.to_string());
+    let card: Value = read_json(&folder.join("dataset.json"))
+        .map_err(|error| WorkshopError::new("dataset-card", error.text, error.next))?;
+    let text = |pointer: &str| {
+        card.pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    Ok(DatasetView {
+        digest: digest.to_string(),
+        name: text("/name"),
+        root: root.to_owned(),
+        source: text("/source"),
+        licence: text("/licence"),
+        owner: text("/owner"),
+        demonstration,
+        created_ms: now_ms(),
+        card: card.clone(),
+    })
+}

@@ -1,0 +1,205 @@
+//! Reading effects, artifacts, datasets, models, reports and deployments.
+
+use std::collections::BTreeSet;
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::orders::parse;
+use super::{Store, failed};
+use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
+use crate::error::WorkshopError;
+use crate::order::{OrderId, Output, StepName};
+
+/// What a step did, as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EffectRow {
+    /// The order that did it.
+    pub order: OrderId,
+    /// What it found.
+    pub output: Output,
+    /// What it made.
+    pub artifact: Option<String>,
+}
+
+fn dataset(row: &SqliteRow) -> Result<DatasetView, WorkshopError> {
+    Ok(DatasetView {
+        digest: row.get("digest"),
+        name: row.get("name"),
+        root: row.get("root"),
+        source: row.get("source"),
+        licence: row.get("licence"),
+        owner: row.get("owner"),
+        demonstration: row.get("demonstration"),
+        created_ms: row.get("created_ms"),
+        card: parse("a dataset's card", row.get("card"))?,
+    })
+}
+
+fn model(row: &SqliteRow) -> ModelView {
+    ModelView {
+        digest: row.get("digest"),
+        kind: row.get("kind"),
+        name: row.get("name"),
+        source: row.get("source"),
+        licence: row.get("licence"),
+        owner: row.get("owner"),
+        bytes: row.get::<i64, _>("bytes").unsigned_abs(),
+        demonstration: row.get("demonstration"),
+        created_ms: row.get("created_ms"),
+    }
+}
+
+fn deployment(row: &SqliteRow) -> Result<DeploymentRow, WorkshopError> {
+    Ok(DeploymentRow {
+        name: row.get("name"),
+        input: row.get("input"),
+        order: OrderId(row.get("order_id")),
+        base: row.get("base"),
+        adapter: row.get("adapter"),
+        report: row.get("report"),
+        policy: parse("a deployment's policy", row.get("policy"))?,
+        task: parse("a deployment's task", row.get("task"))?,
+        demonstration: row.get("demonstration"),
+        created_ms: row.get("created_ms"),
+    })
+}
+
+impl Store {
+    /// The effect of `step` on inputs of this digest.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn effect(
+        &self,
+        step: StepName,
+        input: &str,
+    ) -> Result<Option<EffectRow>, WorkshopError> {
+        let row = sqlx::query("SELECT * FROM effects WHERE step = ? AND input = ?")
+            .bind(step.as_str())
+            .bind(input)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed("read an effect"))?;
+        row.map(|row| {
+            Ok(EffectRow {
+                order: OrderId(row.get("order_id")),
+                output: parse("a step's output", row.get("output"))?,
+                artifact: row.get("artifact"),
+            })
+        })
+        .transpose()
+    }
+
+    /// The digests of all artifacts.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn artifacts(&self) -> Result<BTreeSet<String>, WorkshopError> {
+        let rows = sqlx::query("SELECT digest FROM artifacts")
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed("read the artifacts"))?;
+        Ok(rows.iter().map(|row| row.get("digest")).collect())
+    }
+
+    /// Datasets, newest first.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn datasets(
+        &self,
+        limit: u32,
+        offset: u32,
+    ) -> Result<Vec<DatasetView>, WorkshopError> {
+        sqlx::query("SELECT * FROM datasets ORDER BY created_ms DESC, digest LIMIT ? OFFSET ?")
+            .bind(limit)
+            .bind(offset)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed("read the datasets"))?
+            .iter()
+            .map(dataset)
+            .collect()
+    }
+
+    /// One dataset.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn dataset(&self, digest: &str) -> Result<Option<DatasetView>, WorkshopError> {
+        sqlx::query("SELECT * FROM datasets WHERE digest = ?")
+            .bind(digest)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed("read a dataset"))?
+            .as_ref()
+            .map(dataset)
+            .transpose()
+    }
+
+    /// Models, newest first.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn models(&self, limit: u32, offset: u32) -> Result<Vec<ModelView>, WorkshopError> {
+        let rows =
+            sqlx::query("SELECT * FROM models ORDER BY created_ms DESC, digest LIMIT ? OFFSET ?")
+                .bind(limit)
+                .bind(offset)
+                .fetch_all(&self.read)
+                .await
+                .map_err(failed("read the models"))?;
+        Ok(rows.iter().map(model).collect())
+    }
+
+    /// A report as written, by the digest of its artifact.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn report(
+        &self,
+        digest: &str,
+    ) -> Result<Option<lathe_evidence::report::Report>, WorkshopError> {
+        sqlx::query("SELECT report FROM reports WHERE digest = ?")
+            .bind(digest)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed("read a report"))?
+            .map(|row| parse("a report", row.get("report")))
+            .transpose()
+    }
+
+    /// The report of an order, once evaluated: the one its evaluate step made or took over.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn report_of(
+        &self,
+        id: &OrderId,
+    ) -> Result<Option<lathe_evidence::report::Report>, WorkshopError> {
+        let steps = self.steps(id).await?;
+        let artifact = steps
+            .into_iter()
+            .find(|step| step.name == StepName::Evaluate)
+            .and_then(|step| step.artifact);
+        match artifact {
+            Some(digest) => self.report(&digest).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The deployments, by name.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn deployments(&self) -> Result<Vec<DeploymentRow>, WorkshopError> {
+        sqlx::query("SELECT * FROM deployments ORDER BY name")
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed("read the deployments"))?
+            .iter()
+            .map(deployment)
+            .collect()
+    }
+}

@@ -1,0 +1,149 @@
+//! The store: SQLite behind a few functions.
+//!
+//! Writing is [`Store::apply`] and nothing else: a list of [`Change`]s in one
+//! transaction on the one write connection, durable when it returns. Whatever
+//! has to be written together with a change (the ledger's rows) joins there.
+//! Reading is in [`orders`] and [`catalogue`], on connections that cannot write.
+//!
+//! Not here: what a change means and when it is made.
+
+pub mod catalogue;
+pub mod change;
+pub mod orders;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqlitePool};
+
+pub use change::Change;
+
+use crate::error::WorkshopError;
+
+/// Connections that read at the same time.
+const READERS_MAX: u32 = 4;
+
+/// How long a connection waits for another's lock.
+const BUSY_WAIT: Duration = Duration::from_secs(10);
+
+/// An open store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// `None` when opened for reading only.
+    write: Option<SqlitePool>,
+    read: SqlitePool,
+}
+
+/// An error of the database while doing something.
+pub(crate) fn failed(doing: &'static str) -> impl FnOnce(sqlx::Error) -> WorkshopError {
+    move |error| {
+        let full = error
+            .as_database_error()
+            .and_then(|database| database.code())
+            // SQLITE_FULL
+            .is_some_and(|code| code == "13");
+        if full {
+            return WorkshopError::new(
+                "disk-full",
+                format!("cannot {doing} in the store: the disk is full"),
+                "make room, then run the same command: it resumes",
+            );
+        }
+        WorkshopError::new(
+            "store",
+            format!("cannot {doing} in the store: {error}"),
+            "check that store.sqlite and its folder can be read and written by this user",
+        )
+    }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_WAIT)
+        .foreign_keys(true)
+}
+
+async fn readers(path: &Path) -> Result<SqlitePool, WorkshopError> {
+    SqlitePoolOptions::new()
+        .max_connections(READERS_MAX)
+        .connect_with(options(path).pragma("query_only", "ON"))
+        .await
+        .map_err(failed("open the database for reading"))
+}
+
+impl Store {
+    /// Opens the store for writing, making and migrating it as needed. The caller holds the home.
+    ///
+    /// # Errors
+    /// `store`, `disk-full`.
+    pub async fn open(path: &Path) -> Result<Store, WorkshopError> {
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(
+                options(path)
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full),
+            )
+            .await
+            .map_err(failed("open the database"))?;
+        sqlx::migrate!("./migrations")
+            .run(&write)
+            .await
+            .map_err(|error| {
+                WorkshopError::new(
+                    "store-version",
+                    format!("cannot bring the store to this version of Lathe: {error}"),
+                    "use the version of Lathe that wrote this home, or another home",
+                )
+            })?;
+        let read = readers(path).await?;
+        Ok(Store {
+            write: Some(write),
+            read,
+        })
+    }
+
+    /// Opens an existing store for reading; other processes may write it meanwhile.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn open_read_only(path: &Path) -> Result<Store, WorkshopError> {
+        let read = readers(path).await?;
+        Ok(Store { write: None, read })
+    }
+
+    /// Writes all changes in one transaction; durable when this returns, or none of them is.
+    ///
+    /// # Errors
+    /// `store`, `disk-full`; `store-read-only` when the store was opened for reading.
+    pub async fn apply(&self, changes: &[Change]) -> Result<(), WorkshopError> {
+        let write = self.write.as_ref().ok_or_else(|| {
+            WorkshopError::new(
+                "store-read-only",
+                "cannot change a store that was opened for reading",
+                "this is a mistake in Lathe; please report it",
+            )
+        })?;
+        let doing = "write a change";
+        let mut transaction: sqlx::Transaction<'_, Sqlite> =
+            write.begin().await.map_err(failed(doing))?;
+        for change in changes {
+            change
+                .write(&mut transaction)
+                .await
+                .map_err(failed(doing))?;
+        }
+        transaction.commit().await.map_err(failed(doing))
+    }
+
+    /// Closes all connections; the write-ahead log is folded in.
+    pub async fn close(&self) {
+        self.read.close().await;
+        if let Some(write) = &self.write {
+            write.close().await;
+        }
+    }
+}

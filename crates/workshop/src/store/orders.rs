@@ -1,0 +1,292 @@
+//! Reading orders, their steps, curves and logs.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::change::signed;
+use super::{Store, failed};
+use crate::error::WorkshopError;
+use crate::order::{
+    CurvePoint, LogLine, OrderId, OrderState, OrderSummary, Output, StepError, StepName, StepState,
+    Title,
+};
+
+/// An order as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderRow {
+    /// Its id.
+    pub id: OrderId,
+    /// The pack's name.
+    pub pack: String,
+    /// The pack's title.
+    pub title: Title,
+    /// Made by `--quick`.
+    pub demonstration: bool,
+    /// Touch no network.
+    pub offline: bool,
+    /// The pack's folder.
+    pub folder: String,
+    /// SHA-256 of pack.yaml as written.
+    pub pack_sha256: String,
+    /// The effective pack, JSON text.
+    pub spec: String,
+    /// Its state.
+    pub state: OrderState,
+    /// When it was placed.
+    pub created_ms: i64,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// The name its model answers under.
+    pub deployment: Option<String>,
+}
+
+/// A step as stored, with its effect when it is finished.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepRow {
+    /// Which.
+    pub name: StepName,
+    /// Its state.
+    pub state: StepState,
+    /// Digest of its inputs.
+    pub input: Option<String>,
+    /// Why it failed.
+    pub error: Option<StepError>,
+    /// When it began.
+    pub started_ms: Option<i64>,
+    /// When it ended.
+    pub ended_ms: Option<i64>,
+    /// What it found, when finished.
+    pub output: Option<Output>,
+    /// What it made, when finished.
+    pub artifact: Option<String>,
+}
+
+const DOING: &str = "read an order";
+
+/// A stored text that no longer parses: the file was changed by hand or by a newer version.
+fn unreadable(what: &str, error: impl std::fmt::Display) -> WorkshopError {
+    WorkshopError::new(
+        "store-unreadable",
+        format!("the store holds {what} that this version cannot read: {error}"),
+        "use the version of Lathe that wrote this home",
+    )
+}
+
+/// Parses JSON text from the store.
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(
+    what: &str,
+    text: &str,
+) -> Result<T, WorkshopError> {
+    serde_json::from_str(text).map_err(|error| unreadable(what, error))
+}
+
+/// Parses the word of a unit variant.
+fn parse_word<T: serde::de::DeserializeOwned>(
+    what: &str,
+    text: String,
+) -> Result<T, WorkshopError> {
+    serde_json::from_value(serde_json::Value::String(text)).map_err(|error| unreadable(what, error))
+}
+
+fn order_row(row: &SqliteRow) -> Result<OrderRow, WorkshopError> {
+    Ok(OrderRow {
+        id: OrderId(row.get("id")),
+        pack: row.get("pack"),
+        title: Title {
+            en: row.get("title_en"),
+            zh: row.get("title_zh"),
+        },
+        demonstration: row.get("demonstration"),
+        offline: row.get("offline"),
+        folder: row.get("folder"),
+        pack_sha256: row.get("pack_sha256"),
+        spec: row.get("spec"),
+        state: parse_word("an order's state", row.get("state"))?,
+        created_ms: row.get("created_ms"),
+        ended_ms: row.get("ended_ms"),
+        deployment: row.get("deployment"),
+    })
+}
+
+fn step_row(row: &SqliteRow) -> Result<StepRow, WorkshopError> {
+    let error: Option<String> = row.get("error");
+    let output: Option<String> = row.get("output");
+    Ok(StepRow {
+        name: parse_word("a step", row.get("name"))?,
+        state: parse_word("a step's state", row.get("state"))?,
+        input: row.get("input"),
+        error: error
+            .map(|text| parse("a step's error", &text))
+            .transpose()?,
+        started_ms: row.get("started_ms"),
+        ended_ms: row.get("ended_ms"),
+        output: output
+            .map(|text| parse("a step's output", &text))
+            .transpose()?,
+        artifact: row.get("artifact"),
+    })
+}
+
+impl Store {
+    /// One order.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn order(&self, id: &OrderId) -> Result<Option<OrderRow>, WorkshopError> {
+        sqlx::query("SELECT * FROM orders WHERE id = ?")
+            .bind(&id.0)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed(DOING))?
+            .as_ref()
+            .map(order_row)
+            .transpose()
+    }
+
+    /// Orders that are not over, oldest first.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn unfinished(&self) -> Result<Vec<OrderRow>, WorkshopError> {
+        sqlx::query("SELECT * FROM orders WHERE state IN ('queued', 'running') ORDER BY id")
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed(DOING))?
+            .iter()
+            .map(order_row)
+            .collect()
+    }
+
+    /// The nine steps of an order in the order they run. A step's output is shown only where the
+    /// step is finished.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn steps(&self, id: &OrderId) -> Result<Vec<StepRow>, WorkshopError> {
+        sqlx::query(
+            "SELECT steps.*, effects.output, effects.artifact
+             FROM steps LEFT JOIN effects
+               ON effects.step = steps.name AND effects.input = steps.input
+              AND steps.state IN ('done', 'reused')
+             WHERE steps.order_id = ? ORDER BY steps.position",
+        )
+        .bind(&id.0)
+        .fetch_all(&self.read)
+        .await
+        .map_err(failed(DOING))?
+        .iter()
+        .map(step_row)
+        .collect()
+    }
+
+    /// The steps that were begun and not finished, with the digests of their inputs: theirs are
+    /// the checkpoints worth keeping.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn resumable(&self) -> Result<Vec<(StepName, String)>, WorkshopError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT name, input FROM steps
+             WHERE input IS NOT NULL AND state NOT IN ('done', 'reused')",
+        )
+        .fetch_all(&self.read)
+        .await
+        .map_err(failed(DOING))?;
+        rows.iter()
+            .map(|row| Ok((parse_word("a step", row.get("name"))?, row.get("input"))))
+            .collect()
+    }
+
+    /// Orders, newest first, with the step each stands at.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn orders(
+        &self,
+        limit: u32,
+        offset: u32,
+    ) -> Result<Vec<OrderSummary>, WorkshopError> {
+        let rows = sqlx::query(
+            "SELECT orders.*, COALESCE(
+                 (SELECT name FROM steps WHERE order_id = orders.id
+                  AND state NOT IN ('done', 'reused') ORDER BY position LIMIT 1), 'ask') AS step
+             FROM orders ORDER BY id DESC LIMIT ? OFFSET ?",
+        )
+        .bind(limit)
+        .bind(offset)
+        .fetch_all(&self.read)
+        .await
+        .map_err(failed(DOING))?;
+        let summary = |row: &SqliteRow| {
+            let order = order_row(row)?;
+            Ok(OrderSummary {
+                id: order.id,
+                pack: order.pack,
+                title: order.title,
+                demonstration: order.demonstration,
+                state: order.state,
+                step: parse_word("a step", row.get("step"))?,
+                created_ms: order.created_ms,
+                ended_ms: order.ended_ms,
+            })
+        };
+        rows.iter().map(summary).collect()
+    }
+
+    /// The loss curve after `after_step`: of the order that ran the tune step, which for a reused
+    /// step is an earlier one.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn curve(
+        &self,
+        id: &OrderId,
+        after_step: u64,
+    ) -> Result<Vec<CurvePoint>, WorkshopError> {
+        let rows = sqlx::query(
+            "SELECT point FROM curve WHERE step > ?2 AND order_id = COALESCE(
+                 (SELECT effects.order_id FROM steps JOIN effects
+                    ON effects.step = steps.name AND effects.input = steps.input
+                  WHERE steps.order_id = ?1 AND steps.name = 'tune' AND steps.state = 'reused'),
+                 ?1)
+             ORDER BY step",
+        )
+        .bind(&id.0)
+        .bind(signed(after_step))
+        .fetch_all(&self.read)
+        .await
+        .map_err(failed("read a loss curve"))?;
+        rows.iter()
+            .map(|row| parse("a point of a loss curve", row.get("point")))
+            .collect()
+    }
+
+    /// The log after line `after_seq`, at most `limit` lines.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn log(
+        &self,
+        id: &OrderId,
+        after_seq: u64,
+        limit: u32,
+    ) -> Result<Vec<LogLine>, WorkshopError> {
+        let rows =
+            sqlx::query("SELECT * FROM log WHERE order_id = ? AND seq > ? ORDER BY seq LIMIT ?")
+                .bind(&id.0)
+                .bind(signed(after_seq))
+                .bind(limit)
+                .fetch_all(&self.read)
+                .await
+                .map_err(failed("read a log"))?;
+        let line = |row: &SqliteRow| {
+            Ok(LogLine {
+                seq: row.get::<i64, _>("seq").unsigned_abs(),
+                at_ms: row.get("at_ms"),
+                step: parse_word("a step", row.get("step"))?,
+                text: row.get("text"),
+            })
+        };
+        rows.iter().map(line).collect()
+    }
+}
