@@ -1,1 +1,88 @@
-fn main() {}
+//! `lathe`: the command line of the workshop.
+//!
+//! Parse, call one function, print. What a command does stands in its file
+//! under `commands/`; nothing is decided here.
+
+mod bars;
+mod client;
+mod commands;
+mod daemon;
+mod fail;
+mod follow;
+mod interrupt;
+mod keys;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{Globals, data, model, order, pack, run, up, version};
+
+const AFTER_HELP: &str = "\
+Examples:
+  lathe run packs/customer-care              run an order and serve its model
+  lathe run packs/customer-care --quick      the same on a few records, marked \"demonstration\"
+  lathe run packs/customer-care --exit       end after the last step
+  lathe up --listen 127.0.0.1:7878           serve what is deployed until Ctrl-C
+  lathe data add reviews.csv --licence MIT --owner me
+  lathe order list
+
+Exit codes:
+  0  done
+  1  it failed; the error says why and what to do next
+  2  the command line was not understood
+  130  ended by Ctrl-C; the same command resumes
+
+Environment:
+  LATHE_HOME     where everything lives (default ~/.lathe)
+  LATHE_LANG     en or zh (default: from LANG)
+  LATHE_THREADS  threads to compute with (default: all that this process may use)
+  LATHE_KEY      the key to present to a daemon that listens beyond loopback
+  LATHE_LOG      what the daemon logs to standard error, for instance info or lathe_serve=debug";
+
+/// Tune a base model on your data, hold it against its gate, and serve it: on the machine you have.
+#[derive(Debug, Parser)]
+#[command(name = "lathe", version, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a pack as an order: from base model and data to a served model.
+    Run(run::Args),
+    /// Serve the pages and the deployed models until Ctrl-C.
+    Up(up::Args),
+    /// Look at orders.
+    Order(order::Args),
+    /// Add and look at datasets.
+    Data(data::Args),
+    /// Look at models.
+    Model(model::Args),
+    /// Check packs.
+    Pack(pack::Args),
+    /// Print the version and what this machine computes with.
+    Version(version::Args),
+    /// Run one step of an order; started by the daemon, not by people.
+    #[command(hide = true)]
+    Worker,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Run(args) => run::run(&cli.globals, &args),
+        Command::Up(args) => up::run(&cli.globals, &args),
+        Command::Order(args) => order::run(&cli.globals, &args),
+        Command::Data(args) => data::run(&cli.globals, &args),
+        Command::Model(args) => model::run(&cli.globals, &args),
+        Command::Pack(args) => pack::run(&args),
+        Command::Version(args) => version::run(&args),
+        Command::Worker => return commands::worker::run(),
+    };
+    done.unwrap_or_else(|failure| failure.report())
+}

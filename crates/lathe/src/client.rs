@@ -1,0 +1,134 @@
+//! The client of a daemon: the workshop's API over HTTP, whether the daemon is
+//! another process or this one.
+
+use std::time::Duration;
+
+use lathe_evidence::report::Report;
+use lathe_workshop::{DatasetRequest, DatasetView, OrderId, OrderRequest, OrderView};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::fail::Failure;
+
+/// Longest wait for an answer of the API; adding a large dataset takes the longest.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// Largest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// A client of one daemon.
+pub struct Client {
+    url: String,
+    key: Option<String>,
+    agent: ureq::Agent,
+}
+
+impl Client {
+    /// A client of the daemon at `url`.
+    pub fn new(url: &str, key: Option<String>) -> Client {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(ANSWER_WAIT_MAX))
+            .http_status_as_error(false)
+            // The daemon of one's own home is on this machine, never behind a proxy.
+            .proxy(None)
+            .build();
+        Client {
+            url: url.to_owned(),
+            key: key.or_else(|| std::env::var("LATHE_KEY").ok()),
+            agent: config.into(),
+        }
+    }
+
+    /// Places an order.
+    pub fn submit(&self, request: &OrderRequest) -> Result<OrderId, Failure> {
+        let answer: Value = self.post("/api/orders", request)?;
+        let id = answer.get("id").and_then(Value::as_str);
+        id.map(|id| OrderId(id.to_owned()))
+            .ok_or_else(|| self.strange("/api/orders", "no id"))
+    }
+
+    /// One order.
+    pub fn order(&self, id: &OrderId) -> Result<OrderView, Failure> {
+        self.get(&format!("/api/orders/{id}"))
+    }
+
+    /// An order's report.
+    pub fn report(&self, id: &OrderId) -> Result<Report, Failure> {
+        self.get(&format!("/api/orders/{id}/report"))
+    }
+
+    /// Registers a dataset.
+    pub fn add_dataset(&self, request: &DatasetRequest) -> Result<DatasetView, Failure> {
+        self.post("/api/data", request)
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        self.read(path, request.call())
+    }
+
+    fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Result<T, Failure> {
+        let mut request = self.agent.post(format!("{}{path}", self.url));
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        self.read(path, request.send_json(body))
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T, Failure> {
+        let mut response = response.map_err(|error| {
+            Failure::new(
+                "daemon-silent",
+                format!("cannot reach the daemon at {}{path}: {error}", self.url),
+                "look whether it still runs, then run the same command: it resumes",
+            )
+        })?;
+        let status = response.status();
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(ANSWER_BYTES_MAX)
+            .read_to_string()
+            .map_err(|error| self.strange(path, &error.to_string()))?;
+        if !status.is_success() {
+            return Err(refused(status.as_u16(), &text)
+                .unwrap_or_else(|| self.strange(path, &format!("{status}: {text}"))));
+        }
+        serde_json::from_str(&text).map_err(|error| self.strange(path, &error.to_string()))
+    }
+
+    fn strange(&self, path: &str, what: &str) -> Failure {
+        Failure::new(
+            "daemon-strange",
+            format!("the daemon at {}{path} answers strangely: {what}", self.url),
+            "the daemon may be of another version: end it and run the command again",
+        )
+    }
+}
+
+/// An error as the API words it, code, text and next step.
+fn refused(status: u16, text: &str) -> Option<Failure> {
+    let answer: Value = serde_json::from_str(text).ok()?;
+    let error = answer.get("error")?;
+    let part = |name: &str| error.get(name).and_then(Value::as_str);
+    if status == 401 {
+        let next = "set LATHE_KEY to one of the daemon's keys";
+        return Some(Failure::new("key-required", part("text")?, next));
+    }
+    Some(Failure::new(
+        part("code")?,
+        part("text")?,
+        part("next").unwrap_or_default(),
+    ))
+}

@@ -1,0 +1,155 @@
+//! `lathe run PACK`: one order from base model and data to a served model.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lathe_workshop::words::{self, Lang};
+use lathe_workshop::{OrderId, OrderRequest};
+use tokio::runtime::Runtime;
+
+use super::{Globals, log_to_stderr, runtime};
+use crate::client::Client;
+use crate::daemon::{self, Daemon, LISTEN_DEFAULT, Listen, Session};
+use crate::fail::{EXIT_INTERRUPTED, Failure, Outcome};
+use crate::follow::{self, Ended, Telling};
+use crate::interrupt::Interrupt;
+use crate::keys;
+
+/// Arguments of `lathe run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  lathe run packs/customer-care
+  lathe run packs/customer-care --quick --exit --json
+
+The order is reused where nothing changed and resumed where it was interrupted.
+A running daemon of the same home is used; otherwise this process becomes it
+and stays up after the last step (unless --exit) until Ctrl-C.")]
+pub struct Args {
+    /// The pack's folder, or its pack.yaml.
+    pack: PathBuf,
+    /// Run on few records, as the pack's `quick` section says; all it makes is marked "demonstration".
+    #[arg(long)]
+    quick: bool,
+    /// End after the last step instead of staying up.
+    #[arg(long)]
+    exit: bool,
+    /// Print one JSON object per finished step and a last one with the metrics.
+    #[arg(long)]
+    json: bool,
+    /// Touch no network: everything must have been fetched before.
+    #[arg(long)]
+    offline: bool,
+    /// Where to listen; the next free port is taken when this one is not.
+    #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT)]
+    listen: SocketAddr,
+    /// A file with one key a line; required to listen beyond loopback.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+/// Runs the order and tells of it.
+pub fn run(globals: &Globals, args: &Args) -> Outcome {
+    log_to_stderr();
+    let home = globals.home()?;
+    // Before anything is started: a mistake in the pack is the commonest one.
+    let pack = lathe_workshop::pack::load(&args.pack, args.quick)?;
+    let listen = Listen {
+        address: args.listen,
+        or_next_free: true,
+        key_file: args.key_file.clone(),
+    };
+    let request = OrderRequest {
+        pack: pack.folder,
+        quick: args.quick,
+        offline: args.offline,
+    };
+    let runtime = runtime()?;
+    let interrupt = runtime.block_on(async { Interrupt::listen() })?;
+    match runtime.block_on(daemon::join_or_start(&home, &listen))? {
+        Session::Mine(daemon) => as_daemon(args, &request, &runtime, interrupt, *daemon),
+        Session::Theirs(url) => as_client(args, &request, &interrupt, &url),
+    }
+}
+
+/// This process is the daemon, and its own client over HTTP.
+fn as_daemon(
+    args: &Args,
+    request: &OrderRequest,
+    runtime: &Runtime,
+    mut interrupt: Interrupt,
+    daemon: Daemon,
+) -> Outcome {
+    let lang = Lang::from_env();
+    if daemon.moved {
+        let url = [("url", daemon.url.as_str())];
+        eprintln!("{}", words::get(lang, "cli.port-moved", &url));
+    }
+    let outcome = follow_own(args, request, runtime, &interrupt, &daemon);
+    let done = matches!(outcome, Ok(Ended::Done));
+    if done && !args.exit {
+        if !args.json {
+            println!("{}", words::get(lang, "cli.stays-up", &[]));
+        }
+        runtime.block_on(interrupt.wait());
+    }
+    runtime.block_on(daemon.stop());
+    match outcome? {
+        Ended::Done => Ok(ExitCode::SUCCESS),
+        Ended::Failed(error) => Err(error.into()),
+        Ended::Interrupted => {
+            eprintln!("{}", words::get(lang, "cli.interrupted", &[]));
+            Ok(ExitCode::from(EXIT_INTERRUPTED))
+        }
+    }
+}
+
+fn follow_own(
+    args: &Args,
+    request: &OrderRequest,
+    runtime: &Runtime,
+    interrupt: &Interrupt,
+    daemon: &Daemon,
+) -> Result<Ended, Failure> {
+    let key = keys::read(args.listen, args.key_file.as_deref())?.own;
+    let client = Client::new(&daemon.url, key);
+    let order = client.submit(request)?;
+    let _inside = runtime.enter();
+    daemon.workshop.start();
+    let halted = || daemon::halted(&daemon.workshop);
+    finish(args, &client, &order, interrupt, &halted)
+}
+
+/// Another process is the daemon.
+fn as_client(args: &Args, request: &OrderRequest, interrupt: &Interrupt, url: &str) -> Outcome {
+    let client = Client::new(url, None);
+    let order = client.submit(request)?;
+    match finish(args, &client, &order, interrupt, &|| None)? {
+        Ended::Done => Ok(ExitCode::SUCCESS),
+        Ended::Failed(error) => Err(error.into()),
+        Ended::Interrupted => Ok(ExitCode::from(EXIT_INTERRUPTED)),
+    }
+}
+
+/// Follows the order to its end and tells what came of it.
+fn finish(
+    args: &Args,
+    client: &Client,
+    order: &OrderId,
+    interrupt: &Interrupt,
+    halted: &dyn Fn() -> Option<Failure>,
+) -> Result<Ended, Failure> {
+    let telling = Telling {
+        lang: Lang::from_env(),
+        json: args.json,
+    };
+    let ended = follow::follow(client, order, telling, interrupt, halted)?;
+    if matches!(ended, Ended::Done) {
+        if args.json {
+            println!("{}", follow::last_line(order, &client.report(order)?));
+        } else {
+            follow::tell_end(&client.order(order)?, telling.lang, !args.exit);
+        }
+    }
+    Ok(ended)
+}

@@ -1,0 +1,63 @@
+//! `lathe up`: the daemon until Ctrl-C.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lathe_workshop::words::{self, Lang};
+
+use super::{Globals, log_to_stderr, runtime};
+use crate::daemon::{self, LISTEN_DEFAULT, Listen, Session};
+use crate::fail::{Failure, Outcome};
+use crate::interrupt::Interrupt;
+
+/// Arguments of `lathe up`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Where to listen; beyond loopback --key-file is required.
+    #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT)]
+    listen: SocketAddr,
+    /// A file with one key a line; every request then has to present one.
+    #[arg(long, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+}
+
+/// Serves until asked to end.
+pub fn run(globals: &Globals, args: &Args) -> Outcome {
+    log_to_stderr();
+    let home = globals.home()?;
+    let listen = Listen {
+        address: args.listen,
+        or_next_free: false,
+        key_file: args.key_file.clone(),
+    };
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let mut interrupt = Interrupt::listen()?;
+        let daemon = match daemon::join_or_start(&home, &listen).await? {
+            Session::Mine(daemon) => daemon,
+            Session::Theirs(url) => return Err(already(&url)),
+        };
+        daemon.workshop.start();
+        let url = [("url", daemon.url.as_str())];
+        println!("{}", words::get(Lang::from_env(), "cli.up", &url));
+        let mut halted = daemon.workshop.halted();
+        let failure = tokio::select! {
+            () = interrupt.wait() => None,
+            _ = halted.changed() => daemon::halted(&daemon.workshop),
+        };
+        daemon.stop().await;
+        match failure {
+            Some(failure) => Err(failure),
+            None => Ok(ExitCode::SUCCESS),
+        }
+    })
+}
+
+fn already(url: &str) -> Failure {
+    Failure::new(
+        "daemon-runs",
+        format!("a daemon of this home already answers at {url}"),
+        "use that one, end it first, or pass another --home FOLDER",
+    )
+}

@@ -1,0 +1,197 @@
+//! The daemon of a home, inside this process: the lock, the listener, the
+//! workshop, the door, pages and API on one port.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lathe_serve::Door;
+use lathe_web::AppState;
+use lathe_workshop::home::{Holder, HomeLock, Locked};
+use lathe_workshop::{Home, Workshop, WorkshopOptions, workshop};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::fail::Failure;
+use crate::keys::{self, Keys};
+
+/// Where people expect the pages.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:7878";
+
+/// How long another daemon may take to say where it listens.
+const STARTING_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// How long open requests may take when the daemon ends.
+const DRAIN_MAX: Duration = Duration::from_secs(3);
+
+/// Ports tried after the wanted one.
+const PORTS_TRIED_MAX: u16 = 32;
+
+/// How to listen.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// The wanted address.
+    pub address: SocketAddr,
+    /// Take the next free port when it is taken.
+    pub or_next_free: bool,
+    /// The keys to ask for.
+    pub key_file: Option<PathBuf>,
+}
+
+/// A daemon in this process.
+pub struct Daemon {
+    /// The workshop it works for.
+    pub workshop: Workshop,
+    /// Where it answers.
+    pub url: String,
+    /// The wanted port was taken; this says which it is instead.
+    pub moved: bool,
+    door: Door,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<std::io::Result<()>>,
+    _lock: HomeLock,
+}
+
+/// Who serves this home.
+pub enum Session {
+    /// This process.
+    Mine(Box<Daemon>),
+    /// Another one, at this URL.
+    Theirs(String),
+}
+
+/// Becomes the daemon of `home`, or finds the one there is. No order runs before
+/// [`Workshop::start`].
+pub async fn join_or_start(home: &Home, listen: &Listen) -> Result<Session, Failure> {
+    let keys = keys::read(listen.address, listen.key_file.as_deref())?;
+    home.create()?;
+    let begun = Instant::now();
+    loop {
+        match home.lock()? {
+            Locked::Mine(lock) => {
+                let daemon = start(home, listen, keys, lock).await?;
+                return Ok(Session::Mine(Box::new(daemon)));
+            }
+            Locked::Other(Holder { url: Some(url), .. }) => return Ok(Session::Theirs(url)),
+            Locked::Other(holder) if begun.elapsed() > STARTING_WAIT_MAX => {
+                return Err(busy(home.root(), holder.pid));
+            }
+            // It starts or ends, or it is a command that will be done soon.
+            Locked::Other(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
+
+/// Another process holds the home and does not answer.
+pub fn busy(root: &Path, pid: u32) -> Failure {
+    Failure::new(
+        "home-busy",
+        format!(
+            "{} is held by process {pid}, which does not answer",
+            root.display()
+        ),
+        "wait for it to end, or pass --home FOLDER",
+    )
+}
+
+async fn start(
+    home: &Home,
+    listen: &Listen,
+    keys: Keys,
+    mut lock: HomeLock,
+) -> Result<Daemon, Failure> {
+    let listener = bind(listen).await?;
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::new("listen", error.to_string(), "try another --listen"))?;
+    let door = Door::new(lathe_kernel::default_threads());
+    let options = WorkshopOptions {
+        listen: address,
+        key: keys.own,
+        worker: own_program()?,
+    };
+    let workshop = Workshop::open(home.clone(), Arc::new(door.clone()), options).await?;
+    let state = AppState::new(workshop.clone(), door.router(), keys.access);
+    let (stop, mut stopped) = watch::channel(false);
+    let server =
+        axum::serve(listener, lathe_web::router(state)).with_graceful_shutdown(async move {
+            // A dropped sender means the daemon is gone: end as well.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        });
+    let server = tokio::spawn(server.into_future());
+    let url = workshop::url_of(address);
+    lock.announce(Some(&url))?;
+    Ok(Daemon {
+        workshop,
+        url,
+        moved: address.port() != listen.address.port() && listen.address.port() != 0,
+        door,
+        stop,
+        server,
+        _lock: lock,
+    })
+}
+
+async fn bind(listen: &Listen) -> Result<TcpListener, Failure> {
+    let tries = if listen.or_next_free {
+        PORTS_TRIED_MAX
+    } else {
+        0
+    };
+    let mut address = listen.address;
+    for _ in 0..=tries {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+                address.set_port(address.port().saturating_add(1));
+            }
+            Err(error) => {
+                return Err(Failure::new(
+                    "listen",
+                    format!("cannot listen on {address}: {error}"),
+                    "pass another --listen ADDR:PORT",
+                ));
+            }
+        }
+    }
+    Err(Failure::new(
+        "port-taken",
+        format!("cannot listen on {}: the port is taken", listen.address),
+        "end what listens there, or pass another --listen ADDR:PORT (port 0 picks a free one)",
+    ))
+}
+
+/// This very program: on Linux through /proc, so that a rebuilt or removed file does not matter.
+fn own_program() -> Result<PathBuf, Failure> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() {
+        return Ok(running);
+    }
+    std::env::current_exe().map_err(|error| {
+        Failure::new(
+            "own-program",
+            format!("cannot find this program's own file: {error}"),
+            "start it by its full path",
+        )
+    })
+}
+
+impl Daemon {
+    /// Ends in order: the running step is interrupted and will resume, open requests get
+    /// a moment, the store is closed, the home is free.
+    pub async fn stop(self) {
+        self.workshop.stop().await;
+        self.stop.send_replace(true);
+        self.door.shut_down(DRAIN_MAX).await;
+        // Event streams have no end of their own.
+        let _ = tokio::time::timeout(Duration::from_millis(500), self.server).await;
+    }
+}
+
+/// Why the daemon's queue ended by itself, if it did.
+pub fn halted(workshop: &Workshop) -> Option<Failure> {
+    let (text, next) = workshop.halted().borrow().clone()?;
+    Some(Failure::new("queue-halted", text, next))
+}

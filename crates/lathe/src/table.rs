@@ -1,0 +1,90 @@
+//! Rows for people: aligned columns, the first row the heading. Chinese
+//! characters count two columns.
+
+/// Prints `rows` under `heading`, or nothing but `empty` when there are none.
+pub fn print(heading: &[&str], rows: &[Vec<String>], empty: &str) {
+    if rows.is_empty() {
+        println!("{empty}");
+        return;
+    }
+    let heading: Vec<String> = heading.iter().map(|text| (*text).to_owned()).collect();
+    for row in std::iter::once(&heading).chain(rows) {
+        println!("{}", line(row, &widths(&heading, rows)));
+    }
+}
+
+fn widths(heading: &[String], rows: &[Vec<String>]) -> Vec<usize> {
+    let widest = |column: usize| {
+        std::iter::once(heading)
+            .chain(rows.iter().map(Vec::as_slice))
+            .filter_map(|row| row.get(column))
+            .map(|cell| width(cell))
+            .max()
+            .unwrap_or(0)
+    };
+    (0..heading.len()).map(widest).collect()
+}
+
+fn line(row: &[String], widths: &[usize]) -> String {
+    let mut out = String::new();
+    for (cell, wide) in row.iter().zip(widths) {
+        out.push_str(cell);
+        out.push_str(&" ".repeat(wide.saturating_sub(width(cell)) + 2));
+    }
+    out.trim_end().to_owned()
+}
+
+/// Columns of a terminal that `text` takes: two for the wide scripts, one for all else.
+fn width(text: &str) -> usize {
+    let wide = |c: char| matches!(u32::from(c), 0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f | 0xff00..=0xff60 | 0x20000..=0x3fffd);
+    text.chars().map(|c| if wide(c) { 2 } else { 1 }).sum()
+}
+
+/// Milliseconds since 1970 as "2026-11-25 17:38" in UTC.
+pub fn minute(at_ms: i64) -> String {
+    let minutes = at_ms.div_euclid(60_000);
+    let (days, minute) = (minutes.div_euclid(1440), minutes.rem_euclid(1440));
+    let (year, month, day) = civil(days);
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}",
+        minute / 60,
+        minute % 60
+    )
+}
+
+/// The date of a day counted from 1970-01-01, by walking whole eras of 400 years (146,097 days).
+fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (year + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_come_out_as_the_calendar_has_them() {
+        assert_eq!(minute(0), "1970-01-01 00:00");
+        // date -u -d @951782399 and @951782400
+        assert_eq!(minute(951_782_399_000), "2000-02-28 23:59");
+        assert_eq!(minute(951_782_400_000), "2000-02-29 00:00");
+        // date -u -d @1764092340
+        assert_eq!(minute(1_764_092_340_000), "2025-11-25 17:39");
+    }
+
+    #[test]
+    fn chinese_and_english_align() {
+        let rows = vec![vec!["工场".to_owned(), "x".to_owned()]];
+        let heading = vec!["name".to_owned(), "y".to_owned()];
+        let widths = widths(&heading, &rows);
+        assert_eq!(line(&rows[0], &widths), "工场  x");
+        assert_eq!(line(&heading, &widths), "name  y");
+    }
+}
