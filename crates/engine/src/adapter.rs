@@ -1,9 +1,18 @@
-//! The LoRA adapter: one flat vector of trainable numbers and its PEFT files.
+//! The LoRA adapter: one flat vector of trainable numbers.
+//!
+//! Beside each adapted layer y = W·x stands a term (alpha / rank)·B·(A·x) with A
+//! `[rank, in]` and B `[out, rank]` (Hu et al. 2021, arXiv 2106.09685). All
+//! matrices of an adapter lie in one vector, so that an optimizer needs to know
+//! nothing of layers. Files are PEFT's (`peft`): other tools load them as they
+//! are. Variants of LoRA (DoRA, rank-stabilised scaling, biases, ranks per
+//! layer) are refused by name.
+
+mod peft;
 
 use crate::config::Config;
 use crate::error::EngineError;
+use crate::random::Random;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 /// The seven linear layers of a block, in the order they are stored.
 pub const TARGETS: [&str; 7] = [
@@ -15,6 +24,9 @@ pub const TARGETS: [&str; 7] = [
     "up_proj",
     "down_proj",
 ];
+
+/// Largest rank believed.
+pub const RANK_MAX: usize = 1024;
 
 /// Which layers are adapted, and how strongly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,10 +59,17 @@ pub struct AdapterTensor {
     pub offset: usize,
 }
 
+impl AdapterTensor {
+    /// Number of values.
+    fn values(&self) -> usize {
+        self.rows * self.cols
+    }
+}
+
 /// A LoRA adapter: y += (alpha / rank) · B · (A · x).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Adapter {
-    /// What it adapts.
+    /// What it adapts; the targets in the order of [`TARGETS`].
     pub spec: LoraSpec,
     /// Its matrices by layer, then target in the order of [`TARGETS`], then A before B.
     pub tensors: Vec<AdapterTensor>,
@@ -59,27 +78,169 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// A fresh adapter: A uniform as PEFT draws it, B zero; fixed by `seed`.
+    /// A fresh adapter, fixed by `seed`: A uniform in ±1/√in, as PEFT draws it
+    /// (Kaiming with a = √5), and B zero, so that the model starts unchanged.
     ///
     /// # Errors
     /// [`EngineError::Adapter`] for a rank of zero or an unknown target.
-    pub fn new(_config: &Config, _spec: &LoraSpec, _seed: u64) -> Result<Self, EngineError> {
-        todo!()
+    pub fn new(config: &Config, spec: &LoraSpec, seed: u64) -> Result<Self, EngineError> {
+        let spec = checked(spec).map_err(|reason| refused("the tuning spec", reason))?;
+        let tensors = layout(config, &spec);
+        let mut random = Random::new(seed);
+        let mut values = Vec::new();
+        for tensor in &tensors {
+            if tensor.is_b {
+                values.resize(values.len() + tensor.values(), 0.0);
+            } else {
+                let bound = 1.0 / (tensor.cols as f32).sqrt();
+                let draw = || (2.0 * random.next_f32() - 1.0) * bound;
+                values.extend(std::iter::repeat_with(draw).take(tensor.values()));
+            }
+        }
+        Ok(Self {
+            spec,
+            tensors,
+            values,
+        })
+    }
+}
+
+/// The spec with its targets in order, or why it cannot be.
+fn checked(spec: &LoraSpec) -> Result<LoraSpec, String> {
+    if spec.rank == 0 || spec.rank > RANK_MAX {
+        return Err(format!("its rank is {}, not 1 to {RANK_MAX}", spec.rank));
+    }
+    if !spec.alpha.is_finite() {
+        return Err(format!("its alpha is {}", spec.alpha));
+    }
+    let unknown = |name: &&String| !TARGETS.contains(&name.as_str());
+    if let Some(name) = spec.targets.iter().find(unknown) {
+        let known = TARGETS.join(", ");
+        return Err(format!("it adapts {name:?}, which is none of {known}"));
+    }
+    let mut targets = TARGETS.map(str::to_owned).to_vec();
+    targets.retain(|target| spec.targets.contains(target));
+    if targets.is_empty() {
+        return Err("it adapts no layer".to_owned());
+    }
+    Ok(LoraSpec {
+        targets,
+        ..spec.clone()
+    })
+}
+
+/// The matrices of a checked spec, one after another.
+fn layout(config: &Config, spec: &LoraSpec) -> Vec<AdapterTensor> {
+    let mut tensors: Vec<AdapterTensor> = Vec::new();
+    let mut offset = 0;
+    for layer in 0..config.layers {
+        for target in &spec.targets {
+            let (group, out, depth) = linear(config, target);
+            for (is_b, rows, cols) in [(false, spec.rank, depth), (true, out, spec.rank)] {
+                let matrix = if is_b { "lora_B" } else { "lora_A" };
+                tensors.push(AdapterTensor {
+                    name: format!("layers.{layer}.{group}.{target}.{matrix}.weight"),
+                    layer,
+                    target: target.clone(),
+                    is_b,
+                    rows,
+                    cols,
+                    offset,
+                });
+                offset += rows * cols;
+            }
+        }
+    }
+    tensors
+}
+
+/// A layer's module, and how many values it puts out and takes in.
+fn linear(config: &Config, target: &str) -> (&'static str, usize, usize) {
+    let queries = config.heads * config.head_dim;
+    let keys = config.kv_heads * config.head_dim;
+    match target {
+        "q_proj" => ("self_attn", queries, config.hidden),
+        "k_proj" | "v_proj" => ("self_attn", keys, config.hidden),
+        "o_proj" => ("self_attn", config.hidden, queries),
+        "down_proj" => ("mlp", config.hidden, config.intermediate),
+        _ => ("mlp", config.intermediate, config.hidden),
+    }
+}
+
+fn refused(origin: &str, reason: String) -> EngineError {
+    EngineError::Adapter {
+        origin: origin.to_owned(),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        let json = include_bytes!("../../../tests/fixtures/tiny-model/config.json");
+        Config::from_json(json).expect("the fixture's config")
     }
 
-    /// Writes `adapter_config.json` and `adapter_model.safetensors` into `dir`.
-    ///
-    /// # Errors
-    /// [`EngineError::Io`] when the folder cannot be written.
-    pub fn save_peft(&self, _dir: &Path, _base_name: &str) -> Result<(), EngineError> {
-        todo!()
+    fn spec(rank: usize, targets: &[&str]) -> LoraSpec {
+        let targets = targets.iter().map(|name| (*name).to_owned()).collect();
+        LoraSpec {
+            rank,
+            alpha: 8.0,
+            targets,
+        }
     }
 
-    /// Reads what [`Adapter::save_peft`] or PEFT wrote.
-    ///
-    /// # Errors
-    /// [`EngineError::Adapter`] when it does not fit `config`.
-    pub fn load_peft(_dir: &Path, _config: &Config) -> Result<Self, EngineError> {
-        todo!()
+    #[test]
+    fn a_fresh_adapter_has_a_within_its_bound_and_b_zero() {
+        let adapter = Adapter::new(&config(), &spec(4, &TARGETS), 1).expect("is made");
+        assert_eq!(adapter.tensors.len(), 2 * 7 * 2);
+        let mut offset = 0;
+        for tensor in &adapter.tensors {
+            assert_eq!(tensor.offset, offset);
+            let values = &adapter.values[offset..][..tensor.values()];
+            offset += values.len();
+            if tensor.is_b {
+                assert!(values.iter().all(|value| *value == 0.0));
+                continue;
+            }
+            let bound = 1.0 / (tensor.cols as f32).sqrt();
+            let largest = values
+                .iter()
+                .fold(0.0f32, |most, value| most.max(value.abs()));
+            assert!(
+                largest <= bound && largest > 0.9 * bound,
+                "{largest} of {bound}"
+            );
+        }
+        assert_eq!(offset, adapter.values.len());
+    }
+
+    #[test]
+    fn a_seed_fixes_the_values_and_the_order_of_targets_does_not_matter() {
+        let make = |targets: &[&str], seed| {
+            Adapter::new(&config(), &spec(2, targets), seed).expect("is made")
+        };
+        assert_eq!(
+            make(&["q_proj", "up_proj"], 3),
+            make(&["up_proj", "q_proj"], 3)
+        );
+        assert_ne!(make(&["q_proj"], 3), make(&["q_proj"], 4));
+    }
+
+    #[test]
+    fn a_spec_that_cannot_be_is_refused() {
+        for (spec, reason) in [
+            (spec(0, &["q_proj"]), "rank"),
+            (spec(RANK_MAX + 1, &["q_proj"]), "rank"),
+            (spec(1, &["lm_head"]), "lm_head"),
+            (spec(1, &[]), "no layer"),
+        ] {
+            let error = Adapter::new(&config(), &spec, 0)
+                .expect_err("is refused")
+                .to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 }

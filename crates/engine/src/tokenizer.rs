@@ -1,51 +1,193 @@
 //! Text to token ids and back.
+//!
+//! A tokenizer is a byte-pair encoding over bytes or over SentencePiece's
+//! characters, read from a `tokenizer.json` (`json`) or from GGUF metadata
+//! (`gguf`). Encoding runs on the `tokenizers` crate; decoding is done here
+//! (`pieces`), so that a stream of tokens and a finished answer give the same
+//! text. Unigram and WordPiece vocabularies are refused by name, and nothing is
+//! ever added to the text: a prompt's special tokens come from its template.
 
-/// A model's tokenizer.
+mod gguf;
+mod json;
+mod pieces;
+mod pre;
+mod stream;
+
+use pieces::{Decoding, Pieces};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper};
+
+pub use stream::StreamDecoder;
+
+/// A model's tokenizer. Cloning shares the vocabulary.
 #[derive(Clone)]
-pub struct Tokenizer {}
+pub struct Tokenizer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    encoder: tokenizers::Tokenizer,
+    pieces: Pieces,
+}
 
 impl Tokenizer {
     /// Token ids of `text`. Special tokens written in the text are recognised;
     /// none is added.
-    pub fn encode(&self, _text: &str) -> Vec<u32> {
-        todo!()
+    pub fn encode(&self, text: &str) -> Vec<u32> {
+        // The encoder fails only for an unknown token that is not in the
+        // vocabulary, which `build` has refused.
+        match self.inner.encoder.encode_fast(text, false) {
+            Ok(encoding) => encoding.get_ids().to_vec(),
+            Err(error) => {
+                debug_assert!(false, "encoding failed: {error}");
+                Vec::new()
+            }
+        }
     }
 
-    /// The text of `ids`; bytes that are not UTF-8 become U+FFFD.
-    pub fn decode(&self, _ids: &[u32], _skip_special: bool) -> String {
-        todo!()
+    /// The text of `ids`; bytes that are not UTF-8 become U+FFFD, ids that do not
+    /// exist are left out. With `skip_special`, special tokens are left out too.
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
+        let mut stream = self.stream(skip_special);
+        let mut text: String = ids.iter().map(|id| stream.push(*id)).collect();
+        text.push_str(&stream.finish());
+        text
     }
 
     /// Number of ids, special tokens included.
     pub fn vocab_size(&self) -> usize {
-        todo!()
+        self.inner.pieces.len()
     }
 
-    /// The id of exactly this token.
-    pub fn token_id(&self, _token: &str) -> Option<u32> {
-        todo!()
+    /// The id of exactly this token, as the vocabulary spells it.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.encoder.token_to_id(token)
+    }
+
+    /// The largest id there is.
+    pub(crate) fn id_max(&self) -> u32 {
+        self.inner.pieces.id_max()
     }
 
     /// A decoder for one answer that is made token by token. It owns what it needs,
     /// so that it can live as long as the answer does.
-    pub fn stream(&self, _skip_special: bool) -> StreamDecoder {
-        todo!()
+    pub fn stream(&self, skip_special: bool) -> StreamDecoder {
+        StreamDecoder::new(self.clone(), skip_special)
     }
 }
 
-/// Turns tokens into text as they come, yielding only whole UTF-8 characters.
-pub struct StreamDecoder {
-    _tokenizer: Tokenizer,
+/// A token that is matched in the text before anything else.
+struct Added {
+    id: u32,
+    token: AddedToken,
 }
 
-impl StreamDecoder {
-    /// Takes one token; returns the text that became whole by it, perhaps none.
-    pub fn push(&mut self, _id: u32) -> String {
-        todo!()
+/// What both kinds of file are reduced to.
+struct Parts {
+    vocab: HashMap<String, u32>,
+    merges: Merges,
+    added: Vec<Added>,
+    unknown: Option<String>,
+    fuse_unknown: bool,
+    byte_fallback: bool,
+    ignore_merges: bool,
+    normalizer: Option<NormalizerWrapper>,
+    pre_tokenizer: Option<PreTokenizerWrapper>,
+    decoding: Decoding,
+}
+
+impl Parts {
+    /// Checks what the encoder takes for granted, then builds it.
+    fn build(mut self) -> Result<Tokenizer, String> {
+        self.check_merges()?;
+        self.check_ids()?;
+        if let Some(unknown) = self
+            .unknown
+            .as_ref()
+            .filter(|name| !self.vocab.contains_key(*name))
+        {
+            return Err(format!(
+                "the unknown token {unknown:?} is not in the vocabulary"
+            ));
+        }
+        self.added.sort_by_key(|added| added.id);
+        let pieces = Pieces::new(&self.vocab, &self.added, &self.decoding)?;
+        let mut encoder = tokenizers::Tokenizer::new(self.model()?);
+        encoder
+            .with_normalizer(self.normalizer.take())
+            .map_err(|error| error.to_string())?
+            .with_pre_tokenizer(self.pre_tokenizer.take());
+        encoder
+            .add_tokens(self.added.iter().map(|added| added.token.clone()))
+            .map_err(|error| error.to_string())?;
+        for Added { id, token } in &self.added {
+            let found = encoder.token_to_id(&token.content);
+            if found != Some(*id) {
+                return Err(format!(
+                    "the added token {:?} should have id {id}, but the vocabulary gives it {found:?}",
+                    token.content
+                ));
+            }
+        }
+        Ok(Tokenizer {
+            inner: Arc::new(Inner { encoder, pieces }),
+        })
     }
 
-    /// Ends the answer; bytes that never became a character come out as U+FFFD.
-    pub fn finish(self) -> String {
-        todo!()
+    fn model(&mut self) -> Result<BPE, String> {
+        let vocab: Vocab = std::mem::take(&mut self.vocab).into_iter().collect();
+        let mut builder = BPE::builder()
+            .vocab_and_merges(vocab, std::mem::take(&mut self.merges))
+            .fuse_unk(self.fuse_unknown)
+            .byte_fallback(self.byte_fallback)
+            .ignore_merges(self.ignore_merges);
+        if let Some(unknown) = self.unknown.take() {
+            builder = builder.unk_token(unknown);
+        }
+        builder.build().map_err(|error| error.to_string())
+    }
+
+    /// The encoder would index out of bounds over a merge whose result is no token.
+    fn check_merges(&self) -> Result<(), String> {
+        let mut whole = String::new();
+        for (left, right) in &self.merges {
+            whole.clear();
+            whole.push_str(left);
+            whole.push_str(right);
+            for token in [left, right, &whole] {
+                if !self.vocab.contains_key(token) {
+                    return Err(format!(
+                        "the merge of {left:?} and {right:?} needs {token:?}, which is not in the vocabulary"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Two tokens with one id could not be decoded, and the tokens that are added
+    /// are numbered on from the vocabulary's size.
+    fn check_ids(&self) -> Result<(), String> {
+        let mut tokens = HashMap::with_capacity(self.vocab.len());
+        let added = self
+            .added
+            .iter()
+            .map(|added| (&added.token.content, added.id));
+        for (token, id) in self
+            .vocab
+            .iter()
+            .map(|(token, id)| (token, *id))
+            .chain(added)
+        {
+            match tokens.insert(id, token) {
+                Some(other) if other != token => {
+                    return Err(format!("tokens {other:?} and {token:?} share the id {id}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }

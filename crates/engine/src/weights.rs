@@ -1,9 +1,23 @@
 //! A model as it came in: config, tokenizer, template and named tensors.
+//!
+//! Whatever the file's format, tensors have their Hugging Face names and
+//! layout here. Opening checks that every tensor the config implies is there in
+//! its shape, and that no tensor is there that the architecture would ignore:
+//! a model is computed as it was made, or refused. Values are read when they
+//! are asked for; files are mapped, not copied.
+
+mod bytes;
+mod folder;
+mod gguf;
+mod layout;
 
 use crate::config::Config;
 use crate::error::EngineError;
+use crate::safetensors::Entry;
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
+pub(crate) use bytes::{Bytes, read_text};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// An opened model whose tensors are read on demand.
@@ -14,6 +28,21 @@ pub struct RawModel {
     pub tokenizer: Tokenizer,
     /// The model's own chat template, if it has one.
     pub template: Option<ChatTemplate>,
+    files: Vec<Bytes>,
+    tensors: BTreeMap<String, Tensor>,
+    format: String,
+}
+
+/// Where a tensor's values come from.
+struct Tensor {
+    /// Index of the file.
+    file: usize,
+    stored: Stored,
+}
+
+enum Stored {
+    Safetensors(Entry),
+    Gguf(gguf::Stored),
 }
 
 impl RawModel {
@@ -22,20 +51,71 @@ impl RawModel {
     ///
     /// # Errors
     /// [`EngineError::MissingTensor`] where the file has none of that name.
-    pub fn tensor_f32(&self, _name: &str) -> Result<(Vec<usize>, Vec<f32>), EngineError> {
-        todo!()
+    pub fn tensor_f32(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), EngineError> {
+        let tensor = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| EngineError::MissingTensor {
+                name: name.to_owned(),
+            })?;
+        let file = &self.files[tensor.file];
+        match &tensor.stored {
+            Stored::Safetensors(entry) => Ok((entry.shape.clone(), entry.values(file, name)?)),
+            Stored::Gguf(stored) => Ok((stored.info.shape.clone(), stored.values(file)?)),
+        }
+    }
+
+    /// The names of the tensors the model consists of.
+    pub fn tensor_names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
     }
 
     /// How the weights are stored, in words: `GGUF Q4_1`, `safetensors BF16`.
     pub fn format_name(&self) -> String {
-        todo!()
+        self.format.clone()
+    }
+
+    /// Opens the bytes of a GGUF file.
+    ///
+    /// # Errors
+    /// Whatever is missing, damaged or unsupported, by name.
+    pub fn from_gguf(bytes: Vec<u8>) -> Result<Self, EngineError> {
+        gguf::open(Bytes::Owned(bytes))
     }
 }
 
-/// Opens a `.gguf` file or a Hugging Face folder.
+impl Tensor {
+    fn shape(&self) -> &[usize] {
+        match &self.stored {
+            Stored::Safetensors(entry) => &entry.shape,
+            Stored::Gguf(stored) => &stored.info.shape,
+        }
+    }
+}
+
+/// Opens a `.gguf` file, or a folder that holds one or has Hugging Face's layout.
 ///
 /// # Errors
 /// Whatever is missing, damaged or unsupported, by name.
-pub fn open(_path: &Path) -> Result<RawModel, EngineError> {
-    todo!()
+pub fn open(path: &Path) -> Result<RawModel, EngineError> {
+    if path.is_dir() {
+        folder::open(path)
+    } else {
+        gguf::open(Bytes::map(path)?)
+    }
+}
+
+/// A tokenizer that names tokens the model has no row for would make the model read past its end.
+fn check_tokenizer(config: &Config, tokenizer: &Tokenizer) -> Result<(), EngineError> {
+    let id_max = tokenizer.id_max();
+    if id_max as usize >= config.vocab {
+        return Err(EngineError::Tokenizer {
+            origin: "the model's files".to_owned(),
+            reason: format!(
+                "it has the token id {id_max}, but the model has only {} rows",
+                config.vocab
+            ),
+        });
+    }
+    Ok(())
 }

@@ -1,0 +1,211 @@
+//! Config from a Hugging Face `config.json`.
+
+use super::rope::{self, Llama3};
+use super::{Architecture, Config, damaged, unsupported};
+use crate::error::EngineError;
+use serde::Deserialize;
+
+/// The keys that matter here; the many others are left alone.
+#[derive(Debug, Deserialize)]
+struct HfConfig {
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
+    intermediate_size: usize,
+    vocab_size: usize,
+    rms_norm_eps: f64,
+    rope_theta: Option<f64>,
+    rope_scaling: Option<HfRope>,
+    /// Where `transformers` 5 writes both of the above.
+    rope_parameters: Option<HfRope>,
+    max_position_embeddings: usize,
+    #[serde(default)]
+    tie_word_embeddings: bool,
+    bos_token_id: Option<TokenIds>,
+    eos_token_id: Option<TokenIds>,
+    hidden_act: Option<String>,
+    attention_bias: Option<bool>,
+    mlp_bias: Option<bool>,
+    partial_rotary_factor: Option<f64>,
+    quantization_config: Option<serde_json::Value>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct HfRope {
+    #[serde(alias = "type")]
+    rope_type: Option<String>,
+    rope_theta: Option<f64>,
+    factor: Option<f64>,
+    low_freq_factor: Option<f64>,
+    high_freq_factor: Option<f64>,
+    original_max_position_embeddings: Option<f64>,
+}
+
+/// `2` or `[2, 32]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum TokenIds {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+impl TokenIds {
+    fn into_vec(self) -> Vec<u32> {
+        match self {
+            Self::One(id) => vec![id],
+            Self::Many(ids) => ids,
+        }
+    }
+}
+
+impl Config {
+    /// Reads the bytes of a `config.json`.
+    ///
+    /// # Errors
+    /// [`EngineError::Damaged`] for JSON that is no model config,
+    /// [`EngineError::Unsupported`] for a model this engine does not compute,
+    /// [`EngineError::TooLarge`] for a size beyond its bound.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, EngineError> {
+        let architecture = architecture(bytes)?;
+        let hf: HfConfig =
+            serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+        refuse_variants(&hf)?;
+        let head_dim = head_dim(&hf)?;
+        let rope = hf.rope_parameters.as_ref().or(hf.rope_scaling.as_ref());
+        let theta = rope
+            .and_then(|rope| rope.rope_theta)
+            .or(hf.rope_theta)
+            .unwrap_or(10_000.0);
+        // The bounds come first: the divisors below are allocated from head_dim.
+        let mut config = Self {
+            architecture,
+            hidden: hf.hidden_size,
+            layers: hf.num_hidden_layers,
+            heads: hf.num_attention_heads,
+            kv_heads: hf.num_key_value_heads.unwrap_or(hf.num_attention_heads),
+            head_dim,
+            intermediate: hf.intermediate_size,
+            vocab: hf.vocab_size,
+            rms_eps: hf.rms_norm_eps as f32,
+            rope_theta: theta as f32,
+            rope_divisors: Vec::new(),
+            context: hf.max_position_embeddings,
+            tied_embeddings: hf.tie_word_embeddings,
+            bos: hf
+                .bos_token_id
+                .and_then(|ids| ids.into_vec().first().copied()),
+            eos: hf.eos_token_id.map(TokenIds::into_vec).unwrap_or_default(),
+        }
+        .checked()?;
+        if let Some(rope) = rope {
+            config.rope_divisors = divisors(rope, head_dim, theta)?;
+        }
+        config.checked()
+    }
+}
+
+/// Looks at the name alone first, so that another family's config is refused by
+/// name and not for a key it lacks.
+fn architecture(bytes: &[u8]) -> Result<Architecture, EngineError> {
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(default)]
+        architectures: Vec<String>,
+        model_type: Option<String>,
+    }
+    let named: Named = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
+    let name = named.architectures.first().or(named.model_type.as_ref());
+    Architecture::from_name(name.map_or("(none named)", String::as_str))
+}
+
+/// The end tokens that a `generation_config.json` names.
+///
+/// # Errors
+/// [`EngineError::Damaged`] for what is not such a file.
+pub(crate) fn generation_eos(bytes: &[u8]) -> Result<Vec<u32>, EngineError> {
+    #[derive(Deserialize)]
+    struct Generation {
+        eos_token_id: Option<TokenIds>,
+    }
+    let generation: Generation = serde_json::from_slice(bytes)
+        .map_err(|error| EngineError::damaged("generation_config.json", error.to_string()))?;
+    Ok(generation
+        .eos_token_id
+        .map(TokenIds::into_vec)
+        .unwrap_or_default())
+}
+
+/// What a Llama config may say that this engine does not compute.
+fn refuse_variants(hf: &HfConfig) -> Result<(), EngineError> {
+    if hf.attention_bias == Some(true) || hf.mlp_bias == Some(true) {
+        return Err(unsupported(
+            "Llama variant",
+            "biases".to_owned(),
+            "layers without biases",
+        ));
+    }
+    if let Some(activation) = hf.hidden_act.as_deref().filter(|name| *name != "silu") {
+        return Err(unsupported("activation", activation.to_owned(), "silu"));
+    }
+    if let Some(share) = hf.partial_rotary_factor.filter(|share| *share != 1.0) {
+        return Err(unsupported(
+            "partial rotary factor",
+            share.to_string(),
+            "1.0",
+        ));
+    }
+    if hf
+        .quantization_config
+        .as_ref()
+        .is_some_and(|quantization| !quantization.is_null())
+    {
+        return Err(unsupported(
+            "quantisation of safetensors",
+            "quantization_config".to_owned(),
+            "BF16, F16 or F32 safetensors, or a GGUF file",
+        ));
+    }
+    Ok(())
+}
+
+fn head_dim(hf: &HfConfig) -> Result<usize, EngineError> {
+    if let Some(head_dim) = hf.head_dim {
+        return Ok(head_dim);
+    }
+    match hf.hidden_size.checked_rem(hf.num_attention_heads) {
+        Some(0) => Ok(hf.hidden_size / hf.num_attention_heads),
+        _ => Err(damaged(format!(
+            "a hidden size of {} cannot be split over {} heads",
+            hf.hidden_size, hf.num_attention_heads
+        ))),
+    }
+}
+
+fn divisors(rope: &HfRope, head_dim: usize, theta: f64) -> Result<Vec<f32>, EngineError> {
+    let need = |value: Option<f64>, key: &str| {
+        value.ok_or_else(|| damaged(format!("its rotary scaling lacks {key}")))
+    };
+    match rope.rope_type.as_deref().unwrap_or("default") {
+        "default" => Ok(Vec::new()),
+        "linear" => Ok(rope::linear(head_dim, need(rope.factor, "factor")?)),
+        "llama3" => {
+            let rule = Llama3 {
+                factor: need(rope.factor, "factor")?,
+                low_freq_factor: need(rope.low_freq_factor, "low_freq_factor")?,
+                high_freq_factor: need(rope.high_freq_factor, "high_freq_factor")?,
+                original_context: need(
+                    rope.original_max_position_embeddings,
+                    "original_max_position_embeddings",
+                )?,
+            };
+            Ok(rope::llama3(head_dim, theta, rule))
+        }
+        other => Err(unsupported(
+            "rotary scaling",
+            other.to_owned(),
+            "default, linear, llama3",
+        )),
+    }
+}

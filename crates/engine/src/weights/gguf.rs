@@ -1,0 +1,143 @@
+//! A model from one GGUF file.
+
+use super::bytes::Bytes;
+use super::{RawModel, Tensor, check_tokenizer, layout};
+use crate::config::Config;
+use crate::error::EngineError;
+use crate::gguf::{Gguf, TensorInfo};
+use crate::template::{ChatTemplate, SpecialTokens};
+use crate::tokenizer::Tokenizer;
+use std::collections::BTreeMap;
+
+/// Divisors of the rotary frequencies, which Llama 3.1 files hold as a tensor.
+const ROPE_DIVISORS: &str = "rope_freqs.weight";
+
+/// A tensor of the file and what its rows must go through.
+pub(super) struct Stored {
+    pub(super) info: TensorInfo,
+    pub(super) interleaved_heads: Option<usize>,
+}
+
+impl Stored {
+    /// The values in Hugging Face's layout.
+    pub(super) fn values(&self, file: &[u8]) -> Result<Vec<f32>, EngineError> {
+        let values = dequantized(&self.info, file)?;
+        Ok(match (self.interleaved_heads, &self.info.shape[..]) {
+            (Some(heads), &[rows, cols]) => deinterleaved(&values, heads, rows, cols),
+            _ => values,
+        })
+    }
+}
+
+/// Opens the file that `bytes` are.
+pub(super) fn open(bytes: Bytes) -> Result<RawModel, EngineError> {
+    let gguf = Gguf::parse(&bytes)?;
+    let mut config = Config::from_gguf(&gguf)?;
+    if let Some(info) = gguf.tensor(ROPE_DIVISORS) {
+        config.rope_divisors = rope_divisors(&config, info, &bytes)?;
+        config.check_divisors()?;
+    }
+    let tokenizer = Tokenizer::from_gguf(&gguf)?;
+    check_tokenizer(&config, &tokenizer)?;
+    let template = template(&gguf)?;
+    let tensors = tensors(&config, &gguf)?;
+    layout::check(&config, &tensors)?;
+    let format = format!("GGUF {}", commonest(&gguf));
+    Ok(RawModel {
+        config,
+        tokenizer,
+        template,
+        files: vec![bytes],
+        tensors,
+        format,
+    })
+}
+
+/// Gives the tensors their Hugging Face names; those that would be ignored are refused.
+fn tensors(config: &Config, gguf: &Gguf) -> Result<BTreeMap<String, Tensor>, EngineError> {
+    let mut names: BTreeMap<_, _> = layout::expected(config)
+        .into_iter()
+        .map(|expected| (expected.gguf_name.clone(), expected))
+        .collect();
+    let mut tensors = BTreeMap::new();
+    for (name, info) in gguf.tensors().filter(|(name, _)| *name != ROPE_DIVISORS) {
+        let expected = names.remove(name).ok_or_else(|| layout::unknown(name))?;
+        let stored = super::Stored::Gguf(Stored {
+            info: info.clone(),
+            interleaved_heads: expected.interleaved_heads,
+        });
+        tensors.insert(expected.name, Tensor { file: 0, stored });
+    }
+    Ok(tensors)
+}
+
+fn rope_divisors(config: &Config, info: &TensorInfo, file: &[u8]) -> Result<Vec<f32>, EngineError> {
+    if info.shape != [config.head_dim / 2] {
+        return Err(EngineError::Shape {
+            name: ROPE_DIVISORS.to_owned(),
+            expected: vec![config.head_dim / 2],
+            found: info.shape.clone(),
+        });
+    }
+    dequantized(info, file)
+}
+
+fn dequantized(info: &TensorInfo, file: &[u8]) -> Result<Vec<f32>, EngineError> {
+    let bytes = file.get(info.bytes.clone()).ok_or_else(|| {
+        EngineError::damaged("the GGUF file", "it became shorter while it was open")
+    })?;
+    info.block_type.dequantize(bytes)
+}
+
+/// llama.cpp rotates neighbouring rows, Hugging Face rows half a head apart: row 2·j + half of a
+/// head becomes row half·(width / 2) + j.
+fn deinterleaved(values: &[f32], heads: usize, rows: usize, cols: usize) -> Vec<f32> {
+    let width = rows / heads;
+    let mut out = Vec::with_capacity(values.len());
+    for head in values.chunks_exact(width * cols) {
+        for row in (0..width).step_by(2).chain((1..width).step_by(2)) {
+            out.extend_from_slice(&head[row * cols..][..cols]);
+        }
+    }
+    out
+}
+
+fn template(gguf: &Gguf) -> Result<Option<ChatTemplate>, EngineError> {
+    let Some(source) = gguf.string("tokenizer.chat_template")? else {
+        return Ok(None);
+    };
+    ChatTemplate::new(source, special_tokens(gguf)?).map(Some)
+}
+
+fn special_tokens(gguf: &Gguf) -> Result<SpecialTokens, EngineError> {
+    let mut special = SpecialTokens::new();
+    let tokens = gguf.array("tokenizer.ggml.tokens")?;
+    let named = [
+        ("bos_token", "tokenizer.ggml.bos_token_id"),
+        ("eos_token", "tokenizer.ggml.eos_token_id"),
+        ("unk_token", "tokenizer.ggml.unknown_token_id"),
+        ("pad_token", "tokenizer.ggml.padding_token_id"),
+    ];
+    for (name, key) in named {
+        let Some(id) = gguf.unsigned(key)? else {
+            continue;
+        };
+        let strings = tokens.as_ref().and_then(|tokens| tokens.strings());
+        if let Some(token) = strings.and_then(|mut strings| strings.nth(id as usize)) {
+            special.insert(name.to_owned(), token.to_owned());
+        }
+    }
+    Ok(special)
+}
+
+/// The type that holds most of the values.
+fn commonest(gguf: &Gguf) -> &'static str {
+    let mut values = BTreeMap::new();
+    for (_, info) in gguf.tensors() {
+        *values.entry(info.block_type.name()).or_insert(0) += info.len();
+    }
+    values
+        .into_iter()
+        .max_by_key(|(_, count)| *count)
+        .map_or("without tensors", |(name, _)| name)
+}
