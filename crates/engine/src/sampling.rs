@@ -54,8 +54,9 @@ impl Sampler {
     /// never chosen unless there is no other.
     pub fn next(&mut self, logits: &mut [f32]) -> u32 {
         let best = argmax(logits);
-        // Also for a temperature that is not a number.
-        if !(self.sampling.temperature > 0.0) || logits.is_empty() {
+        // False for a temperature that is not a number, too.
+        let samples = self.sampling.temperature > 0.0;
+        if !samples || logits.is_empty() {
             return best;
         }
         let largest = logits[best as usize];
@@ -89,7 +90,8 @@ impl Sampler {
         } else {
             top_k.min(weights.len())
         };
-        if most == weights.len() && !(top_p < 1.0) {
+        let nucleus = top_p < 1.0;
+        if most == weights.len() && !nucleus {
             return None;
         }
         let mut ids: Vec<u32> = (0..weights.len() as u32).collect();
@@ -102,7 +104,7 @@ impl Sampler {
             ids.select_nth_unstable_by(most, order);
             ids.truncate(most);
         }
-        if !(top_p < 1.0) {
+        if !nucleus {
             ids.sort_unstable_by(order);
             return Some(ids);
         }
