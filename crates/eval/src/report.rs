@@ -1,12 +1,10 @@
 //! Puts base, tuned model and challengers side by side.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 
 use lathe_data::prepare::Sealed;
 use lathe_data::task::Task;
 use lathe_evidence::report::{Bootstrap, Interval, Paired, Report, Sample, Slice, Subject};
-use serde_json::Value;
 
 use crate::bootstrap::{Resampler, interval};
 use crate::predictions::Predictions;
@@ -192,30 +190,47 @@ impl<'a> Desk<'a> {
     fn slices(&self, rows: &[Row]) -> Result<Vec<Slice>, EvalError> {
         let mut slices = Vec::new();
         for by in &self.assembly.spec.slices {
-            let mut parts: BTreeMap<SliceKey, Vec<&Row>> = BTreeMap::new();
-            for row in rows {
-                let record = &self.assembly.records[row.record].record;
-                let value = record.fields.get(by).ok_or_else(|| EvalError::Spec {
-                    key: format!("slices.{by}"),
-                    reason: format!("record {} has no such field; derive it in data", record.id),
-                })?;
-                parts.entry(SliceKey::of(value)).or_default().push(row);
-            }
-            slices.extend(parts.into_iter().map(|(key, rows)| {
-                Slice {
+            for (value, rows) in self.parts(by, rows)? {
+                let metrics = self.truths.metrics(rows.iter().copied()).into_iter();
+                slices.push(Slice {
                     by: by.clone(),
-                    value: key.text,
+                    value,
                     records: rows.len(),
-                    metrics: self
-                        .truths
-                        .metrics(rows.into_iter())
-                        .into_iter()
+                    metrics: metrics
                         .map(|(name, value)| (name.to_owned(), value))
                         .collect(),
-                }
-            }));
+                });
+            }
         }
         Ok(slices)
+    }
+
+    /// The rows by their value of a field: in the order of the records or, where every value has a
+    /// number in it ("up to 9 words", "10 to 20 words"), by that number.
+    fn parts<'r>(
+        &self,
+        by: &str,
+        rows: &'r [Row],
+    ) -> Result<Vec<(String, Vec<&'r Row>)>, EvalError> {
+        let mut parts: Vec<(String, Vec<&Row>)> = Vec::new();
+        for row in rows {
+            let record = &self.assembly.records[row.record].record;
+            let value = record.fields.get(by).ok_or_else(|| EvalError::Spec {
+                key: format!("slices.{by}"),
+                reason: format!("record {} has no such field; derive it in data", record.id),
+            })?;
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            match parts.iter_mut().find(|(known, _)| *known == value) {
+                Some((_, members)) => members.push(row),
+                None => parts.push((value, vec![row])),
+            }
+        }
+        if parts.iter().all(|(value, _)| first_number(value).is_some()) {
+            parts.sort_by_key(|(value, _)| first_number(value));
+        }
+        Ok(parts)
     }
 
     /// The tuned model's worst answers, worst first; equal ones in the order of the records.
@@ -253,41 +268,12 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// A slice's value, ordered by its leading number where it has one, so that `5-9` precedes `10-19`.
-#[derive(PartialEq, Eq)]
-struct SliceKey {
-    number: Option<u64>,
-    text: String,
-}
-
-impl SliceKey {
-    fn of(value: &Value) -> Self {
-        let text = match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
-        Self {
-            number: digits.parse().ok(),
-            text,
-        }
-    }
-}
-
-impl Ord for SliceKey {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // `None` sorts before numbers; texts without a number go last.
-        let number = |key: &Self| key.number.unwrap_or(u64::MAX);
-        number(self)
-            .cmp(&number(other))
-            .then_with(|| self.text.cmp(&other.text))
-    }
-}
-
-impl PartialOrd for SliceKey {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
+/// The first run of digits in a text.
+fn first_number(text: &str) -> Option<u64> {
+    let mut runs = text
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|run| !run.is_empty());
+    runs.next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -399,7 +385,10 @@ mod tests {
                     .collect()
             };
             assert_eq!(of("product"), [("camera", 40), ("phone", 40)]);
-            assert_eq!(of("length"), [("1-9", 27), ("10-19", 27), ("20-39", 26)]);
+            assert_eq!(
+                of("length"),
+                [("up to 9", 27), ("10 to 19", 27), ("over 19", 26)]
+            );
         });
     }
 

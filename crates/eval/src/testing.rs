@@ -59,7 +59,7 @@ pub fn records(count: usize) -> Vec<Sealed> {
     let sealed = |index: usize| {
         let id = format!("{}_{index}", index / 4);
         let product = ["camera", "phone"][index / 4 % 2];
-        let length = ["1-9", "10-19", "20-39"][index % 3];
+        let length = ["up to 9", "over 19", "10 to 19"][index % 3];
         let fields = json!({
             "text": format!("sentence {index} about the {product}"),
             "rating": rating(index), "product": product, "length": length,
