@@ -14,9 +14,7 @@ mod transposed;
 
 use crate::Pool;
 use input::Input;
-#[cfg(test)]
-pub(crate) use micro::FloatUnit;
-pub(crate) use micro::{PairUnit, Term, TileProduct, Unit};
+pub(crate) use micro::{FloatUnit, PairUnit, Term, TileProduct, Unit};
 pub use pack::PackedMatrix;
 pub(crate) use pack::lanes;
 pub use transposed::matmul_tn;
