@@ -17,7 +17,7 @@ use input::Input;
 pub(crate) use micro::{FloatUnit, PairUnit, Term, TileProduct, Unit};
 pub use pack::PackedMatrix;
 pub(crate) use pack::lanes;
-pub use transposed::matmul_tn;
+pub use transposed::{matmul_tn, matmul_tn_bf16};
 
 /// How the operands of a product are held. Sums are always `f32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -28,7 +28,7 @@ mod testing;
 
 pub use gemm::{
     AdaptedProduct, LowRank, PackedMatrix, Precision, Product, matmul, matmul_adapted,
-    matmul_group, matmul_tn,
+    matmul_group, matmul_tn, matmul_tn_bf16,
 };
 pub use isa::Isa;
 pub use mmap::Mmap;
