@@ -1,0 +1,8 @@
+//! config.json.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let _ = lathe_engine::Config::from_json(bytes);
+});

@@ -1,0 +1,6 @@
+//! pack.yaml.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| lathe_workshop::pack::fuzz(bytes));

@@ -1,0 +1,6 @@
+//! Source strings.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| lathe_data::source::fuzz(bytes));
