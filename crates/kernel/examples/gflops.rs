@@ -5,7 +5,9 @@
 
 use std::time::Instant;
 
-use lathe_kernel::{PackedMatrix, Pool, Precision, default_threads, matmul, matmul_tn};
+use lathe_kernel::{
+    PackedMatrix, Pool, Precision, default_threads, matmul, matmul_tn, matmul_tn_bf16,
+};
 
 /// `(rows, depth, columns)`
 const SHAPES: [(usize, usize, usize); 12] = [
@@ -40,10 +42,9 @@ fn main() {
     ] {
         let (a, b, mut out) = (values(m * p), values(m * q), values(p * q));
         let seconds = shortest(|_| matmul_tn(&pool, &a, &b, m, p, q, &mut out, 1.0, true));
-        println!(
-            "tn   {m:5} rows {p:5} x {q:5}: {:7.1} GFLOP/s",
-            flops(m, p, q) / seconds / 1e9
-        );
+        let rounded = shortest(|_| matmul_tn_bf16(&pool, &a, &b, m, p, q, &mut out, 1.0, true));
+        let [exact, rounded] = [seconds, rounded].map(|seconds| flops(m, p, q) / seconds / 1e9);
+        println!("tn {m:5} rows {p:5} x {q:5}: {exact:7.1} GFLOP/s, {rounded:7.1} in bf16");
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use lathe_kernel::attention::{self, CachedQuery, KvLayer, Shape, Span};
 use lathe_kernel::{
     AdaptedProduct, LowRank, PackedMatrix, Pool, Precision, Product, cross_entropy,
-    default_threads, matmul, matmul_adapted, matmul_tn, rmsnorm, rope, swiglu,
+    default_threads, matmul, matmul_adapted, matmul_tn_bf16, rmsnorm, rope, swiglu,
 };
 
 const HIDDEN: usize = 576;
@@ -148,8 +148,8 @@ fn low_rank(pool: &Pool) -> f64 {
     ] {
         let (x, low, dy) = (values(ROWS * k), values(ROWS * RANK), values(ROWS * n));
         let (mut da, mut db) = (vec![0.0; RANK * k], vec![0.0; n * RANK]);
-        total[0] += shortest(|| matmul_tn(pool, &low, &x, ROWS, RANK, k, &mut da, 1.0, true));
-        total[1] += shortest(|| matmul_tn(pool, &dy, &low, ROWS, n, RANK, &mut db, 1.0, true));
+        total[0] += shortest(|| matmul_tn_bf16(pool, &low, &x, ROWS, RANK, k, &mut da, 1.0, true));
+        total[1] += shortest(|| matmul_tn_bf16(pool, &dy, &low, ROWS, n, RANK, &mut db, 1.0, true));
     }
     for (name, total) in ["dA", "dB"].iter().zip(total) {
         println!("{name:24} {:8.3} ms", total * 1e3);

@@ -174,27 +174,52 @@ impl<U: Unit> Kernel for LayOut<'_, U> {
         let rows = self.from.chunks(self.columns * U::DEPTH);
         for (rows, to) in rows.zip(self.to.chunks_exact_mut(self.stride)) {
             let (first, second) = rows.split_at(self.columns);
-            lay_out_unit::<S, U>(s, first, second, to, S::LANES);
+            lay_out_unit::<S, U>(s, first, second, to, VECTORS * S::LANES);
         }
     }
 }
 
 /// Lays out one word of the depth: `first` and, where a word holds two rows, `second`, which is empty
-/// past the end. The vector of words of every `LANES` columns goes `step` words after the one before.
+/// past the end. Every `VECTORS` vectors of words go `panel_words` after those before.
 #[inline(always)]
 fn lay_out_unit<S: Simd, U: Unit>(
     s: S,
     first: &[f32],
     second: &[f32],
     to: &mut [u32],
-    step: usize,
+    panel_words: usize,
 ) {
-    let mut at = 0;
-    for column in (0..first.len()).step_by(S::LANES) {
-        let words = U::combine(s, vector_at(s, first, column), vector_at(s, second, column));
-        // SAFETY: the slice is a whole vector.
-        unsafe { s.store_words(to[at..at + S::LANES].as_mut_ptr(), words) };
-        at += step;
+    let vectors = first.len().div_ceil(S::LANES);
+    let place = |vector: usize| vector / VECTORS * panel_words + vector % VECTORS * S::LANES;
+    assert!(
+        vectors == 0 || to.len() >= place(vectors - 1) + S::LANES,
+        "there is room for all columns"
+    );
+    let whole = if second.len() == first.len() {
+        first.len() / S::LANES
+    } else {
+        0
+    };
+    for vector in 0..vectors {
+        let at = vector * S::LANES;
+        let (first, second) = if vector < whole {
+            // SAFETY: both rows hold this whole vector.
+            unsafe {
+                (
+                    s.load(first.as_ptr().add(at)),
+                    s.load(second.as_ptr().add(at)),
+                )
+            }
+        } else {
+            (vector_at(s, first, at), vector_at(s, second, at))
+        };
+        // SAFETY: the room is checked above.
+        unsafe {
+            s.store_words(
+                to.as_mut_ptr().add(place(vector)),
+                U::combine(s, first, second),
+            )
+        };
     }
 }
 
@@ -243,18 +268,8 @@ impl<U: Unit> Task<'_, U> {
         };
         for (unit, first) in block.clone().step_by(U::DEPTH).enumerate() {
             let second = first + U::DEPTH - 1;
-            for column in (0..self.columns.len()).step_by(VECTORS * S::LANES) {
-                let end = (column + VECTORS * S::LANES).min(self.columns.len());
-                let at = column / (VECTORS * S::LANES) * panel_words + unit * VECTORS * S::LANES;
-                let below = row(second).get(column..end).unwrap_or(&[]);
-                lay_out_unit::<S, U>(
-                    s,
-                    &row(first)[column..end],
-                    below,
-                    &mut panels[at..],
-                    S::LANES,
-                );
-            }
+            let to = &mut panels[unit * VECTORS * S::LANES..];
+            lay_out_unit::<S, U>(s, row(first), row(second), to, panel_words);
         }
     }
 
