@@ -199,15 +199,16 @@ unsafe fn tile<S: Simd, U: Unit, const VECTORS: usize, const ROWS: usize>(s: S, 
         }
     }
     for term in &p.terms {
+        let rows: [*const u32; ROWS] =
+            std::array::from_fn(|row| term.x.wrapping_add(row * term.x_row_stride));
         for unit in 0..term.units {
             // SAFETY: unit `unit` of the panel and of the rows is readable.
             unsafe {
                 let w = term.w.add(unit * VECTORS * S::LANES);
                 let w: [S::U; VECTORS] =
                     std::array::from_fn(|vector| s.load_words(w.add(vector * S::LANES)));
-                let x = term.x.add(unit * term.x_unit_stride);
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let x = s.splat_words(*x.add(row * term.x_row_stride));
+                for (row, sums) in rows.iter().zip(&mut sums) {
+                    let x = s.splat_words(*row.add(unit * term.x_unit_stride));
                     for (sum, w) in sums.iter_mut().zip(w) {
                         *sum = U::step(s, *sum, x, w);
                     }
