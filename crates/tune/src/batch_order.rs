@@ -30,6 +30,7 @@ mod tests {
             leaf: Digest::of(&[index]),
             tokens: vec![1, 2],
             answer_start: 1,
+            soft: Vec::new(),
         };
         (0..count).map(row).collect()
     }

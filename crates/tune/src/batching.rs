@@ -55,13 +55,16 @@ fn append(batch: &mut Batch, row: &Row, prefix_len: usize) {
         len: own.len(),
         prefix,
     });
+    let mut soft = row.soft.iter().peekable();
     for (at, &token) in row.tokens.iter().enumerate().skip(row.answer_start) {
         let row = (start + at - prefix_len - 1) as u32;
-        batch.targets.push(Target {
-            row,
-            token,
-            weight: 1.0,
-        });
+        let hard = [(token, 1.0)];
+        let tokens = match soft.next_if(|(place, _)| *place == at) {
+            Some((_, soft)) => soft,
+            None => &hard[..],
+        };
+        let target = |&(token, weight): &(u32, f32)| Target { row, token, weight };
+        batch.targets.extend(tokens.iter().map(target));
     }
 }
 
@@ -84,6 +87,7 @@ mod tests {
                 })
                 .collect(),
             answer_start: len - 2,
+            soft: Vec::new(),
         };
         Packed {
             rows: lengths.iter().enumerate().map(row).collect(),
@@ -138,6 +142,28 @@ mod tests {
             assert!(batch.tokens.len() <= 14 || batch.segments.len() == 2);
         }
         assert!(batches.len() > 2);
+    }
+
+    #[test]
+    fn a_soft_place_has_several_targets_of_weight_one_in_all() {
+        let mut packed = packed(3, &[8, 6]);
+        packed.rows[0].soft = vec![(7, vec![(41, 0.25), (7, 0.75)])];
+        let batches = micro_batches(&packed, &[0, 1], 1000);
+        let targets: Vec<_> = batches[0]
+            .targets
+            .iter()
+            .map(|t| (t.row, t.token, t.weight))
+            .collect();
+        let expected = [
+            (5, 6, 1.0),
+            (6, 41, 0.25),
+            (6, 7, 0.75),
+            (9, 104, 1.0),
+            (10, 105, 1.0),
+        ];
+        assert_eq!(targets[..3], expected[..3]);
+        assert_eq!(targets.len(), 5);
+        assert!(targets[3..].iter().all(|(_, _, weight)| *weight == 1.0));
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod pack;
 pub mod plan;
 pub mod schedule;
 pub mod sft;
+pub mod soft_number;
 pub mod spec;
 mod step;
 #[cfg(test)]

@@ -12,9 +12,11 @@ use lathe_engine::{ChatTemplate, Message, Model, Tokenizer};
 use lathe_evidence::Digest;
 
 use crate::TuneError;
+use crate::soft_number::{Soft, Softener};
+use crate::spec::SftSpec;
 
 /// One example as tokens.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The record's id.
     pub id: String,
@@ -24,10 +26,12 @@ pub struct Row {
     pub tokens: Vec<u32>,
     /// Index of the answer's first token; it and all after it are supervised.
     pub answer_start: usize,
+    /// Places in `tokens` that are supervised by several tokens instead of the one there.
+    pub soft: Vec<(usize, Soft)>,
 }
 
 /// All rows of a run, and what was kept out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Packed {
     /// Rows that are trained on, in the order of the examples.
     pub rows: Vec<Row>,
@@ -39,18 +43,17 @@ pub struct Packed {
     pub unanswered: Vec<String>,
 }
 
-/// Tokenises `examples`; those over `tokens_max` tokens and those without an answer are kept out.
+/// Tokenises `examples` as `spec` says; those over its cutoff and those without an answer are kept
+/// out.
 ///
 /// # Errors
 /// When the model has no template or no end token, when an answer melts into its prompt, or when
 /// no row is left.
-pub fn pack(
-    model: &Model,
-    examples: &[Example],
-    tokens_max: usize,
-    prefix_sharing: bool,
-) -> Result<Packed, TuneError> {
+pub fn pack(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<Packed, TuneError> {
     let chat = Chat::of(model)?;
+    let tokens_max = spec.tokens_max;
+    let soft_number = spec.soft_number.as_ref();
+    let mut softener = soft_number.map(|soft| Softener::new(soft, &model.tokenizer));
     let mut packed = Packed {
         rows: Vec::new(),
         prefix_len: 0,
@@ -58,12 +61,15 @@ pub fn pack(
         unanswered: Vec::new(),
     };
     for example in examples {
-        let row = chat.row(example)?;
+        let mut row = chat.row(example)?;
         if example.answer.is_empty() {
             packed.unanswered.push(row.id);
         } else if row.tokens.len() > tokens_max {
             packed.over_long.push(row.id);
         } else {
+            if let Some(softener) = &mut softener {
+                row.soften(&example.answer, softener);
+            }
             packed.rows.push(row);
         }
     }
@@ -75,10 +81,22 @@ pub fn pack(
             tokens_max,
         });
     }
-    if prefix_sharing {
+    if spec.prefix_sharing {
         packed.prefix_len = shared_prefix(&packed.rows);
     }
     Ok(packed)
+}
+
+impl Row {
+    fn soften(&mut self, answer: &str, softener: &mut Softener<'_>) {
+        let path = &self.tokens[self.answer_start..self.tokens.len() - 1];
+        let shift = |(at, soft): (usize, Soft)| (at + self.answer_start, soft);
+        self.soft = softener
+            .soften(answer, path)
+            .into_iter()
+            .map(shift)
+            .collect();
+    }
 }
 
 /// How many tokens all `rows` begin with. The row that predicts the first supervised token always
@@ -133,6 +151,7 @@ impl<'a> Chat<'a> {
             leaf: example.leaf,
             tokens,
             answer_start: served.len(),
+            soft: Vec::new(),
         })
     }
 }
@@ -183,7 +202,7 @@ mod tests {
     fn only_the_answer_and_its_end_are_supervised() {
         let model = testing::model();
         let examples = testing::examples(6);
-        let packed = pack(&model, &examples, 512, true).expect("packs");
+        let packed = pack(&model, &examples, &SftSpec::default()).expect("packs");
         for (row, example) in packed.rows.iter().zip(&examples) {
             let answer = &row.tokens[row.answer_start..];
             let (end, text) = answer.split_last().expect("an answer");
@@ -196,7 +215,7 @@ mod tests {
     fn rows_begin_as_serving_does() {
         let model = testing::model();
         let examples = testing::examples(3);
-        let packed = pack(&model, &examples, 512, true).expect("packs");
+        let packed = pack(&model, &examples, &SftSpec::default()).expect("packs");
         for (row, example) in packed.rows.iter().zip(&examples) {
             let template = model.template.as_ref().expect("a template");
             let prompt = template
@@ -212,12 +231,12 @@ mod tests {
     #[test]
     fn the_shared_prefix_is_the_system_message() {
         let model = testing::model();
-        let packed = pack(&model, &testing::examples(6), 512, true).expect("packs");
+        let packed = pack(&model, &testing::examples(6), &SftSpec::default()).expect("packs");
         let shared = &packed.rows[0].tokens[..packed.prefix_len];
         let text = model.tokenizer.decode(shared, false);
         assert!(text.contains(testing::SYSTEM), "{text}");
         assert!(packed.rows.iter().all(|row| row.tokens.starts_with(shared)));
-        let alone = pack(&model, &testing::examples(1), 512, true).expect("packs");
+        let alone = pack(&model, &testing::examples(1), &SftSpec::default()).expect("packs");
         assert_eq!(alone.prefix_len, 0, "one row shares with none");
     }
 
@@ -228,6 +247,7 @@ mod tests {
             leaf: Digest::of(b"a"),
             tokens: vec![1, 2, 3, answer, 9],
             answer_start: 3,
+            soft: Vec::new(),
         };
         assert_eq!(shared_prefix(&[row(4), row(5)]), 2);
         assert_eq!(shared_prefix(&[row(4), row(4)]), 2);
@@ -235,15 +255,19 @@ mod tests {
 
     #[test]
     fn over_long_and_unanswered_examples_are_named() {
+        let cutoff = |tokens_max| SftSpec {
+            tokens_max,
+            ..SftSpec::default()
+        };
         let model = testing::model();
         let mut examples = testing::examples(4);
         examples[1].answer.clear();
         examples[2].prompt = "good ".repeat(100);
-        let packed = pack(&model, &examples, 100, true).expect("packs");
+        let packed = pack(&model, &examples, &cutoff(100)).expect("packs");
         assert_eq!(packed.unanswered, [examples[1].id.clone()]);
         assert_eq!(packed.over_long, [examples[2].id.clone()]);
         assert_eq!(packed.rows.len(), 2);
-        let error = pack(&model, &examples, 3, true).expect_err("nothing is left");
+        let error = pack(&model, &examples, &cutoff(3)).expect_err("nothing is left");
         assert_eq!(error.code(), "tune-nothing-to-learn");
     }
 }

@@ -131,12 +131,7 @@ struct Training<'a> {
 pub fn run(job: &SftJob<'_>, on: &mut dyn FnMut(&TuneEvent)) -> Result<SftOutcome, TuneError> {
     job.spec.check()?;
     let spec = job.spec;
-    let packed = pack(
-        job.model,
-        job.examples,
-        spec.tokens_max,
-        spec.prefix_sharing,
-    )?;
+    let packed = pack(job.model, job.examples, spec)?;
     let plan = Plan::new(
         packed.rows.len(),
         spec.batch_records,

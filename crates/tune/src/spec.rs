@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::TuneError;
 use crate::adamw::AdamWSpec;
 use crate::schedule::Shape;
+use crate::soft_number::SoftNumber;
 
 /// Largest rank accepted.
 pub const RANK_MAX: usize = 1024;
@@ -57,6 +58,8 @@ pub struct SftSpec {
     pub checkpoints_kept: usize,
     /// Whether what all prompts begin with is computed once per batch.
     pub prefix_sharing: bool,
+    /// A number in the answer whose neighbours count as nearly right; none by default.
+    pub soft_number: Option<SoftNumber>,
 }
 
 impl Default for SftSpec {
@@ -82,6 +85,7 @@ impl Default for SftSpec {
             checkpoint_steps: 50,
             checkpoints_kept: 2,
             prefix_sharing: true,
+            soft_number: None,
         }
     }
 }
@@ -162,6 +166,11 @@ impl SftSpec {
                 "checkpoints_kept",
                 self.checkpoints_kept >= 1,
                 "must be at least 1",
+            ),
+            (
+                "soft_number",
+                self.soft_number.as_ref().is_none_or(SoftNumber::is_sound),
+                "needs spread and step above 0, min below max, at most 10000 numbers",
             ),
         ];
         match rules.into_iter().find(|(_, holds, _)| !holds) {

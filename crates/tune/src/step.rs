@@ -85,8 +85,9 @@ impl<'a> Stepper<'a> {
     pub(crate) fn gradients(&mut self, adapter: &Adapter, indices: &[usize]) -> (LossSum, u64) {
         self.gradients.fill(0.0);
         let batches = micro_batches(self.packed, indices, self.spec.rows_max);
-        let supervised: usize = batches.iter().map(|batch| batch.targets.len()).sum();
-        let scale = 1.0 / supervised as f32;
+        let targets = batches.iter().flat_map(|batch| &batch.targets);
+        let supervised: f64 = targets.map(|target| f64::from(target.weight)).sum();
+        let scale = (1.0 / supervised) as f32;
         let mut sum = LossSum::default();
         let mut tokens = 0;
         for batch in &batches {

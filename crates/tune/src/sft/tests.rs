@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use super::*;
+use crate::soft_number::SoftNumber;
 use crate::testing;
 use crate::trainer_log::TRAINER_LOG;
 
@@ -31,6 +32,14 @@ impl Bench {
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    fn packed(&self, prefix_sharing: bool) -> Packed {
+        let spec = SftSpec {
+            prefix_sharing,
+            ..self.spec.clone()
+        };
+        pack(&self.model, &self.examples, &spec).expect("packs")
     }
 
     /// Runs in the work folder and the out folder of that name.
@@ -93,6 +102,39 @@ fn the_loss_falls() {
 }
 
 #[test]
+fn a_softened_number_is_learnt_too() {
+    let soft = SoftNumber {
+        pointer: "/feeling".into(),
+        spread: 0.5,
+        min: -4.0,
+        max: 4.0,
+        step: 0.1,
+    };
+    let bench = Bench::new(SftSpec {
+        epochs: 6.0,
+        soft_number: Some(soft),
+        ..spec()
+    });
+    assert!(
+        bench
+            .packed(true)
+            .rows
+            .iter()
+            .all(|row| !row.soft.is_empty())
+    );
+    let mut losses = Vec::new();
+    let outcome = bench
+        .run("a", &mut |event| losses.push(event.loss))
+        .expect("runs");
+    assert!(
+        outcome.final_loss < 0.6 * losses[0],
+        "{} to {}",
+        losses[0],
+        outcome.final_loss
+    );
+}
+
+#[test]
 fn stopped_after_any_step_it_ends_with_the_same_bytes() {
     let bench = Bench::new(spec());
     let whole = bench.run("whole", &mut |_| {}).expect("runs");
@@ -144,7 +186,7 @@ fn the_cut_into_micro_batches_changes_rounding_only() {
         ..spec()
     });
     let gradients = |rows_max: usize| {
-        let packed = pack(&bench.model, &bench.examples, 512, true).expect("packs");
+        let packed = bench.packed(true);
         let spec = SftSpec {
             rows_max,
             ..bench.spec.clone()
@@ -168,7 +210,7 @@ fn the_cut_into_micro_batches_changes_rounding_only() {
 fn a_row_does_not_see_its_neighbours() {
     let bench = Bench::new(spec());
     for sharing in [true, false] {
-        let packed = pack(&bench.model, &bench.examples, 512, sharing).expect("packs");
+        let packed = bench.packed(sharing);
         let mut trainer = Trainer::new(&bench.model, &bench.pool);
         let mut losses = |indices: &[usize]| {
             let batches = crate::batching::micro_batches(&packed, indices, 10_000);
@@ -192,7 +234,7 @@ fn a_row_does_not_see_its_neighbours() {
 fn sharing_the_prefix_changes_rounding_only() {
     let bench = Bench::new(spec());
     let gradients = |sharing: bool| {
-        let packed = pack(&bench.model, &bench.examples, 512, sharing).expect("packs");
+        let packed = bench.packed(sharing);
         let adapter = warm_adapter(&bench);
         let trainer = Trainer::new(&bench.model, &bench.pool);
         let mut stepper = Stepper::new(trainer, &packed, &bench.spec, 1, adapter.values.len());
