@@ -22,7 +22,9 @@ mod math;
 mod portable;
 
 use crate::Isa;
-pub(crate) use loops::{lanes_of, map_vectors, max, set_vector_at, sum_vectors, vector_at};
+pub(crate) use loops::{
+    lanes_of, map_vectors, max, prefetch, set_vector_at, sum_vectors, vector_at,
+};
 pub(crate) use math::{exp, sigmoid};
 
 /// Work that is compiled once per instruction set. Implementors mark `run` and what it calls
@@ -93,6 +95,9 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// `count` floats must be writable.
     unsafe fn store_first(self, to: *mut f32, value: Self::F, count: usize);
+
+    /// Asks for the cache line at an address, which need not be readable, ahead of its use.
+    fn prefetch(self, at: *const f32);
 
     /// `a + b`
     fn add(self, a: Self::F, b: Self::F) -> Self::F;

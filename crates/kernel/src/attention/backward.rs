@@ -10,13 +10,13 @@
 use std::marker::PhantomData;
 
 use super::Span;
-use super::forward::{Inputs, by_columns, by_depth};
+use super::forward::{Inputs, ROWS_AHEAD, by_columns, by_depth};
 use super::panels::{Factors, KEYS, Panels, seen_or};
 use crate::Pool;
 use crate::buffer::{FloatScratch, Scratch};
 use crate::gemm::Unit;
 use crate::parallel::SharedMut;
-use crate::simd::{self, Kernel, Simd, sum_vectors, vector_at};
+use crate::simd::{self, Kernel, Simd, prefetch, sum_vectors, vector_at};
 
 /// What the forward pass gave and the gradient of its output.
 #[derive(Clone, Copy)]
@@ -308,11 +308,16 @@ impl<U: Unit> SpanHead<'_, U> {
         let Given { out, lse, dout } = self.given;
         let wide = |of, query: usize| {
             let (row, head) = self.place(start + query);
-            self.inputs.wide(of, row, head)
+            self.inputs.shape.wide(of, row, head)
         };
         let mut zeros = Scratch::floats(panels.head_dim);
         zeros.fill(0.0);
         for query in 0..count {
+            if query + ROWS_AHEAD < count {
+                for tensor in [self.inputs.q, dout, out] {
+                    prefetch(s, wide(tensor, query + ROWS_AHEAD));
+                }
+            }
             let here = query * words..(query + 1) * words;
             panels.write_flat(&mut rows.q[here.clone()], wide(self.inputs.q, query));
             panels.write_flat(&mut rows.dout[here], wide(dout, query));

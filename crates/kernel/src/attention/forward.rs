@@ -14,10 +14,13 @@ use crate::Pool;
 use crate::buffer::Scratch;
 use crate::gemm::Unit;
 use crate::parallel::SharedMut;
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::{self, Kernel, Simd, prefetch};
 
 /// Rows of the batch in a task: enough that laying out their keys does not count.
 const TASK_ROWS: usize = 256;
+/// How many rows ahead of their use keys, values and queries are asked for: a row of one head is a
+/// few cache lines, and the next one lies a whole row of all heads further on.
+pub(super) const ROWS_AHEAD: usize = 8;
 /// Query rows (rows of the batch times heads of the group) that take in a block together.
 const BLOCK_QUERIES: usize = 96;
 
@@ -30,17 +33,17 @@ pub(super) struct Inputs<'a> {
     pub(super) v: &'a [f32],
 }
 
-impl<'a> Inputs<'a> {
+impl Shape {
     /// Keys or values of a row and kv head.
     #[inline(always)]
-    pub(super) fn narrow(&self, of: &'a [f32], row: usize, kv_head: usize) -> &'a [f32] {
-        &of[(row * self.shape.kv_heads + kv_head) * self.shape.head_dim..][..self.shape.head_dim]
+    pub(super) fn narrow<'t>(&self, of: &'t [f32], row: usize, kv_head: usize) -> &'t [f32] {
+        &of[(row * self.kv_heads + kv_head) * self.head_dim..][..self.head_dim]
     }
 
-    /// A tensor with the shape of `q` at a row and query head.
+    /// Row and query head of a tensor with the shape of the queries.
     #[inline(always)]
-    pub(super) fn wide(&self, of: &'a [f32], row: usize, head: usize) -> &'a [f32] {
-        &of[(row * self.shape.heads + head) * self.shape.head_dim..][..self.shape.head_dim]
+    pub(super) fn wide<'t>(&self, of: &'t [f32], row: usize, head: usize) -> &'t [f32] {
+        &of[(row * self.heads + head) * self.head_dim..][..self.head_dim]
     }
 }
 
@@ -154,7 +157,7 @@ impl<U: Unit> Run<'_, U> {
         };
         let query = |query: usize| {
             let (row, head) = place(query);
-            self.inputs.wide(q, row, head)
+            shape.wide(q, row, head)
         };
         let count = rows.len() * group;
         let mut queries = QueryRows::new(
@@ -200,9 +203,13 @@ pub(super) fn by_columns<S: Simd, U: Unit>(
     let mut blocks = Scratch::words(positions.div_ceil(KEYS) * words);
     for (index, block) in blocks.chunks_exact_mut(words).enumerate() {
         let start = index * KEYS;
-        for slot in 0..KEYS.min(positions - start) {
-            let row = Inputs { k: of, ..*inputs }.narrow(of, row_of(span, start + slot), kv_head);
-            panels.write_column(block, slot, row);
+        for position in start..(start + KEYS).min(positions) {
+            if position + ROWS_AHEAD < positions {
+                let row = row_of(span, position + ROWS_AHEAD);
+                prefetch(panels.simd, inputs.shape.narrow(of, row, kv_head));
+            }
+            let row = inputs.shape.narrow(of, row_of(span, position), kv_head);
+            panels.write_column(block, position - start, row);
         }
     }
     blocks
@@ -225,7 +232,7 @@ pub(super) fn by_depth<S: Simd, U: Unit>(
     zeros.fill(0.0);
     let row = |position: usize| {
         if position < positions {
-            inputs.narrow(of, row_of(span, position), kv_head)
+            inputs.shape.narrow(of, row_of(span, position), kv_head)
         } else {
             &zeros[..]
         }
@@ -234,6 +241,9 @@ pub(super) fn by_depth<S: Simd, U: Unit>(
         let start = index * KEYS;
         for unit in 0..KEYS.min(positions - start).div_ceil(U::DEPTH) {
             let first = start + unit * U::DEPTH;
+            for ahead in first + ROWS_AHEAD..(first + ROWS_AHEAD + U::DEPTH).min(positions) {
+                prefetch(panels.simd, row(ahead));
+            }
             panels.write_depth(block, unit, row(first), row(first + U::DEPTH - 1));
         }
     }

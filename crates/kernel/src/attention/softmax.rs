@@ -8,10 +8,11 @@
 //! Blocks begin at multiples of [`KEYS`] positions of the sequence and a row takes them in order, so
 //! what a row computes depends on its own position alone: keys past it only add zeros.
 
+use super::forward::ROWS_AHEAD;
 use super::panels::{Factors, KEYS, Panels, seen_or};
 use crate::buffer::{FloatScratch, Scratch};
 use crate::gemm::Unit;
-use crate::simd::{self, Simd, map_vectors, vector_at};
+use crate::simd::{self, Simd, map_vectors, prefetch, vector_at};
 
 /// Query rows of one kv head, `group` heads for each row of the batch, sorted by what they see.
 pub(super) struct QueryRows<S, U> {
@@ -44,6 +45,9 @@ impl<S: Simd, U: Unit> QueryRows<S, U> {
         let words = panels.row_words();
         let mut queries = Scratch::words(rows * words);
         for (row, to) in queries.chunks_exact_mut(words).enumerate() {
+            if row + ROWS_AHEAD < rows {
+                prefetch(panels.simd, query(row + ROWS_AHEAD));
+            }
             panels.write_flat(to, query(row));
         }
         let (mut max, mut sum) = (Scratch::floats(rows), Scratch::floats(rows));

@@ -38,6 +38,15 @@ pub(crate) fn set_vector_at<S: Simd>(s: S, to: &mut [f32], at: usize, value: S::
     }
 }
 
+/// Asks for a slice that is needed soon.
+#[inline(always)]
+pub(crate) fn prefetch<S: Simd>(s: S, slice: &[f32]) {
+    const LINE_FLOATS: usize = 16;
+    for line in slice.chunks(LINE_FLOATS) {
+        s.prefetch(line.as_ptr());
+    }
+}
+
 /// `map_vectors!(s, old in out, [x in xs, y in ys] => value)` replaces every element of `out` by
 /// `value`, an expression of the vectors of `out` and of the inputs, which have its length.
 macro_rules! map_vectors {

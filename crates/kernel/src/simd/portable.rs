@@ -64,6 +64,9 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn prefetch(self, _at: *const f32) {}
+
+    #[inline(always)]
     fn add(self, a: Floats, b: Floats) -> Floats {
         each(|i| a[i] + b[i])
     }
