@@ -295,7 +295,10 @@ impl Task {
 
     fn template(&self, template: &str, fields: &Map<String, Value>) -> Result<String, String> {
         self.templates
-            .render_str(template, minijinja::Value::from(minijinja::value::Serde(fields)))
+            .render_str(
+                template,
+                minijinja::Value::from(minijinja::value::Serde(fields)),
+            )
             .map_err(|error| error.to_string())
     }
 }
