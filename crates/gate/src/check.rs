@@ -21,6 +21,9 @@ pub struct Verdict {
 pub struct Finding {
     /// Whether the rule holds.
     pub passed: bool,
+    /// The rule as the policy wrote it, for readers that word it themselves; absent when the policy
+    /// has none.
+    pub threshold: Option<Threshold>,
     /// The rule in words, for instance `pearson_r of the tuned model is at least 0.8`.
     pub rule: String,
     /// Where in the report the figure stands, for instance `pearson_r of tuned on 742 records`.
@@ -44,6 +47,7 @@ pub fn check(report: &Report, policy: &Policy) -> Verdict {
     if findings.is_empty() {
         findings.push(Finding {
             passed: false,
+            threshold: None,
             rule: "the policy has at least one threshold".to_owned(),
             evidence: "the policy".to_owned(),
             figure: Some(0.0),
@@ -141,6 +145,7 @@ fn judge(
     };
     Finding {
         passed,
+        threshold: Some(threshold.clone()),
         rule: in_words(threshold),
         evidence,
         figure,
@@ -151,6 +156,7 @@ fn judge(
 fn missing(threshold: &Threshold, evidence: &str, cure: &str) -> Finding {
     Finding {
         passed: false,
+        threshold: Some(threshold.clone()),
         rule: in_words(threshold),
         evidence: format!("{evidence}: no {}", threshold.metric),
         figure: None,
