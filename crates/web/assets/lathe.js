@@ -92,7 +92,8 @@ function chartReadout(event) {
     if (!nearest) return;
     at ??= nearest;
     const [low, high] = [Number(plot.dataset.low), Number(plot.dataset.high)];
-    const value = high - (nearest.y / 200) * (high - low);
+    const share = 1 - nearest.y / 200;
+    const value = "log" in plot.dataset ? low * (high / low) ** share : low + share * (high - low);
     texts.push(value >= 0.01 ? value.toFixed(3) : value.toExponential(1));
     plot.querySelector(".cursor").setAttribute("d", `M${at.x} 0V200`);
   }

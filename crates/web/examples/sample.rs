@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lathe_web::{Access, AppState, router};
 
-#[path = "../tests/sample/mod.rs"]
+#[path = "../tests/web/sample/mod.rs"]
 mod sample;
 
 #[tokio::main]

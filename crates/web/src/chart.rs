@@ -10,6 +10,10 @@ pub(crate) const WIDTH: f64 = 1000.0;
 pub(crate) const HEIGHT: f64 = 200.0;
 /// Points drawn per line; more are thinned, keeping each bucket's extremes.
 const POINTS_MAX: usize = 480;
+/// Fewer points than this are not smoothed.
+const SMOOTH_POINTS_MIN: usize = 8;
+/// From this ratio of the greatest to the least loss on, the axis is logarithmic.
+const LOG_RATIO_MIN: f64 = 5.0;
 /// Equal parts of an axis; there is one label more.
 const PARTS: usize = 4;
 
@@ -24,18 +28,79 @@ pub(crate) struct Panel {
     pub end: (f64, f64),
     /// Labels from top to bottom, evenly spaced.
     pub labels: Vec<String>,
-    /// Value at the bottom of the box.
-    pub low: f64,
-    /// Value at the top of the box.
-    pub high: f64,
+    /// The vertical axis.
+    pub axis: Axis,
 }
 
-/// Draws `points` (position from 0 to `x_high`, value) with an axis from zero or, where all values
-/// lie far above it, from a round number below them. `None` without a finite value.
+/// A vertical axis from `low` at the bottom of the box to `high` at its top.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Axis {
+    /// Value at the bottom.
+    pub low: f64,
+    /// Value at the top.
+    pub high: f64,
+    /// Whether equal distances are equal ratios.
+    pub is_log: bool,
+}
+
+impl Axis {
+    /// Height of `value` above the bottom, from 0 to 1 inside the axis.
+    fn share(self, value: f64) -> f64 {
+        if self.is_log {
+            (value / self.low).ln() / (self.high / self.low).ln()
+        } else {
+            (value - self.low) / (self.high - self.low)
+        }
+    }
+
+    /// The value at a height.
+    fn value(self, share: f64) -> f64 {
+        if self.is_log {
+            self.low * (self.high / self.low).powf(share)
+        } else {
+            self.low + (self.high - self.low) * share
+        }
+    }
+}
+
+/// Draws `points` (position from 0 to `x_high`, value) on a linear axis. `None` without a finite
+/// value.
 pub(crate) fn panel(
     points: &[(f64, f64)],
     x_high: f64,
     label: impl Fn(f64) -> String,
+) -> Option<Panel> {
+    draw(points, x_high, label, |least, greatest| {
+        let from = if least >= 0.0 && least < 0.6 * greatest {
+            0.0
+        } else {
+            least
+        };
+        round_axis(from, greatest)
+    })
+}
+
+/// As [`panel`], but on a logarithmic axis where the values span a wide ratio: a loss falls tenfold
+/// in its first steps and what follows would be a flat line.
+pub(crate) fn loss_panel(
+    points: &[(f64, f64)],
+    x_high: f64,
+    label: impl Fn(f64) -> String,
+) -> Option<Panel> {
+    draw(points, x_high, label, |least, greatest| {
+        if least > 0.0 && greatest / least > LOG_RATIO_MIN {
+            ratio_axis(least, greatest)
+        } else {
+            round_axis(least.min(0.0), greatest)
+        }
+    })
+}
+
+fn draw(
+    points: &[(f64, f64)],
+    x_high: f64,
+    label: impl Fn(f64) -> String,
+    axis: impl Fn(f64, f64) -> Axis,
 ) -> Option<Panel> {
     let points: Vec<_> = points
         .iter()
@@ -44,42 +109,30 @@ pub(crate) fn panel(
         .collect();
     let last = *points.last()?;
     let (least, greatest) = extremes(points.iter().map(|point| point.1));
-    let from = if least >= 0.0 && least < 0.6 * greatest {
-        0.0
-    } else {
-        least
-    };
-    let (low, high) = round_bounds(from, greatest);
+    let axis = axis(least, greatest);
     let place = |(x, value): (f64, f64)| {
         let across = if x_high > 0.0 {
             x / x_high * WIDTH
         } else {
             0.0
         };
-        (across, HEIGHT - (value - low) / (high - low) * HEIGHT)
+        (across, HEIGHT - axis.share(value) * HEIGHT)
     };
     let line = |points: &[(f64, f64)]| polyline(thin(points).into_iter().map(place));
-    let smoothed = smooth(&points);
+    let smoothed = if points.len() >= SMOOTH_POINTS_MIN {
+        smooth(&points)
+    } else {
+        Vec::new()
+    };
     let labels = (0..=PARTS)
         .rev()
-        .map(|part| label(low + (high - low) * part as f64 / PARTS as f64));
+        .map(|part| label(axis.value(part as f64 / PARTS as f64)));
     Some(Panel {
         raw: line(&points),
-        smooth: if points.len() >= 8 {
-            line(&smoothed)
-        } else {
-            String::new()
-        },
-        end: place(
-            smoothed
-                .last()
-                .copied()
-                .filter(|_| points.len() >= 8)
-                .unwrap_or(last),
-        ),
+        smooth: line(&smoothed),
+        end: place(smoothed.last().copied().unwrap_or(last)),
         labels: labels.collect(),
-        low,
-        high,
+        axis,
     })
 }
 
@@ -153,7 +206,7 @@ fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
 
 /// The narrowest round axis that holds both ends and falls into [`PARTS`] parts of 1, 2, 2.5 or 5
 /// times a power of ten.
-fn round_bounds(least: f64, greatest: f64) -> (f64, f64) {
+fn round_axis(least: f64, greatest: f64) -> Axis {
     let span = if greatest > least {
         greatest - least
     } else {
@@ -166,16 +219,39 @@ fn round_bounds(least: f64, greatest: f64) -> (f64, f64) {
             let low = (least / step).floor() * step;
             let high = low + step * PARTS as f64;
             if high >= greatest {
-                return (low, high);
+                return Axis {
+                    low,
+                    high,
+                    is_log: false,
+                };
             }
         }
         power *= 10.0;
     }
 }
 
-/// Exponential moving average that forgets over about a twentieth of the points.
+/// The narrowest logarithmic axis that holds both ends, begins at 1, 2 or 5 times a power of ten and
+/// falls into [`PARTS`] parts of the same round ratio.
+fn ratio_axis(least: f64, greatest: f64) -> Axis {
+    let power = 10f64.powf(least.log10().floor());
+    let factor = [5.0, 2.0, 1.0]
+        .into_iter()
+        .find(|factor| factor * power <= least);
+    let low = factor.unwrap_or(1.0) * power;
+    let mut ratio = 2.0;
+    while low * f64::powi(ratio, PARTS as i32) < greatest {
+        ratio += 1.0;
+    }
+    Axis {
+        low,
+        high: low * f64::powi(ratio, PARTS as i32),
+        is_log: true,
+    }
+}
+
+/// Exponential moving average that forgets over about a fortieth of the points.
 fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    let keep = 1.0 - 1.0 / (points.len() as f64 / 20.0).max(4.0);
+    let keep = 1.0 - 1.0 / (points.len() as f64 / 40.0).max(4.0);
     let mut mean = 0.0;
     let mut weight = 0.0;
     let step = |&(x, value): &(f64, f64)| {
@@ -244,17 +320,36 @@ mod tests {
             (-1.2, 7.0),
             (5.0, 5.0),
         ] {
-            let (low, high) = round_bounds(least, greatest);
+            let axis = round_axis(least, greatest);
             assert!(
-                low <= least && high >= greatest,
-                "{least}..{greatest} gave {low}..{high}"
+                axis.low <= least && axis.high >= greatest,
+                "{least}..{greatest}: {axis:?}"
             );
+            let span = (greatest - least).max(greatest);
             assert!(
-                high - low <= 8.0 * (greatest - least).max(greatest),
-                "{low}..{high} is too wide"
+                axis.high - axis.low <= 8.0 * span,
+                "{least}..{greatest}: {axis:?}"
             );
         }
-        assert_eq!(round_bounds(0.0, 3.37), (0.0, 4.0));
+        assert_eq!(
+            round_axis(0.0, 3.37),
+            Axis {
+                low: 0.0,
+                high: 4.0,
+                is_log: false
+            }
+        );
+    }
+
+    #[test]
+    fn a_wide_range_of_losses_is_drawn_by_ratio() {
+        let losses = [(1.0, 3.1), (2.0, 0.8), (3.0, 0.25)];
+        let panel = loss_panel(&losses, 3.0, |value| format!("{value:.1}")).expect("a panel");
+        assert_eq!(panel.labels, ["3.2", "1.6", "0.8", "0.4", "0.2"]);
+        let narrow = loss_panel(&losses[1..], 3.0, |value| format!("{value}")).expect("a panel");
+        assert!(!narrow.axis.is_log);
+        let zero = loss_panel(&[(1.0, 3.0), (2.0, 0.0)], 2.0, |value| format!("{value}"));
+        assert!(!zero.expect("a panel").axis.is_log, "zero has no logarithm");
     }
 
     #[test]

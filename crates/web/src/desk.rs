@@ -59,16 +59,10 @@ impl Desk for Workshop {
         Box::pin(Workshop::log(self, id, after_seq, limit))
     }
     fn report<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Report>> {
-        Box::pin(async move {
-            let _ = id;
-            Ok(None)
-        })
+        Box::pin(Workshop::report(self, id))
     }
     fn verdict<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Verdict>> {
-        Box::pin(async move {
-            let _ = id;
-            Ok(None)
-        })
+        Box::pin(Workshop::verdict(self, id))
     }
     fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>> {
         Box::pin(Workshop::datasets(self, limit, offset))

@@ -152,24 +152,20 @@ fn tiles(say: Say, statistics: &Statistics) -> Vec<Tile> {
 }
 
 fn fields(say: Say, statistics: &Statistics) -> Vec<Field> {
-    let read = |(name, value): (&String, &serde_json::Value)| {
-        let statistics: FieldStatistics = serde_json::from_value(value.clone()).ok()?;
-        Some(field(say, name.clone(), statistics))
-    };
-    statistics.fields.iter().filter_map(read).collect()
+    let fields = statistics.fields.iter();
+    fields
+        .map(|(name, statistics)| field(say, name.clone(), statistics))
+        .collect()
 }
 
-fn field(say: Say, name: String, statistics: FieldStatistics) -> Field {
+fn field(say: Say, name: String, statistics: &FieldStatistics) -> Field {
     let fact = |key: &str, text: String| (say.it_of("web.dataset", key), text);
-    let spread = |low: String, mean: f64, high: String| {
-        say.with(
-            "web.dataset.spread",
-            &[
-                ("low", &low),
-                ("mean", &format::decimals(mean, 1)),
-                ("high", &high),
-            ],
-        )
+    let mut field = Field {
+        name,
+        kind: String::new(),
+        facts: Vec::new(),
+        histogram: None,
+        categories: Vec::new(),
     };
     match statistics {
         FieldStatistics::Number {
@@ -177,50 +173,49 @@ fn field(say: Say, name: String, statistics: FieldStatistics) -> Field {
             mean,
             max,
             histogram,
-        } => Field {
-            name,
-            kind: say.it("web.dataset.number"),
-            facts: vec![
-                fact("least", format::decimals(min, 2)),
-                fact("mean", format::decimals(mean, 2)),
-                fact("greatest", format::decimals(max, 2)),
-            ],
-            histogram: Some(Histogram {
-                columns: chart::columns(&histogram),
-                low: format::decimals(min, 1),
-                high: format::decimals(max, 1),
+        } => {
+            field.kind = say.it("web.dataset.number");
+            field.facts = vec![
+                fact("least", format::decimals(*min, 2)),
+                fact("mean", format::decimals(*mean, 2)),
+                fact("greatest", format::decimals(*max, 2)),
+            ];
+            field.histogram = Some(Histogram {
+                columns: chart::columns(histogram),
+                low: format::decimals(*min, 1),
+                high: format::decimals(*max, 1),
                 summary: say.of("web.dataset.histogram", histogram.len()),
-            }),
-            categories: Vec::new(),
-        },
-        FieldStatistics::Category { counts } => Field {
-            name,
-            kind: say.it("web.dataset.category"),
-            facts: vec![fact("values", format::count(counts.len() as u64))],
-            histogram: None,
-            categories: categories(&counts),
-        },
-        FieldStatistics::Text { characters, words } => Field {
-            name,
-            kind: say.it("web.dataset.text"),
-            facts: vec![
+            });
+        }
+        FieldStatistics::Category { counts } => {
+            field.kind = say.it("web.dataset.category");
+            field.facts = vec![fact("values", format::count(counts.len() as u64))];
+            field.categories = categories(counts);
+        }
+        FieldStatistics::Text { characters, words } => {
+            field.kind = say.it("web.dataset.text");
+            field.facts = vec![
                 fact(
                     "characters",
-                    spread(
-                        format::count(characters.0),
-                        characters.1,
-                        format::count(characters.2),
-                    ),
+                    spread(say, characters.min, characters.mean, characters.max),
                 ),
-                fact(
-                    "words",
-                    spread(format::count(words.0), words.1, format::count(words.2)),
-                ),
-            ],
-            histogram: None,
-            categories: Vec::new(),
-        },
+                fact("words", spread(say, words.min, words.mean, words.max)),
+            ];
+        }
     }
+    field
+}
+
+fn spread(say: Say, low: u64, mean: f64, high: u64) -> String {
+    let arguments = [
+        ("low", format::count(low)),
+        ("mean", format::decimals(mean, 1)),
+        ("high", format::count(high)),
+    ];
+    let arguments = arguments
+        .each_ref()
+        .map(|(name, text)| (*name, text.as_str()));
+    say.with("web.dataset.spread", &arguments)
 }
 
 fn categories(counts: &[(String, u64)]) -> Vec<Category> {

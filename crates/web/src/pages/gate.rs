@@ -2,9 +2,10 @@
 //!
 //! The verdict is shown as the gate gave it; nothing is judged here.
 
-use lathe_gate::{Finding, Verdict};
+use lathe_gate::{Bound, Finding, Reference, Rule, Threshold, Verdict};
 
 use super::order::Tile;
+use super::report;
 use crate::format;
 use crate::lang::Say;
 
@@ -21,7 +22,6 @@ pub(super) struct FindingRow {
     pub outcome: String,
     pub rule: String,
     pub figure: String,
-    pub evidence: String,
     pub cure: String,
 }
 
@@ -72,15 +72,114 @@ fn outcome(say: Say, passed: bool) -> String {
 }
 
 fn row(say: Say, finding: &Finding) -> FindingRow {
+    let threshold = finding.threshold.as_ref();
+    let cure = match threshold {
+        _ if finding.passed => String::new(),
+        Some(threshold) => cure(say, finding, threshold),
+        None => finding.cure.clone(),
+    };
     FindingRow {
         passed: finding.passed,
         outcome: outcome(say, finding.passed),
-        rule: finding.rule.clone(),
-        figure: finding
-            .figure
-            .map(|figure| format::decimals(figure, 3))
-            .unwrap_or_default(),
-        evidence: finding.evidence.clone(),
-        cure: finding.cure.clone(),
+        rule: threshold.map_or_else(|| finding.rule.clone(), |threshold| rule(say, threshold)),
+        figure: figure(say, finding),
+        cure,
+    }
+}
+
+/// The rule as a sentence; the gate's own words are English.
+fn rule(say: Say, threshold: &Threshold) -> String {
+    let metric = report::metric(say, &threshold.metric);
+    let bound = match threshold.bound {
+        Bound::Value => "value",
+        Bound::Lower => "lower",
+        Bound::PairedLower => "paired_lower",
+    };
+    match threshold.rule {
+        Rule::AtLeast(floor) => {
+            let key = format!("web.gate.at_least.{bound}");
+            say.with(&key, &[("metric", &metric), ("floor", &floor.to_string())])
+        }
+        Rule::Above(reference) => {
+            let other = say.it(match reference {
+                Reference::Base => "web.gate.the_base",
+                Reference::BestChallenger => "web.gate.the_best",
+            });
+            let key = format!("web.gate.above.{bound}");
+            say.with(&key, &[("metric", &metric), ("other", &other)])
+        }
+    }
+}
+
+fn figure(say: Say, finding: &Finding) -> String {
+    match finding.figure {
+        Some(figure) => say.of("web.gate.measured", format::decimals(figure, 3)),
+        None => say.it("web.gate.unmeasured"),
+    }
+}
+
+fn cure(say: Say, finding: &Finding, threshold: &Threshold) -> String {
+    say.it(
+        match (finding.figure, threshold.metric.as_str(), threshold.bound) {
+            (None, ..) => "web.gate.cure.unmeasured",
+            (_, "valid_json", _) => "web.gate.cure.valid",
+            (_, _, Bound::Lower | Bound::PairedLower) => "web.gate.cure.bound",
+            (_, _, Bound::Value) => "web.gate.cure.value",
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lathe_workshop::words::Lang;
+
+    fn finding(rule: Rule, bound: Bound, figure: Option<f64>) -> Finding {
+        let metric = "pearson_r".to_owned();
+        Finding {
+            passed: false,
+            threshold: Some(Threshold {
+                metric,
+                rule,
+                bound,
+            }),
+            rule: "a rule".to_owned(),
+            evidence: String::new(),
+            figure,
+            cure: "a cure".to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_rule_has_a_sentence_in_both_languages() {
+        let rules = [
+            Rule::AtLeast(0.8),
+            Rule::Above(Reference::Base),
+            Rule::Above(Reference::BestChallenger),
+        ];
+        for lang in [Lang::Zh, Lang::En] {
+            for rule in rules {
+                for bound in [Bound::Value, Bound::Lower, Bound::PairedLower] {
+                    // A floor has no pair: the policy refuses it while reading.
+                    if matches!((rule, bound), (Rule::AtLeast(_), Bound::PairedLower)) {
+                        continue;
+                    }
+                    let row = row(Say::new(lang), &finding(rule, bound, Some(0.71)));
+                    for text in [&row.rule, &row.figure, &row.cure] {
+                        assert!(!text.contains("web.") && !text.contains('{'), "{text}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_rule_reads_as_a_sentence() {
+        let zh = row(
+            Say::new(Lang::Zh),
+            &finding(Rule::AtLeast(0.8), Bound::Value, Some(0.71)),
+        );
+        assert_eq!(zh.rule, "调优模型的皮尔逊相关系数 r 不低于 0.8");
+        assert_eq!(zh.figure, "实测 0.710");
     }
 }

@@ -21,7 +21,7 @@ use axum::http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use lathe_workshop::WorkshopError;
+use lathe_workshop::{OrderState, WorkshopError};
 
 use crate::AppState;
 use crate::api;
@@ -222,4 +222,12 @@ fn took(say: Say, started_ms: Option<i64>, ended_ms: Option<i64>) -> String {
     };
     let ended = ended_ms.unwrap_or_else(now_ms);
     crate::format::duration(say, u64::try_from(ended - started).unwrap_or(0))
+}
+
+/// How long an order has taken so far; empty while it waits for its turn.
+fn order_took(say: Say, state: OrderState, created_ms: i64, ended_ms: Option<i64>) -> String {
+    match state {
+        OrderState::Queued => String::new(),
+        _ => took(say, Some(created_ms), ended_ms),
+    }
 }

@@ -12,7 +12,7 @@ use lathe_workshop::{CurvePoint, LogLine, OrderId, OrderState, OrderView, StepSt
 use super::gate::GateView;
 use super::report::ReportView;
 use super::steps::{self, StepRow};
-use super::{Frame, Problem, html, short, took};
+use super::{Frame, Problem, html, order_took, short};
 use crate::AppState;
 use crate::chart::{self, Panel};
 use crate::format;
@@ -182,7 +182,7 @@ fn head(say: Say, order: &OrderView) -> Head {
         live: matches!(order.state, OrderState::Queued | OrderState::Running),
         state: steps::order_state(order.state),
         state_text: steps::order_state_text(say, order.state, step),
-        took: took(say, Some(order.created_ms), order.ended_ms),
+        took: order_took(say, order.state, order.created_ms, order.ended_ms),
         created: format::moment(order.created_ms),
         created_text: format::moment_text(order.created_ms),
     }
@@ -201,7 +201,7 @@ fn curve(say: Say, points: &[CurvePoint], is_live: bool) -> Option<Curve> {
         .iter()
         .map(|point| (point.step as f64, point.learning_rate))
         .collect();
-    let loss = chart::panel(&losses, across, |value| format::decimals(value, 2))?;
+    let loss = chart::loss_panel(&losses, across, |value| format::decimals(value, 2))?;
     let mut rate = chart::panel(&rates, across, format::small)?;
     rate.labels = rate.labels.into_iter().step_by(2).collect();
     let loss_text = format::decimals(last.loss, 3);

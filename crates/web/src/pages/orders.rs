@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use lathe_workshop::{OrderRequest, OrderSummary, StepName};
 use serde::Deserialize;
 
-use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, short, steps, took};
+use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, order_took, short, steps};
 use crate::format;
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api};
@@ -143,7 +143,7 @@ fn row(say: Say, order: OrderSummary) -> OrderRow {
         demonstration: order.demonstration,
         state: steps::order_state(order.state),
         state_text: steps::order_state_text(say, order.state, Some(order.step)),
-        took: took(say, Some(order.created_ms), order.ended_ms),
+        took: order_took(say, order.state, order.created_ms, order.ended_ms),
         created: format::moment(order.created_ms),
         created_text: format::moment_text(order.created_ms),
         id,

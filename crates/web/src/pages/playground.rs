@@ -149,7 +149,7 @@ pub(super) async fn ask(
     };
     let (status, answer) = match complete(&state, tongue.say, &form).await {
         Ok((text, usage)) => {
-            let mut answer = AnswerView::read(tongue.say, text, None);
+            let mut answer = AnswerView::read(tongue.say, text, chosen.schema.as_ref());
             answer.usage = usage;
             (StatusCode::OK, answer)
         }
@@ -187,7 +187,7 @@ pub(super) async fn show_answer(
     let chosen = deployments
         .into_iter()
         .find(|deployment| deployment.name == form.model);
-    let schema: Option<Value> = None;
+    let schema = chosen.and_then(|chosen| chosen.schema);
     let answer = AnswerView::read(tongue.say, form.text, schema.as_ref());
     html(StatusCode::OK, &AnswerPart { answer })
 }

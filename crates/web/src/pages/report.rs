@@ -77,9 +77,8 @@ impl ReportView {
         let best = report
             .best_challenger(&report.primary_metric)
             .map(|subject| subject.name.as_str());
-        let subjects = report
-            .subjects
-            .iter()
+        let subjects = ranked(report, best)
+            .into_iter()
             .map(|subject| subject_row(say, subject, &names, best));
         let published = report
             .subjects
@@ -131,10 +130,22 @@ pub(super) fn tiles(say: Say, report: &Report) -> Vec<Tile> {
                 metric(say, name)
             ),
             value: format::decimals(interval.value, 3),
-            note: interval_text(say, interval),
+            note: interval_text(say, name, interval),
         })
     };
     subjects.into_iter().flatten().filter_map(tile).collect()
+}
+
+/// The subjects as they are read: the tuned model, what it has to beat, the base it came from.
+fn ranked<'a>(report: &'a Report, best: Option<&str>) -> Vec<&'a Subject> {
+    let mut subjects: Vec<&Subject> = report.subjects.iter().collect();
+    subjects.sort_by_key(|subject| match subject.role {
+        Role::Tuned => 0,
+        Role::Challenger if Some(subject.name.as_str()) == best => 1,
+        Role::Challenger => 2,
+        Role::Base => 3,
+    });
+    subjects
 }
 
 /// Every metric of the report, the primary one first.
@@ -182,7 +193,7 @@ fn figure(say: Say, metric: &str, interval: &Interval) -> Figure {
     };
     Figure {
         text: figure_text(metric, interval.value),
-        interval: interval_text(say, interval),
+        interval: interval_text(say, metric, interval),
         bar: chart::bar(interval.value, interval.low.zip(interval.high), scale),
     }
 }
@@ -196,12 +207,12 @@ fn figure_text(metric: &str, value: f64) -> String {
     }
 }
 
-fn interval_text(say: Say, interval: &Interval) -> String {
+fn interval_text(say: Say, metric: &str, interval: &Interval) -> String {
     match interval.low.zip(interval.high) {
         Some((low, high)) => format!(
             "{} … {}",
-            format::decimals(low, 3),
-            format::decimals(high, 3)
+            figure_text(metric, low),
+            figure_text(metric, high)
         ),
         None => say.it("web.report.no_interval"),
     }

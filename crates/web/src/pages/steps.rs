@@ -166,7 +166,7 @@ mod tests {
     fn progress_says_what_is_counted_and_what_is_left() {
         let row = progress(1_204, 2_966, "unit.records", Some(61.0));
         assert_eq!(row.per_mille, Some(405));
-        assert_eq!(row.text, "1\u{202f}204 / 2\u{202f}966 records");
+        assert_eq!(row.text, "1,204 / 2,966 records");
         assert!(row.eta.contains("1 min 1 s"), "{}", row.eta);
     }
 
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn figures_read_as_text() {
         assert_eq!(plain(&json!("Q4_1")), "Q4_1");
-        assert_eq!(plain(&json!(3708)), "3\u{202f}708");
+        assert_eq!(plain(&json!(3708)), "3,708");
         assert_eq!(plain(&json!(-0.25)), "−0.2500");
         assert_eq!(plain(&json!([1, 2])), "[1,2]");
     }

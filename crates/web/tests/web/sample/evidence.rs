@@ -86,9 +86,18 @@ pub fn verdict() -> Verdict {
     read(json!({
         "passed": true,
         "findings": [
-            { "passed": true, "rule": "pearson_r at least 0.8", "evidence": "tuned: pearson_r on 742 records", "figure": 0.871, "cure": "" },
-            { "passed": true, "rule": "pearson_r above the best challenger, paired lower bound", "evidence": "tuned minus linear n-grams: lower end of the paired interval", "figure": 0.139, "cure": "" },
-            { "passed": true, "rule": "valid_json at least 0.99", "evidence": "tuned: valid_json on 742 records", "figure": 1.0, "cure": "" }
+            { "passed": true, "figure": 0.871, "cure": "",
+              "threshold": { "metric": "pearson_r", "at_least": 0.8 },
+              "rule": "pearson_r of the tuned model is at least 0.8",
+              "evidence": "pearson_r of tuned on 742 records" },
+            { "passed": true, "figure": 0.139, "cure": "",
+              "threshold": { "metric": "pearson_r", "above": "best_challenger", "bound": "paired_lower" },
+              "rule": "the paired lower bound of pearson_r of the tuned model is above the best challenger's",
+              "evidence": "lower bound of pearson_r of tuned − linear n-grams on the same 742 records" },
+            { "passed": true, "figure": 1.0, "cure": "",
+              "threshold": { "metric": "valid_json", "at_least": 0.99 },
+              "rule": "valid_json of the tuned model is at least 0.99",
+              "evidence": "valid_json of tuned on 742 records" }
         ]
     }))
 }
@@ -114,7 +123,7 @@ pub fn dataset() -> DatasetView {
                 "fields": {
                     "score": { "kind": "number", "min": -3.9, "mean": 0.41, "max": 3.8, "histogram": histogram },
                     "product": { "kind": "category", "counts": [["camera", 1071], ["player", 985], ["phone", 840], ["router", 812]] },
-                    "text": { "kind": "text", "characters": [4, 88.2, 512], "words": [1, 16.9, 97] }
+                    "text": { "kind": "text", "characters": { "min": 4, "mean": 88.2, "max": 512 }, "words": { "min": 1, "mean": 16.9, "max": 97 } }
                 }
             },
             "duplicates": [
@@ -202,6 +211,7 @@ pub fn write_over_report(report: &mut Report, text: &str) {
 /// Puts `text` wherever a verdict shows words.
 pub fn write_over_verdict(verdict: &mut Verdict, text: &str) {
     for finding in &mut verdict.findings {
+        finding.threshold = None;
         finding.rule = text.to_owned();
         finding.evidence = text.to_owned();
         finding.cure = text.to_owned();

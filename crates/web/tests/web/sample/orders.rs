@@ -38,6 +38,11 @@ fn order(id: &str, state: OrderState, steps: Vec<StepView>) -> OrderView {
     }
 }
 
+fn now_ms() -> i64 {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    elapsed.expect("a clock after 1970").as_millis() as i64
+}
+
 /// An order nobody has begun.
 pub fn queued() -> OrderView {
     let steps = StepName::ALL
@@ -49,13 +54,15 @@ pub fn queued() -> OrderView {
 
 /// An order whose model and data were reused and which is tuning.
 pub fn running() -> OrderView {
-    let mut steps = finished();
+    // It moves with the clock, so that its durations look like those of a real order.
+    let began_ms = now_ms() - 472 * SECOND_MS;
+    let mut steps = finished(began_ms);
     for step in &mut steps[0..3] {
         step.state = StepState::Reused;
     }
     let tuning = &mut steps[5];
     *tuning = step(StepName::Tune, StepState::Running);
-    tuning.started_ms = Some(PLACED_MS + 210 * SECOND_MS);
+    tuning.started_ms = Some(began_ms + 186 * SECOND_MS);
     let unit = "unit.steps".to_owned();
     tuning.progress = Some(Progress {
         done: STEPS_RUN,
@@ -66,19 +73,21 @@ pub fn running() -> OrderView {
     for later in &mut steps[6..] {
         *later = step(later.name, StepState::Waiting);
     }
-    order(RUNNING, OrderState::Running, steps)
+    let mut running = order(RUNNING, OrderState::Running, steps);
+    running.created_ms = began_ms;
+    running
 }
 
 /// An order that went all the way.
 pub fn done() -> OrderView {
-    let mut done = order(DONE, OrderState::Done, finished());
+    let mut done = order(DONE, OrderState::Done, finished(PLACED_MS));
     done.deployment = Some("customer-care".to_owned());
     done
 }
 
 /// A demonstration whose data did not have the pinned digest.
 pub fn failed() -> OrderView {
-    let mut steps = finished();
+    let mut steps = finished(PLACED_MS);
     let failing = &mut steps[1];
     failing.state = StepState::Failed;
     failing.figure = None;
@@ -113,7 +122,7 @@ fn step(name: StepName, state: StepState) -> StepView {
 }
 
 /// All nine steps done, each with its figure, beginning one after the other.
-fn finished() -> Vec<StepView> {
+fn finished(began_ms: i64) -> Vec<StepView> {
     let figures: [(&str, &str, i64, Value); 9] = [
         (
             "SmolLM2-135M-Instruct, Q4_1, 87.4 MiB",
@@ -170,7 +179,7 @@ fn finished() -> Vec<StepView> {
             json!({}),
         ),
     ];
-    let mut at = PLACED_MS;
+    let mut at = began_ms;
     let finish = |(name, (en, zh, seconds, figures)): (StepName, (&str, &str, i64, Value))| {
         let mut step = step(name, StepState::Done);
         step.started_ms = Some(at);
