@@ -1,5 +1,6 @@
 //! What can go wrong between a source and a prepared dataset.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use lathe_evidence::Digest;
@@ -33,18 +34,16 @@ pub enum DataError {
         what: String,
     },
     /// A digest is not the one that was pinned or promised.
-    #[error("{what} has SHA-256 {found}, but {promised_by} says {expected}; {next}")]
+    #[error("{what} has SHA-256 {found}, but {promised_by} says {expected}; {}", promised_by.next_step())]
     Mismatch {
         /// What was hashed.
         what: String,
-        /// Who gave the expected digest: the pack or the index.
-        promised_by: String,
+        /// Who gave the expected digest.
+        promised_by: Promise,
         /// The expected digest.
         expected: Digest,
         /// The digest of the bytes at hand.
         found: Digest,
-        /// What to do next.
-        next: String,
     },
     /// A package, version, file or inner path does not exist.
     #[error("cannot find {what} in {place}; {next}")]
@@ -124,6 +123,37 @@ pub enum DataError {
         /// The file and what disagrees.
         reason: String,
     },
+}
+
+/// Who promised a digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// The pack, by its `sha256`.
+    Pack,
+    /// The package index, beside the file's address.
+    Index,
+}
+
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pack => "the pack",
+            Self::Index => "the index",
+        })
+    }
+}
+
+impl Promise {
+    fn next_step(self) -> &'static str {
+        match self {
+            Self::Pack => {
+                "it was not used; if it is the one you want, write its digest into the pack"
+            }
+            Self::Index => {
+                "it was altered on its way or on the server and was not kept; run the command again, and if this stays, use another index"
+            }
+        }
+    }
 }
 
 impl DataError {

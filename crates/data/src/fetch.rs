@@ -10,33 +10,31 @@
 
 mod cache;
 mod download;
+mod environment;
+mod folder;
 mod http;
 mod hub;
+mod local;
+mod package;
 mod pip;
 mod proxy;
 mod pypi;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use lathe_evidence::Digest;
-use lathe_evidence::manifest::{Manifest, ManifestFile};
 use url::Url;
 
-use self::cache::{Cache, Entry, Locked, hash_file, make_folder};
+use self::cache::{Cache, Entry, Locked, hash_file};
 use self::download::Download;
+pub use self::environment::{Environment, Timeouts};
 use self::http::{Client, Request};
 use self::hub::Repository;
 use self::pip::PipSettings;
-use crate::source::{Origin, normalised_name};
+use crate::error::Promise;
+use crate::source::Origin;
 use crate::{DataError, Source, archive};
-
-/// How many files of a version are looked into for the wanted path.
-const CANDIDATES_MAX: usize = 4;
-
-/// The most files a folder that is taken whole may have.
-const FOLDER_FILES_MAX: usize = 10_000;
 
 /// How a source is fetched.
 #[derive(Debug, Clone)]
@@ -51,72 +49,6 @@ pub struct FetchOptions {
     pub base_dir: PathBuf,
     /// Index, proxy, certificate and token settings.
     pub environment: Environment,
-}
-
-/// The environment variables that fetching looks at (PIP_*, HF_*, proxies …), passed in so that
-/// nothing depends on the process's own; and how long a server may take.
-#[derive(Debug, Clone, Default)]
-pub struct Environment {
-    /// The variables by name.
-    pub variables: BTreeMap<String, String>,
-    /// How long to wait.
-    pub timeouts: Timeouts,
-}
-
-/// How long to wait for a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For a connection.
-    pub connect_ms: u64,
-    /// For the head of an answer.
-    pub answer_ms: u64,
-    /// For the next bytes; a download as a whole may take as long as it takes.
-    pub silence_ms: u64,
-    /// Before a first second attempt; doubled with each further one.
-    pub retry_ms: u64,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect_ms: 30_000,
-            answer_ms: 60_000,
-            silence_ms: 60_000,
-            retry_ms: 500,
-        }
-    }
-}
-
-impl Environment {
-    /// The variables of this process.
-    pub fn of_process() -> Self {
-        Self {
-            variables: std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect(),
-            timeouts: Timeouts::default(),
-        }
-    }
-
-    /// A variable that is set and not empty.
-    fn get(&self, name: &str) -> Option<&str> {
-        let value = self.variables.get(name).map(String::as_str);
-        value.filter(|value| !value.is_empty())
-    }
-
-    /// For tests: these variables alone.
-    #[cfg(test)]
-    fn of(variables: &[(&str, &str)]) -> Self {
-        let pairs = variables.iter();
-        Self {
-            variables: pairs
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
-            timeouts: Timeouts::default(),
-        }
-    }
 }
 
 /// How far a fetch is.
@@ -194,13 +126,13 @@ impl Fetcher<'_> {
             Origin::Pypi { name, version } => self.package(name, version, &locked, on)?,
             Origin::Http { url } => {
                 let url = parse_url(url)?;
-                self.from_request(&Request::new(&url), &locked, on)?
+                self.address(&Request::new(&url), &locked, on)?
             }
             Origin::Hf {
                 path: Some(path), ..
             } => {
                 let request = self.repository().file(path, &self.options.environment)?;
-                self.from_request(&request, &locked, on)?
+                self.address(&request, &locked, on)?
             }
             Origin::File { .. } | Origin::Hf { path: None, .. } => {
                 unreachable!("answered before the cache is asked")
@@ -244,90 +176,8 @@ impl Fetcher<'_> {
         }
     }
 
-    /// A package's file: the likeliest of the version's files that has what is wanted.
-    fn package(
-        &self,
-        name: &str,
-        version: &str,
-        locked: &Locked<'_>,
-        on: Progress<'_>,
-    ) -> Result<Entry, DataError> {
-        let inner = self.source.inner.first().map(String::as_str);
-        let key = format!("pypi:{}=={version}", normalised_name(name));
-        // A file of the version that is here already may hold another path of it.
-        if let Some(archive) = self.cache.find(&key).filter(|_| inner.is_some()) {
-            let taken = self.take(&archive, locked);
-            if taken.is_ok() || self.options.offline {
-                return taken;
-            }
-        }
-        self.refuse_offline()?;
-        let wanted = pypi::Wanted {
-            name,
-            version,
-            inner,
-            sha256: self.options.sha256.filter(|_| inner.is_none()),
-        };
-        let mut first_error = None;
-        for candidate in pypi::candidates(&self.client, self.pip, &wanted)?
-            .iter()
-            .take(CANDIDATES_MAX)
-        {
-            let archive = self.bring_candidate(candidate, locked, on)?;
-            match self.take(&archive, locked) {
-                Ok(entry) => {
-                    locked.remember(&key, &archive)?;
-                    return Ok(entry);
-                }
-                Err(error @ (DataError::Missing { .. } | DataError::Mismatch { .. })) => {
-                    first_error.get_or_insert(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Err(first_error.unwrap_or_else(|| self.offline_error()))
-    }
-
-    fn bring_candidate(
-        &self,
-        candidate: &pypi::Candidate,
-        locked: &Locked<'_>,
-        on: Progress<'_>,
-    ) -> Result<Entry, DataError> {
-        if let Some(entry) = candidate
-            .sha256
-            .and_then(|sha256| self.cache.find_object(&sha256))
-        {
-            return Ok(entry);
-        }
-        if let Ok(path) = candidate.url.to_file_path() {
-            return self.copy_in(&path, &candidate.name, candidate.sha256, locked);
-        }
-        let download = Download {
-            request: &Request::new(&candidate.url),
-            name: &candidate.name,
-            expected: candidate.sha256,
-        };
-        self.download(&download, locked, on)
-    }
-
-    /// A file of a find-links folder or a file: index.
-    fn copy_in(
-        &self,
-        path: &Path,
-        name: &str,
-        expected: Option<Digest>,
-        locked: &Locked<'_>,
-    ) -> Result<Entry, DataError> {
-        let tmp = locked.tmp_path("copied");
-        std::fs::copy(path, &tmp).map_err(|error| DataError::file("copy", path, error))?;
-        let (found, _) = hash_file(&tmp).map_err(|error| DataError::file("read", &tmp, error))?;
-        check_digest(&path.display().to_string(), "its index", expected, found)?;
-        locked.keep(&tmp, found, name)
-    }
-
     /// The file of an address, or what is wanted out of it.
-    fn from_request(
+    fn address(
         &self,
         request: &Request,
         locked: &Locked<'_>,
@@ -347,6 +197,7 @@ impl Fetcher<'_> {
                     request,
                     name: &name.unwrap_or_else(|_| "file".to_owned()),
                     expected: self.options.sha256.filter(|_| self.source.inner.is_empty()),
+                    promised_by: Promise::Pack,
                 };
                 let archive = self.download(&download, locked, on)?;
                 locked.remember(&url, &archive)?;
@@ -405,7 +256,7 @@ impl Fetcher<'_> {
     fn check_pinned(&self, found: Digest) -> Result<(), DataError> {
         check_digest(
             &self.source.to_string(),
-            "the pack",
+            Promise::Pack,
             self.options.sha256,
             found,
         )
@@ -423,137 +274,6 @@ impl Fetcher<'_> {
             what: self.source.to_string(),
         }
     }
-
-    /// A `file:` source: used where it lies, or unpacked into the cache.
-    fn local(&self, path: &str) -> Result<Fetched, DataError> {
-        let path = self
-            .options
-            .base_dir
-            .join(path.strip_prefix("//").unwrap_or(path));
-        let metadata =
-            std::fs::metadata(&path).map_err(|error| DataError::file("read", &path, error))?;
-        if metadata.is_dir() {
-            return self.local_folder(path);
-        }
-        let (sha256, bytes) =
-            hash_file(&path).map_err(|error| DataError::file("read", &path, error))?;
-        if self.source.inner.is_empty() {
-            self.check_pinned(sha256)?;
-            return Ok(Fetched {
-                path,
-                sha256,
-                bytes,
-                cached: true,
-            });
-        }
-        // Keyed by content: a file that changed is another archive.
-        let key = format!("sha256:{sha256}#{}", self.source.inner.join("#"));
-        if let Some(entry) = self.cache.find(&key) {
-            self.check_pinned(entry.sha256)?;
-            return Ok(self.fetched(&entry, true));
-        }
-        let locked = self.cache.lock()?;
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
-        let (file, sha256) = self.walk(&path, &name.unwrap_or_default(), &locked)?;
-        let inner = self.source.inner.last().map_or("file", String::as_str);
-        let entry = locked.keep(&file, sha256, inner.rsplit('/').next().unwrap_or(inner))?;
-        locked.remember(&key, &entry)?;
-        Ok(self.fetched(&entry, false))
-    }
-
-    fn local_folder(&self, path: PathBuf) -> Result<Fetched, DataError> {
-        if let Some(inner) = self.source.inner.first() {
-            return Err(DataError::Source {
-                text: self.source.to_string(),
-                reason: format!(
-                    "{} is a folder, not an archive; write file:{}/{inner}",
-                    path.display(),
-                    path.display()
-                ),
-            });
-        }
-        let manifest = manifest_of(&path)?;
-        let sha256 = manifest.digest();
-        self.check_pinned(sha256)?;
-        Ok(Fetched {
-            sha256,
-            bytes: manifest.bytes(),
-            path,
-            cached: true,
-        })
-    }
-
-    /// A hub's model as a folder: its files fetched one by one, then put together under their
-    /// manifest's digest.
-    fn hub_folder(&self, on: Progress<'_>) -> Result<Fetched, DataError> {
-        let key = self.source.to_string();
-        if let Some(fetched) = self.cached_folder(&key) {
-            return Ok(fetched);
-        }
-        let locked = self.cache.lock()?;
-        self.refuse_offline()?;
-        let tmp = locked.tmp_path("folder");
-        make_folder(&tmp)?;
-        for (path, request) in self
-            .repository()
-            .model_files(&self.client, &self.options.environment)?
-        {
-            let download = Download {
-                request: &request,
-                name: &path,
-                expected: None,
-            };
-            let url = request.url.to_string();
-            let entry = match self.cache.find(&url) {
-                Some(entry) => entry,
-                None => {
-                    let entry = self.download(&download, &locked, on)?;
-                    locked.remember(&url, &entry)?;
-                    entry
-                }
-            };
-            put(&self.cache.path(&entry), &tmp.join(&path))?;
-        }
-        let manifest = manifest_of(&tmp)?;
-        let sha256 = manifest.digest();
-        self.check_pinned(sha256)?;
-        let folder = self.cache.folder_path(&sha256);
-        if !folder.exists() {
-            std::fs::rename(&tmp, &folder)
-                .map_err(|error| DataError::file("write", &folder, error))?;
-        }
-        let entry = Entry {
-            key: String::new(),
-            sha256,
-            name: "folder".to_owned(),
-            bytes: manifest.bytes(),
-        };
-        locked.remember(&key, &entry)?;
-        Ok(Fetched {
-            path: folder,
-            sha256,
-            bytes: manifest.bytes(),
-            cached: false,
-        })
-    }
-
-    fn cached_folder(&self, key: &str) -> Option<Fetched> {
-        let entry = self.cache.find_folder(key)?;
-        let path = self.cache.folder_path(&entry.sha256);
-        let whole = manifest_of(&path).is_ok_and(|manifest| manifest.digest() == entry.sha256);
-        let wanted = self
-            .options
-            .sha256
-            .is_none_or(|pinned| pinned == entry.sha256);
-        (whole && wanted).then_some(Fetched {
-            path,
-            sha256: entry.sha256,
-            bytes: entry.bytes,
-            cached: true,
-        })
-    }
 }
 
 fn parse_url(text: &str) -> Result<Url, DataError> {
@@ -565,7 +285,7 @@ fn parse_url(text: &str) -> Result<Url, DataError> {
 
 fn check_digest(
     what: &str,
-    promised_by: &str,
+    promised_by: Promise,
     expected: Option<Digest>,
     found: Digest,
 ) -> Result<(), DataError> {
@@ -573,51 +293,11 @@ fn check_digest(
         None => Ok(()),
         Some(expected) => Err(DataError::Mismatch {
             what: what.to_owned(),
-            promised_by: promised_by.to_owned(),
+            promised_by,
             expected,
             found,
-            next: "if the new file is the one you want, write its digest into the pack; it was not used".to_owned(),
         }),
     }
-}
-
-/// Puts a file into a folder without a second copy where the file system allows it.
-fn put(from: &Path, to: &Path) -> Result<(), DataError> {
-    if std::fs::hard_link(from, to).is_ok() {
-        return Ok(());
-    }
-    std::fs::copy(from, to)
-        .map(drop)
-        .map_err(|error| DataError::file("write", to, error))
-}
-
-/// The manifest of a folder of plain files; links and folders in it are refused.
-fn manifest_of(folder: &Path) -> Result<Manifest, DataError> {
-    let fail = |error| DataError::file("read", folder, error);
-    let refuse = |reason: String| DataError::Source {
-        text: format!("file:{}", folder.display()),
-        reason,
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !entry.file_type().map_err(fail)?.is_file() {
-            return Err(refuse(format!(
-                "`{name}` in it is a folder or a link; a model's folder holds plain files only"
-            )));
-        }
-        if files.len() == FOLDER_FILES_MAX {
-            return Err(refuse(format!("it has more than {FOLDER_FILES_MAX} files")));
-        }
-        let (sha256, size) = hash_file(&entry.path()).map_err(fail)?;
-        files.push(ManifestFile {
-            path: name,
-            size,
-            sha256,
-        });
-    }
-    Manifest::new(files).map_err(|error| refuse(error.to_string()))
 }
 
 /// Reads outside bytes as index pages; for fuzzing.

@@ -6,13 +6,16 @@
 //! belong to [`crate::prepare`]. The file is held in memory, up to
 //! [`DATA_FILE_BYTES_MAX`](crate::bounds::DATA_FILE_BYTES_MAX).
 
+mod columns;
 mod delimited;
 mod json;
 mod parquet;
+mod spec;
 mod text;
+mod typed;
 mod xlsx;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -22,74 +25,9 @@ use crate::DataError;
 use crate::bounds::{BROKEN_ROWS_KEPT_MAX, DATA_FILE_BYTES_MAX, FIELDS_MAX, RECORDS_MAX};
 use crate::nearest;
 
-/// The formats that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Comma separated values, RFC 4180.
-    Csv,
-    /// Tab separated values.
-    Tsv,
-    /// One JSON object a line.
-    Jsonl,
-    /// An array of JSON objects.
-    Json,
-    /// An Excel workbook.
-    Xlsx,
-    /// Apache Parquet.
-    Parquet,
-}
-
-/// What a column holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum FieldType {
-    /// Text.
-    Text,
-    /// A finite number.
-    Number,
-    /// A whole number.
-    Integer,
-    /// true or false.
-    Boolean,
-}
-
-/// Whether fields may be quoted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Quote {
-    /// By double quotes, a doubled one standing for itself.
-    #[default]
-    Double,
-    /// Never: a quote is a character like any other.
-    None,
-}
-
-/// How a file is read; every key may be absent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ReaderSpec {
-    /// The format; by the file's extension if absent.
-    pub format: Option<Format>,
-    /// The character between fields, for csv and tsv.
-    pub delimiter: Option<char>,
-    /// Quoting, for csv and tsv.
-    pub quote: Quote,
-    /// Whether the first row names the columns (csv, tsv, xlsx); true unless `columns` are given.
-    pub header: Option<bool>,
-    /// The columns' names in order; with a header, new names in place of its own.
-    pub columns: Vec<String>,
-    /// What columns hold; text for csv and tsv, as it is for the other formats.
-    pub types: BTreeMap<String, FieldType>,
-    /// The encoding; recognised (byte order mark, UTF-8, GB18030) if absent.
-    pub encoding: Option<String>,
-    /// The sheet, for xlsx; the first if absent.
-    pub sheet: Option<String>,
-    /// Where the array lies, as a JSON pointer, for json.
-    pub pointer: Option<String>,
-    /// The column that names the record; the line number if absent.
-    pub id: Option<String>,
-}
+use self::columns::{Columns, has_header};
+pub use self::spec::{FieldType, Format, Quote, ReaderSpec};
+pub(crate) use self::typed::typed;
 
 /// One record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -225,41 +163,21 @@ fn format_error(path: &Path, format: Format, reason: String) -> DataError {
     }
 }
 
-impl Format {
-    /// The name as a pack writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Tsv => "tsv",
-            Self::Jsonl => "jsonl",
-            Self::Json => "json",
-            Self::Xlsx => "xlsx",
-            Self::Parquet => "parquet",
-        }
-    }
-}
-
 /// Refuses a column that the specification names and no row has.
 fn check_names(rows: &Rows, spec: &ReaderSpec) -> Result<(), Failure> {
-    let mut known = HashMap::new();
-    for fields in rows.rows.iter().filter_map(|row| row.fields.as_ref().ok()) {
-        for name in fields.keys() {
-            if !known.contains_key(name.as_str()) && known.len() < FIELDS_MAX {
-                known.insert(name.as_str(), ());
-            }
-        }
-    }
+    let whole = rows.rows.iter().filter_map(|row| row.fields.as_ref().ok());
+    let known: HashSet<&str> = whole.flat_map(Map::keys).map(String::as_str).collect();
     if known.is_empty() {
         return Ok(());
     }
     let typed = spec.types.keys().map(|name| ("types", name));
     for (key, name) in typed.chain(spec.id.iter().map(|name| ("id", name))) {
-        if !known.contains_key(name.as_str()) {
+        if !known.contains(name.as_str()) {
             return Err(Failure::Spec {
                 key,
                 reason: format!(
                     "no row has a column `{name}`{}",
-                    nearest::hint(name, known.keys().copied())
+                    nearest::hint(name, known.iter().copied())
                 ),
             });
         }
@@ -321,52 +239,6 @@ fn record(line: u64, mut fields: Map<String, Value>, spec: &ReaderSpec) -> Resul
     })
 }
 
-/// `value` as `kind`. Nothing (an empty cell, null) stays nothing, except that text keeps its
-/// emptiness; a required field is checked for later.
-pub(crate) fn typed(value: &Value, kind: FieldType) -> Result<Value, String> {
-    let text = match value {
-        Value::Null => return Ok(Value::Null),
-        Value::Array(_) | Value::Object(_) => {
-            return Err("holds a list or an object instead of one value".to_owned());
-        }
-        Value::String(text) if kind == FieldType::Text => return Ok(Value::String(text.clone())),
-        Value::String(text) => text.trim().to_owned(),
-        other => other.to_string(),
-    };
-    if text.is_empty() {
-        return Ok(Value::Null);
-    }
-    let shown = || text.chars().take(40).collect::<String>();
-    match kind {
-        FieldType::Text => Ok(Value::String(text)),
-        FieldType::Integer => text
-            .parse::<i64>()
-            .map(Value::from)
-            .map_err(|_| format!("is `{}` instead of a whole number", shown())),
-        FieldType::Number => {
-            number(&text).ok_or_else(|| format!("is `{}` instead of a number", shown()))
-        }
-        FieldType::Boolean => match text.to_lowercase().as_str() {
-            "true" | "1" => Ok(Value::Bool(true)),
-            "false" | "0" => Ok(Value::Bool(false)),
-            _ => Err(format!("is `{}` instead of true or false", shown())),
-        },
-    }
-}
-
-/// The finite number that `text` spells. Whole numbers stay whole, so that a table that writes
-/// `2` and one that writes `2.0` keep what they wrote.
-fn number(text: &str) -> Option<Value> {
-    if let Ok(whole) = text.parse::<i64>() {
-        return Some(Value::from(whole));
-    }
-    // Rust also reads "inf" and "nan", which no table means as a number.
-    text.parse::<f64>()
-        .ok()
-        .filter(|float| float.is_finite())
-        .map(Value::from)
-}
-
 impl Read {
     /// Reports a row as broken.
     pub(crate) fn report(&mut self, line: u64, reason: String) {
@@ -375,74 +247,6 @@ impl Read {
             self.broken.push(Broken { line, reason });
         }
     }
-}
-
-/// The columns of a table: their names, in order.
-struct Columns(Vec<String>);
-
-impl Columns {
-    /// From the specification, else from the header.
-    fn new(header: Option<Vec<String>>, spec: &ReaderSpec) -> Result<Self, Failure> {
-        let names = match (&spec.columns[..], header) {
-            ([], None) => {
-                return Err(Failure::Spec {
-                    key: "columns",
-                    reason: "the file has no header to take names from; list the columns' names in order"
-                        .to_owned(),
-                });
-            }
-            ([], Some(header)) => header.iter().map(|name| name.trim().to_owned()).collect(),
-            (names, Some(header)) if names.len() != header.len() => {
-                return Err(Failure::Spec {
-                    key: "columns",
-                    reason: format!(
-                        "{} names are listed and the header has {} ({})",
-                        names.len(),
-                        header.len(),
-                        header
-                            .iter()
-                            .take(20)
-                            .cloned()
-                            .collect::<Vec<_>>()
-                            .join(", ")
-                    ),
-                });
-            }
-            (names, _) => names.to_vec(),
-        };
-        if names.len() > FIELDS_MAX {
-            return Err(Failure::Format(format!(
-                "it has {} columns, more than {FIELDS_MAX}",
-                names.len()
-            )));
-        }
-        let mut sorted: Vec<_> = names.iter().collect();
-        sorted.sort();
-        if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Failure::Format(format!(
-                "two columns are called `{}`; rename them with `columns`",
-                pair[0]
-            )));
-        }
-        Ok(Self(names))
-    }
-
-    /// The fields of one row of cells.
-    fn fields(&self, cells: Vec<Value>) -> Result<Map<String, Value>, String> {
-        if cells.len() != self.0.len() {
-            return Err(format!(
-                "it has {} fields instead of {}",
-                cells.len(),
-                self.0.len()
-            ));
-        }
-        Ok(self.0.iter().cloned().zip(cells).collect())
-    }
-}
-
-/// Whether the first row names the columns.
-fn has_header(spec: &ReaderSpec) -> bool {
-    spec.header.unwrap_or(spec.columns.is_empty())
 }
 
 /// Runs a third-party parser over outside bytes. Its panics, which a broken file can bring about,

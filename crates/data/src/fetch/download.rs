@@ -18,6 +18,7 @@ use super::cache::{Entry, Locked, hash_file};
 use super::http::{Answer, Client, Failed, Request, shown};
 use crate::DataError;
 use crate::bounds::DOWNLOAD_BYTES_MAX;
+use crate::error::Promise;
 
 /// How many attempts in a row may bring nothing.
 const FRUITLESS_ATTEMPTS_MAX: u32 = 5;
@@ -28,8 +29,10 @@ pub(super) struct Download<'a> {
     pub request: &'a Request,
     /// What it is to be called.
     pub name: &'a str,
-    /// The digest that the index promises.
+    /// The digest that is promised.
     pub expected: Option<Digest>,
+    /// Who promises it.
+    pub promised_by: Promise,
 }
 
 /// What it takes to go on with a part: kept beside it.
@@ -65,15 +68,10 @@ pub(super) fn download(
     let went_on = part_bytes(&part) > 0;
     bring(client, download, &part, retry_ms, on)?;
     let (found, _) = hash_file(&part).map_err(|error| DataError::file("read", &part, error))?;
-    match download.expected.filter(|expected| *expected != found) {
-        None => {}
-        Some(_) if went_on => {
-            // What an earlier run left may have been of another file: once more, from the start.
-            remove(&part);
-            bring(client, download, &part, retry_ms, on)?;
-            return finish(cache, download, &part);
-        }
-        Some(_) => {}
+    if went_on && download.expected.is_some_and(|expected| expected != found) {
+        // What an earlier run left may have been of another file: once more, from the start.
+        remove(&part);
+        bring(client, download, &part, retry_ms, on)?;
     }
     finish(cache, download, &part)
 }
@@ -85,10 +83,9 @@ fn finish(cache: &Locked<'_>, download: &Download<'_>, part: &Path) -> Result<En
         remove(part);
         return Err(DataError::Mismatch {
             what: shown(download.request.url.as_str()),
-            promised_by: "the index".to_owned(),
+            promised_by: download.promised_by,
             expected,
             found,
-            next: "the file was altered on its way or on the server; run the command again, and if this stays, use another index".to_owned(),
         });
     }
     let entry = cache.keep(part, found, download.name)?;

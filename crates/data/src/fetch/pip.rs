@@ -13,6 +13,9 @@ const PUBLIC_INDEX: &str = "https://pypi.org/simple";
 /// The largest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// Names and values of settings.
+type Settings = Vec<(String, String)>;
+
 /// pip's settings, as far as they matter here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PipSettings {
@@ -30,7 +33,7 @@ pub(super) struct PipSettings {
 
 impl PipSettings {
     pub(super) fn new(environment: &Environment) -> Self {
-        let files: Vec<Vec<(String, String)>> = files(environment)
+        let files: Vec<Settings> = files(environment)
             .iter()
             .filter_map(|path| read_bounded(path))
             .map(|text| settings(&text))
@@ -118,10 +121,9 @@ fn read_bounded(path: &Path) -> Option<String> {
 }
 
 /// The settings of the sections `[global]` and `[install]`, the strongest first.
-fn settings(text: &str) -> Vec<(String, String)> {
+fn settings(text: &str) -> Settings {
     let mut section = String::new();
-    let (mut global, mut install): (Vec<(String, String)>, Vec<(String, String)>) =
-        Default::default();
+    let (mut global, mut install): (Settings, Settings) = Default::default();
     for line in text.lines() {
         let trimmed = line.trim();
         if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
