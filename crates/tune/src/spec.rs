@@ -96,9 +96,25 @@ impl SftSpec {
     /// # Errors
     /// [`TuneError::Spec`] that names the first bad key and its range.
     pub fn check(&self) -> Result<(), TuneError> {
-        let positive = |value: f64| value.is_finite() && value > 0.0;
+        let mut rules = self
+            .learning_rules()
+            .into_iter()
+            .chain(self.running_rules());
+        match rules.find(|(_, holds, _)| !holds) {
+            Some((key, _, reason)) => Err(TuneError::Spec {
+                key,
+                reason: reason.to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// What is learnt, and how fast.
+    fn learning_rules(&self) -> [Rule; 10] {
         let decay = |value: f64| (0.0..1.0).contains(&value);
-        let rules = [
+        let weight_decay = self.weight_decay.is_finite() && self.weight_decay >= 0.0;
+        let soft_number = self.soft_number.as_ref();
+        [
             (
                 "rank",
                 (1..=RANK_MAX).contains(&self.rank),
@@ -120,23 +136,7 @@ impl SftSpec {
                 (0.0..=1.0).contains(&self.warmup_ratio),
                 "must be 0 to 1",
             ),
-            (
-                "epochs",
-                positive(self.epochs) && self.epochs <= EPOCHS_MAX,
-                "must be above 0 and at most 1000",
-            ),
-            (
-                "batch_records",
-                (1..=BATCH_RECORDS_MAX).contains(&self.batch_records),
-                "must be 1 to 65536",
-            ),
-            ("tokens_max", self.tokens_max >= 2, "must be at least 2"),
-            ("rows_max", self.rows_max >= 1, "must be at least 1"),
-            (
-                "weight_decay",
-                self.weight_decay.is_finite() && self.weight_decay >= 0.0,
-                "must be 0 or more",
-            ),
+            ("weight_decay", weight_decay, "must be 0 or more"),
             (
                 "adam_beta1",
                 decay(self.adam_beta1),
@@ -153,6 +153,23 @@ impl SftSpec {
                 "must be positive",
             ),
             (
+                "soft_number",
+                soft_number.is_none_or(SoftNumber::is_sound),
+                "needs spread and step above 0, min below max, at most 10000 numbers",
+            ),
+        ]
+    }
+
+    /// How long the run is and how it is cut.
+    fn running_rules(&self) -> [Rule; 7] {
+        let epochs = positive(self.epochs) && self.epochs <= EPOCHS_MAX;
+        let batch_records = (1..=BATCH_RECORDS_MAX).contains(&self.batch_records);
+        [
+            ("epochs", epochs, "must be above 0 and at most 1000"),
+            ("batch_records", batch_records, "must be 1 to 65536"),
+            ("tokens_max", self.tokens_max >= 2, "must be at least 2"),
+            ("rows_max", self.rows_max >= 1, "must be at least 1"),
+            (
                 "max_grad_norm",
                 positive(self.max_grad_norm),
                 "must be positive",
@@ -167,19 +184,7 @@ impl SftSpec {
                 self.checkpoints_kept >= 1,
                 "must be at least 1",
             ),
-            (
-                "soft_number",
-                self.soft_number.as_ref().is_none_or(SoftNumber::is_sound),
-                "needs spread and step above 0, min below max, at most 10000 numbers",
-            ),
-        ];
-        match rules.into_iter().find(|(_, holds, _)| !holds) {
-            Some((key, _, reason)) => Err(TuneError::Spec {
-                key,
-                reason: reason.to_owned(),
-            }),
-            None => Ok(()),
-        }
+        ]
     }
 
     /// The adapter this spec asks for.
@@ -200,6 +205,13 @@ impl SftSpec {
             weight_decay: self.weight_decay,
         }
     }
+}
+
+/// Key, whether it holds, and what it must be.
+type Rule = (&'static str, bool, &'static str);
+
+fn positive(value: f64) -> bool {
+    value.is_finite() && value > 0.0
 }
 
 #[cfg(test)]
