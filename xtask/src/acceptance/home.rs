@@ -80,6 +80,30 @@ impl FreshHome {
         })
     }
 
+    /// The folder of the artifact a step made.
+    pub fn object_of(&self, finished: &Finished, step: &str) -> Result<PathBuf, String> {
+        let digest = finished.step(step)?["output"]
+            .as_str()
+            .ok_or_else(|| format!("step {step} has no output"))?;
+        Ok(self.path.join("objects").join(digest))
+    }
+
+    /// The file with the given ending in the artifact a step made.
+    pub fn file_of(
+        &self,
+        finished: &Finished,
+        step: &str,
+        ending: &str,
+    ) -> Result<PathBuf, String> {
+        let folder = self.object_of(finished, step)?;
+        std::fs::read_dir(&folder)
+            .map_err(|error| format!("reading {}: {error}", folder.display()))?
+            .flatten()
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|found| found == ending))
+            .ok_or_else(|| format!("no .{ending} in {}", folder.display()))
+    }
+
     /// Starts `lathe up` and waits until it answers; returns the process and its address.
     pub fn up(&self) -> Result<(Up, String), String> {
         let mut child = self

@@ -10,13 +10,15 @@ mod order;
 mod peft;
 mod result;
 
-pub use home::FreshHome;
+pub use home::{FreshHome, PACK};
 pub use result::append;
 
 use crate::shell::{self, Outcome};
 
 /// A scenario: its name, what it shows, how it is run.
-const SCENARIOS: &[(&str, &str, fn() -> Outcome)] = &[
+type Scenario = (&'static str, &'static str, fn() -> Outcome);
+
+const SCENARIOS: &[Scenario] = &[
     (
         "quick",
         "the order on 400 records, from an empty home",

@@ -12,13 +12,12 @@ pub fn run() -> Outcome {
     let home = FreshHome::new("peft")?;
     let finished = home.run_order(&["--quick"])?;
     let (_up, url) = home.up()?;
-    let object = |step: &str| object(&home, &finished, step);
     let printed = shell::output(
         python::PEERS
             .command("tests/python/peft_greedy.py")?
-            .arg(find(&object("model")?, "gguf")?)
-            .arg(object("tune")?)
-            .arg(object("prepare")?.join("records.jsonl"))
+            .arg(home.file_of(&finished, "model", "gguf")?)
+            .arg(home.object_of(&finished, "tune")?)
+            .arg(home.object_of(&finished, "prepare")?.join("records.jsonl"))
             .env(
                 "LATHE_BASE_URL",
                 format!("{}/v1", url.trim_end_matches('/')),
@@ -29,22 +28,4 @@ pub fn run() -> Outcome {
         "cargo xtask acceptance peft",
         &format!("```text\n{}\n```", printed.trim_end()),
     )
-}
-
-/// The folder of the artifact a step made.
-fn object(home: &FreshHome, finished: &Finished, step: &str) -> Result<PathBuf, String> {
-    let digest = finished.step(step)?["output"]
-        .as_str()
-        .ok_or_else(|| format!("step {step} has no output"))?;
-    Ok(home.path().join("objects").join(digest))
-}
-
-/// The file with the given ending in a folder.
-fn find(folder: &std::path::Path, ending: &str) -> Result<PathBuf, String> {
-    std::fs::read_dir(folder)
-        .map_err(|error| format!("reading {}: {error}", folder.display()))?
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.extension().is_some_and(|found| found == ending))
-        .ok_or_else(|| format!("no .{ending} in {}", folder.display()))
 }
