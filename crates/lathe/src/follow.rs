@@ -119,6 +119,7 @@ fn tell_step(step: &StepView, view: &OrderView, telling: Telling, bar: &Bar) {
             "demonstration": view.demonstration,
             "figure": figure.en,
             "figures": step.figures,
+            "artifact": step.artifact,
         });
         println!("{line}");
         return;

@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let task = Task::new(pack.task)?;
     let dataset = Dataset::load(Path::new(dataset))?;
     let examples = dataset
+        .prepared
         .train
         .iter()
         .take(records.parse()?)

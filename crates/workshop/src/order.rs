@@ -207,6 +207,8 @@ pub struct StepView {
     pub figure: Option<Title>,
     /// Its figures by name, once finished.
     pub figures: Map<String, Value>,
+    /// Digest of the artifact it made, once finished: its folder under `objects/`.
+    pub artifact: Option<String>,
     /// Why it failed.
     pub error: Option<StepError>,
     /// When it began, milliseconds since 1970.

@@ -462,6 +462,7 @@ fn order_view(row: OrderRow, steps: Vec<StepRow>, live: Option<(StepName, Progre
             state: step.state,
             figure: finished.then_some(output.figure),
             figures: output.figures,
+            artifact: step.artifact,
             error: step.error,
             started_ms: step.started_ms,
             ended_ms: step.ended_ms,

@@ -82,9 +82,9 @@ impl FreshHome {
 
     /// The folder of the artifact a step made.
     pub fn object_of(&self, finished: &Finished, step: &str) -> Result<PathBuf, String> {
-        let digest = finished.step(step)?["output"]
+        let digest = finished.step(step)?["artifact"]
             .as_str()
-            .ok_or_else(|| format!("step {step} has no output"))?;
+            .ok_or_else(|| format!("step {step} has no artifact"))?;
         Ok(self.path.join("objects").join(digest))
     }
 
@@ -107,7 +107,7 @@ impl FreshHome {
     /// Starts `lathe up` and waits until it answers; returns the process and its address.
     pub fn up(&self) -> Result<(Up, String), String> {
         let mut child = self
-            .lathe(&["up", "--listen", "127.0.0.1:0", "--json"])
+            .lathe(&["up", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("starting lathe up: {error}"))?;
@@ -120,11 +120,10 @@ impl FreshHome {
         BufReader::new(stdout)
             .read_line(&mut line)
             .map_err(|error| format!("reading what lathe up prints: {error}"))?;
-        let first: Value = serde_json::from_str(&line)
-            .map_err(|error| format!("lathe up printed '{line}': {error}"))?;
-        let url = first["url"]
-            .as_str()
-            .ok_or_else(|| format!("no url in '{line}'"))?
+        let url = line
+            .split_whitespace()
+            .find(|word| word.starts_with("http://"))
+            .ok_or_else(|| format!("no address in '{line}'"))?
             .to_owned();
         Ok((up, url))
     }
@@ -152,10 +151,10 @@ impl Finished {
     /// Digest of the tuned adapter.
     pub fn adapter(&self) -> Result<String, String> {
         let step = self.step("tune")?;
-        step["output"]
+        step["artifact"]
             .as_str()
             .map(str::to_owned)
-            .ok_or_else(|| format!("no output digest in {step}"))
+            .ok_or_else(|| format!("no artifact in {step}"))
     }
 }
 

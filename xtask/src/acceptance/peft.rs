@@ -1,8 +1,6 @@
 //! The adapter in the real `peft`, over the same base, against the answers that are served.
 
-use std::path::PathBuf;
-
-use super::home::{Finished, FreshHome};
+use super::home::FreshHome;
 use super::result;
 use crate::python;
 use crate::shell::{self, Outcome};

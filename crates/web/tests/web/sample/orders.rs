@@ -114,6 +114,7 @@ fn step(name: StepName, state: StepState) -> StepView {
         state,
         progress: None,
         figure: None,
+        artifact: None,
         figures: Map::new(),
         error: None,
         started_ms: None,
