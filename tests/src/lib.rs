@@ -1,1 +1,267 @@
-//! Black-box tests of the lathe binary: helpers shared by the test files beside this one.
+//! Black-box tests of the `lathe` binary: helpers shared by the test files in
+//! `tests/`. They start the real program on homes of their own and look only at
+//! what it prints, what it serves and what it leaves on the disk.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest wait for anything; far beyond what is ever needed, so that a slow machine passes.
+pub const WAIT_MAX: Duration = Duration::from_secs(180);
+
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests lie in the workspace")
+        .to_path_buf()
+}
+
+/// A pack of the fixtures.
+pub fn fixture(name: &str) -> PathBuf {
+    root().join("tests/fixtures").join(name)
+}
+
+/// The `lathe` program of the same profile as this test, built once if need be.
+pub fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let test = std::env::current_exe().expect("a test knows its own file");
+        let profile = test
+            .parent()
+            .and_then(Path::parent)
+            .expect("tests lie in PROFILE/deps");
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--package", "lathe", "--quiet"]);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        let built = build.current_dir(root()).status().expect("cargo runs");
+        assert!(built.success(), "lathe does not build");
+        profile.join("lathe")
+    })
+}
+
+/// A home that is removed with its value. Its salts are fixed, so that equal orders in two homes
+/// make equal artifacts.
+pub struct Home {
+    folder: tempfile::TempDir,
+}
+
+impl Home {
+    /// A fresh one.
+    pub fn new() -> Home {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("salt.seed"), [7; 32]).expect("writes");
+        Home { folder }
+    }
+
+    /// Its folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// `lathe ARGS` on this home, in English, listening on a free port.
+    pub fn lathe(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(program());
+        command
+            .args(args)
+            .env("LATHE_HOME", self.path())
+            .env("LATHE_LANG", "en")
+            .env("LATHE_THREADS", "2")
+            .env_remove("LATHE_TEST_PAUSE_AT")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `lathe ARGS` to its end.
+    pub fn output(&self, args: &[&str]) -> Output {
+        self.lathe(args).output().expect("lathe starts")
+    }
+
+    /// Runs `lathe ARGS`, which must succeed and print one JSON value.
+    pub fn json(&self, args: &[&str]) -> Value {
+        let output = self.output(args);
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("it prints JSON")
+    }
+
+    /// `lathe run PACK --json --exit`, with more arguments.
+    pub fn run(&self, pack: &Path, more: &[&str]) -> Command {
+        let pack = pack.to_str().expect("fixtures have plain names");
+        let mut args = vec!["run", pack, "--json", "--exit", "--listen", "127.0.0.1:0"];
+        args.extend(more);
+        self.lathe(&args)
+    }
+
+    /// Runs the pack to its end, which must be a good one, and returns the lines it printed.
+    pub fn finish(&self, pack: &Path, more: &[&str]) -> Vec<Value> {
+        let output = self.run(pack, more).output().expect("lathe starts");
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        lines(&output.stdout)
+    }
+
+    /// The newest order, as `lathe order show --json` has it.
+    pub fn newest_order(&self) -> Value {
+        let orders = self.json(&["order", "list", "--json"]);
+        let id = orders[0]["id"].as_str().expect("an order").to_owned();
+        self.json(&["order", "show", &id, "--json"])
+    }
+
+    /// The digest of the tuned model.
+    pub fn adapter(&self) -> String {
+        let models = self.json(&["model", "list", "--json"]);
+        let models = models.as_array().expect("a list").iter();
+        let mut tuned = models.filter(|model| model["kind"] == "tuned");
+        let digest = tuned.next().expect("a tuned model")["digest"].clone();
+        assert!(tuned.next().is_none(), "one tuned model");
+        digest.as_str().expect("a digest").to_owned()
+    }
+
+    /// The names in one of the home's folders.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.path().join(folder)).expect("a folder of the home");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// Process ids of workers of this home that live.
+    pub fn workers(&self) -> Vec<u32> {
+        let wanted = format!("LATHE_HOME={}", self.path().display());
+        let processes = fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
+        let ids = processes.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok());
+        ids.filter(|id: &u32| {
+            let read = |file: &str| fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
+            let command = read("cmdline");
+            let is_worker = command.split(|byte| *byte == 0).nth(1) == Some(b"worker");
+            is_worker
+                && read("environ")
+                    .split(|byte| *byte == 0)
+                    .any(|variable| variable == wanted.as_bytes())
+        })
+        .collect()
+    }
+}
+
+impl Default for Home {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Bytes as text.
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The JSON values of a text, one a line.
+pub fn lines(bytes: &[u8]) -> Vec<Value> {
+    text(bytes)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}")))
+        .collect()
+}
+
+/// Waits until `found` gives something.
+pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(value) = found() {
+            return value;
+        }
+        assert!(begun.elapsed() < WAIT_MAX, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits for the end of a child.
+pub fn wait_for_end(child: &mut Child) -> ExitStatus {
+    wait_for("the end of a process", || child.try_wait().expect("a child"))
+}
+
+/// A `lathe up` or `lathe run` that serves, ended with its value.
+pub struct Serving {
+    child: Child,
+    /// Where it answers.
+    pub url: String,
+}
+
+impl Serving {
+    /// Starts `command` and waits for the home's lock file to name the URL.
+    pub fn start(home: &Home, command: &mut Command) -> Serving {
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("lathe starts");
+        let url = wait_for("the daemon's URL", || {
+            let text = fs::read_to_string(home.path().join("lock")).ok()?;
+            let holder: Value = serde_json::from_str(&text).ok()?;
+            Some(holder["url"].as_str()?.to_owned())
+        });
+        Serving { child, url }
+    }
+
+    /// Waits until it prints a line that holds `wanted`; returns the line.
+    pub fn wait_for_line(&mut self, wanted: &str) -> String {
+        let stdout = self.child.stdout.take().expect("standard output is piped");
+        let mut reader = BufReader::new(stdout);
+        let mut line = String::new();
+        loop {
+            line.clear();
+            let read = reader.read_line(&mut line).expect("reads");
+            if read == 0 {
+                let mut said = String::new();
+                if let Some(mut stderr) = self.child.stderr.take() {
+                    // For the message only.
+                    let _ = stderr.read_to_string(&mut said);
+                }
+                panic!("it ended without saying {wanted:?}: {said}");
+            }
+            if line.contains(wanted) {
+                self.child.stdout = Some(reader.into_inner());
+                return line;
+            }
+        }
+    }
+
+    /// Sends Ctrl-C and waits for the end.
+    pub fn interrupt(mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-INT", &id]).status();
+        assert!(sent.expect("kill runs").success());
+        wait_for_end(&mut self.child)
+    }
+
+    /// POSTs JSON and returns status and answer.
+    pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .build()
+            .into();
+        let mut response = agent
+            .post(format!("{}{path}", self.url))
+            .send_json(body)
+            .expect("the daemon answers");
+        let status = response.status().as_u16();
+        let answer = response.body_mut().read_to_string().expect("a text");
+        (status, serde_json::from_str(&answer).unwrap_or(Value::Null))
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Ended already where the test went well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

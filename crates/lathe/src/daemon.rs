@@ -10,6 +10,7 @@ use lathe_serve::Door;
 use lathe_web::AppState;
 use lathe_workshop::home::{Holder, HomeLock, Locked};
 use lathe_workshop::{Home, Workshop, WorkshopOptions, workshop};
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -114,6 +115,11 @@ async fn start(
     };
     let workshop = Workshop::open(home.clone(), Arc::new(door.clone()), options).await?;
     let state = AppState::new(workshop.clone(), door.router(), keys.access);
+    // Else a streamed token may wait 40 ms for the acknowledgement of the one before; a
+    // connection on which it cannot be set still works.
+    let listener = listener.tap_io(|tcp| {
+        let _ = tcp.set_nodelay(true);
+    });
     let (stop, mut stopped) = watch::channel(false);
     let server =
         axum::serve(listener, lathe_web::router(state)).with_graceful_shutdown(async move {

@@ -24,8 +24,9 @@ pub fn at(home: &Path, step: StepName, point: &str) {
     if wanted != format!("{step}:{point}") {
         return;
     }
-    let pid = std::process::id().to_string();
-    if fs::write(home.join("tmp").join("paused"), pid).is_ok() {
+    let mark = home.join("tmp").join("paused");
+    // Once only: a worker that is started again goes on.
+    if !mark.exists() && fs::write(&mark, std::process::id().to_string()).is_ok() {
         loop {
             std::thread::sleep(Duration::from_secs(60));
         }
