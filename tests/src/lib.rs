@@ -87,7 +87,11 @@ impl Home {
     /// Runs `lathe ARGS`, which must succeed and print one JSON value.
     pub fn json(&self, args: &[&str]) -> Value {
         let output = self.output(args);
-        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
         serde_json::from_slice(&output.stdout).expect("it prints JSON")
     }
 
@@ -127,7 +131,13 @@ impl Home {
     pub fn names(&self, folder: &str) -> Vec<String> {
         let entries = fs::read_dir(self.path().join(folder)).expect("a folder of the home");
         let mut names: Vec<String> = entries
-            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .map(|entry| {
+                entry
+                    .expect("an entry")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
             .collect();
         names.sort();
         names
@@ -184,7 +194,9 @@ pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 
 /// Waits for the end of a child.
 pub fn wait_for_end(child: &mut Child) -> ExitStatus {
-    wait_for("the end of a process", || child.try_wait().expect("a child"))
+    wait_for("the end of a process", || {
+        child.try_wait().expect("a child")
+    })
 }
 
 /// A `lathe up` or `lathe run` that serves, ended with its value.

@@ -29,7 +29,11 @@ fn changed_pack(home: &Home, from: &str, to: &str) -> std::path::PathBuf {
     let model = format!("file:{}", model.display());
     let text = text.replace("file:../tiny-model", &model).replace(from, to);
     fs::write(folder.join("pack.yaml"), text).expect("writes");
-    fs::copy(fixture("tiny-pack/feelings.tsv"), folder.join("feelings.tsv")).expect("copies");
+    fs::copy(
+        fixture("tiny-pack/feelings.tsv"),
+        folder.join("feelings.tsv"),
+    )
+    .expect("copies");
     folder
 }
 
@@ -47,7 +51,12 @@ fn every_pack_of_the_repository_is_sound() {
     assert!(packs.len() >= 3);
     for pack in packs {
         let output = pack_check(&home, &pack);
-        assert!(output.status.success(), "{}: {}", pack.display(), text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}: {}",
+            pack.display(),
+            text(&output.stderr)
+        );
     }
 }
 
@@ -55,19 +64,39 @@ fn every_pack_of_the_repository_is_sound() {
 fn an_unknown_key_names_its_line_and_the_nearest_known_one() {
     let home = Home::new();
     let pack = changed_pack(&home, "learning_rate:", "learning_rat:");
-    check(&pack_check(&home, &pack), "pack-invalid", &["`learning_rat`", "`learning_rate`"]);
-    let pack = changed_pack(&home, "licence: CC0-1.0\n  owner: Lathe's tests\n  reader", "licens: CC0-1.0\n  owner: Lathe's tests\n  reader");
+    check(
+        &pack_check(&home, &pack),
+        "pack-invalid",
+        &["`learning_rat`", "`learning_rate`"],
+    );
+    let pack = changed_pack(
+        &home,
+        "licence: CC0-1.0\n  owner: Lathe's tests\n  reader",
+        "licens: CC0-1.0\n  owner: Lathe's tests\n  reader",
+    );
     let lines = fs::read_to_string(pack.join("pack.yaml")).expect("reads");
-    let line = lines.lines().position(|line| line.contains("licens:")).expect("there") + 1;
+    let line = lines
+        .lines()
+        .position(|line| line.contains("licens:"))
+        .expect("there")
+        + 1;
     let place = format!("pack.yaml:{line}");
-    check(&pack_check(&home, &pack), "pack-invalid", &[&place, "`licens`", "`licence`"]);
+    check(
+        &pack_check(&home, &pack),
+        "pack-invalid",
+        &[&place, "`licens`", "`licence`"],
+    );
 }
 
 #[test]
 fn a_mistake_in_the_quick_section_is_found_without_quick() {
     let home = Home::new();
     let pack = changed_pack(&home, "sft: {epochs: 20}", "sft: {epoch: 20}");
-    check(&pack_check(&home, &pack), "pack-invalid", &["`epoch`", "`epochs`"]);
+    check(
+        &pack_check(&home, &pack),
+        "pack-invalid",
+        &["`epoch`", "`epochs`"],
+    );
 }
 
 #[test]
@@ -80,16 +109,26 @@ fn a_pack_that_is_not_there() {
 #[test]
 fn a_gate_that_is_not_passed_refuses_by_name() {
     let home = Home::new();
-    let pack = changed_pack(&home, "{metric: pearson_r, at_least: -1}", "{metric: pearson_r, at_least: 0.9999}");
+    let pack = changed_pack(
+        &home,
+        "{metric: pearson_r, at_least: -1}",
+        "{metric: pearson_r, at_least: 0.9999}",
+    );
     let output = home.run(&pack, &[]).output().expect("starts");
     check(&output, "gate-refused", &["pearson_r", "0.9999"]);
-    assert!(text(&output.stdout).contains("\"evaluate\""), "the report is there all the same");
+    assert!(
+        text(&output.stdout).contains("\"evaluate\""),
+        "the report is there all the same"
+    );
 }
 
 #[test]
 fn data_with_another_digest_is_refused() {
     let home = Home::new();
-    let pin = format!("source: \"file:feelings.tsv\"\n  sha256: {}", "0".repeat(64));
+    let pin = format!(
+        "source: \"file:feelings.tsv\"\n  sha256: {}",
+        "0".repeat(64)
+    );
     let pack = changed_pack(&home, "source: \"file:feelings.tsv\"", &pin);
     let output = home.run(&pack, &[]).output().expect("starts");
     check(&output, "data-digest", &["feelings.tsv"]);
@@ -106,7 +145,11 @@ fn a_taken_port_is_said_by_up_and_avoided_by_run() {
     let pack = pack.to_str().expect("a plain name");
     let output = home.output(&["run", pack, "--exit", "--quick", "--listen", &address]);
     assert!(output.status.success(), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("instead"), "{}", text(&output.stderr));
+    assert!(
+        text(&output.stderr).contains("instead"),
+        "{}",
+        text(&output.stderr)
+    );
 }
 
 #[test]
@@ -140,7 +183,16 @@ fn data_of_ones_own_is_added_listed_and_shown() {
     let file = fixture("tiny-pack-classes/tickets.csv");
     let file = file.to_str().expect("a plain name");
     let added = home.json(&[
-        "data", "add", file, "--licence", "CC0-1.0", "--owner", "me", "--dedupe", "text", "--json",
+        "data",
+        "add",
+        file,
+        "--licence",
+        "CC0-1.0",
+        "--owner",
+        "me",
+        "--dedupe",
+        "text",
+        "--json",
     ]);
     assert_eq!(added["name"], "tickets");
     let listed = home.json(&["data", "list", "--json"]);

@@ -111,9 +111,17 @@ fn killed_at_every_point_of_one_order() {
     }
     home.finish(&fixture("tiny-pack"), &[]);
     assert_eq!(home.adapter(), adapter);
-    assert_eq!(home.json(&["order", "list", "--json"]).as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        home.json(&["order", "list", "--json"])
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
     assert_eq!(done_steps(&home).len(), 9);
-    assert!(done_steps(&home).starts_with(&done), "no finished step done twice");
+    assert!(
+        done_steps(&home).starts_with(&done),
+        "no finished step done twice"
+    );
     assert_nothing_left(&home, &like);
 }
 
@@ -123,7 +131,9 @@ fn a_killed_worker_is_started_again_by_the_same_daemon() {
     let home = Home::new();
     let (mut child, worker) = stopped_at(&home, "tune:half");
     assert_ne!(worker, child.id(), "tuning runs in a process of its own");
-    let killed = Command::new("kill").args(["-9", &worker.to_string()]).status();
+    let killed = Command::new("kill")
+        .args(["-9", &worker.to_string()])
+        .status();
     assert!(killed.expect("kill runs").success());
     assert!(wait_for_end(&mut child).success());
     assert_eq!(home.adapter(), adapter);
@@ -150,7 +160,10 @@ fn killed_at_moments_that_nobody_chose() {
         let _ = child.kill();
         wait_for_end(&mut child);
     }
-    let output = home.run(&fixture("tiny-pack"), &[]).output().expect("starts");
+    let output = home
+        .run(&fixture("tiny-pack"), &[])
+        .output()
+        .expect("starts");
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(home.adapter(), adapter);
     assert_nothing_left(&home, &like);

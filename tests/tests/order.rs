@@ -33,13 +33,19 @@ fn an_object_per_step_and_finite_metrics_at_the_end() {
     for subject in ["base", "tuned", "challenger"] {
         for metric in ["pearson_r", "macro_f1", "valid_json"] {
             let value = &last["metrics"][subject][metric];
-            assert!(value.as_f64().is_some_and(f64::is_finite), "{subject} {metric}: {last}");
+            assert!(
+                value.as_f64().is_some_and(f64::is_finite),
+                "{subject} {metric}: {last}"
+            );
         }
     }
     // The file has 62 rows, of which make_tiny_packs.py made one a duplicate and one broken.
     let prepare = &lines[2]["figures"];
     assert_eq!(prepare["records"], json!(60));
-    assert_eq!((&prepare["duplicates"], &prepare["broken"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&prepare["duplicates"], &prepare["broken"]),
+        (&json!(1), &json!(1))
+    );
     let ask = &lines[8]["figures"];
     assert_eq!(ask["asked"], json!(2));
 }
@@ -50,11 +56,18 @@ fn the_second_time_everything_is_reused_and_asked_anew() {
     home.finish(&fixture("tiny-pack"), &[]);
     let objects = home.names("objects");
     let lines = home.finish(&fixture("tiny-pack"), &["--offline"]);
-    let reused = states(&lines).into_iter().filter(|(_, state)| *state == "reused");
+    let reused = states(&lines)
+        .into_iter()
+        .filter(|(_, state)| *state == "reused");
     assert_eq!(reused.count(), 8, "{:?}", states(&lines));
     assert_eq!(states(&lines)[8], ("ask", "done"));
     assert_eq!(home.names("objects"), objects);
-    assert_eq!(home.json(&["order", "list", "--json"]).as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        home.json(&["order", "list", "--json"])
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
 }
 
 #[test]
@@ -62,7 +75,11 @@ fn quick_marks_everything_a_demonstration() {
     let home = Home::new();
     let lines = home.finish(&fixture("tiny-pack"), &["--quick"]);
     assert!(lines[..9].iter().all(|line| line["demonstration"] == true));
-    assert!(lines[2]["figures"]["records"].as_u64().is_some_and(|count| count <= 40));
+    assert!(
+        lines[2]["figures"]["records"]
+            .as_u64()
+            .is_some_and(|count| count <= 40)
+    );
     let models = home.json(&["model", "list", "--json"]);
     let tuned = models.as_array().expect("a list").iter();
     let tuned: Vec<_> = tuned.filter(|model| model["kind"] == "tuned").collect();
@@ -90,7 +107,10 @@ fn it_stays_up_and_answers_until_interrupted() {
     let mut command = home.lathe(&["run", pack, "--listen", "127.0.0.1:0"]);
     let mut serving = Serving::start(&home, &mut command);
     let curl = serving.wait_for_line("curl");
-    assert!(curl.contains(&serving.url) && curl.contains("tiny-pack"), "{curl}");
+    assert!(
+        curl.contains(&serving.url) && curl.contains("tiny-pack"),
+        "{curl}"
+    );
     let body = json!({
         "model": "tiny-pack",
         "messages": [{ "role": "user", "content": "the camera is great" }],
@@ -101,11 +121,18 @@ fn it_stays_up_and_answers_until_interrupted() {
     assert!(answer["choices"][0]["message"]["content"].is_string());
 
     // A second command is a client of the first, and another daemon is refused.
-    let again = home.run(&fixture("tiny-pack"), &[]).output().expect("starts");
+    let again = home
+        .run(&fixture("tiny-pack"), &[])
+        .output()
+        .expect("starts");
     assert!(again.status.success(), "{}", text(&again.stderr));
     assert_eq!(states(&lines(&again.stdout)).len(), 9);
     let up = home.output(&["up", "--listen", "127.0.0.1:0"]);
-    assert!(text(&up.stderr).contains("daemon-runs"), "{}", text(&up.stderr));
+    assert!(
+        text(&up.stderr).contains("daemon-runs"),
+        "{}",
+        text(&up.stderr)
+    );
 
     assert_eq!(serving.interrupt().code(), Some(0));
     assert_eq!(home.workers(), Vec::<u32>::new());
@@ -152,7 +179,8 @@ fn a_model_whose_file_was_altered_is_not_served() {
         log.contains("altered").then_some(log)
     });
     assert!(log.contains("the adapter"), "{log}");
-    let body = json!({ "model": "tiny-pack", "messages": [{ "role": "user", "content": "hello" }] });
+    let body =
+        json!({ "model": "tiny-pack", "messages": [{ "role": "user", "content": "hello" }] });
     let (status, answer) = serving.post("/v1/chat/completions", &body);
     assert_eq!(status, 404, "{answer}");
 }

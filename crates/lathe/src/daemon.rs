@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::serve::ListenerExt;
 use lathe_serve::Door;
 use lathe_web::AppState;
 use lathe_workshop::home::{Holder, HomeLock, Locked};
 use lathe_workshop::{Home, Workshop, WorkshopOptions, workshop};
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
