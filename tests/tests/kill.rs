@@ -143,6 +143,30 @@ fn a_killed_worker_is_started_again_by_the_same_daemon() {
     assert_nothing_left(&home, &like);
 }
 
+#[test]
+fn ctrl_c_ends_in_order_and_the_same_command_resumes() {
+    let (like, adapter) = reference();
+    let home = Home::new();
+    let (mut child, worker) = stopped_at(&home, "tune:half");
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.expect("kill runs").success());
+    assert_eq!(wait_for_end(&mut child).code(), Some(130));
+    assert!(
+        !Path::new(&format!("/proc/{worker}")).exists(),
+        "the worker is gone before its parent"
+    );
+    let order = home.newest_order();
+    assert_eq!(
+        (&order["state"], &step(&order, "tune")["state"]),
+        (&"queued".into(), &"waiting".into())
+    );
+    home.finish(&fixture("tiny-pack"), &[]);
+    assert_eq!(home.adapter(), adapter);
+    assert_nothing_left(&home, &like);
+}
+
 fn step(order: &Value, name: &str) -> Value {
     let mut steps = order["steps"].as_array().expect("steps").iter();
     let found = steps.find(|step| step["name"] == name);

@@ -51,6 +51,40 @@ fn an_object_per_step_and_finite_metrics_at_the_end() {
 }
 
 #[test]
+fn files_of_somebody_else_are_copied_and_left_alone() {
+    let home = Home::new();
+    home.finish(&fixture("tiny-pack"), &[]);
+    for file in ["tiny-pack/feelings.tsv", "tiny-model/model.safetensors"] {
+        let data = std::fs::metadata(fixture(file)).expect("a fixture");
+        assert!(!data.permissions().readonly(), "{file}");
+    }
+}
+
+#[test]
+fn behind_keys_an_order_runs_and_strangers_are_refused() {
+    let home = Home::new();
+    let keys = home.path().join("keys");
+    std::fs::write(&keys, "0123456789abcdef0123\n").expect("writes");
+    let keys = keys.to_str().expect("a plain name");
+    home.finish(&fixture("tiny-pack"), &["--key-file", keys]);
+    let mut command = home.lathe(&["up", "--listen", "127.0.0.1:0", "--key-file", keys]);
+    let serving = Serving::start(&home, &mut command);
+    let (status, _) = serving.post("/v1/chat/completions", &json!({}));
+    assert_eq!(status, 401);
+    let client = |key: &str| {
+        let mut command = home.run(&fixture("tiny-pack"), &[]);
+        command.env("LATHE_KEY", key).output().expect("starts")
+    };
+    let refused = client("a wrong key of some length");
+    assert!(
+        text(&refused.stderr).contains("key-required"),
+        "{}",
+        text(&refused.stderr)
+    );
+    assert!(client("0123456789abcdef0123").status.success());
+}
+
+#[test]
 fn the_second_time_everything_is_reused_and_asked_anew() {
     let home = Home::new();
     home.finish(&fixture("tiny-pack"), &[]);

@@ -6,15 +6,15 @@
 use lathe_evidence::report::Report;
 use lathe_gate::Verdict;
 use lathe_workshop::{
-    BoxFuture, CurvePoint, DatasetView, DeploymentView, LogLine, ModelView, OrderId, OrderRequest,
-    OrderSummary, OrderView, Workshop, WorkshopError,
+    BoxFuture, CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView,
+    OrderId, OrderRequest, OrderSummary, OrderView, Workshop, WorkshopError,
 };
 use tokio::sync::watch;
 
 /// The future of an answer from the desk.
 pub type Asked<'a, T> = BoxFuture<'a, Result<T, WorkshopError>>;
 
-/// Everything the pages read, and the one thing they order.
+/// Everything the pages read, and the two things they order.
 pub trait Desk: Send + Sync + 'static {
     /// Places an order.
     fn submit(&self, request: OrderRequest) -> Asked<'_, OrderId>;
@@ -34,6 +34,8 @@ pub trait Desk: Send + Sync + 'static {
     fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>>;
     /// One dataset version by its digest.
     fn dataset<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<DatasetView>>;
+    /// Registers a file as a dataset version.
+    fn add_dataset(&self, request: DatasetRequest) -> Asked<'_, DatasetView>;
     /// Models, newest first.
     fn models(&self, limit: u32, offset: u32) -> Asked<'_, Vec<ModelView>>;
     /// The deployments that answer now.
@@ -69,6 +71,9 @@ impl Desk for Workshop {
     }
     fn dataset<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<DatasetView>> {
         Box::pin(Workshop::dataset(self, digest))
+    }
+    fn add_dataset(&self, request: DatasetRequest) -> Asked<'_, DatasetView> {
+        Box::pin(Workshop::add_dataset(self, request))
     }
     fn models(&self, limit: u32, offset: u32) -> Asked<'_, Vec<ModelView>> {
         Box::pin(Workshop::models(self, limit, offset))

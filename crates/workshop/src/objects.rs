@@ -5,6 +5,7 @@
 //! there. Which objects are wanted is the store's business; what the store
 //! does not know is swept when a daemon starts.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -136,27 +137,12 @@ pub fn remove(path: &Path) -> Result<(), WorkshopError> {
     if !data.is_dir() {
         return fs::remove_file(path).map_err(fail);
     }
-    // A frozen folder refuses changes, even removal of its files.
+    // Whoever made it read-only, it is ours to remove.
     fs::set_permissions(path, Permissions::from_mode(0o755)).map_err(fail)?;
     for entry in entries(path)? {
         remove(&entry)?;
     }
     fs::remove_dir(path).map_err(fail)
-}
-
-/// Puts the file `from` into the folder `to` under `name`: a hard link where the file system
-/// allows it, so that large weights lie on the disk once; a copy elsewhere.
-///
-/// # Errors
-/// When neither works.
-pub fn link_or_copy(from: &Path, to: &Path, name: &str) -> Result<(), WorkshopError> {
-    let target = to.join(name);
-    if fs::hard_link(from, &target).is_ok() {
-        return Ok(());
-    }
-    fs::copy(from, &target)
-        .map(|_| ())
-        .map_err(|error| io_error("copy into the home", from, &error))
 }
 
 /// What lies directly in a folder, sorted.
@@ -220,16 +206,23 @@ pub(crate) fn hash_file(path: &Path) -> Result<(u64, Digest), WorkshopError> {
     }
 }
 
-/// Makes all files durable and read-only, then the folders.
+/// Makes all files durable and read-only, then the folders that name them.
 fn freeze(folder: &Path) -> Result<(), WorkshopError> {
+    let mut folders = BTreeSet::from([folder.to_path_buf()]);
     for path in files_under(folder)? {
         let fail = |error: io::Error| io_error("make durable", &path, &error);
         File::open(&path)
             .and_then(|file| file.sync_all())
             .map_err(fail)?;
         fs::set_permissions(&path, Permissions::from_mode(0o444)).map_err(fail)?;
+        let above = path.ancestors().skip(1);
+        folders.extend(
+            above
+                .take_while(|above| above.starts_with(folder))
+                .map(Path::to_path_buf),
+        );
     }
-    sync_folder(folder)
+    folders.iter().try_for_each(|folder| sync_folder(folder))
 }
 
 fn sync_folder(folder: &Path) -> Result<(), WorkshopError> {

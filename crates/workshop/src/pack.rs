@@ -213,7 +213,7 @@ fn parse(text: &str, file: &Path) -> Result<Pack, WorkshopError> {
             file,
             line,
             &error.to_string(),
-            "correct it and run the command again; docs/reference/pack.md lists the keys",
+            "correct it and run the command again; docs/guide/pack.md lists the keys",
         )
     })
 }
@@ -345,4 +345,32 @@ fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
         )
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_overlay_merges_maps_and_replaces_all_else() {
+        let mut base = json!({"sft": {"epochs": 2, "rank": 16}, "list": [1, 2]});
+        merge(&mut base, &json!({"sft": {"epochs": 1}, "list": [3]}));
+        assert_eq!(base, json!({"sft": {"epochs": 1, "rank": 16}, "list": [3]}));
+    }
+
+    #[test]
+    fn the_nearest_key_is_named_only_when_it_is_near() {
+        let known = ["learning_rate", "epochs", "rank"];
+        assert_eq!(nearest("learning_rat", &known), Some("learning_rate"));
+        assert_eq!(nearest("epoch", &known), Some("epochs"));
+        assert_eq!(nearest("colour", &known), None);
+    }
+
+    #[test]
+    fn a_line_is_found_only_below_quick() {
+        let text = "tune:\n  sft: {epochs: 2}\nquick:\n  tune:\n    sft: {epochs: 1}\n";
+        assert_eq!(line_in_quick(text, "epochs"), Some(5));
+        assert_eq!(line_in_quick("tune: {epochs: 2}\n", "epochs"), None);
+    }
 }

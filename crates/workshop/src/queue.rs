@@ -88,14 +88,18 @@ async fn drive(
         at_ms: now_ms(),
     }])
     .await?;
-    let pack: Pack = crate::store::orders::parse("an order's pack", &order.spec)?;
+    let rows = shop.store().steps(&order.id).await?;
+    let pack: Pack = match crate::store::orders::parse("an order's pack", &order.spec) {
+        Ok(pack) => pack,
+        // Placed by another version: this order cannot go on, the others can.
+        Err(error) => return fail(shop, &order.id, StepName::Model, error.into()).await,
+    };
     let mut context = Context {
         shop: shop.clone(),
         order: order.clone(),
         pack,
         upstream: BTreeMap::new(),
     };
-    let rows = shop.store().steps(&order.id).await?;
     for row in &rows {
         let step = row.name;
         let result = advance(&mut context, row, stop).await;
@@ -105,14 +109,7 @@ async fn drive(
                 context.upstream.insert(step, made);
             }
             Err(Halt::Failed(error)) => {
-                return shop
-                    .apply(&[Change::StepFails {
-                        order: order.id.clone(),
-                        step,
-                        error,
-                        at_ms: now_ms(),
-                    }])
-                    .await;
+                return fail(shop, &order.id, step, error).await;
             }
             Err(Halt::Stopped) => return requeue(shop, &order.id, step).await,
         }
@@ -125,12 +122,23 @@ async fn drive(
     .await
 }
 
-/// Puts an interrupted order back as it will be found by the next daemon.
-pub(crate) async fn requeue(
+async fn fail(
     shop: &Workshop,
     order: &OrderId,
     step: StepName,
+    error: StepError,
 ) -> Result<(), WorkshopError> {
+    shop.apply(&[Change::StepFails {
+        order: order.clone(),
+        step,
+        error,
+        at_ms: now_ms(),
+    }])
+    .await
+}
+
+/// Puts an interrupted order back as it will be found by the next daemon.
+async fn requeue(shop: &Workshop, order: &OrderId, step: StepName) -> Result<(), WorkshopError> {
     shop.apply(&[
         Change::StepWaits {
             order: order.clone(),

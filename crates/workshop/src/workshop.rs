@@ -1,7 +1,7 @@
 //! The workshop itself: what the daemon, the pages and the commands call.
 //!
 //! It holds the store, the live progress and the counter of changes; the work
-//! is done by the [`queue`](crate::queue), the reading by the store.
+//! is done by the queue, placing orders stands in `place`, the reading in the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lathe_evidence::report::Report;
 use lathe_gate::Verdict;
-use serde_json::Map;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -20,13 +19,11 @@ use crate::door::Door;
 use crate::error::WorkshopError;
 use crate::home::Home;
 use crate::order::{
-    CurvePoint, LogLine, OrderId, OrderRequest, OrderState, OrderSummary, OrderView, Output,
-    Progress, StepName, StepState, StepView,
+    CurvePoint, LogLine, OrderId, OrderState, OrderSummary, OrderView, Progress, StepName,
+    StepState,
 };
-use crate::pack::{self, LoadedPack, Pack};
+use crate::pack::Pack;
 use crate::steps;
-use crate::store::change::NewOrder;
-use crate::store::orders::{OrderRow, StepRow};
 use crate::store::{Change, Store};
 use crate::{objects, queue};
 
@@ -124,38 +121,6 @@ impl Workshop {
         self.inner.halted.subscribe()
     }
 
-    /// Places an order. An unfinished one of the same pack, unchanged, is returned instead; an
-    /// unfinished one of an earlier edition of it that is not running is given up.
-    ///
-    /// # Errors
-    /// `pack-missing`, `pack-invalid`, or the store's.
-    pub async fn submit(&self, request: OrderRequest) -> Result<OrderId, WorkshopError> {
-        let loaded = pack::load(&request.pack, request.quick)?;
-        let folder = loaded.folder.to_string_lossy().into_owned();
-        let mut changes = Vec::new();
-        for order in self.inner.store.unfinished().await? {
-            if order.folder != folder || order.demonstration != request.quick {
-                continue;
-            }
-            if order.pack_sha256 == loaded.sha256.to_string() {
-                self.inner.wake.notify_one();
-                return Ok(order.id);
-            }
-            if order.state == OrderState::Queued {
-                changes.push(given_up(&self.inner.store.steps(&order.id).await?, &order));
-            }
-        }
-        let order = new_order(&request, loaded, folder);
-        let id = order.id.clone();
-        changes.push(Change::Placed {
-            order: Box::new(order),
-            at_ms: now_ms(),
-        });
-        self.apply(&changes).await?;
-        self.inner.wake.notify_one();
-        Ok(id)
-    }
-
     /// Orders, newest first.
     ///
     /// # Errors
@@ -178,7 +143,7 @@ impl Workshop {
         };
         let steps = self.inner.store.steps(id).await?;
         let live = lock(&self.inner.progress).get(id).cloned();
-        let mut view = order_view(row, steps, live);
+        let mut view = crate::view::order_view(row, steps, live);
         view.url = format!("{}/orders/{}", self.url(), view.id);
         Ok(Some(view))
     }
@@ -343,6 +308,10 @@ impl Workshop {
         lock(&self.inner.open).contains(name)
     }
 
+    pub(crate) fn wake(&self) {
+        self.inner.wake.notify_one();
+    }
+
     pub(crate) fn notified(&self) -> tokio::sync::futures::Notified<'_> {
         self.inner.wake.notified()
     }
@@ -380,13 +349,23 @@ impl Workshop {
 
     /// Puts in order what a dead daemon left.
     async fn recover(&self) -> Result<(), WorkshopError> {
+        let mut changes = Vec::new();
         for order in self.inner.store.unfinished().await? {
             for step in self.inner.store.steps(&order.id).await? {
                 if step.state == StepState::Running {
-                    queue::requeue(self, &order.id, step.name).await?;
+                    changes.push(Change::StepWaits {
+                        order: order.id.clone(),
+                        step: step.name,
+                    });
                 }
             }
+            changes.push(Change::OrderIs {
+                order: order.id,
+                state: OrderState::Queued,
+                at_ms: now_ms(),
+            });
         }
+        self.apply(&changes).await?;
         let wanted = self.inner.store.artifacts().await?;
         objects::sweep(&self.inner.home, &|digest| wanted.contains(digest))?;
         let resumable = self.inner.store.resumable().await?;
@@ -396,89 +375,6 @@ impl Workshop {
             .collect();
         objects::sweep_work(&self.inner.home, &|name| folders.contains(name))?;
         Ok(())
-    }
-}
-
-fn new_order(request: &OrderRequest, loaded: LoadedPack, folder: String) -> NewOrder {
-    let spec = serde_json::to_string(&loaded.pack).expect("a pack is JSON values");
-    NewOrder {
-        id: OrderId::new(),
-        pack: loaded.pack.name,
-        title: loaded.pack.title,
-        demonstration: request.quick,
-        offline: request.offline,
-        folder,
-        pack_sha256: loaded.sha256.to_string(),
-        spec,
-    }
-}
-
-/// The change that ends an order whose pack was edited before it was done.
-fn given_up(steps: &[StepRow], order: &OrderRow) -> Change {
-    let step = steps
-        .iter()
-        .find(|step| !matches!(step.state, StepState::Done | StepState::Reused))
-        .map_or(StepName::Ask, |step| step.name);
-    Change::StepFails {
-        order: order.id.clone(),
-        step,
-        error: crate::order::StepError {
-            code: "order-superseded".to_owned(),
-            text: "the pack was edited before this order was done; a new order takes its place"
-                .to_owned(),
-            next: "look at the newer order of the same pack".to_owned(),
-        },
-        at_ms: now_ms(),
-    }
-}
-
-/// An order as the store has it, for commands that need no daemon: no URL, no live progress.
-///
-/// # Errors
-/// The store's.
-pub async fn stored_view(store: &Store, id: &OrderId) -> Result<Option<OrderView>, WorkshopError> {
-    let Some(row) = store.order(id).await? else {
-        return Ok(None);
-    };
-    let steps = store.steps(id).await?;
-    Ok(Some(order_view(row, steps, None)))
-}
-
-/// An order as shown, without its URL.
-fn order_view(row: OrderRow, steps: Vec<StepRow>, live: Option<(StepName, Progress)>) -> OrderView {
-    let step_view = |step: StepRow| {
-        let output = step.output.unwrap_or(Output {
-            figures: Map::new(),
-            ..Output::default()
-        });
-        let running = step.state == StepState::Running;
-        let finished = matches!(step.state, StepState::Done | StepState::Reused);
-        StepView {
-            progress: live
-                .as_ref()
-                .filter(|(name, _)| running && *name == step.name)
-                .map(|(_, progress)| progress.clone()),
-            name: step.name,
-            state: step.state,
-            figure: finished.then_some(output.figure),
-            figures: output.figures,
-            artifact: step.artifact,
-            error: step.error,
-            started_ms: step.started_ms,
-            ended_ms: step.ended_ms,
-        }
-    };
-    OrderView {
-        id: row.id,
-        pack: row.pack,
-        title: row.title,
-        demonstration: row.demonstration,
-        state: row.state,
-        created_ms: row.created_ms,
-        ended_ms: row.ended_ms,
-        steps: steps.into_iter().map(step_view).collect(),
-        deployment: row.deployment,
-        url: String::new(),
     }
 }
 

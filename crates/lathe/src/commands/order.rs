@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use lathe_workshop::store::Store;
 use lathe_workshop::words::{self, Lang};
-use lathe_workshop::{OrderId, StepState, workshop};
+use lathe_workshop::{OrderId, StepState, view};
 
 use super::{Globals, ROWS_MAX, print_json, runtime, say};
 use crate::fail::{Failure, Outcome};
@@ -116,7 +116,7 @@ async fn find(store: &Store, start: &str) -> Result<OrderId, Failure> {
 
 async fn show(store: &Store, id: &OrderId, json: bool) -> Result<(), Failure> {
     let lang = Lang::from_env();
-    let Some(view) = workshop::stored_view(store, id).await? else {
+    let Some(view) = view::stored_view(store, id).await? else {
         return Ok(());
     };
     if json {

@@ -1,9 +1,10 @@
 //! Datasets, models and deployments as JSON.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use lathe_workshop::DatasetView;
+use axum::http::StatusCode;
+use lathe_workshop::{DatasetRequest, DatasetView};
 use serde_json::{Value, json};
 
 use super::{Problem, Window};
@@ -20,6 +21,17 @@ pub(super) async fn list(
         .datasets(window.rows() + 1, window.offset)
         .await?;
     window.page("data", rows)
+}
+
+/// `POST /api/data` with `{"name", "file", "licence", "owner", "group", "dedupe"}`: 201 and the
+/// dataset version. The file is read where the daemon runs.
+pub(super) async fn add(
+    State(state): State<AppState>,
+    request: Result<Json<DatasetRequest>, JsonRejection>,
+) -> Result<(StatusCode, Json<DatasetView>), Problem> {
+    let Json(request) = request?;
+    let dataset = state.desk.add_dataset(request).await?;
+    Ok((StatusCode::CREATED, Json(dataset)))
 }
 
 /// `GET /api/data/{digest}`: one dataset version with its card.

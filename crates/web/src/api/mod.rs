@@ -34,7 +34,7 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/api/orders/{id}/report", get(orders::report))
         .route("/api/orders/{id}/verdict", get(orders::verdict))
         .route("/api/orders/{id}/events", get(events::stream))
-        .route("/api/data", get(data::list))
+        .route("/api/data", get(data::list).post(data::add))
         .route("/api/data/{digest}", get(data::one))
         .route("/api/models", get(data::models))
         .route("/api/deployments", get(data::deployments))
@@ -152,7 +152,7 @@ impl IntoResponse for Problem {
 pub(crate) fn status_of(code: &str) -> StatusCode {
     let area = code.split(['.', '_', '-']).next().unwrap_or(code);
     match area {
-        "pack" | "order" | "source" | "request" => StatusCode::BAD_REQUEST,
+        "pack" | "order" | "data" | "source" | "request" => StatusCode::BAD_REQUEST,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -114,6 +114,18 @@ async fn an_order_is_placed() {
 }
 
 #[tokio::test]
+async fn a_dataset_is_added() {
+    let request =
+        |name: &str| json!({ "name": name, "file": "/f.csv", "licence": "MIT", "owner": "me" });
+    let (status, added) = send(Method::POST, "/api/data", Some(request("product-reviews"))).await;
+    assert_eq!(status, StatusCode::CREATED);
+    assert_eq!(added["name"], "product-reviews");
+    let (status, refused) = send(Method::POST, "/api/data", Some(request("none"))).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert_eq!(refused["error"]["code"], "data-file");
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_said_with_a_code_and_a_next_step() {
     let wrong_field = json!({ "pack": "p", "quik": true });
     let cases = [

@@ -10,8 +10,9 @@ use lathe_data::task::{Example, Task};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::Context;
 use super::compute::spread;
-use super::{Context, figure, members};
+use super::figures::{figure, members};
 use crate::error::WorkshopError;
 use crate::key::digest_of;
 use crate::order::{Output, Progress, StepError, StepName};

@@ -8,7 +8,8 @@ use lathe_evidence::report::Role;
 use serde_json::{Value, json};
 
 use super::compute::{self, Machine, Records};
-use super::{Context, WorkerStep, figure, grouped, members, registers_nothing};
+use super::figures::{figure, grouped, members};
+use super::{Context, WorkerStep, registers_nothing};
 use crate::error::WorkshopError;
 use crate::order::{Output, StepError, StepName};
 use crate::worker::{Emit, Job};

@@ -9,7 +9,8 @@ use lathe_eval::{ChallengerSpec, Predictions, measure};
 use serde_json::{Value, json};
 
 use super::compute::{self, Records};
-use super::{Context, WorkerStep, figure, members, registers_nothing, write_json};
+use super::figures::{figure, members};
+use super::{Context, WorkerStep, registers_nothing, write_json};
 use crate::error::WorkshopError;
 use crate::order::{Output, StepError, StepName, Title};
 use crate::worker::{Emit, Job};

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{
-    Context, WorkerStep, fetch, figure, keep_fetched, megabytes, members, registers_nothing,
-    source_key,
-};
+use super::fetching::{fetch, keep_fetched, source_key};
+use super::figures::{figure, megabytes, members};
+use super::{Context, WorkerStep, registers_nothing};
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::{Output, StepError, StepName};
@@ -28,7 +27,7 @@ fn key(context: &Context) -> Result<Value, WorkshopError> {
 fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     let spec = &job.pack.data;
     let fetched = fetch(job, &spec.source, spec.sha256, emit)?;
-    keep_fetched(&fetched, &job.out)?;
+    keep_fetched(job, &fetched)?;
     let file = fetched
         .path
         .file_name()

@@ -10,8 +10,9 @@ use lathe_data::task::Task;
 use lathe_evidence::report::Report;
 use serde_json::json;
 
+use super::Context;
 use super::compute::spread;
-use super::{Context, figure, members};
+use super::figures::{figure, members};
 use crate::admission::{self, Admitted, DeployableFiles, Piece};
 use crate::catalogue::{DeployedTask, DeploymentRow};
 use crate::clock::now_ms;

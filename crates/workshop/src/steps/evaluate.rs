@@ -9,7 +9,8 @@ use lathe_evidence::report::{Report, Role, Subject};
 use serde_json::{Map, Value, json};
 
 use super::compute::{self, Machine, Records};
-use super::{Context, WorkerStep, figure, grouped, members, write_json};
+use super::figures::{figure, grouped, members};
+use super::{Context, WorkerStep, write_json};
 use crate::error::WorkshopError;
 use crate::home::io_error;
 use crate::objects::{self, Sealed};

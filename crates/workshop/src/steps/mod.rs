@@ -11,6 +11,8 @@ pub mod compute;
 pub mod data;
 pub mod deploy;
 pub mod evaluate;
+mod fetching;
+mod figures;
 pub mod model;
 pub mod prepare;
 pub mod tune;
@@ -18,22 +20,18 @@ pub mod tune;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lathe_data::Source;
-use lathe_data::fetch::{Environment, FetchOptions, Fetched};
-use lathe_data::source::Origin;
-use lathe_evidence::Digest;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::home::io_error;
 use crate::objects::{self, Sealed};
-use crate::order::{Output, StepError, StepName, Title};
+use crate::order::{Output, StepError, StepName};
 use crate::pack::Pack;
 use crate::queue::{self, Halt};
 use crate::store::Change;
 use crate::store::change::{Finished, Registration};
 use crate::store::orders::OrderRow;
-use crate::words::{self, Lang};
 use crate::worker::{Emit, Job, Made};
 use crate::workshop::Workshop;
 
@@ -180,124 +178,6 @@ impl Context {
     }
 }
 
-/// What identifies a source in a key: the pinned digest; for an unpinned local file or folder what
-/// it holds now; for an unpinned remote one its text, which names a version.
-fn source_key(
-    source: &Source,
-    sha256: Option<Digest>,
-    folder: &Path,
-) -> Result<Value, WorkshopError> {
-    let local = || -> Result<Option<Digest>, WorkshopError> {
-        let Some(path) = local_path(source, folder) else {
-            return Ok(None);
-        };
-        let digest = if path.is_dir() {
-            objects::manifest_of(&path)?.digest()
-        } else {
-            objects::hash_file(&path)?.1
-        };
-        Ok(Some(digest))
-    };
-    let content = match sha256 {
-        Some(digest) => Some(digest),
-        None => local()?,
-    };
-    Ok(serde_json::json!({ "source": source, "sha256": content }))
-}
-
-/// Where a `file:` source lies; `None` for the others.
-fn local_path(source: &Source, folder: &Path) -> Option<PathBuf> {
-    match &source.origin {
-        Origin::File { path } => Some(folder.join(path)),
-        _ => None,
-    }
-}
-
-/// Fetches into the home's cache, telling progress in bytes.
-fn fetch(
-    job: &Job,
-    source: &Source,
-    sha256: Option<Digest>,
-    emit: &mut Emit<'_>,
-) -> Result<Fetched, StepError> {
-    let options = FetchOptions {
-        cache: job.home()?.cache(),
-        offline: job.offline,
-        sha256,
-        base_dir: job.folder.clone(),
-        environment: Environment::of_process(),
-    };
-    let mut at_hand = String::new();
-    let fetched = lathe_data::fetch::fetch(source, &options, &mut |progress| {
-        if progress.what != at_hand {
-            progress.what.clone_into(&mut at_hand);
-            emit.restart();
-        }
-        emit.progress(progress.done, progress.total.unwrap_or(0), "unit.bytes");
-    })?;
-    Ok(fetched)
-}
-
-/// Puts what was fetched into the artifact: the file, or the folder's plain files.
-fn keep_fetched(fetched: &Fetched, out: &Path) -> Result<(), StepError> {
-    for (name, path) in files_of(&fetched.path)? {
-        objects::link_or_copy(&path, out, &name)?;
-    }
-    Ok(())
-}
-
-/// The file itself, or the files directly in the folder, by name. Hidden ones are left out.
-fn files_of(path: &Path) -> Result<BTreeMap<String, PathBuf>, WorkshopError> {
-    let paths = if path.is_dir() {
-        objects::entries(path)?
-    } else {
-        vec![path.to_path_buf()]
-    };
-    Ok(paths
-        .into_iter()
-        .filter(|path| path.is_file())
-        .filter_map(|path| Some((path.file_name()?.to_string_lossy().into_owned(), path)))
-        .filter(|(name, _)| !name.starts_with('.'))
-        .collect())
-}
-
-/// A one-line figure in both languages.
-pub(crate) fn figure(key: &str, args: &[(&str, &str)]) -> Title {
-    Title {
-        en: words::get(Lang::En, key, args),
-        zh: words::get(Lang::Zh, key, args),
-    }
-}
-
-/// `12345` as "12,345".
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// Bytes for people: "93.1 MB".
-pub(crate) fn megabytes(bytes: u64) -> String {
-    if bytes < 100_000 {
-        return format!("{:.1} kB", bytes as f64 / 1e3);
-    }
-    format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
-/// The members of a JSON object, for figures and facts.
-pub(crate) fn members(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(members) => members,
-        other => Map::from_iter([("value".to_owned(), other)]),
-    }
-}
-
 /// Writes a JSON file of the artifact, readable by people.
 fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), StepError> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| StepError {
@@ -306,13 +186,13 @@ fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), StepErr
         next: "this is a mistake in Lathe; please report it".to_owned(),
     })?;
     text.push(b'\n');
-    std::fs::write(path, text).map_err(|error| crate::home::io_error("write", path, &error))?;
+    std::fs::write(path, text).map_err(|error| io_error("write", path, &error))?;
     Ok(())
 }
 
 /// Reads a JSON file of an artifact.
 fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StepError> {
-    let text = std::fs::read(path).map_err(|error| crate::home::io_error("read", path, &error))?;
+    let text = std::fs::read(path).map_err(|error| io_error("read", path, &error))?;
     serde_json::from_slice(&text).map_err(|error| StepError {
         code: "artifact-altered".to_owned(),
         text: format!("{} is not what was written: {error}", path.display()),
@@ -342,17 +222,3 @@ step_error_from!(
     lathe_tune::TuneError,
     lathe_eval::EvalError
 );
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_for_people() {
-        assert_eq!(grouped(3708), "3,708");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_234_567), "1,234,567");
-        assert_eq!(megabytes(93_123_456), "93.1 MB");
-        assert_eq!(megabytes(1_500), "1.5 kB");
-    }
-}

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use lathe_engine::Config;
 use serde_json::{Value, json};
 
-use super::{Context, WorkerStep, fetch, figure, keep_fetched, megabytes, members, source_key};
+use super::fetching::{fetch, keep_fetched, source_key};
+use super::figures::{figure, megabytes, members};
+use super::{Context, WorkerStep};
 use crate::catalogue::ModelView;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -36,7 +38,7 @@ fn key(context: &Context) -> Result<Value, WorkshopError> {
 fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     let spec = &job.pack.model;
     let fetched = fetch(job, &spec.source, spec.sha256, emit)?;
-    keep_fetched(&fetched, &job.out)?;
+    keep_fetched(job, &fetched)?;
     let raw = lathe_engine::open(&weights(&job.out)?)?;
     let name = name_of(job, &fetched.path);
     let parameters = parameters(&raw.config);

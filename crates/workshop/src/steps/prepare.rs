@@ -7,7 +7,8 @@ use lathe_data::reader;
 use lathe_evidence::Digest;
 use serde_json::{Value, json};
 
-use super::{Context, WorkerStep, figure, grouped, members, read_json};
+use super::figures::{figure, grouped, members};
+use super::{Context, WorkerStep, read_json};
 use crate::catalogue::DatasetView;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -29,6 +30,7 @@ fn key(context: &Context) -> Result<Value, WorkshopError> {
         "data": context.artifact(StepName::Data)?,
         "spec": context.pack.data,
         "records": context.pack.records,
+        "demonstration": context.order.demonstration,
         "version": env!("CARGO_PKG_VERSION"),
     }))
 }
@@ -124,11 +126,11 @@ pub(crate) fn view(
     };
     Ok(DatasetView {
         digest: digest.to_string(),
-        name: text("/name"),
+        name: text("/spec/name"),
         root: root.to_owned(),
-        source: text("/source"),
-        licence: text("/licence"),
-        owner: text("/owner"),
+        source: text("/spec/source"),
+        licence: text("/spec/licence"),
+        owner: text("/spec/owner"),
         demonstration,
         created_ms: now_ms(),
         card: card.clone(),

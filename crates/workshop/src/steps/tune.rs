@@ -6,7 +6,8 @@ use lathe_tune::sft::{self, SftJob, TuneEvent};
 use serde_json::{Value, json};
 
 use super::compute::{self, Machine, Records};
-use super::{Context, WorkerStep, figure, grouped, members};
+use super::figures::{figure, grouped, members};
+use super::{Context, WorkerStep};
 use crate::catalogue::ModelView;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -29,6 +30,7 @@ fn key(context: &Context) -> Result<Value, WorkshopError> {
         "dataset": context.artifact(StepName::Prepare)?,
         "task": context.pack.task,
         "sft": context.pack.tune.sft,
+        "demonstration": context.order.demonstration,
         "machine": compute::kind(),
     }))
 }

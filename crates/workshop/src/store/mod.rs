@@ -10,6 +10,7 @@
 pub mod catalogue;
 pub mod change;
 pub mod orders;
+mod write;
 
 use std::path::Path;
 use std::time::Duration;
@@ -145,5 +146,119 @@ impl Store {
         if let Some(write) = &self.write {
             write.close().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::change::NewOrder;
+    use super::*;
+    use crate::order::{CurvePoint, OrderId, OrderState, StepError, StepName, StepState, Title};
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    }
+
+    fn placed(id: &OrderId) -> Change {
+        Change::Placed {
+            order: Box::new(NewOrder {
+                id: id.clone(),
+                pack: "p".to_owned(),
+                title: Title::default(),
+                demonstration: false,
+                offline: false,
+                folder: "/p".to_owned(),
+                pack_sha256: "0".repeat(64),
+                spec: "{}".to_owned(),
+            }),
+            at_ms: 1,
+        }
+    }
+
+    fn begins(order: &OrderId) -> Change {
+        Change::StepBegins {
+            order: order.clone(),
+            step: StepName::Model,
+            input: "aa".to_owned(),
+            at_ms: 2,
+        }
+    }
+
+    #[test]
+    fn an_order_passes_through_its_states_and_survives_reopening() {
+        runtime().block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("store.sqlite");
+            let id = OrderId::new();
+            let store = Store::open(&path).await.unwrap();
+            store.apply(&[placed(&id), begins(&id)]).await.unwrap();
+            store.close().await;
+
+            let store = Store::open(&path).await.unwrap();
+            let steps = store.steps(&id).await.unwrap();
+            assert_eq!(steps.len(), StepName::ALL.len());
+            assert_eq!(steps[0].state, StepState::Running);
+            let known = vec![(StepName::Model, "aa".to_owned())];
+            assert_eq!(store.resumable().await.unwrap(), known);
+            let error = StepError {
+                code: "c".to_owned(),
+                text: "t".to_owned(),
+                next: "n".to_owned(),
+            };
+            let fails = Change::StepFails {
+                order: id.clone(),
+                step: StepName::Model,
+                error: error.clone(),
+                at_ms: 3,
+            };
+            store.apply(&[fails]).await.unwrap();
+            let order = store.order(&id).await.unwrap().unwrap();
+            assert_eq!((order.state, order.ended_ms), (OrderState::Failed, Some(3)));
+            assert_eq!(store.steps(&id).await.unwrap()[0].error, Some(error));
+            assert!(store.unfinished().await.unwrap().is_empty());
+            store.close().await;
+        });
+    }
+
+    #[test]
+    fn changes_are_written_together_or_not_at_all() {
+        runtime().block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(&folder.path().join("s")).await.unwrap();
+            let (known, unknown) = (OrderId::new(), OrderId::new());
+            let point = CurvePoint {
+                step: 1,
+                steps: 2,
+                loss: 0.5,
+                learning_rate: 0.1,
+                tokens_per_s: 10.0,
+                eta_s: 1.0,
+            };
+            let of_nobody = Change::Point {
+                order: unknown,
+                point,
+            };
+            let error = store.apply(&[placed(&known), of_nobody]).await.unwrap_err();
+            assert_eq!(error.code(), "store");
+            assert_eq!(store.order(&known).await.unwrap(), None);
+            store.close().await;
+        });
+    }
+
+    #[test]
+    fn a_reader_cannot_write() {
+        runtime().block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("s");
+            let store = Store::open(&path).await.unwrap();
+            let reader = Store::open_read_only(&path).await.unwrap();
+            let error = reader.apply(&[placed(&OrderId::new())]).await.unwrap_err();
+            assert_eq!(error.code(), "store-read-only");
+            reader.close().await;
+            store.close().await;
+        });
     }
 }

@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::change::signed;
+use super::write::signed;
 use super::{Store, failed};
 use crate::error::WorkshopError;
 use crate::order::{

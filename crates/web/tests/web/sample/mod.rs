@@ -12,8 +12,9 @@ use lathe_evidence::report::Report;
 use lathe_gate::Verdict;
 use lathe_web::{Asked, Desk};
 use lathe_workshop::{
-    CurvePoint, DatasetView, DeploymentView, LogLine, ModelView, OrderId, OrderRequest, OrderState,
-    OrderSummary, OrderView, StepName, StepState, StepView, WorkshopError,
+    CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView, OrderId,
+    OrderRequest, OrderState, OrderSummary, OrderView, StepName, StepState, StepView,
+    WorkshopError,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -200,6 +201,16 @@ impl Desk for SampleDesk {
                 .find(|dataset| dataset.digest == digest)
                 .cloned(),
         )
+    }
+    fn add_dataset(&self, request: DatasetRequest) -> Asked<'_, DatasetView> {
+        Box::pin(async move {
+            let mut datasets = self.datasets.iter();
+            let found = datasets.find(|dataset| dataset.name == request.name);
+            found.cloned().ok_or_else(|| {
+                let text = format!("cannot read {}: no such file", request.file.display());
+                WorkshopError::new("data-file", text, "Name a file the daemon can read.")
+            })
+        })
     }
     fn models(&self, _limit: u32, _offset: u32) -> Asked<'_, Vec<ModelView>> {
         asked(Vec::new())

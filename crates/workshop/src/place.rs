@@ -1,0 +1,77 @@
+//! Placing an order: the same command resumes what it began.
+
+use crate::clock::now_ms;
+use crate::error::WorkshopError;
+use crate::order::{OrderId, OrderRequest, OrderState, StepError, StepName, StepState};
+use crate::pack::{self, LoadedPack};
+use crate::store::Change;
+use crate::store::change::NewOrder;
+use crate::store::orders::{OrderRow, StepRow};
+use crate::workshop::Workshop;
+
+impl Workshop {
+    /// Places an order. An unfinished one of the same pack, unchanged, is returned instead; an
+    /// unfinished one of an earlier edition of it that is not running is given up.
+    ///
+    /// # Errors
+    /// `pack-missing`, `pack-invalid`, or the store's.
+    pub async fn submit(&self, request: OrderRequest) -> Result<OrderId, WorkshopError> {
+        let loaded = pack::load(&request.pack, request.quick)?;
+        let folder = loaded.folder.to_string_lossy().into_owned();
+        let mut changes = Vec::new();
+        for order in self.store().unfinished().await? {
+            if order.folder != folder || order.demonstration != request.quick {
+                continue;
+            }
+            if order.pack_sha256 == loaded.sha256.to_string() {
+                self.wake();
+                return Ok(order.id);
+            }
+            if order.state == OrderState::Queued {
+                changes.push(given_up(&self.store().steps(&order.id).await?, &order));
+            }
+        }
+        let order = new_order(&request, loaded, folder);
+        let id = order.id.clone();
+        changes.push(Change::Placed {
+            order: Box::new(order),
+            at_ms: now_ms(),
+        });
+        self.apply(&changes).await?;
+        self.wake();
+        Ok(id)
+    }
+}
+
+fn new_order(request: &OrderRequest, loaded: LoadedPack, folder: String) -> NewOrder {
+    let spec = serde_json::to_string(&loaded.pack).expect("a pack is JSON values");
+    NewOrder {
+        id: OrderId::new(),
+        pack: loaded.pack.name,
+        title: loaded.pack.title,
+        demonstration: request.quick,
+        offline: request.offline,
+        folder,
+        pack_sha256: loaded.sha256.to_string(),
+        spec,
+    }
+}
+
+/// The change that ends an order whose pack was edited before it was done.
+fn given_up(steps: &[StepRow], order: &OrderRow) -> Change {
+    let step = steps
+        .iter()
+        .find(|step| !matches!(step.state, StepState::Done | StepState::Reused))
+        .map_or(StepName::Ask, |step| step.name);
+    Change::StepFails {
+        order: order.id.clone(),
+        step,
+        error: StepError {
+            code: "order-superseded".to_owned(),
+            text: "the pack was edited before this order was done; a new order takes its place"
+                .to_owned(),
+            next: "look at the newer order of the same pack".to_owned(),
+        },
+        at_ms: now_ms(),
+    }
+}

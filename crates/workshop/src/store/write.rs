@@ -1,0 +1,348 @@
+//! How each [`Change`] is written, inside the transaction it is given.
+
+use sqlx::{Sqlite, Transaction};
+
+use super::change::{Change, Finished, NewArtifact, NewOrder, Registration};
+use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
+use crate::order::{CurvePoint, OrderId, OrderState, StepError, StepName, StepState};
+
+type Done = Result<(), sqlx::Error>;
+type Tx<'a> = Transaction<'a, Sqlite>;
+
+impl Change {
+    pub(super) async fn write(&self, tx: &mut Tx<'_>) -> Done {
+        match self {
+            Change::Placed { order, at_ms } => placed(tx, order, *at_ms).await,
+            Change::OrderIs {
+                order,
+                state,
+                at_ms,
+            } => order_is(tx, order, *state, *at_ms).await,
+            Change::StepBegins {
+                order,
+                step,
+                input,
+                at_ms,
+            } => step_is(tx, order, *step, StepState::Running, input, *at_ms).await,
+            Change::StepDone { finished, at_ms } => step_done(tx, finished, *at_ms).await,
+            Change::StepReuses {
+                order,
+                step,
+                input,
+                at_ms,
+            } => step_is(tx, order, *step, StepState::Reused, input, *at_ms).await,
+            Change::StepFails {
+                order,
+                step,
+                error,
+                at_ms,
+            } => step_fails(tx, order, *step, error, *at_ms).await,
+            Change::StepWaits { order, step } => step_waits(tx, order, *step).await,
+            Change::Answers { order, name } => answers(tx, order, name).await,
+            Change::DatasetAdded {
+                artifact,
+                dataset,
+                at_ms,
+            } => {
+                insert_artifact(tx, artifact, "prepare", *at_ms).await?;
+                insert_dataset(tx, dataset).await
+            }
+            Change::Point { order, point } => insert_point(tx, order, point).await,
+            Change::Log {
+                order,
+                step,
+                text,
+                at_ms,
+            } => insert_log(tx, order, *step, text, *at_ms).await,
+        }
+    }
+}
+
+/// JSON text of a value of this crate.
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("our own types serialise")
+}
+
+/// The text of a unit variant, as serde names it ("running").
+pub(super) fn word<T: serde::Serialize>(value: &T) -> String {
+    json(value).trim_matches('"').to_owned()
+}
+
+async fn placed(tx: &mut Tx<'_>, order: &NewOrder, at_ms: i64) -> Done {
+    sqlx::query(
+        "INSERT INTO orders (id, pack, title_en, title_zh, demonstration, offline, folder,
+                             pack_sha256, spec, state, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+    )
+    .bind(&order.id.0)
+    .bind(&order.pack)
+    .bind(&order.title.en)
+    .bind(&order.title.zh)
+    .bind(order.demonstration)
+    .bind(order.offline)
+    .bind(&order.folder)
+    .bind(&order.pack_sha256)
+    .bind(&order.spec)
+    .bind(at_ms)
+    .execute(&mut **tx)
+    .await?;
+    for (position, step) in StepName::ALL.into_iter().enumerate() {
+        sqlx::query(
+            "INSERT INTO steps (order_id, name, position, state) VALUES (?, ?, ?, 'waiting')",
+        )
+        .bind(&order.id.0)
+        .bind(step.as_str())
+        .bind(position as i64)
+        .execute(&mut **tx)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn order_is(tx: &mut Tx<'_>, order: &OrderId, state: OrderState, at_ms: i64) -> Done {
+    let ended = matches!(state, OrderState::Done | OrderState::Failed).then_some(at_ms);
+    sqlx::query("UPDATE orders SET state = ?, ended_ms = ? WHERE id = ?")
+        .bind(word(&state))
+        .bind(ended)
+        .bind(&order.0)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+}
+
+async fn step_is(
+    tx: &mut Tx<'_>,
+    order: &OrderId,
+    step: StepName,
+    state: StepState,
+    input: &str,
+    at_ms: i64,
+) -> Done {
+    let ended = (state == StepState::Reused).then_some(at_ms);
+    sqlx::query(
+        "UPDATE steps SET state = ?, input = ?, started_ms = ?, ended_ms = ?, error = NULL
+         WHERE order_id = ? AND name = ?",
+    )
+    .bind(word(&state))
+    .bind(input)
+    .bind(at_ms)
+    .bind(ended)
+    .bind(&order.0)
+    .bind(step.as_str())
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// The input stays: it says which checkpoints are worth keeping.
+async fn step_waits(tx: &mut Tx<'_>, order: &OrderId, step: StepName) -> Done {
+    sqlx::query(
+        "UPDATE steps SET state = 'waiting', started_ms = NULL WHERE order_id = ? AND name = ?",
+    )
+    .bind(&order.0)
+    .bind(step.as_str())
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+async fn step_done(tx: &mut Tx<'_>, finished: &Finished, at_ms: i64) -> Done {
+    let digest = finished.artifact.as_ref().map(|made| made.digest.as_str());
+    if let Some(artifact) = &finished.artifact {
+        insert_artifact(tx, artifact, finished.step.as_str(), at_ms).await?;
+    }
+    sqlx::query(
+        "INSERT OR REPLACE INTO effects (step, input, order_id, output, artifact, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(finished.step.as_str())
+    .bind(&finished.input)
+    .bind(&finished.order.0)
+    .bind(json(&finished.output))
+    .bind(digest)
+    .bind(at_ms)
+    .execute(&mut **tx)
+    .await?;
+    for registration in &finished.registers {
+        register(tx, finished, registration, at_ms).await?;
+    }
+    sqlx::query("UPDATE steps SET state = 'done', ended_ms = ? WHERE order_id = ? AND name = ?")
+        .bind(at_ms)
+        .bind(&finished.order.0)
+        .bind(finished.step.as_str())
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+}
+
+async fn register(
+    tx: &mut Tx<'_>,
+    finished: &Finished,
+    registration: &Registration,
+    at_ms: i64,
+) -> Done {
+    match registration {
+        Registration::Dataset(dataset) => insert_dataset(tx, dataset).await,
+        Registration::Model(model) => insert_model(tx, model).await,
+        Registration::Report(report) => sqlx::query(
+            "INSERT OR IGNORE INTO reports (digest, order_id, report, created_ms)
+                 VALUES (?, ?, ?, ?)",
+        )
+        .bind(finished.artifact.as_ref().map(|made| made.digest.as_str()))
+        .bind(&finished.order.0)
+        .bind(report)
+        .bind(at_ms)
+        .execute(&mut **tx)
+        .await
+        .map(drop),
+        Registration::Deployment(deployment) => {
+            insert_deployment(tx, deployment).await?;
+            answers(tx, &finished.order, &deployment.name).await
+        }
+    }
+}
+
+async fn step_fails(
+    tx: &mut Tx<'_>,
+    order: &OrderId,
+    step: StepName,
+    error: &StepError,
+    at_ms: i64,
+) -> Done {
+    sqlx::query(
+        "UPDATE steps SET state = 'failed', error = ?, ended_ms = ?
+         WHERE order_id = ? AND name = ?",
+    )
+    .bind(json(error))
+    .bind(at_ms)
+    .bind(&order.0)
+    .bind(step.as_str())
+    .execute(&mut **tx)
+    .await?;
+    order_is(tx, order, OrderState::Failed, at_ms).await
+}
+
+async fn answers(tx: &mut Tx<'_>, order: &OrderId, name: &str) -> Done {
+    sqlx::query("UPDATE orders SET deployment = ? WHERE id = ?")
+        .bind(name)
+        .bind(&order.0)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+}
+
+async fn insert_artifact(tx: &mut Tx<'_>, made: &NewArtifact, kind: &str, at_ms: i64) -> Done {
+    sqlx::query(
+        "INSERT OR IGNORE INTO artifacts (digest, kind, manifest, bytes, created_ms)
+         VALUES (?, ?, ?, ?, ?)",
+    )
+    .bind(&made.digest)
+    .bind(kind)
+    .bind(json(&made.manifest))
+    .bind(signed(made.manifest.bytes()))
+    .bind(at_ms)
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// What a real order made too is no longer a demonstration alone.
+async fn insert_dataset(tx: &mut Tx<'_>, dataset: &DatasetView) -> Done {
+    sqlx::query(
+        "INSERT INTO datasets (digest, name, root, source, licence, owner,
+                               demonstration, card, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (digest) DO UPDATE
+         SET demonstration = MIN(demonstration, excluded.demonstration)",
+    )
+    .bind(&dataset.digest)
+    .bind(&dataset.name)
+    .bind(&dataset.root)
+    .bind(&dataset.source)
+    .bind(&dataset.licence)
+    .bind(&dataset.owner)
+    .bind(dataset.demonstration)
+    .bind(json(&dataset.card))
+    .bind(dataset.created_ms)
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+async fn insert_model(tx: &mut Tx<'_>, model: &ModelView) -> Done {
+    sqlx::query(
+        "INSERT INTO models (digest, kind, name, source, licence, owner, bytes,
+                             demonstration, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (digest) DO UPDATE
+         SET demonstration = MIN(demonstration, excluded.demonstration)",
+    )
+    .bind(&model.digest)
+    .bind(&model.kind)
+    .bind(&model.name)
+    .bind(&model.source)
+    .bind(&model.licence)
+    .bind(&model.owner)
+    .bind(signed(model.bytes))
+    .bind(model.demonstration)
+    .bind(model.created_ms)
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+async fn insert_deployment(tx: &mut Tx<'_>, row: &DeploymentRow) -> Done {
+    sqlx::query(
+        "INSERT OR REPLACE INTO deployments (name, input, order_id, base, adapter, report, policy,
+                                             task, demonstration, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&row.name)
+    .bind(&row.input)
+    .bind(&row.order.0)
+    .bind(&row.base)
+    .bind(&row.adapter)
+    .bind(&row.report)
+    .bind(json(&row.policy))
+    .bind(json(&row.task))
+    .bind(row.demonstration)
+    .bind(row.created_ms)
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+async fn insert_point(tx: &mut Tx<'_>, order: &OrderId, point: &CurvePoint) -> Done {
+    sqlx::query("INSERT OR REPLACE INTO curve (order_id, step, point) VALUES (?, ?, ?)")
+        .bind(&order.0)
+        .bind(signed(point.step))
+        .bind(json(point))
+        .execute(&mut **tx)
+        .await
+        .map(drop)
+}
+
+async fn insert_log(
+    tx: &mut Tx<'_>,
+    order: &OrderId,
+    step: StepName,
+    text: &str,
+    at_ms: i64,
+) -> Done {
+    sqlx::query(
+        "INSERT INTO log (order_id, seq, at_ms, step, text)
+         SELECT ?1, COALESCE(MAX(seq), 0) + 1, ?2, ?3, ?4 FROM log WHERE order_id = ?1",
+    )
+    .bind(&order.0)
+    .bind(at_ms)
+    .bind(step.as_str())
+    .bind(text)
+    .execute(&mut **tx)
+    .await
+    .map(drop)
+}
+
+/// SQLite's integers are signed; sizes and steps beyond 2⁶³ do not exist.
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
