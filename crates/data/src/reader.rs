@@ -4,7 +4,7 @@
 //! A row that cannot be a record is reported with its line and reason and kept out; a file fails as
 //! a whole only where it is not of its format at all. Checks of meaning, deduplication and splits
 //! belong to [`crate::prepare`]. The file is held in memory, up to
-//! [`DATA_FILE_BYTES_MAX`](crate::bounds::DATA_FILE_BYTES_MAX).
+//! [`DATA_FILE_BYTES_MAX`].
 
 mod columns;
 mod delimited;
