@@ -58,6 +58,18 @@ impl Door {
         api::router(self.inner.clone())
     }
 
+    /// What the handlers share, for tests of this crate.
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// Requests that would still be taken, for tests of this crate.
+    #[cfg(test)]
+    pub(crate) fn free_places(&self) -> usize {
+        self.inner.scheduler.free_places()
+    }
+
     /// Refuses new requests, lets running and waiting ones end, then stops the
     /// scheduler thread. Requests not done after `deadline` end with an error.
     pub async fn shut_down(&self, deadline: Duration) {

@@ -12,6 +12,8 @@ mod door;
 mod limits;
 mod scheduler;
 mod served;
+#[cfg(test)]
+mod tests;
 
 pub use door::Door;
 pub use limits::Limits;

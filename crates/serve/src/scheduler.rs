@@ -120,6 +120,12 @@ impl Scheduler {
         }
     }
 
+    /// Requests that would still be taken.
+    #[cfg(test)]
+    pub(crate) fn free_places(&self) -> usize {
+        self.places.available_permits()
+    }
+
     /// Hands over a job. If the thread is gone the job is dropped, which its events
     /// show by ending early.
     pub(crate) fn submit(&self, job: Job) {

@@ -1,0 +1,13 @@
+//! The server as its callers see it, without sockets: requests go straight into the
+//! router, over the tiny random model in `tests/fixtures`.
+
+mod answers;
+mod batching;
+mod caller;
+mod disconnects;
+mod fixture;
+mod health;
+mod models;
+mod refusals;
+mod streams;
+mod tuned;

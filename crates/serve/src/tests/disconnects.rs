@@ -1,0 +1,111 @@
+//! A caller who hangs up frees what it held, wherever its request stood.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::caller::{PATIENCE, Stream, ask, chat, open_door, question};
+use crate::{Door, Limits};
+
+/// One request at a time, nobody waits: a second is taken only once the first is gone.
+async fn narrow_door() -> Door {
+    open_door(Limits {
+        slots_max: 1,
+        queue_requests_max: 0,
+        ..Limits::default()
+    })
+    .await
+}
+
+fn endless(extra: Value) -> Value {
+    let mut body = question("hello", json!({"ignore_eos": true}));
+    body.as_object_mut()
+        .expect("an object")
+        .extend(extra.as_object().expect("an object").clone());
+    body
+}
+
+/// Asks until there is a place again.
+async fn until_free(door: &Door) {
+    let free = async {
+        while ask(door, question("hello", json!({"max_tokens": 1})))
+            .await
+            .status
+            == 429
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, free)
+        .await
+        .expect("the place is free again");
+}
+
+#[tokio::test]
+async fn a_dropped_stream_frees_its_slot_long_before_its_end() {
+    let door = narrow_door().await;
+    let mut stream = Stream::begin(&door, endless(json!({"stream": true}))).await;
+    for _ in 0..3 {
+        stream.next().await.expect("a chunk");
+    }
+    assert_eq!(door.free_places(), 0);
+    drop(stream);
+    until_free(&door).await;
+}
+
+#[tokio::test]
+async fn a_dropped_plain_request_frees_its_slot() {
+    let door = narrow_door().await;
+    let request = door.router().oneshot(chat(endless(json!({}))));
+    // Long enough to be running, far from enough to be done.
+    let cut = tokio::time::timeout(Duration::from_millis(5), request).await;
+    assert!(cut.is_err(), "the answer ended before the caller hung up");
+    until_free(&door).await;
+}
+
+#[tokio::test]
+async fn a_request_dropped_while_it_waits_never_runs() {
+    let door = open_door(Limits {
+        slots_max: 1,
+        queue_requests_max: 2,
+        ..Limits::default()
+    })
+    .await;
+    let running = Stream::begin(&door, endless(json!({"stream": true}))).await;
+    let waiting = Stream::begin(&door, endless(json!({"stream": true}))).await;
+    let last = Stream::begin(
+        &door,
+        question("hello", json!({"stream": true, "max_tokens": 4})),
+    )
+    .await;
+    drop(waiting);
+    drop(running);
+    assert!(last.chunks().await.len() >= 2);
+    until_free(&door).await;
+}
+
+#[tokio::test]
+async fn many_that_vanish_leave_nothing_behind() {
+    let limits = Limits {
+        slots_max: 4,
+        queue_requests_max: 60,
+        ..Limits::default()
+    };
+    let all = limits.requests_max();
+    let door = open_door(limits).await;
+    let mut streams = Vec::new();
+    for _ in 0..all {
+        streams.push(Stream::begin(&door, endless(json!({"stream": true}))).await);
+    }
+    assert_eq!(ask(&door, question("hello", json!({}))).await.status, 429);
+    drop(streams);
+    let free = async {
+        while door.free_places() < all {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, free)
+        .await
+        .expect("every place is free again");
+}

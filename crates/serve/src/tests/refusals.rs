@@ -1,0 +1,157 @@
+//! Everything that is refused is refused in OpenAI's shape, with the reason.
+
+use axum::body::Body;
+use axum::http::{Request, header};
+use serde_json::{Value, json};
+
+use super::caller::{Stream, ask, get, open_door, question, send};
+use crate::{Door, Limits};
+
+async fn post(
+    door: &Door,
+    content_type: Option<&str>,
+    body: impl Into<Body>,
+) -> (u16, Value, Value) {
+    let mut request = Request::post("/v1/chat/completions");
+    if let Some(content_type) = content_type {
+        request = request.header(header::CONTENT_TYPE, content_type);
+    }
+    let request = request.body(body.into()).expect("a request");
+    send(door.router(), request).await.refusal()
+}
+
+#[tokio::test]
+async fn paths_and_methods() {
+    let door = open_door(Limits::default()).await;
+    for (method, path, status, code) in [
+        ("GET", "/v1/embeddings", 404, "unknown_url"),
+        ("POST", "/v1/completions", 404, "unknown_url"),
+        ("GET", "/v1/chat/completions", 405, "method_not_allowed"),
+        ("DELETE", "/v1/models", 405, "method_not_allowed"),
+        ("POST", "/health", 405, "method_not_allowed"),
+    ] {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Body::empty());
+        let reply = send(door.router(), request.expect("a request")).await;
+        assert_eq!(
+            reply.refusal(),
+            (status, json!(null), json!(code)),
+            "{method} {path}"
+        );
+        assert_eq!(reply.headers.contains_key(header::ALLOW), status == 405);
+    }
+}
+
+#[tokio::test]
+async fn bodies() {
+    let door = open_door(Limits {
+        body_bytes_max: 1000,
+        ..Limits::default()
+    })
+    .await;
+    let json_type = Some("application/json; charset=utf-8");
+    assert_eq!(
+        post(&door, json_type, "{").await,
+        (400, json!(null), json!(null))
+    );
+    assert_eq!(
+        post(&door, json_type, "").await,
+        (400, json!(null), json!(null))
+    );
+    let form = Some("application/x-www-form-urlencoded");
+    for content_type in [None, Some("text/plain"), form] {
+        let refusal = post(
+            &door,
+            content_type,
+            question("hello", json!({})).to_string(),
+        )
+        .await;
+        assert_eq!(refusal, (415, json!(null), json!("unsupported_media_type")));
+    }
+    let large = question(&"x".repeat(1000), json!({})).to_string();
+    assert_eq!(
+        post(&door, json_type, large).await,
+        (413, json!(null), json!("body_too_large"))
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_model_is_answered_with_the_known_ones() {
+    let door = open_door(Limits::default()).await;
+    let reply = ask(&door, question("hello", json!({"model": "gpt-5"}))).await;
+    assert_eq!(
+        reply.refusal(),
+        (404, json!("model"), json!("model_not_found"))
+    );
+    let message = reply.body["error"]["message"].as_str().expect("a message");
+    assert!(
+        message.contains("gpt-5") && message.contains("tiny"),
+        "{message}"
+    );
+    assert_eq!(
+        get(&door, "/v1/models/gpt-5").await.refusal(),
+        reply.refusal()
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_fit_the_context_is_refused_and_never_cut() {
+    let door = open_door(Limits::default()).await;
+    let length = json!("context_length_exceeded");
+    let reply = ask(&door, question(&"1".repeat(600), json!({}))).await;
+    assert_eq!(reply.refusal(), (400, json!("messages"), length.clone()));
+    let message = reply.body["error"]["message"].as_str().expect("a message");
+    assert!(message.contains("512"), "{message}");
+
+    // Digits are a token each: find the longest that fits, and one more.
+    let used = ask(&door, question("1", json!({"max_tokens": 1})))
+        .await
+        .body["usage"]["prompt_tokens"]
+        .as_u64()
+        .expect("a count") as usize;
+    let fits = "1".repeat(512 - used);
+    let reply = ask(&door, question(&fits, json!({"max_tokens": 1}))).await;
+    assert_eq!(reply.body["usage"]["prompt_tokens"], 511);
+    let refusal = ask(&door, question(&fits, json!({"max_tokens": 2})))
+        .await
+        .refusal();
+    assert_eq!(refusal, (400, json!("messages"), length.clone()));
+    let refusal = ask(&door, question(&format!("{fits}1"), json!({})))
+        .await
+        .refusal();
+    assert_eq!(refusal, (400, json!("messages"), length));
+}
+
+#[tokio::test]
+async fn a_parameter_that_is_not_built_is_named() {
+    let door = open_door(Limits::default()).await;
+    for (name, value) in [("logprobs", json!(true)), ("n", json!(2))] {
+        let reply = ask(&door, question("hello", json!({name: value}))).await;
+        assert_eq!(
+            reply.refusal(),
+            (400, json!(name), json!("unsupported_parameter"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_says_when_to_come_back() {
+    let limits = Limits {
+        slots_max: 1,
+        queue_requests_max: 1,
+        ..Limits::default()
+    };
+    let door = open_door(limits).await;
+    let long = json!({"ignore_eos": true, "stream": true});
+    let running = Stream::begin(&door, question("one", long.clone())).await;
+    let waiting = Stream::begin(&door, question("two", long)).await;
+    let reply = ask(&door, question("three", json!({}))).await;
+    assert_eq!(reply.refusal(), (429, json!(null), json!("queue_full")));
+    assert_eq!(reply.headers[header::RETRY_AFTER], "1");
+    assert_eq!(reply.body["error"]["type"], "rate_limit_error");
+    // Both that were taken are answered to the end.
+    assert!(running.chunks().await.len() > 2);
+    assert!(waiting.chunks().await.len() > 2);
+}

@@ -1,0 +1,105 @@
+//! Several adapters over one base: chosen by name, computed in one batch, the base
+//! in memory once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use lathe_engine::adapter::TARGETS;
+use lathe_engine::random::Random;
+use lathe_engine::{Adapter, Config, LoraSpec};
+use lathe_workshop::Door as _;
+use serde_json::json;
+
+use super::caller::{ask, get, open_door, question};
+use super::fixture::{admitted, tiny_model};
+use crate::{Door, Limits};
+
+/// Writes an adapter whose every value is random, so that it changes the answers.
+fn write_adapter(folder: &Path, config: &Config, seed: u64) {
+    let targets = TARGETS.map(str::to_owned).to_vec();
+    let spec = LoraSpec {
+        rank: 4,
+        alpha: 16.0,
+        targets,
+    };
+    let mut adapter = Adapter::new(config, &spec, seed).expect("the spec is sound");
+    let mut random = Random::new(seed);
+    for value in &mut adapter.values {
+        *value = random.next_f32() - 0.5;
+    }
+    adapter
+        .save_peft(folder, "tiny")
+        .expect("the folder takes it");
+}
+
+async fn door_with_two_adapters(folder: &Path) -> Door {
+    let door = open_door(Limits::default()).await;
+    let config = door
+        .inner()
+        .catalogue
+        .find("tiny")
+        .expect("open")
+        .model()
+        .config
+        .clone();
+    for (name, seed) in [("one", 1), ("two", 2)] {
+        let adapter = folder.join(name);
+        write_adapter(&adapter, &config, seed);
+        door.open(admitted(name, tiny_model(), Some(adapter)))
+            .await
+            .expect("opens");
+    }
+    door
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_chooses_the_adapter_in_a_mixed_batch() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let door = door_with_two_adapters(folder.path()).await;
+    let body = |model: &str| {
+        question(
+            "The router is small.",
+            json!({"model": model, "max_tokens": 24}),
+        )
+    };
+    let mut alone = Vec::new();
+    for name in ["tiny", "one", "two"] {
+        alone.push(ask(&door, body(name)).await.text().to_owned());
+    }
+    assert!(
+        alone[0] != alone[1] && alone[1] != alone[2] && alone[0] != alone[2],
+        "{alone:?}"
+    );
+    let mixed = ["tiny", "one", "two"].into_iter().cycle().take(12);
+    let replies = join_all(mixed.map(|name| ask(&door, body(name)))).await;
+    for (index, reply) in replies.iter().enumerate() {
+        assert_eq!(reply.text(), alone[index % 3]);
+    }
+}
+
+#[tokio::test]
+async fn the_base_is_in_memory_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let door = door_with_two_adapters(folder.path()).await;
+    let base = |name: &str| {
+        door.inner()
+            .catalogue
+            .find(name)
+            .expect("open")
+            .model()
+            .clone()
+    };
+    assert!(Arc::ptr_eq(&base("tiny"), &base("one")));
+    assert!(Arc::ptr_eq(&base("one"), &base("two")));
+    assert_eq!(
+        get(&door, "/v1/models/one").await.body["lathe"]["tuned"],
+        true
+    );
+    assert_eq!(
+        get(&door, "/health").await.body["models"]
+            .as_object()
+            .map(|m| m.len()),
+        Some(3)
+    );
+}
