@@ -140,14 +140,10 @@ fn compute(mut slots: Vec<&mut Slot>, pool: &Pool, scratch: &mut Scratch) {
     }
     let adapter = served.adapter().map(Arc::as_ref);
     let mut logits = forward(served.model(), pool, adapter, &mut chunks, scratch);
-    let (answering, reading): (Vec<_>, Vec<_>) =
-        slots.into_iter().partition(|slot| slot.wants_logits());
-    for slot in reading {
-        slot.advance();
-    }
+    let choosing = slots.into_iter().filter(|slot| slot.chooses());
     let rows = logits.chunks_exact_mut(served.model().config.vocab);
     // A lock each only to tell the compiler that every task has a slot of its own.
-    let work: Vec<Mutex<_>> = answering.into_iter().zip(rows).map(Mutex::new).collect();
+    let work: Vec<Mutex<_>> = choosing.zip(rows).map(Mutex::new).collect();
     pool.run(work.len(), &|index| {
         let mut held = work[index].lock().unwrap_or_else(PoisonError::into_inner);
         let (slot, row) = &mut *held;

@@ -13,24 +13,34 @@ use crate::served::Served;
 /// A job that holds a slot.
 pub(crate) struct Slot {
     served: Arc<Served>,
-    prompt: Vec<u32>,
-    cache: KvCache,
-    /// Prompt tokens that are in the cache or in the current step.
-    read: usize,
-    /// What the current step computes for this slot.
+    /// The prompt and the answer so far; the cache holds a beginning of it, and what
+    /// it does not hold is to be computed.
     tokens: Vec<u32>,
+    cache: KvCache,
+    prompt_tokens: usize,
+    answer_tokens_max: usize,
+    step: Step,
     sampler: Sampler,
     repetition: Repetition,
     /// None once the answer has ended.
     text: Option<AnswerText>,
     ignore_eos: bool,
-    answer_tokens: usize,
-    answer_tokens_max: usize,
     /// Cache memory this answer takes at its longest.
     cache_bytes: usize,
     events: mpsc::UnboundedSender<Event>,
     /// Given back when the slot is dropped.
     _permit: OwnedSemaphorePermit,
+}
+
+/// What a step computes for a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Nothing: others before it read their prompts.
+    Wait,
+    /// This many tokens of the prompt, with more to come.
+    Read(usize),
+    /// This many tokens, all that are left, and the logits of the next.
+    Choose(usize),
 }
 
 impl Slot {
@@ -40,17 +50,16 @@ impl Slot {
         let model = job.served.model();
         Slot {
             cache: KvCache::new(&model.config),
-            text: Some(AnswerText::new(model.tokenizer.stream(true), job.plan.stop)),
-            read: 0,
-            tokens: Vec::new(),
+            prompt_tokens: job.prompt.len(),
+            answer_tokens_max: job.plan.answer_tokens_max,
+            step: Step::Wait,
             sampler: Sampler::new(job.plan.sampling),
             repetition: Repetition::new(job.plan.penalties),
+            text: Some(AnswerText::new(model.tokenizer.stream(true), job.plan.stop)),
             ignore_eos: job.plan.ignore_eos,
-            answer_tokens: 0,
-            answer_tokens_max: job.plan.answer_tokens_max,
             cache_bytes,
             events: job.events,
-            prompt: job.prompt,
+            tokens: job.prompt,
             served: job.served,
             _permit: job.permit,
         }
@@ -72,47 +81,48 @@ impl Slot {
         self.text.is_none() || self.events.is_closed()
     }
 
-    /// Plans this step: the rest of the prompt as far as `prefill_room` allows, or
-    /// the token chosen last. Returns the prompt tokens taken.
+    /// Plans the next step: the token chosen last, or the rest of the prompt as far
+    /// as `prefill_room` allows. Returns the prompt tokens taken.
     pub(crate) fn plan(&mut self, prefill_room: usize) -> usize {
-        let rest = &self.prompt[self.read..];
-        if rest.is_empty() {
+        let left = self.tokens.len() - self.cache.len();
+        if self.cache.len() >= self.prompt_tokens {
+            self.step = Step::Choose(left);
             return 0;
         }
-        let taken = rest.len().min(prefill_room);
-        self.tokens.clear();
-        self.tokens.extend_from_slice(&rest[..taken]);
-        self.read += taken;
+        let taken = left.min(prefill_room);
+        self.step = match taken {
+            0 => Step::Wait,
+            _ if taken == left => Step::Choose(taken),
+            _ => Step::Read(taken),
+        };
         taken
     }
 
-    /// Whether this step computes the logits of the next token.
-    pub(crate) fn wants_logits(&self) -> bool {
-        !self.tokens.is_empty() && self.read == self.prompt.len()
+    /// Whether the step computes the logits of the next token.
+    pub(crate) fn chooses(&self) -> bool {
+        matches!(self.step, Step::Choose(_))
     }
 
-    /// What this step computes, if anything.
+    /// What the step computes, if anything.
     pub(crate) fn chunk(&mut self) -> Option<Chunk<'_>> {
-        let logits = self.wants_logits();
-        (!self.tokens.is_empty()).then_some(Chunk {
+        let (count, logits) = match self.step {
+            Step::Wait => return None,
+            Step::Read(count) => (count, false),
+            Step::Choose(count) => (count, true),
+        };
+        let begin = self.cache.len();
+        Some(Chunk {
             cache: &mut self.cache,
-            tokens: &self.tokens,
+            tokens: &self.tokens[begin..begin + count],
             logits,
         })
     }
 
-    /// The step is done for a slot that wanted no logits.
-    pub(crate) fn advance(&mut self) {
-        self.tokens.clear();
-    }
-
-    /// The step is done: chooses the next token and gives out the text it completes.
+    /// Chooses the next token and gives out the text it completes.
     pub(crate) fn accept(&mut self, logits: &mut [f32]) {
         self.repetition.apply(logits);
         let token = self.sampler.next(logits);
         self.repetition.note(token);
-        self.answer_tokens += 1;
-        self.tokens.clear();
         self.tokens.push(token);
         if !self.ignore_eos && self.served.model().config.eos.contains(&token) {
             return self.finish(FinishReason::Stop);
@@ -122,9 +132,13 @@ impl Slot {
         self.send_text(text);
         if stopped {
             self.end(FinishReason::Stop);
-        } else if self.answer_tokens == self.answer_tokens_max {
+        } else if self.answer_tokens() == self.answer_tokens_max {
             self.finish(FinishReason::Length);
         }
+    }
+
+    fn answer_tokens(&self) -> usize {
+        self.tokens.len() - self.prompt_tokens
     }
 
     /// Ends the answer with an error.
@@ -152,15 +166,19 @@ impl Slot {
         self.text = None;
         let _ = self.events.send(Event::Finished(Finished {
             reason,
-            prompt_tokens: self.prompt.len(),
-            answer_tokens: self.answer_tokens,
+            prompt_tokens: self.prompt_tokens,
+            answer_tokens: self.answer_tokens(),
         }));
     }
 }
 
-/// Cache memory a job takes at its longest, keys and values counted as f32.
+/// Positions by which a cache grows.
+const CACHE_BLOCK_TOKENS: usize = 64;
+
+/// Cache memory a job takes at its longest: keys and values in bfloat16.
 pub(crate) fn cache_bytes(job: &Job) -> usize {
     let config = &job.served.model().config;
-    let token = 2 * config.layers * config.kv_heads * config.head_dim * size_of::<f32>();
-    (job.prompt.len() + job.plan.answer_tokens_max) * token
+    let token = 2 * config.layers * config.kv_heads * config.head_dim * size_of::<u16>();
+    let tokens = job.prompt.len() + job.plan.answer_tokens_max;
+    tokens.next_multiple_of(CACHE_BLOCK_TOKENS) * token
 }
