@@ -13,6 +13,9 @@ pub struct Limits {
     /// Memory that running answers may take for keys and values at their longest;
     /// requests that would exceed it wait. One request alone always runs.
     pub cache_bytes_max: usize,
+    /// Memory for keys and values of what was read lately, from which requests that
+    /// begin alike start; 0 keeps nothing.
+    pub prefix_bytes_max: usize,
     /// Size of a request's body.
     pub body_bytes_max: usize,
     /// Longest wait for the token of a health check.
@@ -26,6 +29,7 @@ impl Default for Limits {
             queue_requests_max: 256,
             prefill_tokens_max: 256,
             cache_bytes_max: 4 << 30,
+            prefix_bytes_max: 256 << 20,
             body_bytes_max: 1 << 20,
             health_ms_max: 10_000,
         }

@@ -26,6 +26,7 @@ use batch::Batch;
 mod batch;
 mod job;
 mod penalties;
+mod prefixes;
 mod slot;
 mod stop;
 mod text;

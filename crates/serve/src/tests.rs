@@ -8,6 +8,7 @@ mod disconnects;
 mod fixture;
 mod health;
 mod models;
+mod prefixes;
 mod refusals;
 mod streams;
 mod tuned;

@@ -119,6 +119,7 @@ fn failed(reason: &str) -> ApiError {
 fn usage(finished: Finished) -> Value {
     let Finished {
         prompt_tokens,
+        cached_tokens,
         answer_tokens,
         ..
     } = finished;
@@ -126,6 +127,7 @@ fn usage(finished: Finished) -> Value {
         "prompt_tokens": prompt_tokens,
         "completion_tokens": answer_tokens,
         "total_tokens": prompt_tokens + answer_tokens,
+        "prompt_tokens_details": {"cached_tokens": cached_tokens},
     })
 }
 

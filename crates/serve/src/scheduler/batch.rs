@@ -12,6 +12,7 @@ use lathe_engine::{Chunk, KvCache, Scratch, forward};
 use lathe_kernel::Pool;
 
 use super::job::{Event, Job};
+use super::prefixes::Prefixes;
 use super::slot::{Slot, cache_bytes};
 use crate::limits::Limits;
 use crate::served::Served;
@@ -21,6 +22,7 @@ pub(crate) struct Batch {
     limits: Limits,
     pool: Pool,
     scratch: Scratch,
+    prefixes: Prefixes,
     /// First come, first served.
     queue: VecDeque<Job>,
     /// In the order in which they got their slots.
@@ -31,6 +33,7 @@ impl Batch {
     /// Nothing to do yet.
     pub(crate) fn new(pool: Pool, limits: Limits) -> Batch {
         Batch {
+            prefixes: Prefixes::new(limits.prefix_bytes_max),
             limits,
             pool,
             scratch: Scratch::default(),
@@ -59,6 +62,10 @@ impl Batch {
         }
         for group in by_weights(&mut self.slots) {
             compute(group, &self.pool, &mut self.scratch);
+        }
+        for slot in self.slots.iter().filter(|slot| slot.is_worth_keeping()) {
+            self.prefixes
+                .keep(slot.served(), slot.tokens(), slot.cache());
         }
         self.free();
     }
@@ -113,7 +120,10 @@ impl Batch {
             if !self.slots.is_empty() && held + cache_bytes(job) > self.limits.cache_bytes_max {
                 return;
             }
-            self.slots.extend(self.queue.pop_front().map(Slot::new));
+            if let Some(job) = self.queue.pop_front() {
+                let cache = self.prefixes.begin(&job.served, &job.prompt);
+                self.slots.push(Slot::new(job, cache));
+            }
         }
     }
 }

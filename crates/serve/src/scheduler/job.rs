@@ -56,6 +56,8 @@ pub(crate) struct Finished {
     pub reason: FinishReason,
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
+    /// How many of them were computed for an earlier request.
+    pub cached_tokens: usize,
     /// Tokens generated, the end token included.
     pub answer_tokens: usize,
 }

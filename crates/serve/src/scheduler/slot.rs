@@ -18,6 +18,8 @@ pub(crate) struct Slot {
     tokens: Vec<u32>,
     cache: KvCache,
     prompt_tokens: usize,
+    /// How many of them were in the cache from the start.
+    cached_tokens: usize,
     answer_tokens_max: usize,
     step: Step,
     sampler: Sampler,
@@ -44,13 +46,15 @@ enum Step {
 }
 
 impl Slot {
-    /// Gives `job` a slot.
-    pub(crate) fn new(job: Job) -> Slot {
+    /// Gives `job` a slot; `cache` holds a beginning of its prompt, without the last
+    /// token.
+    pub(crate) fn new(job: Job, cache: KvCache) -> Slot {
         let cache_bytes = cache_bytes(&job);
         let model = job.served.model();
         Slot {
-            cache: KvCache::new(&model.config),
             prompt_tokens: job.prompt.len(),
+            cached_tokens: cache.len(),
+            cache,
             answer_tokens_max: job.plan.answer_tokens_max,
             step: Step::Wait,
             sampler: Sampler::new(job.plan.sampling),
@@ -73,6 +77,22 @@ impl Slot {
     /// Cache memory this answer takes at its longest.
     pub(crate) fn cache_bytes(&self) -> usize {
         self.cache_bytes
+    }
+
+    /// The prompt and the answer so far.
+    pub(crate) fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Keys and values of a beginning of [`Slot::tokens`].
+    pub(crate) fn cache(&self) -> &KvCache {
+        &self.cache
+    }
+
+    /// Whether others may soon begin with what the cache holds: the prompt has just
+    /// been read, or the answer has ended.
+    pub(crate) fn is_worth_keeping(&self) -> bool {
+        self.text.is_none() || self.answer_tokens() == 1
     }
 
     /// Whether the slot can be given to another: the answer has ended or nobody
@@ -167,6 +187,7 @@ impl Slot {
         let _ = self.events.send(Event::Finished(Finished {
             reason,
             prompt_tokens: self.prompt_tokens,
+            cached_tokens: self.cached_tokens,
             answer_tokens: self.answer_tokens(),
         }));
     }
