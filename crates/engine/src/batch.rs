@@ -168,3 +168,98 @@ impl std::ops::AddAssign for LossSum {
         self.weight += other.weight;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Architecture;
+
+    fn config() -> Config {
+        Config {
+            architecture: Architecture::Llama,
+            hidden: 8,
+            layers: 1,
+            heads: 1,
+            kv_heads: 1,
+            head_dim: 8,
+            intermediate: 8,
+            vocab: 10,
+            rms_eps: 1e-5,
+            rope_theta: 1e4,
+            context: 6,
+            tied_embeddings: true,
+            bos: None,
+            eos: Vec::new(),
+        }
+    }
+
+    fn segment(start: usize, len: usize, prefix: Option<usize>) -> Segment {
+        Segment { start, len, prefix }
+    }
+
+    fn batch(segments: &[Segment]) -> Batch {
+        let rows = segments.iter().map(|segment| segment.len).sum();
+        Batch {
+            tokens: vec![1; rows],
+            segments: segments.to_vec(),
+            targets: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn positions_continue_after_the_prefix() {
+        let batch = batch(&[
+            segment(0, 2, None),
+            segment(2, 3, Some(0)),
+            segment(5, 1, None),
+        ]);
+        batch.check(&config()).expect("it is sound");
+        let (mut positions, mut spans) = (vec![7], Vec::new());
+        batch.positions(&mut positions);
+        batch.spans(&mut spans);
+        assert_eq!(positions, [0, 1, 2, 3, 4, 0]);
+        let prefixes: Vec<_> = spans.iter().map(|span| span.prefix).collect();
+        assert_eq!(prefixes, [None, Some((0, 2)), None]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_by_name() {
+        let target = |row, token| Target {
+            row,
+            token,
+            weight: 1.0,
+        };
+        let sound = batch(&[segment(0, 3, None)]);
+        let with = |change: fn(&mut Batch, Target), row, token| {
+            let mut changed = sound.clone();
+            change(&mut changed, target(row, token));
+            changed
+        };
+        let cases = [
+            (batch(&[segment(1, 2, None)]), "row 0 comes next"),
+            (batch(&[segment(0, 0, None)]), "0 rows"),
+            (batch(&[segment(0, 7, None)]), "context is 6"),
+            (
+                batch(&[segment(0, 4, None), segment(4, 3, Some(0))]),
+                "position 7",
+            ),
+            (batch(&[segment(0, 2, Some(0))]), "as its prefix"),
+            (
+                batch(&[
+                    segment(0, 1, None),
+                    segment(1, 1, Some(0)),
+                    segment(2, 1, Some(1)),
+                ]),
+                "as its prefix",
+            ),
+            (with(|batch, _| batch.tokens.push(1), 0, 0), "3 of 4 rows"),
+            (with(|batch, _| batch.tokens[0] = 10, 0, 0), "token 10"),
+            (with(|batch, it| batch.targets.push(it), 0, 11), "token 11"),
+            (with(|batch, it| batch.targets.push(it), 3, 1), "row 3 of 3"),
+        ];
+        for (batch, words) in cases {
+            let error = batch.check(&config()).expect_err(words).to_string();
+            assert!(error.contains(words), "{error} should say {words}");
+        }
+    }
+}

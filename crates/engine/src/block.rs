@@ -16,7 +16,7 @@ use crate::model::Model;
 use crate::packed_adapter::PackedAdapter;
 use crate::rows::Rows;
 use Projection::{Down, Gate, Key, Output, Query, Up, Value};
-use lathe_kernel::{Pool, matmul_group, rmsnorm, rope, swiglu};
+use lathe_kernel::{AdaptedProduct, Pool, matmul_adapted, rmsnorm, rope, swiglu};
 
 /// The seven linear layers of a block, in the order of [`crate::adapter::TARGETS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -343,27 +343,23 @@ impl<'a> Block<'a> {
         projections: [Projection; N],
         x: &[f32],
         low: &mut [Rows; PROJECTIONS],
-        mut outputs: [&mut [f32]; N],
+        outputs: [&mut [f32]; N],
         add: bool,
     ) {
         let rows = self.positions.len();
-        let mut lows = low
+        let lows = low
             .get_disjoint_mut(projections.map(|projection| projection as usize))
             .expect("a group names different projections");
-        let mut products = Vec::with_capacity(2 * N);
-        for ((&projection, low), y) in projections.iter().zip(&mut lows).zip(&mut outputs) {
-            products.push(self.linear(projection).product(y, add));
-            products.extend(
-                self.lora(projection)
-                    .map(|lora| lora.product_low(rows, low)),
-            );
-        }
-        matmul_group(self.pool, x, rows, &mut products);
-        for ((&projection, low), y) in projections.iter().zip(&lows).zip(&mut outputs) {
-            if let Some(lora) = self.lora(projection) {
-                lora.raise(self.pool, low, rows, y);
-            }
-        }
+        let mut products: Vec<AdaptedProduct<'_>> = projections
+            .into_iter()
+            .zip(lows)
+            .zip(outputs)
+            .map(|((projection, low), y)| AdaptedProduct {
+                product: self.linear(projection).product(y, add),
+                low_rank: self.lora(projection).map(|lora| lora.low_rank(rows, low)),
+            })
+            .collect();
+        matmul_adapted(self.pool, x, rows, &mut products);
     }
 
     /// The gradients of one projection of `x`; `dx` comes with whether to add to it.
@@ -372,24 +368,24 @@ impl<'a> Block<'a> {
         projection: Projection,
         (x, low): (&[f32], &[Rows; PROJECTIONS]),
         dy: &[f32],
-        mut dx: Option<(&mut [f32], bool)>,
+        dx: Option<(&mut [f32], bool)>,
         dlow: &mut Rows,
         gradients: &mut [f32],
     ) {
         let rows = self.positions.len();
         let lora = self.lora(projection);
-        let mut products = Vec::with_capacity(2);
-        if let Some((dx, add)) = &mut dx {
-            products.push(self.linear(projection).product_back(dx, *add));
+        if let Some((dx, add)) = dx {
+            let product = AdaptedProduct {
+                product: self.linear(projection).product_back(dx, add),
+                low_rank: lora.map(|lora| lora.low_rank_back(rows, dlow)),
+            };
+            matmul_adapted(self.pool, dy, rows, &mut [product]);
+        } else if let Some(lora) = lora {
+            lora.lower_back(self.pool, dy, rows, dlow);
         }
-        products.extend(lora.map(|lora| lora.product_dlow(rows, dlow)));
-        matmul_group(self.pool, dy, rows, &mut products);
         if let Some(lora) = lora {
             let low = &low[projection as usize];
             lora.gradients(self.pool, (x, low), (dy, dlow), gradients);
-            if let Some((dx, _)) = dx {
-                lora.raise_back(self.pool, dlow, rows, dx);
-            }
         }
     }
 

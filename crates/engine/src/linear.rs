@@ -10,7 +10,7 @@
 
 use crate::adapter::{Adapter, AdapterTensor};
 use crate::rows::Rows;
-use lathe_kernel::{Isa, PackedMatrix, Pool, Precision, Product, matmul, matmul_tn};
+use lathe_kernel::{Isa, LowRank, PackedMatrix, Pool, Precision, Product, matmul, matmul_tn};
 
 /// How matrices are packed: for which instructions, in which precision, and
 /// whether the transposed form that the backward pass reads is made too.
@@ -47,7 +47,7 @@ impl Linear {
         }
     }
 
-    /// y (+)= x·Wᵀ, to be computed together with other products of the same x.
+    /// y (+)= x·Wᵀ.
     pub(crate) fn product<'a>(&'a self, y: &'a mut [f32], add: bool) -> Product<'a> {
         Product {
             weights: &self.forward,
@@ -56,7 +56,7 @@ impl Linear {
         }
     }
 
-    /// dx (+)= dy·W, to be computed together with other products of the same dy.
+    /// dx (+)= dy·W.
     ///
     /// # Panics
     /// If the model was not loaded as trainable.
@@ -120,32 +120,29 @@ impl Lora {
         }
     }
 
-    /// low = x·Aᵀ.
-    pub(crate) fn product_low<'a>(&'a self, rows: usize, low: &'a mut Rows) -> Product<'a> {
-        Product {
-            weights: &self.a,
-            out: low.fit(rows, self.rank),
-            accumulate: false,
+    /// low = x·Aᵀ, and low·(s·B)ᵀ for the product it is added to.
+    pub(crate) fn low_rank<'a>(&'a self, rows: usize, low: &'a mut Rows) -> LowRank<'a> {
+        LowRank {
+            down: &self.a,
+            up: &self.b,
+            low: low.fit(rows, self.rank),
         }
     }
 
-    /// y += low·(s·B)ᵀ.
-    pub(crate) fn raise(&self, pool: &Pool, low: &[f32], rows: usize, y: &mut [f32]) {
-        matmul(pool, low, rows, &self.b, y, true);
-    }
-
-    /// dlow = dy·(s·B).
-    pub(crate) fn product_dlow<'a>(&'a self, rows: usize, dlow: &'a mut Rows) -> Product<'a> {
-        Product {
-            weights: &self.backward().b,
-            out: dlow.fit(rows, self.rank),
-            accumulate: false,
+    /// dlow = dy·(s·B), and dlow·A for the product it is added to.
+    pub(crate) fn low_rank_back<'a>(&'a self, rows: usize, dlow: &'a mut Rows) -> LowRank<'a> {
+        let back = self.backward();
+        LowRank {
+            down: &back.b,
+            up: &back.a,
+            low: dlow.fit(rows, self.rank),
         }
     }
 
-    /// dx += dlow·A.
-    pub(crate) fn raise_back(&self, pool: &Pool, dlow: &[f32], rows: usize, dx: &mut [f32]) {
-        matmul(pool, dlow, rows, &self.backward().a, dx, true);
+    /// dlow = dy·(s·B) alone.
+    pub(crate) fn lower_back(&self, pool: &Pool, dy: &[f32], rows: usize, dlow: &mut Rows) {
+        let dlow = dlow.fit(rows, self.rank);
+        matmul(pool, dy, rows, &self.backward().b, dlow, false);
     }
 
     /// Adds dA = dlowᵀ·x and dB = s·dyᵀ·low to the flat `gradients`.
