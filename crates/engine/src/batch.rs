@@ -186,6 +186,7 @@ mod tests {
             vocab: 10,
             rms_eps: 1e-5,
             rope_theta: 1e4,
+            rope_divisors: Vec::new(),
             context: 6,
             tied_embeddings: true,
             bos: None,
