@@ -27,10 +27,14 @@ pub fn fixture(name: &str) -> PathBuf {
     root().join("tests/fixtures").join(name)
 }
 
-/// The `lathe` program of the same profile as this test, built once if need be.
+/// The `lathe` program of the same profile as this test, built once if need be; the one that
+/// `LATHE_TEST_PROGRAM` names where it is set.
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
+        if let Some(named) = std::env::var_os("LATHE_TEST_PROGRAM") {
+            return named.into();
+        }
         let test = std::env::current_exe().expect("a test knows its own file");
         let profile = test
             .parent()
@@ -40,6 +44,20 @@ pub fn program() -> &'static Path {
         build.args(["build", "--package", "lathe", "--quiet"]);
         if profile.ends_with("release") {
             build.arg("--release");
+        }
+        // What cargo tells this test about itself would make build scripts run again, and with
+        // them every crate above them.
+        let own = [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_CRATE_",
+            "CARGO_BIN_",
+        ];
+        for (name, _) in std::env::vars_os() {
+            let text = name.to_string_lossy();
+            if own.iter().any(|start| text.starts_with(start)) {
+                build.env_remove(&name);
+            }
         }
         let built = build.current_dir(root()).status().expect("cargo runs");
         assert!(built.success(), "lathe does not build");

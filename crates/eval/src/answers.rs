@@ -84,16 +84,17 @@ fn prompt(answerer: &Answerer<'_>, sealed: &Sealed) -> Result<Vec<u32>, EvalErro
     Ok(tokens)
 }
 
-/// The fixed subset that a base model answers: the `count` records with the smallest leaves, in
-/// their own order. Leaves are salted hashes, so this is a random choice that nobody can steer and
-/// that stays the same for the same dataset.
+/// The fixed subset that a base model answers: the `count` records whose ids have the smallest
+/// SHA-256, in their own order. A random choice that stays the same for the same data everywhere;
+/// leaves would not do, since their salts differ from home to home.
 pub fn base_subset(records: &[Sealed], count: usize) -> Vec<Sealed> {
-    let mut leaves: Vec<&Digest> = records.iter().map(|sealed| &sealed.leaf).collect();
-    leaves.sort_unstable_by_key(|leaf| leaf.0);
-    match leaves.get(count) {
+    let rank = |sealed: &Sealed| Digest::of(sealed.record.id.as_bytes());
+    let mut ranks: Vec<Digest> = records.iter().map(rank).collect();
+    ranks.sort_unstable();
+    match ranks.get(count) {
         None => records.to_vec(),
         Some(first_out) => {
-            let inside = |sealed: &&Sealed| sealed.leaf.0 < first_out.0;
+            let inside = |sealed: &&Sealed| rank(sealed) < *first_out;
             records.iter().filter(inside).cloned().collect()
         }
     }

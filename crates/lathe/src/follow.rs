@@ -64,17 +64,23 @@ pub fn follow(
             bar.clear();
             return Err(failure);
         }
-        if let Some(step) = view
-            .steps
-            .get(told)
-            .filter(|step| step.state == StepState::Running)
-        {
-            bar.show(&name(step, telling.lang), step.progress.as_ref());
-        }
+        show_running(&view, told, telling.lang, &bar);
         std::thread::sleep(EVERY);
     };
     bar.clear();
     Ok(ended)
+}
+
+/// The step that runs, or that the order waits for its turn.
+fn show_running(view: &OrderView, told: usize, lang: Lang, bar: &Bar) {
+    let running = view.steps.get(told);
+    match running.filter(|step| step.state == StepState::Running) {
+        Some(step) => bar.show(&name(step, lang), step.progress.as_ref()),
+        None if view.state == OrderState::Queued => {
+            bar.show(&words::get(lang, "state.queued", &[]), None);
+        }
+        None => {}
+    }
 }
 
 fn is_finished(step: &StepView) -> bool {

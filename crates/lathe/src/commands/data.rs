@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use lathe_workshop::words::Lang;
 use lathe_workshop::{DatasetRequest, DatasetView, Home};
 
-use super::{Globals, ROWS_MAX, print_json, runtime, say};
+use super::{Globals, ROWS_MAX, data_card, print_json, runtime, say};
 use crate::client::Client;
 use crate::daemon::{self, LISTEN_DEFAULT, Listen, Session};
 use crate::fail::{Failure, Outcome};
@@ -36,6 +37,9 @@ enum Command {
     Show {
         /// Its name, or the beginning of its digest.
         dataset: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -68,7 +72,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
     match &args.command {
         Command::Add(add_args) => add(&globals.home()?, add_args)?,
         Command::List { json } => list(globals, *json)?,
-        Command::Show { dataset } => show(globals, dataset)?,
+        Command::Show { dataset, json } => show(globals, dataset, *json)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -78,8 +82,8 @@ fn add(home: &Home, args: &AddArgs) -> Result<(), Failure> {
     if args.json {
         return print_json(&view);
     }
-    println!("{}  {}", &view.digest[..12], view.name);
-    tell(&view)
+    tell(&view);
+    Ok(())
 }
 
 fn request_of(args: &AddArgs) -> Result<DatasetRequest, Failure> {
@@ -173,12 +177,16 @@ fn list(globals: &Globals, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn show(globals: &Globals, wanted: &str) -> Result<(), Failure> {
+fn show(globals: &Globals, wanted: &str, json: bool) -> Result<(), Failure> {
     let found = datasets(globals)?
         .into_iter()
         .find(|dataset| dataset.name == wanted || dataset.digest.starts_with(wanted));
     match found {
-        Some(dataset) => tell(&dataset),
+        Some(dataset) if json => print_json(&dataset),
+        Some(dataset) => {
+            tell(&dataset);
+            Ok(())
+        }
         None => Err(Failure::new(
             "dataset-unknown",
             format!("no dataset is called {wanted:?} or begins with it"),
@@ -187,7 +195,8 @@ fn show(globals: &Globals, wanted: &str) -> Result<(), Failure> {
     }
 }
 
-/// The card as it stands in dataset.json: it is written to be read.
-fn tell(dataset: &DatasetView) -> Result<(), Failure> {
-    print_json(&dataset.card)
+fn tell(dataset: &DatasetView) {
+    for line in data_card::lines(dataset, Lang::from_env()) {
+        println!("{line}");
+    }
 }

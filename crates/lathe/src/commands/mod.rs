@@ -1,6 +1,7 @@
 //! One file per command: its arguments, its help, its function.
 
 pub mod data;
+mod data_card;
 pub mod model;
 pub mod order;
 pub mod pack;

@@ -12,6 +12,9 @@ use crate::fail::{Failure, Outcome};
 use crate::follow::in_lang;
 use crate::table;
 
+/// Orders among which an id's beginning is looked for.
+const ORDERS_MAX: u32 = 100_000;
+
 /// Lines of a log fetched at a time.
 const LOG_LINES: u32 = 1000;
 
@@ -95,7 +98,7 @@ async fn list(store: &Store, json: bool) -> Result<(), Failure> {
 
 /// The one order whose id begins like this.
 async fn find(store: &Store, start: &str) -> Result<OrderId, Failure> {
-    let orders = store.orders(u32::MAX, 0).await?;
+    let orders = store.orders(ORDERS_MAX, 0).await?;
     let mut found = orders
         .into_iter()
         .filter(|order| order.id.0.starts_with(start));

@@ -144,12 +144,16 @@ fn finish(
         json: args.json,
     };
     let ended = follow::follow(client, order, telling, interrupt, halted)?;
-    if matches!(ended, Ended::Done) {
-        if args.json {
-            println!("{}", follow::last_line(order, &client.report(order)?));
-        } else {
-            follow::tell_end(&client.order(order)?, telling.lang, !args.exit);
+    match (&ended, args.json) {
+        (Ended::Done, true) => println!("{}", follow::last_line(order, &client.report(order)?)),
+        (Ended::Done, false) => follow::tell_end(&client.order(order)?, telling.lang, !args.exit),
+        // What the gate refused was measured all the same.
+        (Ended::Failed(_), true) => {
+            if let Ok(report) = client.report(order) {
+                println!("{}", follow::last_line(order, &report));
+            }
         }
+        (Ended::Failed(_) | Ended::Interrupted, _) => {}
     }
     Ok(ended)
 }
