@@ -387,7 +387,7 @@ mod tests {
             assert_eq!(of("product"), [("camera", 40), ("phone", 40)]);
             assert_eq!(
                 of("length"),
-                [("up to 9", 27), ("10 to 19", 27), ("over 19", 26)]
+                [("up to 9", 27), ("10 to 19", 26), ("over 19", 27)]
             );
         });
     }
