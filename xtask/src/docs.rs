@@ -141,6 +141,10 @@ impl<'ast> Visit<'ast> for Codes {
         self.in_code = false;
     }
 
+    fn visit_attribute(&mut self, _: &'ast syn::Attribute) {
+        // Documentation is an attribute whose text is a literal; it holds no code.
+    }
+
     fn visit_lit_str(&mut self, literal: &'ast syn::LitStr) {
         if self.in_code {
             self.found.insert(literal.value());

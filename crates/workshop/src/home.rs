@@ -346,7 +346,7 @@ mod tests {
 
     #[test]
     fn full_disk_and_read_only_home_are_said_plainly() {
-        let path = Path::new("/home/x");
+        let path = Path::new("/srv/x");
         let full = io_error("write", path, &io::ErrorKind::StorageFull.into());
         assert_eq!(full.code(), "disk-full");
         assert!(full.to_string().contains("the disk is full"));
