@@ -148,13 +148,14 @@ impl Finished {
             .ok_or_else(|| format!("no step '{name}' in what the order printed"))
     }
 
-    /// Digest of the tuned adapter.
+    /// Digest of the tuned weights. Not of the whole artifact: that names the batch-order root, and
+    /// the salts of the leaves under it are each home's own.
     pub fn adapter(&self) -> Result<String, String> {
         let step = self.step("tune")?;
-        step["artifact"]
+        step["figures"]["weights_sha256"]
             .as_str()
             .map(str::to_owned)
-            .ok_or_else(|| format!("no artifact in {step}"))
+            .ok_or_else(|| format!("no weights_sha256 in {step}"))
     }
 }
 

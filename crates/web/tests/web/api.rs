@@ -190,7 +190,7 @@ async fn what_is_wrong_is_said_with_a_code_and_a_next_step() {
             "/api/orders".to_owned(),
             Some(json!({ "pack": "/nowhere" })),
             StatusCode::BAD_REQUEST,
-            "pack.missing",
+            "pack-missing",
         ),
     ];
     for (method, path, body, expected, code) in cases {

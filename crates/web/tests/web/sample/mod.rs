@@ -150,7 +150,7 @@ impl Desk for SampleDesk {
                 request.pack.display()
             );
             Err(WorkshopError::new(
-                "pack.missing",
+                "pack-missing",
                 text,
                 "Name the folder that holds pack.yaml.",
             ))
