@@ -199,6 +199,18 @@ fn invalid(file: &Path, line: Option<u64>, what: &str, next: &str) -> WorkshopEr
     WorkshopError::new("pack-invalid", format!("{place}: {what}"), next)
 }
 
+/// Reads outside bytes as a pack.yaml, both ways; for fuzzing.
+pub fn fuzz(bytes: &[u8]) {
+    let file = Path::new("pack.yaml");
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(full) = parse(text, file) {
+        let _ = overlay(&full, text, file).map(|overlaid| check(&overlaid, file));
+        let _ = check(&full, file);
+    }
+}
+
 fn parse(text: &str, file: &Path) -> Result<Pack, WorkshopError> {
     serde_saphyr::from_str(text).map_err(|error| {
         let error = error.without_snippet();
@@ -350,6 +362,22 @@ fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cut_pack_is_refused_without_a_panic() {
+        let sample = include_bytes!("../../../packs/customer-care/pack.yaml");
+        parse(
+            std::str::from_utf8(sample).expect("UTF-8"),
+            Path::new("pack.yaml"),
+        )
+        .expect("the sample reads");
+        for cut in (0..sample.len()).step_by(7) {
+            fuzz(&sample[..cut]);
+            let mut changed = sample.to_vec();
+            changed[cut] ^= 0x15;
+            fuzz(&changed);
+        }
+    }
     use serde_json::json;
 
     #[test]
