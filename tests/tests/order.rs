@@ -190,6 +190,36 @@ fn up_serves_what_was_deployed() {
     assert_eq!(serving.interrupt().code(), Some(0));
 }
 
+/// `cargo xtask ci` makes an environment with the pinned package and names its interpreter.
+#[test]
+fn the_openai_package_talks_to_the_server() {
+    let Some(python) = std::env::var_os("LATHE_TEST_PYTHON") else {
+        eprintln!(
+            "not run: LATHE_TEST_PYTHON names no interpreter with openai; cargo xtask ci sets it"
+        );
+        return;
+    };
+    let home = Home::new();
+    home.finish(&fixture("tiny-pack"), &[]);
+    let mut command = home.lathe(&["up", "--listen", "127.0.0.1:0"]);
+    let serving = Serving::start(&home, &mut command);
+    lathe_tests::wait_for("the deployment to be opened", || {
+        let body = json!({
+            "model": "tiny-pack",
+            "messages": [{ "role": "user", "content": "the camera is great" }],
+            "max_tokens": 1,
+        });
+        (serving.post("/v1/chat/completions", &body).0 == 200).then_some(())
+    });
+    let output = std::process::Command::new(python)
+        .arg(lathe_tests::root().join("tests/python/test_openai.py"))
+        .env("LATHE_BASE_URL", format!("{}/v1", serving.url))
+        .env("LATHE_MODEL", "tiny-pack")
+        .output()
+        .expect("python starts");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
 #[test]
 fn a_model_whose_file_was_altered_is_not_served() {
     let home = Home::new();
