@@ -21,6 +21,9 @@ use crate::DataError;
 /// How many redirects are followed.
 const REDIRECTS_MAX: usize = 10;
 
+/// How often a page is asked for.
+const PAGE_ATTEMPTS_MAX: u32 = 3;
+
 /// A client for one fetch.
 pub(super) struct Client<'a> {
     environment: &'a Environment,
@@ -45,6 +48,18 @@ pub(super) struct Answer {
     pub response: Response<Body>,
     /// The address after redirects.
     pub url: Url,
+}
+
+/// A page, read whole.
+pub(super) struct Page {
+    /// The answer's status.
+    pub status: u16,
+    /// The kind of content, as the server names it.
+    pub content_type: String,
+    /// The address after redirects.
+    pub url: Url,
+    /// The content.
+    pub bytes: Vec<u8>,
 }
 
 impl Request {
@@ -98,6 +113,37 @@ impl<'a> Client<'a> {
         Err(Failed::final_(format!(
             "it redirects more than {REDIRECTS_MAX} times; check the address"
         )))
+    }
+
+    /// Asks for a page of at most `bytes_max` bytes, again if the network or the server fails.
+    pub(super) fn get_page(&self, request: &Request, bytes_max: u64) -> Result<Page, Failed> {
+        let mut attempt = 1;
+        loop {
+            match self.get_page_once(request, bytes_max) {
+                Err(failed) if failed.again && attempt < PAGE_ATTEMPTS_MAX => {
+                    let pause_ms = self.environment.timeouts.retry_ms << (attempt - 1);
+                    std::thread::sleep(Duration::from_millis(pause_ms));
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn get_page_once(&self, request: &Request, bytes_max: u64) -> Result<Page, Failed> {
+        let answer = self.get(request)?;
+        let status = answer.response.status().as_u16();
+        if status == 429 || status >= 500 {
+            return Err(Failed::from_status(status));
+        }
+        let kind = answer.response.headers().get(header::CONTENT_TYPE);
+        let kind = kind.and_then(|value| value.to_str().ok());
+        Ok(Page {
+            status,
+            content_type: kind.unwrap_or_default().to_owned(),
+            url: answer.url,
+            bytes: read_body(answer.response.into_body(), bytes_max)?,
+        })
     }
 
     fn get_once(&self, request: &Request) -> Result<Response<Body>, Failed> {
@@ -259,14 +305,9 @@ impl Failed {
     }
 }
 
-/// Reads a body of at most `bytes_max` bytes.
-pub(super) fn read_body(answer: Answer, bytes_max: u64) -> Result<Vec<u8>, Failed> {
+fn read_body(body: Body, bytes_max: u64) -> Result<Vec<u8>, Failed> {
     let mut bytes = Vec::new();
-    let mut reader = answer
-        .response
-        .into_body()
-        .into_reader()
-        .take(bytes_max + 1);
+    let mut reader = body.into_reader().take(bytes_max + 1);
     reader
         .read_to_end(&mut bytes)
         .map_err(|error| Failed::from_io(&error))?;

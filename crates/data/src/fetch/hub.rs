@@ -6,7 +6,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::Environment;
-use super::http::{Client, Failed, Request, read_body};
+use super::http::{Client, Failed, Request};
 use crate::DataError;
 use crate::bounds::INDEX_BYTES_MAX;
 
@@ -72,13 +72,11 @@ impl Repository<'_> {
         parts.extend(["revision", self.revision]);
         let request = request(&parts, environment)?;
         let about = |failed: Failed| failed.about(&request.url);
-        let answer = client.get(&request).map_err(about)?;
-        match answer.response.status().as_u16() {
-            200 => {}
-            status => return Err(about(refused(status))),
+        let page = client.get_page(&request, INDEX_BYTES_MAX).map_err(about)?;
+        if page.status != 200 {
+            return Err(about(refused(page.status)));
         }
-        let bytes = read_body(answer, INDEX_BYTES_MAX).map_err(about)?;
-        let listing: Listing = serde_json::from_slice(&bytes).map_err(|error| {
+        let listing: Listing = serde_json::from_slice(&page.bytes).map_err(|error| {
             about(Failed::final_(format!(
                 "it is no listing of a repository ({error}); check HF_ENDPOINT"
             )))
@@ -108,7 +106,7 @@ impl Repository<'_> {
 }
 
 /// What a status means, with the hub's own cure.
-pub(super) fn refused(status: u16) -> Failed {
+fn refused(status: u16) -> Failed {
     match status {
         401 | 403 => Failed::final_(format!(
             "the hub answered {status}: the repository is private, gated or not there; accept its terms on its page and set HF_TOKEN"

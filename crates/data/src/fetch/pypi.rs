@@ -12,7 +12,7 @@ use lathe_evidence::Digest;
 use url::Url;
 
 use self::version::FileKind;
-use super::http::{Client, Request, read_body, shown};
+use super::http::{Client, Failed, Request, shown};
 use super::pip::PipSettings;
 use crate::bounds::INDEX_BYTES_MAX;
 use crate::source::normalised_name;
@@ -135,29 +135,22 @@ fn found_links(client: &Client<'_>, place: &str) -> Result<Vec<Link>, DataError>
 fn page_links(client: &Client<'_>, url: &Url) -> Result<Vec<Link>, DataError> {
     let mut request = Request::new(url);
     request.headers.insert("accept", ACCEPT.to_owned());
-    let about = |failed: super::http::Failed| failed.about(&request.url);
-    let answer = client.get(&request).map_err(about)?;
-    match answer.response.status().as_u16() {
+    let about = |failed: Failed| failed.about(&request.url);
+    let page = client.get_page(&request, INDEX_BYTES_MAX).map_err(about)?;
+    match page.status {
         200 => {}
         404 => return Ok(Vec::new()),
-        status => return Err(about(super::http::Failed::from_status(status))),
+        status => return Err(about(Failed::from_status(status))),
     }
-    let is_json = answer
-        .response
-        .headers()
-        .get("content-type")
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|kind| kind.contains("json"));
     // Links are relative to where the page really came from; credentials stay with their host.
-    let mut base = answer.url.clone();
+    let mut base = page.url;
     if base.origin() == url.origin() {
         let _same_host_takes_them = base.set_username(url.username());
         let _same_host_takes_them = base.set_password(url.password());
     }
-    let bytes = read_body(answer, INDEX_BYTES_MAX).map_err(about)?;
-    let links = match is_json {
-        true => page::json_links(&bytes, &base),
-        false => Ok(page::html_links(&bytes, &base)),
+    let links = match page.content_type.contains("json") {
+        true => page::json_links(&page.bytes, &base),
+        false => Ok(page::html_links(&page.bytes, &base)),
     };
     links.map_err(|reason| not_an_index(&shown(url.as_str()), &reason))
 }

@@ -129,3 +129,116 @@ fn value(cell: &DataRef<'_>) -> Value {
         DataRef::Error(_) | DataRef::Empty => Value::Null,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use serde_json::json;
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    /// The smallest workbook there is: one sheet, texts in its cells.
+    fn workbook(rows: &str) -> Vec<u8> {
+        let sheet = format!(
+            r#"<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{rows}</sheetData></worksheet>"#
+        );
+        let files = [
+            (
+                "[Content_Types].xml",
+                r#"<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="xml" ContentType="application/xml"/></Types>"#,
+            ),
+            (
+                "_rels/.rels",
+                r#"<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/></Relationships>"#,
+            ),
+            (
+                "xl/workbook.xml",
+                r#"<workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets><sheet name="Reviews" sheetId="1" r:id="rId1"/></sheets></workbook>"#,
+            ),
+            (
+                "xl/_rels/workbook.xml.rels",
+                r#"<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/></Relationships>"#,
+            ),
+            ("xl/worksheets/sheet1.xml", &sheet),
+        ];
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, content) in files {
+            writer
+                .start_file(name, SimpleFileOptions::default())
+                .unwrap();
+            writer.write_all(content.as_bytes()).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    const ROWS: &str = r#"<row r="1"><c r="A1" t="inlineStr"><is><t>text</t></is></c><c r="B1" t="inlineStr"><is><t>mean</t></is></c></row>
+        <row r="2"><c r="A2" t="inlineStr"><is><t>价格 &amp; more</t></is></c><c r="B2"><v>-1.5</v></c></row>
+        <row r="4"><c r="A4" t="b"><v>1</v></c><c r="B4"><v>3</v></c></row>
+        <row r="5"><c r="A5" t="inlineStr"><is><t>no mean</t></is></c></row>
+        <row r="6"><c r="A6"><v>1</v></c><c r="C6"><v>9</v></c></row>"#;
+
+    #[test]
+    fn rows_come_by_their_numbers_with_what_their_cells_hold() {
+        let rows = rows(workbook(ROWS), &ReaderSpec::default()).unwrap().rows;
+        let found: Vec<_> = rows
+            .into_iter()
+            .map(|row| (row.line, row.fields.map(Value::from)))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                (2, Ok(json!({"text": "价格 & more", "mean": -1.5}))),
+                (4, Ok(json!({"text": true, "mean": 3}))),
+                (5, Ok(json!({"text": "no mean", "mean": null}))),
+                (6, Err("it has 3 fields instead of 2".to_owned())),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_sheet_that_is_not_there_is_said_with_the_nearest() {
+        let spec = ReaderSpec {
+            sheet: Some("reviews".to_owned()),
+            ..ReaderSpec::default()
+        };
+        let failure = rows(workbook(ROWS), &spec).err().unwrap();
+        assert!(
+            format!("{failure:?}").contains("the nearest is `Reviews`"),
+            "{failure:?}"
+        );
+    }
+
+    #[test]
+    fn a_cell_in_the_last_corner_takes_no_rectangle() {
+        let far_row = format!("{ROWS}<row r=\"1048576\"><c r=\"A1048576\"><v>1</v></c></row>");
+        let last = rows(workbook(&far_row), &ReaderSpec::default())
+            .unwrap()
+            .rows;
+        assert_eq!(last.last().unwrap().line, 1_048_576);
+        let far_column = format!("{ROWS}<row r=\"9\"><c r=\"XFD9\"><v>1</v></c></row>");
+        let failure = rows(workbook(&far_column), &ReaderSpec::default())
+            .err()
+            .unwrap();
+        assert!(
+            format!("{failure:?}").contains("column 16384"),
+            "{failure:?}"
+        );
+    }
+
+    #[test]
+    fn truncated_and_changed_workbooks_are_refused_or_read_but_never_panic() {
+        let whole = workbook(ROWS);
+        for at in (0..whole.len()).step_by(3) {
+            assert!(
+                rows(whole[..at].to_vec(), &ReaderSpec::default()).is_err(),
+                "cut at {at}"
+            );
+            let mut changed = whole.clone();
+            changed[at] ^= 0x55;
+            let _read_or_refused = rows(changed, &ReaderSpec::default());
+        }
+    }
+}

@@ -101,6 +101,32 @@ fn a_file_that_breaks_the_indexs_promise_is_not_kept() {
 }
 
 #[test]
+fn an_index_that_fails_is_asked_again_and_then_named() {
+    let server = Server::new(|_| Reply::status(503));
+    let url = server
+        .url("/simple")
+        .replace("http://", "http://user:secret@");
+    let place = Place::new(&[("PIP_INDEX_URL", url)]);
+    let outcome = place.fetch("pypi:my-data==1.0");
+    refuse(
+        outcome,
+        "data-network",
+        &[
+            &server.url("/simple/my-data/"),
+            "answered 503",
+            "again later",
+        ],
+    );
+    assert_eq!(server.asked().len(), 3);
+    let html = Server::new(|_| Reply::ok("{").with("content-type", "application/json"));
+    refuse(
+        with_index(&html).fetch("pypi:my-data==1.0"),
+        "data-network",
+        &["package index", "PIP_INDEX_URL"],
+    );
+}
+
+#[test]
 fn find_links_folders_are_looked_into_first() {
     let place = Place::new(&[]);
     std::fs::write(

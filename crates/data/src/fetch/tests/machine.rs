@@ -176,6 +176,6 @@ fn a_read_only_home_is_said() {
     let error = go("http://127.0.0.1:1/x", &options).unwrap_err();
     assert!(error.to_string().contains("/proc/self/cache"), "{error}");
     let read_only = std::io::Error::from(std::io::ErrorKind::ReadOnlyFilesystem);
-    let error = DataError::file("write", Path::new("/srv/cache"), read_only);
+    let error = DataError::file("write", Path::new("cache/objects"), read_only);
     assert_eq!(error.code(), "read-only");
 }
