@@ -108,12 +108,40 @@ type Progress<'a> = &'a mut dyn FnMut(FetchProgress<'_>);
 
 impl Fetcher<'_> {
     fn fetch(&self, on: Progress<'_>) -> Result<Fetched, DataError> {
-        if let Origin::File { path } = &self.source.origin {
-            return self.local(path);
+        match &self.source.origin {
+            Origin::File { path } => self.local(path),
+            Origin::Pypi { name, version } => {
+                self.through_cache(|locked| self.package(name, version, locked, on))
+            }
+            Origin::Http { url } => {
+                let request = Request::new(&parse_url(url)?);
+                self.through_cache(|locked| self.address(&request, locked, on))
+            }
+            Origin::Hf {
+                dataset,
+                repository,
+                revision,
+                path,
+            } => {
+                let repository = Repository {
+                    dataset: *dataset,
+                    name: repository,
+                    revision,
+                };
+                let Some(path) = path else {
+                    return self.hub_folder(&repository, on);
+                };
+                let request = repository.file(path, &self.options.environment)?;
+                self.through_cache(|locked| self.address(&request, locked, on))
+            }
         }
-        if let Origin::Hf { path: None, .. } = &self.source.origin {
-            return self.hub_folder(on);
-        }
+    }
+
+    /// What the cache has, else what `bring` brings into it.
+    fn through_cache(
+        &self,
+        bring: impl FnOnce(&Locked<'_>) -> Result<Entry, DataError>,
+    ) -> Result<Fetched, DataError> {
         if let Some(entry) = self.cached() {
             return Ok(self.fetched(&entry, true));
         }
@@ -122,22 +150,7 @@ impl Fetcher<'_> {
         if let Some(entry) = self.cached() {
             return Ok(self.fetched(&entry, true));
         }
-        let entry = match &self.source.origin {
-            Origin::Pypi { name, version } => self.package(name, version, &locked, on)?,
-            Origin::Http { url } => {
-                let url = parse_url(url)?;
-                self.address(&Request::new(&url), &locked, on)?
-            }
-            Origin::Hf {
-                path: Some(path), ..
-            } => {
-                let request = self.repository().file(path, &self.options.environment)?;
-                self.address(&request, &locked, on)?
-            }
-            Origin::File { .. } | Origin::Hf { path: None, .. } => {
-                unreachable!("answered before the cache is asked")
-            }
-        };
+        let entry = bring(&locked)?;
         locked.remember(&self.source.to_string(), &entry)?;
         Ok(self.fetched(&entry, false))
     }
@@ -160,22 +173,6 @@ impl Fetcher<'_> {
         }
     }
 
-    fn repository(&self) -> Repository<'_> {
-        match &self.source.origin {
-            Origin::Hf {
-                dataset,
-                repository,
-                revision,
-                ..
-            } => Repository {
-                dataset: *dataset,
-                name: repository,
-                revision,
-            },
-            _ => unreachable!("only asked for hub sources"),
-        }
-    }
-
     /// The file of an address, or what is wanted out of it.
     fn address(
         &self,
@@ -184,26 +181,28 @@ impl Fetcher<'_> {
         on: Progress<'_>,
     ) -> Result<Entry, DataError> {
         let url = request.url.to_string();
-        let archive = match self.cache.find(&url) {
-            Some(archive) if !self.source.inner.is_empty() => archive,
-            _ => {
-                self.refuse_offline()?;
-                let last = request
-                    .url
-                    .path_segments()
-                    .and_then(|mut parts| parts.next_back());
-                let name = String::from_utf8(http::percent_decoded(last.unwrap_or("file")));
-                let download = Download {
-                    request,
-                    name: &name.unwrap_or_else(|_| "file".to_owned()),
-                    expected: self.options.sha256.filter(|_| self.source.inner.is_empty()),
-                    promised_by: Promise::Pack,
-                };
-                let archive = self.download(&download, locked, on)?;
-                locked.remember(&url, &archive)?;
-                archive
+        // An archive that is here already may hold another path that is wanted; but a file that is
+        // not the one wanted may have changed at its address.
+        if let Some(archive) = self.cache.find(&url) {
+            let taken = self.take(&archive, locked);
+            if taken.is_ok() || self.options.offline {
+                return taken;
             }
+        }
+        self.refuse_offline()?;
+        let last = request
+            .url
+            .path_segments()
+            .and_then(|mut parts| parts.next_back());
+        let name = String::from_utf8(http::percent_decoded(last.unwrap_or("file")));
+        let download = Download {
+            request,
+            name: &name.unwrap_or_else(|_| "file".to_owned()),
+            expected: self.options.sha256.filter(|_| self.source.inner.is_empty()),
+            promised_by: Promise::Pack,
         };
+        let archive = self.download(&download, locked, on)?;
+        locked.remember(&url, &archive)?;
         self.take(&archive, locked)
     }
 

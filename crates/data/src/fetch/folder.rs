@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::cache::{Entry, make_folder};
 use super::download::Download;
+use super::hub::Repository;
 use super::local::manifest_of;
 use super::{Fetched, Fetcher, Progress};
 use crate::DataError;
@@ -13,7 +14,11 @@ use crate::error::Promise;
 impl Fetcher<'_> {
     /// A hub's model as a folder: its files fetched one by one, then put together under their
     /// manifest's digest.
-    pub(super) fn hub_folder(&self, on: Progress<'_>) -> Result<Fetched, DataError> {
+    pub(super) fn hub_folder(
+        &self,
+        repository: &Repository<'_>,
+        on: Progress<'_>,
+    ) -> Result<Fetched, DataError> {
         let key = self.source.to_string();
         if let Some(fetched) = self.cached_folder(&key) {
             return Ok(fetched);
@@ -22,10 +27,7 @@ impl Fetcher<'_> {
         self.refuse_offline()?;
         let tmp = locked.tmp_path("folder");
         make_folder(&tmp)?;
-        for (path, request) in self
-            .repository()
-            .model_files(&self.client, &self.options.environment)?
-        {
+        for (path, request) in repository.model_files(&self.client, &self.options.environment)? {
             let download = Download {
                 request: &request,
                 name: &path,
@@ -47,10 +49,12 @@ impl Fetcher<'_> {
         let sha256 = manifest.digest();
         self.check_pinned(sha256)?;
         let folder = self.cache.folder_path(&sha256);
-        if !folder.exists() {
-            std::fs::rename(&tmp, &folder)
-                .map_err(|error| DataError::file("write", &folder, error))?;
+        if folder.exists() {
+            // It was found not to be whole.
+            std::fs::remove_dir_all(&folder)
+                .map_err(|error| DataError::file("clear", &folder, error))?;
         }
+        std::fs::rename(&tmp, &folder).map_err(|error| DataError::file("write", &folder, error))?;
         let entry = Entry {
             key: String::new(),
             sha256,

@@ -229,9 +229,19 @@ fn hub_files_and_whole_models() {
     assert_eq!(names, ["config.json", "model.safetensors"]);
     assert_eq!(model.bytes, 9);
     let again = go("hf:Own/Model@main", &place.offline()).unwrap();
+    assert_eq!((again.cached, again.sha256), (true, model.sha256));
+    assert_eq!(again.path, model.path);
+    std::fs::write(model.path.join("config.json"), b"rot").unwrap();
+    refuse(
+        go("hf:Own/Model@main", &place.offline()),
+        "data-offline",
+        &["hf:Own/Model@main"],
+    );
+    let mended = place.fetch("hf:Own/Model@main").unwrap();
+    assert_eq!((mended.cached, mended.sha256), (false, model.sha256));
     assert_eq!(
-        (again.cached, again.sha256, again.path),
-        (true, model.sha256, model.path)
+        std::fs::read(mended.path.join("config.json")).unwrap(),
+        b"{}"
     );
     let stranger = Place::new(&[endpoint]);
     refuse(

@@ -43,6 +43,24 @@ fn a_damaged_cache_is_fetched_again() {
 }
 
 #[test]
+fn an_archive_that_changed_at_its_address_is_fetched_anew_under_a_new_pin() {
+    let archives = [zip_of(&[("x.csv", b"old")]), zip_of(&[("x.csv", b"new")])];
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::new(move |_| {
+        let time = asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        Reply::ok(archives[time.min(1)].clone())
+    });
+    let place = Place::new(&[]);
+    let source = server.url("/data.zip#x.csv");
+    assert_eq!(content(&place.fetch(&source)), b"old");
+    let pinned = FetchOptions {
+        sha256: Some(Digest::of(b"new")),
+        ..place.options()
+    };
+    assert_eq!(content(&go(&source, &pinned)), b"new");
+}
+
+#[test]
 fn a_changed_pin_is_not_answered_from_the_cache() {
     let server = Server::new(|_| Reply::ok("first"));
     let place = Place::new(&[]);
