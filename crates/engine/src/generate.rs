@@ -10,6 +10,7 @@
 use crate::infer::{Chunk, KvCache, Scratch, forward};
 use crate::model::Model;
 use crate::packed_adapter::PackedAdapter;
+use crate::sampling::argmax;
 use lathe_kernel::Pool;
 
 /// Prompt rows that enter one pass.
@@ -218,17 +219,6 @@ impl<'a> Run<'a> {
             goes_on
         });
     }
-}
-
-/// The largest logit's token, the lowest id on ties.
-fn argmax(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    for (token, &logit) in logits.iter().enumerate() {
-        if logit > logits[best] {
-            best = token;
-        }
-    }
-    best as u32
 }
 
 /// How many tokens all prompts begin with, short of the last token of the shortest.

@@ -14,7 +14,7 @@ use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{self, RawModel};
 use lathe_kernel::attention::Shape;
-use lathe_kernel::{Isa, Pool, Precision, bf16, default_threads, rope};
+use lathe_kernel::{Isa, Pool, Precision, bf16, default_threads};
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -62,8 +62,7 @@ impl Model {
     /// Opens and packs a `.gguf` file or a Hugging Face folder.
     ///
     /// # Errors
-    /// What opening the files reports, and [`EngineError::Shape`] for a tensor that
-    /// does not fit the config.
+    /// What opening the files and reading their tensors reports.
     pub fn load(path: &Path, options: LoadOptions) -> Result<Self, EngineError> {
         let raw = weights::open(path)?;
         let LoadOptions {
@@ -79,8 +78,8 @@ impl Model {
         let pool = Pool::new(default_threads());
         let (embeddings, head, layers) = pack_all(&raw, packing, &pool)?;
         Ok(Self {
-            final_norm: tensor(&raw, "model.norm.weight", &[raw.config.hidden])?,
-            frequencies: rope::inverse_frequencies(raw.config.rope_theta, raw.config.head_dim),
+            final_norm: values(&raw, "model.norm.weight")?,
+            frequencies: raw.config.inverse_frequencies(),
             format: raw.format_name(),
             config: raw.config,
             tokenizer: raw.tokenizer,
@@ -178,20 +177,19 @@ fn pack_ends(raw: &RawModel, packing: Packing) -> Result<(Embeddings, Linear), E
         tied_embeddings,
         ..
     } = raw.config;
-    let embeddings = tensor(raw, "model.embed_tokens.weight", &[vocab, hidden])?;
+    let embeddings = values(raw, "model.embed_tokens.weight")?;
     let head = if tied_embeddings {
         Linear::pack(packing, &embeddings, vocab, hidden)
     } else {
-        let head = tensor(raw, "lm_head.weight", &[vocab, hidden])?;
+        let head = values(raw, "lm_head.weight")?;
         Linear::pack(packing, &head, vocab, hidden)
     };
     Ok((Embeddings::new(packing.precision, hidden, embeddings), head))
 }
 
 fn pack_layer(raw: &RawModel, packing: Packing, layer: usize) -> Result<Layer, EngineError> {
-    let hidden = raw.config.hidden;
     let prefix = format!("model.layers.{layer}");
-    let norm = |name: &str| tensor(raw, &format!("{prefix}.{name}.weight"), &[hidden]);
+    let norm = |name: &str| values(raw, &format!("{prefix}.{name}.weight"));
     let linear = |projection: Projection| {
         let (out, depth) = projection.shape(&raw.config);
         let group = if projection.is_attention() {
@@ -200,12 +198,7 @@ fn pack_layer(raw: &RawModel, packing: Packing, layer: usize) -> Result<Layer, E
             "mlp"
         };
         let name = format!("{prefix}.{group}.{}.weight", TARGETS[projection as usize]);
-        Ok::<_, EngineError>(Linear::pack(
-            packing,
-            &tensor(raw, &name, &[out, depth])?,
-            out,
-            depth,
-        ))
+        Ok::<_, EngineError>(Linear::pack(packing, &values(raw, &name)?, out, depth))
     };
     Ok(Layer {
         attention_norm: norm("input_layernorm")?,
@@ -222,15 +215,7 @@ fn pack_layer(raw: &RawModel, packing: Packing, layer: usize) -> Result<Layer, E
     })
 }
 
-/// A tensor by name, its shape held against what the config implies.
-fn tensor(raw: &RawModel, name: &str, expected: &[usize]) -> Result<Vec<f32>, EngineError> {
-    let (found, values) = raw.tensor_f32(name)?;
-    if found != expected {
-        return Err(EngineError::Shape {
-            name: name.to_owned(),
-            expected: expected.to_vec(),
-            found,
-        });
-    }
-    Ok(values)
+/// The values of a tensor; opening the files has checked its shape.
+fn values(raw: &RawModel, name: &str) -> Result<Vec<f32>, EngineError> {
+    raw.tensor_f32(name).map(|(_, values)| values)
 }

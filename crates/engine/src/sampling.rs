@@ -161,7 +161,7 @@ fn pick(draw: f64, weighted: impl Iterator<Item = (u32, f32)> + Clone) -> u32 {
 }
 
 /// The index of the largest logit, the lowest on ties; 0 where there is none.
-fn argmax(logits: &[f32]) -> u32 {
+pub(crate) fn argmax(logits: &[f32]) -> u32 {
     let mut best = 0;
     let mut largest = f32::NEG_INFINITY;
     for (id, logit) in logits.iter().enumerate() {
