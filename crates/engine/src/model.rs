@@ -219,3 +219,30 @@ fn pack_layer(raw: &RawModel, packing: Packing, layer: usize) -> Result<Layer, E
 fn values(raw: &RawModel, name: &str) -> Result<Vec<f32>, EngineError> {
     raw.tensor_f32(name).map(|(_, values)| values)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretched_context_slows_the_rotation() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-model");
+        let stretched = tempfile::tempdir().expect("a folder for the test");
+        for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+            let mut bytes = std::fs::read(fixture.join(file)).expect("the fixture is there");
+            if file == "config.json" {
+                let mut config: serde_json::Value =
+                    serde_json::from_slice(&bytes).expect("the fixture is JSON");
+                config["rope_scaling"] = serde_json::json!({"rope_type": "linear", "factor": 4.0});
+                bytes = config.to_string().into_bytes();
+            }
+            std::fs::write(stretched.path().join(file), bytes).expect("the folder is ours");
+        }
+        let load = |path: &Path| Model::load(path, LoadOptions::default()).expect("it loads");
+        let (plain, stretched) = (load(&fixture), load(stretched.path()));
+        assert!(plain.frequencies.contains(&1.0));
+        for (plain, stretched) in plain.frequencies.iter().zip(&stretched.frequencies) {
+            assert_eq!(*stretched, plain / 4.0);
+        }
+    }
+}
