@@ -46,9 +46,9 @@ enum Refusal {
 impl Refusal {
     fn code(self) -> &'static str {
         match self {
-            Refusal::Host => "host_refused",
-            Refusal::Origin => "origin_refused",
-            Refusal::Key => "key_required",
+            Refusal::Host => "host-refused",
+            Refusal::Origin => "origin-refused",
+            Refusal::Key => "key-required",
         }
     }
 

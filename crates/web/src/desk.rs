@@ -26,6 +26,8 @@ pub trait Desk: Send + Sync + 'static {
     fn curve<'a>(&'a self, id: &'a OrderId, after_step: u64) -> Asked<'a, Vec<CurvePoint>>;
     /// At most `limit` lines of the order's log after line `after_seq`.
     fn log<'a>(&'a self, id: &'a OrderId, after_seq: u64, limit: u32) -> Asked<'a, Vec<LogLine>>;
+    /// The last `limit` lines of the order's log, oldest first.
+    fn log_tail<'a>(&'a self, id: &'a OrderId, limit: u32) -> Asked<'a, Vec<LogLine>>;
     /// The order's report, once evaluated.
     fn report<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Report>>;
     /// The gate's verdict on that report, computed now.
@@ -59,6 +61,9 @@ impl Desk for Workshop {
     }
     fn log<'a>(&'a self, id: &'a OrderId, after_seq: u64, limit: u32) -> Asked<'a, Vec<LogLine>> {
         Box::pin(Workshop::log(self, id, after_seq, limit))
+    }
+    fn log_tail<'a>(&'a self, id: &'a OrderId, limit: u32) -> Asked<'a, Vec<LogLine>> {
+        Box::pin(Workshop::log_tail(self, id, limit))
     }
     fn report<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Report>> {
         Box::pin(Workshop::report(self, id))

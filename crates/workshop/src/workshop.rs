@@ -194,6 +194,14 @@ impl Workshop {
         self.inner.store.log(id, after_seq, limit).await
     }
 
+    /// The last `limit` lines of the order's log, oldest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn log_tail(&self, id: &OrderId, limit: u32) -> Result<Vec<LogLine>, WorkshopError> {
+        self.inner.store.log_tail(id, limit).await
+    }
+
     /// Datasets, newest first.
     ///
     /// # Errors

@@ -42,7 +42,10 @@ pub(super) async fn one(
     let dataset = state.desk.dataset(&digest).await?;
     dataset.map(Json).ok_or_else(|| {
         let text = format!("this workshop has no dataset version {digest}");
-        Problem::missing(text, "List the datasets with GET /api/data.")
+        Problem::NotFound {
+            text,
+            next: "List the datasets with GET /api/data.",
+        }
     })
 }
 

@@ -8,7 +8,6 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use lathe_workshop::{OrderId, OrderState, OrderView, WorkshopError};
@@ -36,16 +35,11 @@ pub(super) async fn stream(
     Path(id): Path<String>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let order = orders::order(&state, OrderId(id)).await?;
-    let permit = state.streams.clone().try_acquire_owned().map_err(|_| {
-        let text = "too many event streams are open";
-        let next = "Close pages that follow an order, then try again.";
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too_many_streams",
-            text,
-            next,
-        )
-    })?;
+    let permit = state
+        .streams
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| Problem::TooManyStreams)?;
     let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
     tokio::spawn(follow(state, order.id, sender, permit));
     let alive = KeepAlive::new().interval(Duration::from_secs(KEEP_ALIVE_S));

@@ -6,17 +6,16 @@
 mod data;
 mod events;
 mod orders;
+mod problem;
 
-use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use lathe_workshop::WorkshopError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::AppState;
+
+pub(crate) use problem::{Problem, error_body, status_of};
 
 /// Rows of one answer where the request names no number.
 const ROWS_DEFAULT: u32 = 50;
@@ -69,101 +68,11 @@ impl Window {
         let limit = self.rows() as usize;
         let more = rows.len() > limit;
         rows.truncate(limit);
-        let rows = serde_json::to_value(rows)
-            .map_err(|error| Problem::inside(format!("cannot write {name} as JSON: {error}")))?;
+        let rows = serde_json::to_value(rows).map_err(|error| Problem::Internal {
+            text: format!("cannot write {name} as JSON: {error}"),
+        })?;
         Ok(Json(
             json!({ name: rows, "limit": limit, "offset": self.offset, "more": more }),
         ))
     }
-}
-
-/// An error as the API answers it: `{"error": {"code", "text", "next"}}`.
-#[derive(Debug)]
-pub(crate) struct Problem {
-    status: StatusCode,
-    code: String,
-    text: String,
-    next: String,
-}
-
-impl Problem {
-    fn new(status: StatusCode, code: &str, text: impl Into<String>, next: &str) -> Problem {
-        Problem {
-            status,
-            code: code.to_owned(),
-            text: text.into(),
-            next: next.to_owned(),
-        }
-    }
-
-    fn missing(text: String, next: &str) -> Problem {
-        Problem::new(StatusCode::NOT_FOUND, "not_found", text, next)
-    }
-
-    fn inside(text: String) -> Problem {
-        let next = "Look into the log of the process that runs the workshop.";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", text, next)
-    }
-}
-
-impl From<WorkshopError> for Problem {
-    fn from(error: WorkshopError) -> Problem {
-        Problem {
-            status: status_of(error.code()),
-            code: error.code().to_owned(),
-            text: error.to_string(),
-            next: error.next().to_owned(),
-        }
-    }
-}
-
-impl From<JsonRejection> for Problem {
-    fn from(rejection: JsonRejection) -> Problem {
-        let next = "Send a JSON object as docs/reference/api.md describes it.";
-        Problem::new(
-            rejection.status(),
-            "bad_request",
-            rejection.body_text(),
-            next,
-        )
-    }
-}
-
-impl From<QueryRejection> for Problem {
-    fn from(rejection: QueryRejection) -> Problem {
-        let next = "See docs/reference/api.md for what may stand after the question mark.";
-        Problem::new(
-            rejection.status(),
-            "bad_request",
-            rejection.body_text(),
-            next,
-        )
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        (self.status, error_body(&self.code, &self.text, &self.next)).into_response()
-    }
-}
-
-/// The status that goes with a workshop's error: what the asker sent is 400, what is wrong with
-/// the machine or the store is 500.
-pub(crate) fn status_of(code: &str) -> StatusCode {
-    let area = code.split(['.', '_', '-']).next().unwrap_or(code);
-    match area {
-        "pack" | "order" | "data" | "source" | "request" => StatusCode::BAD_REQUEST,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    }
-}
-
-/// The JSON body of an error.
-pub(crate) fn error_body(code: &str, text: &str, next: &str) -> Json<Value> {
-    Json(json!({ "error": { "code": code, "text": text, "next": next } }))
-}
-
-/// The answer to an address under `/api` or `/v1` that nobody serves.
-pub(crate) fn no_such_endpoint(path: &str) -> Response {
-    let text = format!("nothing answers at {path}");
-    Problem::missing(text, "See docs/reference/api.md for the endpoints.").into_response()
 }

@@ -100,11 +100,17 @@ pub(super) async fn order(state: &AppState, id: OrderId) -> Result<OrderView, Pr
     let order = state.desk.order(&id).await?;
     order.ok_or_else(|| {
         let text = format!("this workshop has no order {id}");
-        Problem::missing(text, "List the orders with GET /api/orders.")
+        Problem::NotFound {
+            text,
+            next: "List the orders with GET /api/orders.",
+        }
     })
 }
 
 fn not_evaluated(id: &OrderId) -> Problem {
     let text = format!("order {id} has no report yet");
-    Problem::missing(text, "Wait until its step `evaluate` is done.")
+    Problem::NotFound {
+        text,
+        next: "Wait until its step `evaluate` is done.",
+    }
 }

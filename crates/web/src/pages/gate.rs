@@ -6,7 +6,6 @@ use lathe_gate::{Bound, Finding, Reference, Rule, Threshold, Verdict};
 
 use super::order::Tile;
 use super::report;
-use crate::format;
 use crate::lang::Say;
 
 /// The gate's section of the order page.
@@ -98,7 +97,13 @@ fn rule(say: Say, threshold: &Threshold) -> String {
     match threshold.rule {
         Rule::AtLeast(floor) => {
             let key = format!("web.gate.at_least.{bound}");
-            say.with(&key, &[("metric", &metric), ("floor", &floor.to_string())])
+            say.with(
+                &key,
+                &[
+                    ("metric", &metric),
+                    ("floor", &report::floor_text(&threshold.metric, floor)),
+                ],
+            )
         }
         Rule::Above(reference) => {
             let other = say.it(match reference {
@@ -112,8 +117,12 @@ fn rule(say: Say, threshold: &Threshold) -> String {
 }
 
 fn figure(say: Say, finding: &Finding) -> String {
+    let metric = finding
+        .threshold
+        .as_ref()
+        .map_or("", |threshold| &threshold.metric);
     match finding.figure {
-        Some(figure) => say.of("web.gate.measured", format::decimals(figure, 3)),
+        Some(figure) => say.of("web.gate.measured", report::figure_text(metric, figure)),
         None => say.it("web.gate.unmeasured"),
     }
 }
@@ -179,7 +188,7 @@ mod tests {
             Say::new(Lang::Zh),
             &finding(Rule::AtLeast(0.8), Bound::Value, Some(0.71)),
         );
-        assert_eq!(zh.rule, "调优模型的皮尔逊相关系数 r 不低于 0.8");
+        assert_eq!(zh.rule, "调优模型的皮尔逊相关系数不低于 0.8");
         assert_eq!(zh.figure, "实测 0.710");
     }
 }

@@ -5,8 +5,10 @@
 //! JSON (`crate::api`) and words (the catalogue).
 
 mod answer;
+mod curve;
 mod dataset;
 mod datasets;
+mod deployment;
 mod gate;
 mod order;
 mod orders;
@@ -140,7 +142,7 @@ impl Problem {
                 String::new(),
             ),
             Problem::Workshop(error) => (
-                api::status_of(error.code()),
+                api::status_of(&error),
                 say.it("web.problem.workshop"),
                 format!("{error} {}", error.next()),
                 error.code().to_owned(),
@@ -161,7 +163,7 @@ impl Problem {
 async fn nowhere(tongue: Tongue, request: Request) -> Response {
     let path = request.uri().path();
     if path.starts_with("/api/") || path.starts_with("/v1/") {
-        return api::no_such_endpoint(path);
+        return api::Problem::no_such_endpoint(path).into_response();
     }
     Problem::Missing.page(tongue)
 }

@@ -7,14 +7,15 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use lathe_workshop::{CurvePoint, LogLine, OrderId, OrderState, OrderView, StepState};
+use lathe_workshop::{LogLine, OrderId, OrderState, OrderView, StepName, StepState};
 
+use super::curve::Curve;
+use super::deployment::Deployment;
 use super::gate::GateView;
 use super::report::ReportView;
 use super::steps::{self, StepRow};
 use super::{Frame, Problem, html, order_took, short};
 use crate::AppState;
-use crate::chart::{self, Panel};
 use crate::format;
 use crate::lang::{Say, Tongue};
 
@@ -72,22 +73,6 @@ pub(super) struct Tile {
     pub note: String,
 }
 
-struct Curve {
-    steps: u64,
-    loss: Panel,
-    rate: Panel,
-    step_labels: Vec<String>,
-    now: Vec<(String, String)>,
-    loss_summary: String,
-    rate_summary: String,
-}
-
-struct Deployment {
-    name: String,
-    curl: String,
-    href: String,
-}
-
 struct LogRow {
     at: String,
     clock: String,
@@ -136,12 +121,12 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
     let points = state.desk.curve(&id, 0).await?;
     let report = state.desk.report(&id).await?;
     let verdict = state.desk.verdict(&id).await?;
-    let log = last_lines(state, &id).await?;
+    let log = state.desk.log_tail(&id, LOG_LINES_MAX).await?;
     let say = tongue.say;
     let report_view = report.as_ref().map(|report| ReportView::new(say, report));
     let gate = verdict.as_ref().map(|verdict| GateView::new(say, verdict));
     let deployment = match &order.deployment {
-        Some(name) => Some(deployment(state, &order, name).await?),
+        Some(name) => Some(Deployment::load(state, &order, name).await?),
         None => None,
     };
     let mut highlights = report
@@ -149,12 +134,15 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
         .map(|report| super::report::tiles(say, report))
         .unwrap_or_default();
     highlights.extend(gate.as_ref().map(|gate| gate.tile(say)));
-    let is_tuning = order.steps.iter().any(|step| step.progress.is_some());
+    let is_tuning = order
+        .steps
+        .iter()
+        .any(|step| step.name == StepName::Tune && step.state == StepState::Running);
     Ok(OrderPage {
         frame: Frame::new(tongue.clone(), "orders"),
         order: head(say, &order),
         highlights,
-        curve: curve(say, &points, is_tuning),
+        curve: Curve::new(say, &points, is_tuning),
         steps: steps::rows(say, order.steps),
         deployment,
         report: report_view,
@@ -185,112 +173,6 @@ fn head(say: Say, order: &OrderView) -> Head {
         took: order_took(say, order.state, order.created_ms, order.ended_ms),
         created: format::moment(order.created_ms),
         created_text: format::moment_text(order.created_ms),
-    }
-}
-
-/// The curves; none before the first step.
-fn curve(say: Say, points: &[CurvePoint], is_live: bool) -> Option<Curve> {
-    let last = points.last()?;
-    let steps = last.steps.max(last.step);
-    let across = steps as f64;
-    let losses: Vec<_> = points
-        .iter()
-        .map(|point| (point.step as f64, point.loss))
-        .collect();
-    let rates: Vec<_> = points
-        .iter()
-        .map(|point| (point.step as f64, point.learning_rate))
-        .collect();
-    let loss = chart::loss_panel(&losses, across, |value| format::decimals(value, 2))?;
-    let mut rate = chart::panel(&rates, across, format::small)?;
-    rate.labels = rate.labels.into_iter().step_by(2).collect();
-    let loss_text = format::decimals(last.loss, 3);
-    let mut now = vec![
-        (
-            say.it("web.curve.step"),
-            format!("{} / {}", format::count(last.step), format::count(steps)),
-        ),
-        (say.it("web.curve.loss"), loss_text.clone()),
-        (say.it("web.curve.rate"), format::small(last.learning_rate)),
-        (
-            say.it("web.curve.speed"),
-            say.of("web.curve.tokens", format::decimals(last.tokens_per_s, 0)),
-        ),
-    ];
-    if is_live && last.step < steps && last.eta_s.is_finite() {
-        let left = format::duration(say, (last.eta_s.max(0.0) * 1000.0) as u64);
-        now.push((say.it("web.curve.left"), left));
-    }
-    Some(Curve {
-        steps,
-        loss_summary: say.with(
-            "web.curve.loss.summary",
-            &[("step", &last.step.to_string()), ("loss", &loss_text)],
-        ),
-        rate_summary: say.of("web.curve.rate.summary", format::small(last.learning_rate)),
-        step_labels: chart::step_labels(steps),
-        now,
-        loss,
-        rate,
-    })
-}
-
-/// The deployment with a line to paste: it asks the first held-out question, with the system
-/// message the model was tuned with.
-async fn deployment(
-    state: &AppState,
-    order: &OrderView,
-    name: &str,
-) -> Result<Deployment, Problem> {
-    let all = state.desk.deployments().await?;
-    let found = all.into_iter().find(|deployment| deployment.name == name);
-    let mut messages = Vec::new();
-    if let Some(deployment) = found {
-        messages.extend(
-            deployment
-                .system
-                .map(|text| serde_json::json!({"role": "system", "content": text})),
-        );
-        let question = deployment.examples.into_iter().next();
-        messages.extend(question.map(|text| serde_json::json!({"role": "user", "content": text})));
-    }
-    if messages.is_empty() {
-        messages.push(serde_json::json!({"role": "user", "content": "…"}));
-    }
-    let body =
-        serde_json::json!({ "model": name, "temperature": 0, "messages": messages }).to_string();
-    let base = order
-        .url
-        .find("/orders/")
-        .and_then(|end| order.url.get(..end))
-        .unwrap_or("");
-    // Inside single quotes only a single quote needs care; JSON may as well write it as an escape.
-    let body = body.replace('\'', "\\u0027");
-    let curl = format!(
-        "curl -s {base}/v1/chat/completions \\\n  -H 'Content-Type: application/json' \\\n  -d '{body}'"
-    );
-    let href = format!("/try?model={}", super::playground::encoded(name));
-    Ok(Deployment {
-        name: name.to_owned(),
-        curl,
-        href,
-    })
-}
-
-/// The last lines of the log. Line numbers are dense, so the tail begins a page before the end,
-/// which a probe from the front finds without reading what lies between.
-async fn last_lines(state: &AppState, id: &OrderId) -> Result<Vec<LogLine>, Problem> {
-    let mut lines: Vec<LogLine> = Vec::new();
-    loop {
-        let after = lines.last().map_or(0, |line| line.seq);
-        let more = state.desk.log(id, after, LOG_LINES_MAX).await?;
-        let is_end = more.len() < LOG_LINES_MAX as usize;
-        lines.extend(more);
-        let surplus = lines.len().saturating_sub(LOG_LINES_MAX as usize);
-        lines.drain(..surplus);
-        if is_end {
-            return Ok(lines);
-        }
     }
 }
 

@@ -94,7 +94,7 @@ pub(super) async fn place(
         Ok(id) => return Redirect::to(&format!("/orders/{id}")).into_response(),
         Err(error) => error,
     };
-    let status = api::status_of(error.code());
+    let status = api::status_of(&error);
     let error = PlacingError {
         text: error.to_string(),
         next: error.next().to_owned(),

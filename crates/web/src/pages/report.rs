@@ -198,9 +198,23 @@ fn figure(say: Say, metric: &str, interval: &Interval) -> Figure {
     }
 }
 
+/// A floor as the pack wrote it: `0.8`, and shares as percentages: `99 %`.
+pub(super) fn floor_text(metric: &str, floor: f64) -> String {
+    if is_share(metric) {
+        // Rounded, so that 0.29 does not read as 28.999999999999996 %.
+        format!("{} %", (floor * 1e6).round() / 1e4)
+    } else {
+        floor.to_string()
+    }
+}
+
+fn is_share(metric: &str) -> bool {
+    metric.starts_with("valid")
+}
+
 /// Shares as percentages, everything else with three decimals.
-fn figure_text(metric: &str, value: f64) -> String {
-    if metric.starts_with("valid") {
+pub(super) fn figure_text(metric: &str, value: f64) -> String {
+    if is_share(metric) {
         format!("{} %", format::decimals(value * 100.0, 1))
     } else {
         format::decimals(value, 3)

@@ -279,14 +279,29 @@ impl Store {
                 .fetch_all(&self.read)
                 .await
                 .map_err(failed("read a log"))?;
-        let line = |row: &SqliteRow| {
-            Ok(LogLine {
-                seq: row.get::<i64, _>("seq").unsigned_abs(),
-                at_ms: row.get("at_ms"),
-                step: parse_word("a step", row.get("step"))?,
-                text: row.get("text"),
-            })
-        };
-        rows.iter().map(line).collect()
+        rows.iter().map(log_line).collect()
     }
+
+    /// The last `limit` lines of the log, oldest first.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn log_tail(&self, id: &OrderId, limit: u32) -> Result<Vec<LogLine>, WorkshopError> {
+        let rows = sqlx::query("SELECT * FROM log WHERE order_id = ? ORDER BY seq DESC LIMIT ?")
+            .bind(&id.0)
+            .bind(limit)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed("read the end of a log"))?;
+        rows.iter().rev().map(log_line).collect()
+    }
+}
+
+fn log_line(row: &SqliteRow) -> Result<LogLine, WorkshopError> {
+    Ok(LogLine {
+        seq: row.get::<i64, _>("seq").unsigned_abs(),
+        at_ms: row.get("at_ms"),
+        step: parse_word("a step", row.get("step"))?,
+        text: row.get("text"),
+    })
 }

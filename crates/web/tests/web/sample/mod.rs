@@ -185,6 +185,10 @@ impl Desk for SampleDesk {
         let after = lines.into_iter().filter(|line| line.seq > after_seq);
         asked(after.take(limit as usize).collect())
     }
+    fn log_tail<'a>(&'a self, id: &'a OrderId, limit: u32) -> Asked<'a, Vec<LogLine>> {
+        let after = orders::log().len().saturating_sub(limit as usize) as u64;
+        self.log(id, after, limit)
+    }
     fn report<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Report>> {
         asked(self.is_evaluated(id).then(|| self.report.clone()))
     }

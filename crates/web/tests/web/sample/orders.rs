@@ -93,7 +93,7 @@ pub fn failed() -> OrderView {
     failing.figure = None;
     failing.figures = Map::new();
     failing.error = Some(StepError {
-        code: "data.digest-mismatch".to_owned(),
+        code: "data-digest".to_owned(),
         text: "the file from pypi:vaderSentiment==0.5 has another SHA-256 than the pack pins"
             .to_owned(),
         next: "Compare the digest with the publisher's, then correct data.sha256 in pack.yaml."
@@ -221,7 +221,13 @@ pub fn curve(steps: u64) -> Vec<CurvePoint> {
     let warm_up = 18.0;
     let point = |step: u64| {
         let at = step as f64;
-        let noise = ((at * 12.9898).sin() * 43_758.545).fract() * 0.11;
+        let noise = f64::from(
+            u32::try_from(step)
+                .expect("few steps")
+                .wrapping_mul(2_654_435_761)
+                >> 16,
+        ) / 65_536.0
+            * 0.12;
         let cosine =
             0.5 * (1.0 + (std::f64::consts::PI * (at - warm_up) / (STEPS as f64 - warm_up)).cos());
         let share = if at < warm_up { at / warm_up } else { cosine };
