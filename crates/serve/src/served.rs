@@ -86,17 +86,21 @@ impl Served {
     /// caller's messages: no system prompt is added.
     ///
     /// # Errors
-    /// What the model's template says of the messages.
+    /// What the model's template says of the messages, and [`EngineError::Request`]
+    /// for an empty prompt, of which nothing can be computed.
     pub(crate) fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, EngineError> {
         let template = self
             .model
             .template
             .as_ref()
             .expect("load refuses a base without one");
-        Ok(self
-            .model
-            .tokenizer
-            .encode(&template.render(messages, true)?))
+        let text = template.render(messages, true)?;
+        let tokens = self.model.tokenizer.encode(&text);
+        if tokens.is_empty() {
+            let reason = "the chat template makes an empty prompt of the messages".to_owned();
+            return Err(EngineError::Request { reason });
+        }
+        Ok(tokens)
     }
 }
 

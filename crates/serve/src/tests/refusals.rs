@@ -2,9 +2,11 @@
 
 use axum::body::Body;
 use axum::http::{Request, header};
+use lathe_workshop::Door as _;
 use serde_json::{Value, json};
 
 use super::caller::{Stream, ask, get, open_door, question, send};
+use super::fixture::{admitted, tiny_model};
 use crate::{Door, Limits};
 
 async fn post(
@@ -154,4 +156,23 @@ async fn a_full_queue_says_when_to_come_back() {
     // Both that were taken are answered to the end.
     assert!(running.chunks().await.len() > 2);
     assert!(waiting.chunks().await.len() > 2);
+}
+
+#[tokio::test]
+async fn a_template_that_makes_an_empty_prompt_is_refused_and_the_server_lives() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for entry in std::fs::read_dir(tiny_model()).expect("the fixture is there") {
+        let path = entry.expect("readable").path();
+        let name = path.file_name().expect("a file");
+        std::fs::copy(&path, folder.path().join(name)).expect("the folder takes it");
+    }
+    let silent = json!({"eos_token": "<|im_end|>", "chat_template": "{{ '' }}"});
+    let config = folder.path().join("tokenizer_config.json");
+    std::fs::write(config, silent.to_string()).expect("the folder takes it");
+    let door = open_door(Limits::default()).await;
+    let silent = admitted("silent", folder.path().to_owned(), None);
+    door.open(silent).await.expect("opens");
+    let reply = ask(&door, question("hello", json!({"model": "silent"}))).await;
+    assert_eq!(reply.refusal(), (400, json!("messages"), json!(null)));
+    assert_eq!(get(&door, "/health").await.status, 200);
 }
