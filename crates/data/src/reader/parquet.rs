@@ -1,6 +1,6 @@
 //! parquet: the rows of an Apache Parquet file, row groups in order.
 //!
-//! The parquet crate panics on some damaged files (in about 1 of 250 with random bytes changed), so
+//! The parquet crate panics on some damaged files (in roughly one of 500 with a few random bytes changed), so
 //! it runs shielded.
 
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
