@@ -1,0 +1,153 @@
+//! Configs of models that are computed, and of those that are refused.
+
+use lathe_engine::{Architecture, Config, EngineError};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+fn tests_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests")
+}
+
+fn read_json(name: &str) -> Value {
+    let bytes = std::fs::read(tests_folder().join(name)).expect("the file is there");
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+fn parse(config: &Value) -> Result<Config, EngineError> {
+    Config::from_json(config.to_string().as_bytes())
+}
+
+/// The fixture's config with one change.
+fn changed(change: impl FnOnce(&mut Value)) -> Result<Config, EngineError> {
+    let mut config = read_json("fixtures/tiny-model/config.json");
+    change(&mut config);
+    parse(&config)
+}
+
+#[test]
+fn the_fixtures_config_is_read() {
+    let config = changed(|_| {}).expect("is read");
+    let expected = Config {
+        architecture: Architecture::Llama,
+        hidden: 64,
+        layers: 2,
+        heads: 4,
+        kv_heads: 2,
+        head_dim: 16,
+        intermediate: 128,
+        vocab: 416,
+        rms_eps: 1e-5,
+        rope_theta: 10_000.0,
+        rope_divisors: Vec::new(),
+        context: 512,
+        tied_embeddings: true,
+        bos: Some(1),
+        eos: vec![2],
+    };
+    assert_eq!(config, expected);
+}
+
+/// The expected numbers come from `tests/reference/make_rope_vectors.py`.
+#[test]
+fn rotary_frequencies_are_those_of_transformers() {
+    let cases = read_json("reference/rope-vectors.json");
+    let cases = cases.as_array().expect("a list");
+    assert_eq!(cases.len(), 10);
+    for case in cases {
+        let found = parse(&case["config"])
+            .expect("is read")
+            .inverse_frequencies();
+        let expected = case["frequencies"].as_array().expect("a list");
+        assert_eq!(found.len(), expected.len());
+        for (found, expected) in found.iter().zip(expected) {
+            let expected = expected.as_f64().expect("a number") as f32;
+            let error = (found - expected).abs() / expected;
+            assert!(error < 2e-6, "{}: {found} and {expected}", case["name"]);
+        }
+    }
+}
+
+#[test]
+fn what_is_left_out_has_its_usual_value() {
+    let config = changed(|config| {
+        for key in [
+            "num_key_value_heads",
+            "rope_theta",
+            "tie_word_embeddings",
+            "bos_token_id",
+        ] {
+            config.as_object_mut().expect("an object").remove(key);
+        }
+        config["eos_token_id"] = json!([2, 1]);
+    });
+    let config = config.expect("is read");
+    assert_eq!(config.kv_heads, 4);
+    assert_eq!(config.rope_theta, 10_000.0);
+    assert!(!config.tied_embeddings);
+    assert_eq!((config.bos, config.eos), (None, vec![2, 1]));
+}
+
+#[test]
+fn models_that_are_not_computed_are_refused_by_name() {
+    let refused = |key: &str, value: Value, name: &str| {
+        let error = changed(|config| config[key] = value).expect_err("is refused");
+        assert_eq!(error.code(), "engine-unsupported", "{error}");
+        assert!(error.to_string().contains(name), "{error}");
+    };
+    refused(
+        "architectures",
+        json!(["Gemma3ForCausalLM"]),
+        "\"Gemma3ForCausalLM\"",
+    );
+    refused("attention_bias", json!(true), "\"biases\"");
+    refused("mlp_bias", json!(true), "\"biases\"");
+    refused("hidden_act", json!("gelu"), "\"gelu\"");
+    refused(
+        "rope_scaling",
+        json!({"rope_type": "yarn", "factor": 2.0}),
+        "\"yarn\"",
+    );
+    refused("partial_rotary_factor", json!(0.5), "\"0.5\"");
+    refused(
+        "quantization_config",
+        json!({"bits": 4}),
+        "quantization_config",
+    );
+}
+
+#[test]
+fn another_family_is_refused_by_name_even_where_its_keys_differ() {
+    let error = parse(&json!({"model_type": "mamba", "d_model": 64})).expect_err("is refused");
+    assert!(error.to_string().contains("\"mamba\""), "{error}");
+}
+
+#[test]
+fn sizes_are_bounded_and_must_fit_each_other() {
+    let refused = |key: &str, value: Value, reason: &str| {
+        let error = changed(|config| config[key] = value).expect_err("is refused");
+        assert!(error.to_string().contains(reason), "{error}");
+    };
+    refused("hidden_size", json!(0), "hidden size");
+    refused("hidden_size", json!(1u64 << 40), "1099511627776");
+    refused("num_hidden_layers", json!(u64::MAX), "layers");
+    refused("num_attention_heads", json!(0), "0 heads");
+    refused("num_key_value_heads", json!(3), "share 3 key-value heads");
+    refused("num_key_value_heads", json!(0), "key-value heads is 0");
+    refused("head_dim", json!(15), "odd width");
+    refused("vocab_size", json!(1 << 30), "vocabulary");
+    refused("max_position_embeddings", json!(0), "context");
+    refused("rms_norm_eps", json!(-1.0), "epsilon");
+    refused("rope_theta", json!(0.0), "rotary base");
+    refused("eos_token_id", json!(416), "special token 416");
+    refused("vocab_size", json!(-5), "config");
+    refused(
+        "rope_scaling",
+        json!({"rope_type": "linear"}),
+        "lacks factor",
+    );
+    refused(
+        "rope_scaling",
+        json!({"rope_type": "linear", "factor": 0.0}),
+        "divisor",
+    );
+}
