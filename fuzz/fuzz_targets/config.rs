@@ -1,8 +1,6 @@
-//! config.json.
+//! config.json and generation_config.json.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {
-    let _ = lathe_engine::Config::from_json(bytes);
-});
+fuzz_target!(|bytes: &[u8]| lathe_engine::fuzz::config(bytes));

@@ -1,8 +1,9 @@
-//! GGUF files, opened as a model.
+//! GGUF files: the container, then as a model whose every tensor is read.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = lathe_engine::RawModel::from_gguf(bytes.to_vec());
+    lathe_engine::fuzz::gguf(bytes);
+    lathe_engine::fuzz::gguf_model(bytes);
 });

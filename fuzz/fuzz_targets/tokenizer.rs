@@ -1,8 +1,6 @@
-//! tokenizer.json.
+//! tokenizer.json, and the tokenizer it builds.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| {
-    let _ = lathe_engine::Tokenizer::from_json(bytes);
-});
+fuzz_target!(|bytes: &[u8]| lathe_engine::fuzz::tokenizer(bytes));

@@ -16,6 +16,7 @@ pub mod batch;
 mod block;
 pub mod config;
 pub mod error;
+pub mod fuzz;
 pub mod generate;
 pub mod gguf;
 mod head;
