@@ -98,6 +98,10 @@ fn vocab(gguf: &Gguf) -> Result<usize, EngineError> {
 }
 
 fn divisors(gguf: &Gguf, head_dim: usize) -> Result<Vec<f32>, EngineError> {
+    // How files from before 2024 spell linear scaling.
+    if let Some(factor) = gguf.float("llama.rope.scale_linear")? {
+        return Ok(rope::linear(head_dim, factor));
+    }
     match gguf.string("llama.rope.scaling.type")?.unwrap_or("none") {
         "none" => Ok(Vec::new()),
         "linear" => {
