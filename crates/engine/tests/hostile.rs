@@ -12,9 +12,8 @@ use std::process::Command;
 
 /// Changed files per format.
 const CHANGES: usize = 4000;
-/// What the child process may map: the test program itself takes about 100 MB, and rendering a
-/// template up to 128 MB.
-const ADDRESS_SPACE_KIB_MAX: usize = 512 << 10;
+/// What the child process may map: three times what it needs, for files of at most 200 kB.
+const ADDRESS_SPACE_KIB_MAX: usize = 128 << 10;
 /// Bytes of a file in which every length is tried; beyond, every 61st.
 const CUT_EVERYWHERE_BYTES: usize = 700;
 
