@@ -25,7 +25,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            slots_max: 16,
+            slots_max: 32,
             queue_requests_max: 256,
             prefill_tokens_max: 256,
             cache_bytes_max: 4 << 30,
