@@ -226,71 +226,18 @@ impl<U: Unit> SpanHead<'_, U> {
         let group = self.inputs.shape.heads / self.inputs.shape.kv_heads;
         let prefix = keys.positions - self.span.len;
         let visible = |query: usize| prefix + (start + query) / group + 1;
-        let (dim, columns_words, depth_words) = (
-            panels.head_dim,
-            panels.by_columns_words(),
-            panels.by_depth_words(),
-        );
+        let dim = panels.head_dim;
         rows.dq[..count * dim].fill(0.0);
         for first in (0..visible(count - 1)).step_by(KEYS) {
-            let block = first / KEYS;
             let seen = (visible(count - 1) - first).min(KEYS);
-            let by_columns = block * columns_words..(block + 1) * columns_words;
-            panels.scores(
-                &rows.q,
-                count,
-                &keys.keys[by_columns.clone()],
-                seen,
-                &mut rows.scores,
-            );
-            panels.scores(
-                &rows.dout,
-                count,
-                &keys.values[by_columns],
-                seen,
-                &mut rows.dscores,
-            );
-            score_gradients(
-                panels,
-                rows,
-                self.inputs.shape.scale,
-                count,
-                seen,
-                |query| {
-                    if query < count {
-                        visible(query).saturating_sub(first)
-                    } else {
-                        0
-                    }
-                },
-            );
-            let here = first * dim..(first + seen) * dim;
-            let by_rows = |words| Factors {
-                words,
-                row_stride: 1,
-                unit_stride: KEYS,
+            let seen_by = |query: usize| {
+                if query < count {
+                    visible(query).saturating_sub(first)
+                } else {
+                    0
+                }
             };
-            panels.weighted_sums(
-                by_rows(&rows.p_by_rows),
-                seen,
-                &rows.dout_by_depth,
-                count,
-                &mut keys.dv[here.clone()],
-            );
-            panels.weighted_sums(
-                by_rows(&rows.ds_by_rows),
-                seen,
-                &rows.q_by_depth,
-                count,
-                &mut keys.dk[here],
-            );
-            let flat = Factors {
-                words: &rows.ds,
-                row_stride: KEYS / U::DEPTH,
-                unit_stride: 1,
-            };
-            let by_depth = &keys.keys_by_depth[block * depth_words..(block + 1) * depth_words];
-            panels.weighted_sums(flat, count, by_depth, seen, &mut rows.dq);
+            self.meet_keys(panels, rows, keys, (first, seen), count, seen_by);
         }
         for query in 0..count {
             let (row, head) = self.place(start + query);
@@ -299,6 +246,65 @@ impl<U: Unit> SpanHead<'_, U> {
             unsafe { self.gradients.dq.slice(at..at + dim) }
                 .copy_from_slice(&rows.dq[query * dim..(query + 1) * dim]);
         }
+    }
+
+    /// `count` query rows against the `seen` keys from position `first` on, of which row `query` sees
+    /// `visible(query)`: adds to the gradients of both.
+    #[inline(always)]
+    fn meet_keys<S: Simd>(
+        &self,
+        panels: &Panels<S, U>,
+        rows: &mut Rows,
+        keys: &mut Keys,
+        (first, seen): (usize, usize),
+        count: usize,
+        visible: impl Fn(usize) -> usize,
+    ) {
+        let (dim, block) = (panels.head_dim, first / KEYS);
+        let (columns_words, depth_words) = (panels.by_columns_words(), panels.by_depth_words());
+        let by_columns = block * columns_words..(block + 1) * columns_words;
+        panels.scores(
+            &rows.q,
+            count,
+            &keys.keys[by_columns.clone()],
+            seen,
+            &mut rows.scores,
+        );
+        panels.scores(
+            &rows.dout,
+            count,
+            &keys.values[by_columns],
+            seen,
+            &mut rows.dscores,
+        );
+        score_gradients(panels, rows, self.inputs.shape.scale, count, seen, visible);
+        let here = first * dim..(first + seen) * dim;
+        let by_rows = |words| Factors {
+            words,
+            row_stride: 1,
+            unit_stride: KEYS,
+        };
+        panels.weighted_sums(
+            by_rows(&rows.p_by_rows),
+            seen,
+            &rows.dout_by_depth,
+            count,
+            &mut keys.dv[here.clone()],
+        );
+        panels.weighted_sums(
+            by_rows(&rows.ds_by_rows),
+            seen,
+            &rows.q_by_depth,
+            count,
+            &mut keys.dk[here],
+        );
+        let flat = Factors {
+            words: &rows.ds,
+            row_stride: KEYS / U::DEPTH,
+            unit_stride: 1,
+        };
+        let by_depth = &keys.keys_by_depth[block * depth_words..(block + 1) * depth_words];
+        panels.weighted_sums(flat, count, by_depth, seen, &mut rows.dq);
     }
 
     /// Lays out a block of query rows and of the gradients of their results.
