@@ -9,6 +9,8 @@ pub mod digest;
 pub mod leaf;
 pub mod manifest;
 pub mod merkle;
+pub mod receipt;
 pub mod report;
+pub mod statement;
 
 pub use digest::Digest;

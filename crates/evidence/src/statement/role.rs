@@ -1,0 +1,39 @@
+//! Who may say what: the roles a key can have.
+
+use serde::{Deserialize, Serialize};
+
+/// A role. What each may sign stands in the table of predicates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Names the workshop's keys.
+    Root,
+    /// Gives data and takes it back.
+    DataOwner,
+    /// Tunes models.
+    Tuner,
+    /// Measures models and holds them against policies.
+    Evaluator,
+    /// Decides that a model may be used.
+    Approver,
+    /// Keeps the register.
+    Registrar,
+    /// Runs what was approved.
+    Operator,
+    /// Reads and signs nothing that changes anything.
+    Auditor,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Role; 8] = [
+        Role::Root,
+        Role::DataOwner,
+        Role::Tuner,
+        Role::Evaluator,
+        Role::Approver,
+        Role::Registrar,
+        Role::Operator,
+        Role::Auditor,
+    ];
+}
