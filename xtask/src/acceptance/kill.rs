@@ -23,6 +23,8 @@ const POINTS: &[&str] = &[
     "tune:half",
     "tune:built",
     "evaluate:sealed",
+    "deploy:sealed",
+    "ask:begun",
 ];
 
 /// Long enough for the longest step on a busy machine.
