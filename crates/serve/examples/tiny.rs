@@ -31,7 +31,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let door = Door::new(default_threads());
     let listener = tokio::net::TcpListener::bind(&address).await?;
-    door.open(fixture::admitted("tiny", base, adapter)).await?;
+    door.open(fixture::admitted("tiny", base, adapter), fixture::book())
+        .await?;
     println!(
         "LATHE_BASE_URL=http://{}/v1 LATHE_MODEL=tiny",
         listener.local_addr()?

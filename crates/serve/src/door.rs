@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
-use lathe_workshop::{Admitted, BoxFuture, DeployableFiles, DoorError};
+use lathe_workshop::{Admitted, Book, BoxFuture, DeployableFiles, DoorError};
 
 use crate::api;
 use crate::api::health::HealthCheck;
@@ -78,7 +78,11 @@ impl Door {
 }
 
 impl lathe_workshop::Door for Door {
-    fn open(&self, model: Admitted<DeployableFiles>) -> BoxFuture<'_, Result<(), DoorError>> {
+    fn open(
+        &self,
+        model: Admitted<DeployableFiles>,
+        _book: Arc<dyn Book>,
+    ) -> BoxFuture<'_, Result<(), DoorError>> {
         Box::pin(self.inner.open(model))
     }
 

@@ -7,7 +7,10 @@
 
 use std::path::{Path, PathBuf};
 
+use lathe_data::task::TaskSpec;
+use lathe_evidence::Digest;
 use lathe_evidence::report::Report;
+use lathe_evidence::statement::Link;
 use lathe_gate::{Finding, Policy};
 
 use crate::error::WorkshopError;
@@ -28,7 +31,7 @@ impl<T> Admitted<T> {
 }
 
 /// The files of a model that may answer requests.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DeployableFiles {
     /// The name it answers under: the `model` field of requests.
     pub name: String,
@@ -46,6 +49,18 @@ pub struct DeployableFiles {
     pub order: OrderId,
     /// When it was deployed, milliseconds since 1970.
     pub created_ms: i64,
+    /// The statement of its deployment.
+    pub deployment: Link,
+    /// The digest of the model: the adapter's manifest, or the base model's.
+    pub model: Digest,
+    /// The digest of the policy it was admitted by.
+    pub policy: Digest,
+    /// The folder of the dataset it was tuned on, if tuned.
+    pub dataset: Option<PathBuf>,
+    /// The task it was tuned and measured on: renders records, reads answers.
+    pub task: Option<TaskSpec>,
+    /// The workshop's origin: the ContentProducer of what it answers (GB 45438).
+    pub origin: String,
 }
 
 /// An artifact that takes part in answering, and the digest it must have.

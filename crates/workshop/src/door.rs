@@ -1,11 +1,14 @@
 //! The door: what the workshop needs from whoever answers requests.
 //!
-//! `serve` implements it; only an [`Admitted`] model passes.
+//! `serve` implements it; only an [`Admitted`] model passes, and only with a book to write its
+//! receipts into.
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::admission::{Admitted, DeployableFiles};
+use crate::book::Book;
 
 /// A boxed future, so that the trait is usable behind `Arc<dyn Door>`.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -23,8 +26,13 @@ pub struct DoorError {
 /// Where admitted models answer.
 pub trait Door: Send + Sync {
     /// Loads the files and answers under their name from now on; a model of the
-    /// same name is replaced once the new one is ready. Resolves when it answers.
-    fn open(&self, model: Admitted<DeployableFiles>) -> BoxFuture<'_, Result<(), DoorError>>;
+    /// same name is replaced once the new one is ready. Every answer is written into `book`.
+    /// Resolves when it answers.
+    fn open(
+        &self,
+        model: Admitted<DeployableFiles>,
+        book: Arc<dyn Book>,
+    ) -> BoxFuture<'_, Result<(), DoorError>>;
 
     /// Stops answering under this name. Nothing happens when nobody does.
     fn close<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()>;

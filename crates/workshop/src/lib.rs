@@ -9,6 +9,7 @@
 //! command line (lathe), and the rules a model is held against (gate).
 
 pub mod admission;
+pub mod book;
 pub mod catalogue;
 mod clock;
 mod dataset;
@@ -23,6 +24,7 @@ pub mod pack;
 mod pause;
 mod place;
 mod queue;
+mod receipts;
 pub mod steps;
 pub mod store;
 pub mod view;
@@ -31,6 +33,7 @@ pub mod worker;
 pub mod workshop;
 
 pub use admission::{Admitted, DeployableFiles};
+pub use book::{Book, BookError, Opened, Opening, ReceiptDraft, Refused, Texts};
 pub use catalogue::{DatasetRequest, DatasetView, DeploymentView, ModelView};
 pub use door::{BoxFuture, Door, DoorError};
 pub use error::WorkshopError;

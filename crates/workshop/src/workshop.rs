@@ -13,6 +13,7 @@ use lathe_gate::Verdict;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::book::Book;
 use crate::catalogue::{DatasetRequest, DatasetView, DeploymentView, ModelView};
 use crate::clock::now_ms;
 use crate::door::Door;
@@ -23,6 +24,7 @@ use crate::order::{
     StepState,
 };
 use crate::pack::Pack;
+use crate::receipts::Receipts;
 use crate::steps;
 use crate::store::{Change, Store};
 use crate::{objects, queue};
@@ -49,6 +51,7 @@ struct Inner {
     door: Arc<dyn Door>,
     options: WorkshopOptions,
     store: Store,
+    book: Arc<Receipts>,
     /// Progress of running steps: seen by pages, not worth a write each time.
     progress: Mutex<BTreeMap<OrderId, (StepName, Progress)>>,
     /// Names that answer at the door of this process.
@@ -82,6 +85,7 @@ impl Workshop {
                 door,
                 options,
                 store,
+                book: Arc::default(),
                 progress: Mutex::default(),
                 open: Mutex::default(),
                 changes: watch::Sender::new(0),
@@ -276,6 +280,10 @@ impl Workshop {
 
     pub(crate) fn door(&self) -> &Arc<dyn Door> {
         &self.inner.door
+    }
+
+    pub(crate) fn book(&self) -> Arc<dyn Book> {
+        self.inner.book.clone()
     }
 
     pub(crate) fn worker(&self) -> &Path {

@@ -10,7 +10,7 @@ use lathe_workshop::Door as _;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::fixture::{admitted, tiny_model};
+use super::fixture::{admitted, book, tiny_model};
 use crate::{Door, Limits};
 
 /// Longest wait for anything in these tests; never reached unless something hangs.
@@ -19,7 +19,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// A door with the tiny model open as `tiny`.
 pub(crate) async fn open_door(limits: Limits) -> Door {
     let door = Door::with_limits(2, limits);
-    door.open(admitted("tiny", tiny_model(), None))
+    door.open(admitted("tiny", tiny_model(), None), book())
         .await
         .expect("the tiny model opens");
     door

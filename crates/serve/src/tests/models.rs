@@ -4,7 +4,7 @@ use lathe_workshop::Door as _;
 use serde_json::json;
 
 use super::caller::{ask, get, open_door, question};
-use super::fixture::{admitted, tiny_model};
+use super::fixture::{admitted, book, tiny_model};
 use crate::{Door, Limits};
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn lists_what_is_open_and_what_it_was_measured_with() {
 #[tokio::test]
 async fn a_closed_model_is_gone_and_a_name_may_hold_a_slash() {
     let door = open_door(Limits::default()).await;
-    door.open(admitted("shop/tiny", tiny_model(), None))
+    door.open(admitted("shop/tiny", tiny_model(), None), book())
         .await
         .expect("opens");
     assert_eq!(
@@ -57,7 +57,7 @@ async fn a_closed_model_is_gone_and_a_name_may_hold_a_slash() {
 async fn files_that_are_not_a_model_are_refused_and_not_listed() {
     let door = Door::new(1);
     let refusal = door
-        .open(admitted("gone", "/nonexistent/model".into(), None))
+        .open(admitted("gone", "/nonexistent/model".into(), None), book())
         .await;
     let refusal = refusal.expect_err("there is no model");
     assert!(

@@ -6,7 +6,7 @@ use lathe_workshop::Door as _;
 use serde_json::{Value, json};
 
 use super::caller::{Stream, ask, get, open_door, question, send};
-use super::fixture::{admitted, tiny_model};
+use super::fixture::{admitted, book, tiny_model};
 use crate::{Door, Limits};
 
 async fn post(
@@ -171,7 +171,7 @@ async fn a_template_that_makes_an_empty_prompt_is_refused_and_the_server_lives()
     std::fs::write(config, silent.to_string()).expect("the folder takes it");
     let door = open_door(Limits::default()).await;
     let silent = admitted("silent", folder.path().to_owned(), None);
-    door.open(silent).await.expect("opens");
+    door.open(silent, book()).await.expect("opens");
     let reply = ask(&door, question("hello", json!({"model": "silent"}))).await;
     assert_eq!(reply.refusal(), (400, json!("messages"), json!(null)));
     assert_eq!(get(&door, "/health").await.status, 200);

@@ -12,7 +12,7 @@ use lathe_workshop::Door as _;
 use serde_json::json;
 
 use super::caller::{ask, get, open_door, question};
-use super::fixture::{admitted, tiny_model};
+use super::fixture::{admitted, book, tiny_model};
 use crate::{Door, Limits};
 
 /// Writes an adapter whose every value is random, so that it changes the answers.
@@ -46,7 +46,7 @@ async fn door_with_two_adapters(folder: &Path) -> Door {
     for (name, seed) in [("one", 1), ("two", 2)] {
         let adapter = folder.join(name);
         write_adapter(&adapter, &config, seed);
-        door.open(admitted(name, tiny_model(), Some(adapter)))
+        door.open(admitted(name, tiny_model(), Some(adapter)), book())
             .await
             .expect("opens");
     }

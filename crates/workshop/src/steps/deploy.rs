@@ -3,10 +3,11 @@
 //! Runs in the daemon. A deployment is a row with all that admission needs, so
 //! that the next daemon can admit it anew; nothing is taken over from the last.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lathe_data::dataset::Dataset;
-use lathe_data::task::Task;
+use lathe_data::task::{Task, TaskSpec};
+use lathe_evidence::digest::DigestError;
 use lathe_evidence::report::Report;
 use serde_json::json;
 
@@ -21,9 +22,11 @@ use crate::home::Home;
 use crate::key::digest_of;
 use crate::objects;
 use crate::order::{Output, StepError, StepName};
+use crate::pack::Pack;
 use crate::queue::Halt;
 use crate::store::Change;
 use crate::store::change::{Finished, Registration};
+use crate::store::orders::parse;
 use crate::worker::Made;
 use crate::workshop::Workshop;
 
@@ -105,10 +108,11 @@ pub(crate) async fn reopen(shop: &Workshop, row: DeploymentRow) -> Result<(), St
             "run the order again",
         )
     })?;
+    let terms = terms_of(shop, &row).await?;
     let home = shop.home().clone();
     let name = row.name.clone();
     // Hashing the weights takes a moment: not on an async thread.
-    let admitted = tokio::task::spawn_blocking(move || admit(&home, &row, &report))
+    let admitted = tokio::task::spawn_blocking(move || admit(&home, &row, &report, terms))
         .await
         .map_err(|error| StepError {
             code: "daemon-crashed".to_owned(),
@@ -116,7 +120,7 @@ pub(crate) async fn reopen(shop: &Workshop, row: DeploymentRow) -> Result<(), St
             next: "this is a mistake in Lathe; please report it".to_owned(),
         })??;
     shop.door()
-        .open(admitted)
+        .open(admitted, shop.book())
         .await
         .map_err(|error| StepError {
             code: "door".to_owned(),
@@ -127,10 +131,41 @@ pub(crate) async fn reopen(shop: &Workshop, row: DeploymentRow) -> Result<(), St
     Ok(())
 }
 
+/// What the door needs to know of a deployment beside its files.
+struct Terms {
+    dataset: Option<PathBuf>,
+    task: TaskSpec,
+}
+
+/// The task and the dataset of the order that made the deployment.
+async fn terms_of(shop: &Workshop, row: &DeploymentRow) -> Result<Terms, WorkshopError> {
+    let order = shop.store().order(&row.order).await?.ok_or_else(|| {
+        WorkshopError::new(
+            "order-unknown",
+            format!(
+                "the order {} of {} is not in the store",
+                row.order, row.name
+            ),
+            "run the order again",
+        )
+    })?;
+    let pack: Pack = parse("an order's pack", &order.spec)?;
+    let steps = shop.store().steps(&row.order).await?;
+    let prepared = steps
+        .into_iter()
+        .find(|step| step.name == StepName::Prepare);
+    let dataset = prepared.and_then(|step| step.artifact);
+    Ok(Terms {
+        dataset: dataset.map(|digest| objects::path(shop.home(), &digest)),
+        task: pack.task,
+    })
+}
+
 fn admit(
     home: &Home,
     row: &DeploymentRow,
     report: &Report,
+    terms: Terms,
 ) -> Result<Admitted<DeployableFiles>, StepError> {
     let piece = |what, digest: &String| Piece {
         what,
@@ -142,7 +177,14 @@ fn admit(
         .adapter
         .as_ref()
         .map(|digest| piece("the adapter", digest));
+    let digest = |text: &str| text.parse().map_err(not_a_digest);
     let files = DeployableFiles {
+        deployment: digest(&row.input)?,
+        model: digest(row.adapter.as_ref().unwrap_or(&row.base))?,
+        policy: digest_of(&json!(row.policy)),
+        dataset: terms.dataset,
+        task: Some(terms.task),
+        origin: String::new(),
         name: row.name.clone(),
         base: super::model::weights(&base.folder)?,
         adapter: adapter.as_ref().map(|piece| piece.folder.clone()),
@@ -156,6 +198,15 @@ fn admit(
         admission::intact(piece)?;
     }
     Ok(admission::admit(report, &row.policy, files)?)
+}
+
+/// A digest in the store is always one, unless the file was changed by hand.
+fn not_a_digest(error: DigestError) -> WorkshopError {
+    WorkshopError::new(
+        "store-unreadable",
+        format!("the store holds a digest that is none: {error}"),
+        "use the version of Lathe that wrote this home",
+    )
 }
 
 async fn row_of(context: &Context) -> Result<DeploymentRow, Halt> {
