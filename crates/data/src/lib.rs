@@ -3,7 +3,7 @@
 //! One module for each step. [`source`] names where bytes come from, [`fetch`] brings them into a
 //! content-addressed cache, [`reader`] turns a file into records, [`prepare`] checks, splits and
 //! seals them with leaves and a root, [`dataset`] keeps the result as a folder, [`task`] turns a
-//! record into prompt and answer and reads an answer back.
+//! record into prompt and answer and reads an answer back. From an answer back to the records: [`spans`].
 //!
 //! No clock and no randomness of its own: seeds are passed in, and the same order gives the same
 //! bytes. What comes from outside is bounded ([`bounds`]) and never trusted.
@@ -16,9 +16,12 @@ pub mod fetch;
 mod nearest;
 pub mod prepare;
 pub mod reader;
+pub mod shingles;
 pub mod source;
+pub mod spans;
 pub mod spec;
 pub mod task;
+mod tokens;
 
 pub use dataset::Dataset;
 pub use error::DataError;
