@@ -23,6 +23,7 @@ pub const PEERS: Environment = Environment {
         "peft==0.21.2",
         "safetensors==0.8.0",
         "gguf",
+        "openai==3.57.0",
     ],
 };
 
