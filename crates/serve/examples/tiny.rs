@@ -31,7 +31,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let door = Door::new(default_threads());
     let listener = tokio::net::TcpListener::bind(&address).await?;
-    door.open(fixture::admitted("tiny", base, adapter), fixture::book())
+    let book = fixture::book();
+    door.open(fixture::admitted("tiny", base, adapter), book.clone())
         .await?;
     println!(
         "LATHE_BASE_URL=http://{}/v1 LATHE_MODEL=tiny",
@@ -51,5 +52,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     axum::serve(listener, door.router())
         .with_graceful_shutdown(stop)
         .await?;
+    println!(
+        "{} receipts opened, {} closed, {} answers held against a task",
+        book.opened(),
+        book.closed().len(),
+        book.valid().len()
+    );
     Ok(())
 }

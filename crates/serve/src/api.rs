@@ -20,6 +20,7 @@ mod chat;
 mod error;
 mod fields;
 pub(crate) mod health;
+mod label;
 mod messages;
 mod models;
 mod parameters;

@@ -81,9 +81,9 @@ impl lathe_workshop::Door for Door {
     fn open(
         &self,
         model: Admitted<DeployableFiles>,
-        _book: Arc<dyn Book>,
+        book: Arc<dyn Book>,
     ) -> BoxFuture<'_, Result<(), DoorError>> {
-        Box::pin(self.inner.open(model))
+        Box::pin(self.inner.open(model, book))
     }
 
     fn close<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {
@@ -95,10 +95,14 @@ impl lathe_workshop::Door for Door {
 impl Inner {
     /// Loads the model beside the scheduler, so that running answers go on, and
     /// publishes it once it has decoded a token.
-    async fn open(self: &Arc<Self>, admitted: Admitted<DeployableFiles>) -> Result<(), DoorError> {
+    async fn open(
+        self: &Arc<Self>,
+        admitted: Admitted<DeployableFiles>,
+        book: Arc<dyn Book>,
+    ) -> Result<(), DoorError> {
         let name = admitted.get().name.clone();
         let inner = self.clone();
-        let load = move || Served::load(&admitted, &inner.bases);
+        let load = move || Served::load(&admitted, book, &inner.bases);
         let served = match tokio::task::spawn_blocking(load).await {
             Ok(loaded) => Arc::new(loaded?),
             Err(panic) => return Err(not_opened(&name, &panic.to_string())),

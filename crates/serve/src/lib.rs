@@ -10,6 +10,7 @@
 mod api;
 mod door;
 mod limits;
+mod receipt;
 mod scheduler;
 mod served;
 #[cfg(test)]

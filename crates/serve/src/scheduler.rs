@@ -31,7 +31,7 @@ mod slot;
 mod stop;
 mod text;
 
-pub(crate) use job::{Event, Finished, Job, Plan};
+pub(crate) use job::{Event, FinishReason, Finished, Job, Plan};
 pub(crate) use penalties::Penalties;
 
 /// Where the scheduler is in its life.

@@ -8,23 +8,31 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use lathe_data::spans::SpanIndex;
+use lathe_data::task::Task;
+use lathe_data::{DataError, Dataset};
 use lathe_engine::{Adapter, EngineError, LoadOptions, Message, Model, PackedAdapter};
-use lathe_workshop::{Admitted, DeployableFiles, DoorError};
+use lathe_workshop::{Admitted, Book, DeployableFiles, DoorError};
 
 /// An admitted model in memory.
 pub(crate) struct Served {
     files: DeployableFiles,
     model: Arc<Model>,
     adapter: Option<Arc<PackedAdapter>>,
+    book: Arc<dyn Book>,
+    task: Option<Task>,
+    spans: Option<SpanIndex>,
 }
 
 impl Served {
-    /// Loads what was admitted. Blocks for as long as packing takes.
+    /// Loads what was admitted; its receipts go into `book`. Blocks for as long as packing takes.
     ///
     /// # Errors
-    /// What the engine says of the files, and a base without a chat template.
+    /// What the engine says of the files, a base without a chat template, records that cannot be
+    /// read.
     pub(crate) fn load(
         admitted: &Admitted<DeployableFiles>,
+        book: Arc<dyn Book>,
         bases: &Bases,
     ) -> Result<Served, DoorError> {
         let files = admitted.get().clone();
@@ -49,10 +57,14 @@ impl Served {
                 Some(Arc::new(PackedAdapter::new(&model, &adapter)))
             }
         };
+        let (task, spans) = records_of(&files).map_err(|error| refusal(&files.name, &error))?;
         Ok(Served {
             files,
             model,
             adapter,
+            book,
+            task,
+            spans,
         })
     }
 
@@ -69,6 +81,21 @@ impl Served {
     /// The adapter, if the model was tuned.
     pub(crate) fn adapter(&self) -> Option<&Arc<PackedAdapter>> {
         self.adapter.as_ref()
+    }
+
+    /// Where its receipts go.
+    pub(crate) fn book(&self) -> &Arc<dyn Book> {
+        &self.book
+    }
+
+    /// What it was tuned to answer, if that is known.
+    pub(crate) fn task(&self) -> Option<&Task> {
+        self.task.as_ref()
+    }
+
+    /// What the records say that it was tuned on.
+    pub(crate) fn spans(&self) -> Option<&SpanIndex> {
+        self.spans.as_ref()
     }
 
     /// Whether both can share one forward pass.
@@ -104,7 +131,33 @@ impl Served {
     }
 }
 
-fn refusal(name: &str, error: &EngineError) -> DoorError {
+/// The task, and the index over the records it was tuned on.
+fn records_of(files: &DeployableFiles) -> Result<(Option<Task>, Option<SpanIndex>), DataError> {
+    let Some(spec) = &files.task else {
+        return Ok((None, None));
+    };
+    let task = Task::new(spec.clone())?;
+    let Some(folder) = &files.dataset else {
+        return Ok((Some(task), None));
+    };
+    let records = Dataset::load(folder)?.prepared.train;
+    let mut texts = Vec::with_capacity(records.len());
+    for record in &records {
+        let example = task.render(record)?;
+        texts.push((example.leaf, vec![example.prompt, example.answer]));
+    }
+    let index = SpanIndex::new(texts);
+    if index.left_out() > 0 {
+        let (left_out, all) = (index.left_out(), records.len());
+        tracing::warn!(
+            "{}: {left_out} of {all} records are not searched for spans",
+            files.name
+        );
+    }
+    Ok((Some(task), Some(index)))
+}
+
+fn refusal(name: &str, error: &dyn std::error::Error) -> DoorError {
     DoorError {
         text: format!("cannot serve {name}: {error}"),
         next: "repair the named file, then run the order again".to_owned(),

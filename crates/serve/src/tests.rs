@@ -9,6 +9,7 @@ mod fixture;
 mod health;
 mod models;
 mod prefixes;
+mod receipts;
 mod refusals;
 mod streams;
 mod tuned;

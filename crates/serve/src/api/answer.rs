@@ -1,7 +1,8 @@
 //! An answer on its way to the caller: one JSON object, or server-sent events.
 //!
-//! Dropping an answer, as happens when the caller goes away, drops the receiver of
-//! its events, by which the scheduler knows to stop.
+//! Its receipt is closed, durably, before the last part goes out. Dropping an answer, as
+//! happens when the caller goes away, drops the receiver of its events, by which the
+//! scheduler knows to stop, and its receipt, which is then closed as cancelled.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -16,8 +17,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
 
 use super::error::ApiError;
+use super::label;
 use super::request::StreamUsage;
 use crate::door::Inner;
+use crate::receipt::OpenReceipt;
 use crate::scheduler::{Event, Finished};
 
 /// A silent stream says this often that it is alive, as a comment.
@@ -33,11 +36,17 @@ pub(crate) struct Answer {
     created: u64,
     model: String,
     events: UnboundedReceiver<Event>,
+    receipt: OpenReceipt,
 }
 
 impl Answer {
-    /// An answer of `model` whose events come from `events`.
-    pub(crate) fn new(door: Arc<Inner>, model: &str, events: UnboundedReceiver<Event>) -> Answer {
+    /// An answer of `model` whose events come from `events`, under an open receipt.
+    pub(crate) fn new(
+        door: Arc<Inner>,
+        model: &str,
+        events: UnboundedReceiver<Event>,
+        receipt: OpenReceipt,
+    ) -> Answer {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         Answer {
             door,
@@ -45,22 +54,24 @@ impl Answer {
             created: now.map_or(0, |since| since.as_secs()),
             model: model.to_owned(),
             events,
+            receipt,
         }
     }
 
     /// Waits for the end and sends all at once.
     ///
     /// # Errors
-    /// 503 when the scheduler is gone, 500 when the answer failed.
+    /// 503 when the scheduler is gone or the receipt cannot be closed, 500 when the answer failed.
     pub(crate) async fn whole(mut self) -> Result<Response, ApiError> {
         let mut text = String::new();
         let finished = loop {
             match self.next_event().await? {
-                Event::Text(piece) => text.push_str(&piece),
+                Event::Text { text: piece, .. } => text.push_str(&piece),
                 Event::Finished(finished) => break finished,
                 Event::Failed(reason) => return Err(failed(&reason)),
             }
         };
+        let lathe = self.close(finished).await?;
         let choice = json!({
             "index": 0,
             "message": {"role": "assistant", "content": text, "refusal": null},
@@ -69,12 +80,16 @@ impl Answer {
         });
         let mut body = self.envelope("chat.completion", json!([choice]));
         body["usage"] = usage(finished);
-        Ok(Json(body).into_response())
+        body["lathe"] = lathe;
+        let mut response = Json(body).into_response();
+        label::set_headers(&mut response, self.receipt.opened());
+        Ok(response)
     }
 
     /// Sends pieces as they come. The first chunk goes out at once, before the
     /// request has its turn.
     pub(crate) fn stream(self, usage: StreamUsage) -> Response {
+        let opened = self.receipt.opened().clone();
         let chunks = Chunks {
             answer: self,
             usage,
@@ -85,19 +100,44 @@ impl Answer {
             Some((Ok::<_, Infallible>(event), chunks))
         });
         let pings = KeepAlive::new().interval(Duration::from_secs(PING_S));
-        Sse::new(stream).keep_alive(pings).into_response()
+        let mut response = Sse::new(stream).keep_alive(pings).into_response();
+        label::set_headers(&mut response, &opened);
+        response
     }
 
     async fn next_event(&mut self) -> Result<Event, ApiError> {
         match self.events.recv().await {
-            Some(event) => Ok(event),
+            Some(Event::Text {
+                text,
+                answer_tokens,
+            }) => {
+                self.receipt.add(&text, answer_tokens);
+                Ok(Event::Text {
+                    text,
+                    answer_tokens,
+                })
+            }
+            Some(Event::Failed(reason)) => {
+                self.receipt.abort().await;
+                Ok(Event::Failed(reason))
+            }
+            Some(finished) => Ok(finished),
             None => {
+                self.receipt.abort().await;
                 let reason = self.door.scheduler.why_dropped().await;
                 Err(ApiError::unavailable(format!(
                     "The answer was lost: {reason}."
                 )))
             }
         }
+    }
+
+    /// Closes the receipt; what the answer then says of itself.
+    async fn close(&mut self, finished: Finished) -> Result<Value, ApiError> {
+        let producer = self.receipt.origin();
+        let closed = self.receipt.close(finished).await;
+        let receipt = closed.map_err(|error| ApiError::not_closed(&error))?;
+        Ok(label::at_end(self.receipt.opened(), &receipt, &producer))
     }
 
     fn envelope(&self, object: &str, choices: Value) -> Value {
@@ -157,7 +197,10 @@ impl Chunks {
         match std::mem::replace(&mut self.next, Next::End) {
             Next::Role => {
                 self.next = Next::Events;
-                Some(self.chunk(json!({"role": "assistant", "content": ""}), None))
+                let lathe = label::at_begin(self.answer.receipt.opened());
+                let mut chunk = self.chunk(json!({"role": "assistant", "content": ""}), None);
+                chunk["lathe"] = lathe;
+                Some(data(&chunk))
             }
             Next::Events => Some(self.next_piece().await),
             Next::Usage(finished) => {
@@ -173,23 +216,32 @@ impl Chunks {
 
     async fn next_piece(&mut self) -> sse::Event {
         match self.answer.next_event().await {
-            Ok(Event::Text(text)) => {
+            Ok(Event::Text { text, .. }) => {
                 self.next = Next::Events;
-                self.chunk(json!({"content": text}), None)
+                data(&self.chunk(json!({"content": text}), None))
             }
-            Ok(Event::Finished(finished)) => {
-                self.next = match self.usage {
-                    StreamUsage::OwnChunk => Next::Usage(finished),
-                    StreamUsage::WithFinish | StreamUsage::Absent => Next::Done,
-                };
-                self.chunk(json!({}), Some(finished))
-            }
+            Ok(Event::Finished(finished)) => self.finish(finished).await,
             Ok(Event::Failed(reason)) => data(&failed(&reason).body()),
             Err(error) => data(&error.body()),
         }
     }
 
-    fn chunk(&self, delta: Value, finished: Option<Finished>) -> sse::Event {
+    /// The chunk with `finish_reason`, once the receipt is closed.
+    async fn finish(&mut self, finished: Finished) -> sse::Event {
+        let lathe = match self.answer.close(finished).await {
+            Ok(lathe) => lathe,
+            Err(error) => return data(&error.body()),
+        };
+        self.next = match self.usage {
+            StreamUsage::OwnChunk => Next::Usage(finished),
+            StreamUsage::WithFinish | StreamUsage::Absent => Next::Done,
+        };
+        let mut chunk = self.chunk(json!({}), Some(finished));
+        chunk["lathe"] = lathe;
+        data(&chunk)
+    }
+
+    fn chunk(&self, delta: Value, finished: Option<Finished>) -> Value {
         let choice = json!({
             "index": 0,
             "delta": delta,
@@ -205,7 +257,7 @@ impl Chunks {
             (StreamUsage::OwnChunk, _) => chunk["usage"] = Value::Null,
             _ => {}
         }
-        data(&chunk)
+        chunk
     }
 }
 

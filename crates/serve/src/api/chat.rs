@@ -7,15 +7,17 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::answer::Answer;
 use super::error::ApiError;
+use super::label::ACCEPT_RESTRICTED_HEADER;
 use super::models;
 use super::request::{ChatRequest, Delivery};
 use crate::door::Inner;
-use crate::scheduler::{Event, Job, Plan, Refusal};
+use crate::receipt::{OpenReceipt, Question};
+use crate::scheduler::{Job, Plan, Refusal};
 use crate::served::Served;
 
 /// Answers one conversation.
@@ -31,11 +33,21 @@ pub(crate) async fn create(
         Refusal::Full => ApiError::queue_full(door.limits.requests_max()),
         Refusal::Down(reason) => ApiError::unavailable(format!("No answer now: {reason}.")),
     })?;
+    let (model, delivery) = (request.model.clone(), request.delivery);
+    let accepts_restricted = accepts_restricted(&headers);
+    let prepared = prepare(request, served.clone(), accepts_restricted).await?;
+    let receipt = OpenReceipt::open(served.clone(), prepared.question, prepared.prompt.len())
+        .await
+        .map_err(|refused| ApiError::refused(&refused))?;
     let (events, received) = mpsc::unbounded_channel();
-    let delivery = request.delivery;
-    let answer = Answer::new(door.clone(), &request.model, received);
-    let job = prepare(request, served, events, permit).await?;
-    door.scheduler.submit(job);
+    let answer = Answer::new(door.clone(), &model, received, receipt);
+    door.scheduler.submit(Job {
+        served,
+        prompt: prepared.prompt,
+        plan: prepared.plan,
+        events,
+        permit,
+    });
     match delivery {
         Delivery::Whole => answer.whole().await,
         Delivery::Stream(usage) => Ok(answer.stream(usage)),
@@ -67,14 +79,28 @@ fn read_body(
     })
 }
 
+fn accepts_restricted(headers: &HeaderMap) -> bool {
+    headers
+        .get(ACCEPT_RESTRICTED_HEADER)
+        .is_some_and(|value| value == "1")
+}
+
+/// A request that can be answered.
+struct Prepared {
+    question: Question,
+    prompt: Vec<u32>,
+    plan: Plan,
+}
+
 /// Makes the prompt, away from the threads that move bytes: a long one takes a while.
 async fn prepare(
     request: ChatRequest,
     served: Arc<Served>,
-    events: mpsc::UnboundedSender<Event>,
-    permit: OwnedSemaphorePermit,
-) -> Result<Job, ApiError> {
+    accepts_restricted: bool,
+) -> Result<Prepared, ApiError> {
     let work = move || {
+        let as_measured = is_as_measured(&request, served.files().system.as_deref());
+        let question = Question::new(&request.messages, as_measured, accepts_restricted);
         let prompt = served.prompt(&request.messages).map_err(|error| {
             ApiError::invalid(
                 Some("messages"),
@@ -83,12 +109,10 @@ async fn prepare(
         })?;
         let context = served.model().config.context;
         let plan = plan(request, prompt.len(), context)?;
-        Ok(Job {
-            served,
+        Ok(Prepared {
+            question,
             prompt,
             plan,
-            events,
-            permit,
         })
     };
     let prepared = tokio::task::spawn_blocking(work).await;
@@ -97,6 +121,19 @@ async fn prepare(
             "The prompt could not be made: {panic}."
         )))
     })
+}
+
+/// Whether the model is asked in the way it was measured: its own system message, one question,
+/// greedy, free to end by itself. Only then does an invalid answer tell something about the model.
+fn is_as_measured(request: &ChatRequest, system: Option<&str>) -> bool {
+    let (first, rest) = match request.messages.as_slice() {
+        [system, rest @ ..] if system.role == "system" => (Some(system.content.as_str()), rest),
+        rest => (None, rest),
+    };
+    let greedy = request.sampling.temperature == 0.0
+        && request.penalties.presence == 0.0
+        && request.penalties.frequency == 0.0;
+    first == system && rest.len() == 1 && greedy && request.stop.is_empty() && !request.ignore_eos
 }
 
 /// How the answer is made; prompt and answer must fit the context together.

@@ -7,6 +7,7 @@
 use axum::http::StatusCode;
 use axum::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
+use lathe_workshop::{BookError, Refused};
 use serde_json::{Value, json};
 
 /// A refusal or failure on its way to the caller.
@@ -128,6 +129,23 @@ impl ApiError {
     pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", reason)
             .with_code("unavailable")
+    }
+
+    /// 403 where the breaker restricts and the caller did not say to know it, else 503: the
+    /// breaker is open, or the receipt could not be written.
+    pub(crate) fn refused(refused: &Refused) -> Self {
+        let (status, kind) = match refused.code {
+            "restricted" => (StatusCode::FORBIDDEN, "permission_error"),
+            _ => (StatusCode::SERVICE_UNAVAILABLE, "server_error"),
+        };
+        let message = format!("{}; {}.", refused.text, refused.next);
+        ApiError::new(status, kind, message).with_code(refused.code)
+    }
+
+    /// 503: the answer was made, but its receipt could not be written.
+    pub(crate) fn not_closed(error: &BookError) -> Self {
+        let message = format!("The answer has no receipt: {}; {}.", error.text, error.next);
+        ApiError::unavailable(message).with_code("receipt_failed")
     }
 
     /// 500: an answer that had begun could not be finished.

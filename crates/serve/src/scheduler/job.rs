@@ -42,7 +42,12 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
     /// The next piece of text, whole characters only.
-    Text(String),
+    Text {
+        /// The piece.
+        text: String,
+        /// Tokens of the answer so far.
+        answer_tokens: usize,
+    },
     /// The answer is complete.
     Finished(Finished),
     /// The answer cannot be completed, for the reason given.

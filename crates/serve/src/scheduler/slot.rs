@@ -178,7 +178,10 @@ impl Slot {
 
     fn send_text(&self, text: String) {
         if !text.is_empty() {
-            let _ = self.events.send(Event::Text(text));
+            let _ = self.events.send(Event::Text {
+                text,
+                answer_tokens: self.answer_tokens(),
+            });
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lathe_evidence::Digest;
@@ -14,6 +15,7 @@ use lathe_workshop::{
     Admitted, Book, BookError, BoxFuture, DeployableFiles, Opened, Opening, OrderId, ReceiptDraft,
     Refused,
 };
+use tokio::sync::Semaphore;
 
 /// The random model of `tests/fixtures/make_tiny_model.py`.
 pub fn tiny_model() -> PathBuf {
@@ -22,7 +24,17 @@ pub fn tiny_model() -> PathBuf {
 
 /// `base` under `name`, admitted by a report that passes.
 pub fn admitted(name: &str, base: PathBuf, adapter: Option<PathBuf>) -> Admitted<DeployableFiles> {
-    let files = DeployableFiles {
+    admitted_files(files(name, base, adapter))
+}
+
+/// Any files, admitted by a report that passes.
+pub fn admitted_files(files: DeployableFiles) -> Admitted<DeployableFiles> {
+    admit(&passing_report(), &policy(), files).expect("the report passes the policy")
+}
+
+/// What [`admitted`] admits.
+pub fn files(name: &str, base: PathBuf, adapter: Option<PathBuf>) -> DeployableFiles {
+    DeployableFiles {
         name: name.to_owned(),
         base,
         adapter,
@@ -37,8 +49,7 @@ pub fn admitted(name: &str, base: PathBuf, adapter: Option<PathBuf>) -> Admitted
         dataset: None,
         task: None,
         origin: "lathe.test/tiny".to_owned(),
-    };
-    admit(&passing_report(), &policy(), files).expect("the report passes the policy")
+    }
 }
 
 fn policy() -> Policy {
@@ -83,36 +94,99 @@ fn passing_report() -> Report {
     }
 }
 
-/// A book that keeps in memory what is opened and closed.
-#[derive(Default)]
+/// A book that keeps in memory what is opened and closed, and obeys the test.
 pub struct MemoryBook {
     open: Mutex<BTreeMap<String, Opening>>,
-    /// The receipts closed so far.
-    pub closed: Mutex<Vec<Receipt>>,
+    closed: Mutex<Vec<(Receipt, ReceiptDraft)>>,
+    valid: Mutex<Vec<bool>>,
+    /// What the breaker says.
+    pub state: Mutex<BreakerState>,
+    /// Whether closing fails.
+    pub broken: AtomicBool,
+    /// A permit for each opening and closing that may go through.
+    pub turns: Semaphore,
 }
 
-/// A fresh book.
+/// A fresh book, of which everything succeeds at once.
 pub fn book() -> Arc<MemoryBook> {
-    Arc::default()
+    Arc::new(MemoryBook {
+        open: Mutex::default(),
+        closed: Mutex::default(),
+        valid: Mutex::default(),
+        state: Mutex::default(),
+        broken: AtomicBool::default(),
+        turns: Semaphore::new(Semaphore::MAX_PERMITS),
+    })
 }
 
-impl Book for MemoryBook {
-    fn open(&self, opening: Opening) -> BoxFuture<'_, Result<Opened, Refused>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+impl MemoryBook {
+    /// How many receipts were opened.
+    pub fn opened(&self) -> usize {
+        lock(&self.open).len()
+    }
+
+    /// The receipts closed so far, each with what it was made of.
+    pub fn closed(&self) -> Vec<(Receipt, ReceiptDraft)> {
+        lock(&self.closed).clone()
+    }
+
+    /// What was said about answers being valid.
+    pub fn valid(&self) -> Vec<bool> {
+        lock(&self.valid).clone()
+    }
+
+    async fn write(&self, opening: Opening) -> Result<Opened, Refused> {
+        if let Ok(turn) = self.turns.acquire().await {
+            turn.forget();
+        }
+        let state = *lock(&self.state);
+        let code = match state {
+            BreakerState::Closed => "",
+            BreakerState::Restricted if opening.accepts_restricted => "",
+            BreakerState::Restricted => "restricted",
+            BreakerState::Open | BreakerState::ForcedOpen => "breaker_open",
+        };
+        if !code.is_empty() {
+            return Err(Refused {
+                code,
+                state,
+                text: "tiny does not answer: a record was withdrawn".to_owned(),
+                next: "tune it again without the record".to_owned(),
+            });
+        }
+        let mut open = lock(&self.open);
         let id = format!("receipt-{}", open.len());
         open.insert(id.clone(), opening);
-        Box::pin(std::future::ready(Ok(Opened {
+        let restricted = state == BreakerState::Restricted;
+        Ok(Opened {
             id,
             opened_ms: 1,
             ledger_size: 9,
-            breaker: BreakerState::Closed,
-            reason: String::new(),
-        })))
+            breaker: state,
+            reason: if restricted {
+                "a record was withdrawn"
+            } else {
+                ""
+            }
+            .to_owned(),
+        })
     }
 
-    fn close(&self, draft: ReceiptDraft) -> BoxFuture<'_, Result<Receipt, BookError>> {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let opening = open.get(&draft.opened.id).expect("it was opened").clone();
+    async fn end(&self, draft: ReceiptDraft) -> Result<Receipt, BookError> {
+        if let Ok(turn) = self.turns.acquire().await {
+            turn.forget();
+        }
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(BookError {
+                text: "cannot close a receipt: the disk is full".to_owned(),
+                next: "make room".to_owned(),
+            });
+        }
+        let opening = lock(&self.open)
+            .get(&draft.opened.id)
+            .expect("it was opened")
+            .clone();
+        let made = draft.clone();
         let receipt = Receipt {
             id: draft.opened.id,
             name: opening.name,
@@ -130,14 +204,29 @@ impl Book for MemoryBook {
             opened_ms: draft.opened.opened_ms,
             closed_ms: 2,
         };
-        let mut closed = self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        closed.push(receipt.clone());
-        Box::pin(std::future::ready(Ok(receipt)))
+        lock(&self.closed).push((receipt.clone(), made));
+        Ok(receipt)
+    }
+}
+
+impl Book for MemoryBook {
+    fn open(&self, opening: Opening) -> BoxFuture<'_, Result<Opened, Refused>> {
+        Box::pin(self.write(opening))
     }
 
-    fn valid(&self, _name: &str, _valid: bool) {}
+    fn close(&self, draft: ReceiptDraft) -> BoxFuture<'_, Result<Receipt, BookError>> {
+        Box::pin(self.end(draft))
+    }
+
+    fn valid(&self, _name: &str, valid: bool) {
+        lock(&self.valid).push(valid);
+    }
 
     fn keeps_texts(&self) -> bool {
-        false
+        true
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

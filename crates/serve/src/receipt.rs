@@ -1,0 +1,241 @@
+//! The receipt of one answer while the answer is being made.
+//!
+//! [`OpenReceipt::open`] writes it into the book before anything is computed, [`OpenReceipt::close`]
+//! before the last part leaves. One that is dropped in between, because its caller went away, is
+//! closed as cancelled behind their back. What the book does with it, and whether it lets an answer
+//! begin at all, is the workshop's.
+
+use std::sync::Arc;
+
+use lathe_data::shingles::shingles;
+use lathe_engine::Message;
+use lathe_evidence::receipt::{Ended, Receipt};
+use lathe_evidence::{Digest, canonical};
+use lathe_workshop::{BookError, Opened, Opening, ReceiptDraft, Refused, Texts};
+use serde_json::{Value, json};
+
+use crate::scheduler::{FinishReason, Finished};
+use crate::served::Served;
+
+/// What was asked, as far as the receipt needs it.
+#[derive(Debug, Clone)]
+pub(crate) struct Question {
+    /// The messages as canonical JSON.
+    messages: String,
+    /// The last message.
+    last: String,
+    /// Asked as the model was measured, so that its answer should satisfy the task: the same
+    /// system message, greedy, and free to end by itself.
+    as_measured: bool,
+    /// The caller takes an answer of a restricted deployment.
+    accepts_restricted: bool,
+}
+
+impl Question {
+    /// The question of a request.
+    pub(crate) fn new(messages: &[Message], as_measured: bool, accepts_restricted: bool) -> Self {
+        let written: Vec<Value> = messages
+            .iter()
+            .map(|it| json!({"role": it.role, "content": it.content}))
+            .collect();
+        let bytes = canonical::to_bytes(&Value::Array(written)).expect("messages are plain texts");
+        Question {
+            messages: String::from_utf8(bytes).expect("JSON is UTF-8"),
+            last: messages
+                .last()
+                .map_or_else(String::new, |it| it.content.clone()),
+            as_measured,
+            accepts_restricted,
+        }
+    }
+}
+
+/// A receipt that is open.
+pub(crate) struct OpenReceipt {
+    opened: Opened,
+    /// None once it is being closed.
+    making: Option<Making>,
+}
+
+/// What the receipt will say, so far.
+struct Making {
+    served: Arc<Served>,
+    opened: Opened,
+    question: Question,
+    answer: String,
+    prompt_tokens: usize,
+    answer_tokens: usize,
+}
+
+impl OpenReceipt {
+    /// Writes that an answer of `served` begins; durable when this returns.
+    ///
+    /// # Errors
+    /// The book's refusal: the breaker, or trouble with the store.
+    pub(crate) async fn open(
+        served: Arc<Served>,
+        question: Question,
+        prompt_tokens: usize,
+    ) -> Result<OpenReceipt, Refused> {
+        // In a task of its own: a caller who goes away meanwhile leaves no open receipt behind,
+        // since the task's result is then dropped.
+        let opening = tokio::spawn(async move {
+            let files = served.files();
+            let opening = Opening {
+                name: files.name.clone(),
+                deployment: files.deployment,
+                model: files.model,
+                policy: files.policy,
+                prompt: Digest::of(question.messages.as_bytes()),
+                accepts_restricted: question.accepts_restricted,
+            };
+            let opened = served.book().open(opening).await?;
+            Ok(OpenReceipt {
+                opened: opened.clone(),
+                making: Some(Making {
+                    served,
+                    opened,
+                    question,
+                    answer: String::new(),
+                    prompt_tokens,
+                    answer_tokens: 0,
+                }),
+            })
+        });
+        opening
+            .await
+            .unwrap_or_else(|panic| Err(stumbled(&panic.to_string())))
+    }
+
+    /// What the book wrote.
+    pub(crate) fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// Who answers, by the workshop's origin: GB 45438's ContentProducer.
+    pub(crate) fn origin(&self) -> String {
+        let making = self.making.as_ref();
+        making.map_or_else(String::new, |it| it.served.files().origin.clone())
+    }
+
+    /// The answer goes on.
+    pub(crate) fn add(&mut self, text: &str, answer_tokens: usize) {
+        if let Some(making) = &mut self.making {
+            making.answer.push_str(text);
+            making.answer_tokens = answer_tokens;
+        }
+    }
+
+    /// The answer is complete. Durable when this returns.
+    ///
+    /// # Errors
+    /// The book's trouble; the answer must not end as if all were well.
+    pub(crate) async fn close(&mut self, finished: Finished) -> Result<Receipt, BookError> {
+        let ended = match finished.reason {
+            FinishReason::Stop => Ended::Stop,
+            FinishReason::Length => Ended::Length,
+        };
+        if let Some(making) = &mut self.making {
+            making.answer_tokens = finished.answer_tokens;
+        }
+        self.end(ended).await
+    }
+
+    /// The answer broke off by the server's fault.
+    pub(crate) async fn abort(&mut self) {
+        if let Err(error) = self.end(Ended::Aborted).await {
+            tracing::error!("{error}; {}", error.next);
+        }
+    }
+
+    async fn end(&mut self, ended: Ended) -> Result<Receipt, BookError> {
+        let Some(making) = self.making.take() else {
+            return Err(not_closed("it was closed before"));
+        };
+        // Goes on when the caller goes away at the last moment.
+        let closing = tokio::spawn(making.close(ended));
+        closing
+            .await
+            .unwrap_or_else(|panic| Err(not_closed(&panic.to_string())))
+    }
+}
+
+impl Drop for OpenReceipt {
+    fn drop(&mut self) {
+        let Some(making) = self.making.take() else {
+            return;
+        };
+        // Without a runtime the process is ending; the book closes it when it opens again.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        runtime.spawn(async move {
+            if let Err(error) = making.close(Ended::Cancelled).await {
+                tracing::error!("{error}; {}", error.next);
+            }
+        });
+    }
+}
+
+impl Making {
+    async fn close(self, ended: Ended) -> Result<Receipt, BookError> {
+        let book = self.served.book().clone();
+        // Searching the records takes about a millisecond: not on a thread that moves bytes.
+        let draft = tokio::task::spawn_blocking(move || self.draft(ended)).await;
+        let draft = draft.map_err(|panic| not_closed(&panic.to_string()))?;
+        book.close(draft).await
+    }
+
+    fn draft(self, ended: Ended) -> ReceiptDraft {
+        let Question {
+            messages,
+            last,
+            as_measured,
+            ..
+        } = self.question;
+        let files = self.served.files();
+        if let Some(task) = self.served.task()
+            && as_measured
+            && ended == Ended::Stop
+        {
+            let valid = task.read_answer(&self.answer).is_some();
+            self.served.book().valid(&files.name, valid);
+        }
+        let spans = self
+            .served
+            .spans()
+            .map(|index| index.find(&last, &self.answer));
+        let mut hashes = shingles(&last);
+        hashes.extend(shingles(&self.answer));
+        let texts = self.served.book().keeps_texts().then(|| Texts {
+            prompt: messages,
+            answer: self.answer.clone(),
+        });
+        ReceiptDraft {
+            opened: self.opened,
+            answer: Digest::of(self.answer.as_bytes()),
+            ended,
+            prompt_tokens: self.prompt_tokens as u64,
+            answer_tokens: self.answer_tokens as u64,
+            spans: spans.unwrap_or_default(),
+            shingles: hashes,
+            texts,
+        }
+    }
+}
+
+fn stumbled(reason: &str) -> Refused {
+    Refused {
+        code: "receipt_failed",
+        state: lathe_evidence::statement::BreakerState::ForcedOpen,
+        text: format!("cannot open a receipt: {reason}"),
+        next: "look at the workshop's log".to_owned(),
+    }
+}
+
+fn not_closed(reason: &str) -> BookError {
+    BookError {
+        text: format!("cannot close a receipt: {reason}"),
+        next: "look at the workshop's log".to_owned(),
+    }
+}
