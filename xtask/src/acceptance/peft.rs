@@ -9,6 +9,9 @@ use crate::shell::{self, Outcome};
 pub fn run() -> Outcome {
     let home = FreshHome::new("peft")?;
     let finished = home.run_order(&["--quick"])?;
+    let name = finished.step("deploy")?["figures"]["name"]
+        .as_str()
+        .ok_or("the step deploy names no model")?;
     let (_up, url) = home.up()?;
     let printed = shell::output(
         python::PEERS
@@ -16,6 +19,7 @@ pub fn run() -> Outcome {
             .arg(home.file_of(&finished, "model", "gguf")?)
             .arg(home.object_of(&finished, "tune")?)
             .arg(home.object_of(&finished, "prepare")?.join("records.jsonl"))
+            .env("LATHE_MODEL", name)
             .env(
                 "LATHE_BASE_URL",
                 format!("{}/v1", url.trim_end_matches('/')),
