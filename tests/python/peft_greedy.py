@@ -15,7 +15,7 @@ import os
 import torch
 from openai import OpenAI
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 TIE = 0.5  # logits; bf16 keeps 8 bits, logits here are of the order of 20
 DIFFERENT_MAX = 1 / 20
@@ -46,7 +46,9 @@ def main():
 
     folder, gguf = os.path.split(arguments.base)
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=gguf, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+    )
     model = PeftModel.from_pretrained(model, arguments.adapter).eval()
 
     different, worst = 0, 0.0
