@@ -59,8 +59,9 @@ const TYPE_PREFIX: &str = "urn:lathe:statement:";
 /// The most subjects a statement may have.
 pub const SUBJECTS_MAX: usize = 64;
 
-/// The most bytes a statement may have.
-pub const STATEMENT_BYTES_MAX: usize = 1 << 20;
+/// The most bytes a statement may have: its envelope then fits the 65,535 bytes of an entry in a
+/// tlog tile.
+pub const STATEMENT_BYTES_MAX: usize = 48_000;
 
 /// Names another statement: the RFC 6962 leaf hash of its envelope's bytes.
 pub type Link = Digest;
@@ -223,6 +224,18 @@ macro_rules! predicates {
         $(impl From<$variant> for Predicate {
             fn from(it: $variant) -> Self {
                 Predicate::$variant(it)
+            }
+        }
+
+        impl<'a> TryFrom<&'a Predicate> for &'a $variant {
+            type Error = &'static str;
+
+            /// What it says, if it is of this type; else the name of what it is.
+            fn try_from(said: &'a Predicate) -> Result<Self, Self::Error> {
+                match said {
+                    Predicate::$variant(it) => Ok(it),
+                    other => Err(other.name()),
+                }
             }
         })+
 

@@ -36,4 +36,31 @@ impl Role {
         Role::Operator,
         Role::Auditor,
     ];
+
+    /// Its name, as it is written.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Role::Root => "root",
+            Role::DataOwner => "data-owner",
+            Role::Tuner => "tuner",
+            Role::Evaluator => "evaluator",
+            Role::Approver => "approver",
+            Role::Registrar => "registrar",
+            Role::Operator => "operator",
+            Role::Auditor => "auditor",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_written_ones() {
+        for role in Role::ALL {
+            let written = serde_json::to_value(role).unwrap();
+            assert_eq!(written, role.name());
+        }
+    }
 }
