@@ -90,6 +90,28 @@ pub fn decimals_as_text(value: &Value) -> Value {
     }
 }
 
+/// `value` with every `{"$decimal": "TEXT"}` read back as the number it spells: what
+/// [`decimals_as_text`] wrote. `None` where a text spells no finite number.
+pub fn text_as_decimals(value: &Value) -> Option<Value> {
+    Some(match value {
+        Value::Array(items) => {
+            Value::Array(items.iter().map(text_as_decimals).collect::<Option<_>>()?)
+        }
+        Value::Object(members) => match members.get(DECIMAL_MEMBER) {
+            Some(Value::String(text)) if members.len() == 1 => {
+                let float: f64 = text.parse().ok()?;
+                Value::Number(serde_json::Number::from_f64(float)?)
+            }
+            _ => {
+                let read =
+                    |(name, item): (&String, &Value)| Some((name.clone(), text_as_decimals(item)?));
+                Value::Object(members.iter().map(read).collect::<Option<_>>()?)
+            }
+        },
+        other => other.clone(),
+    })
+}
+
 /// The number as a whole one within the bound, if it is one. `1.0` is a float: how it was written
 /// counts, not what it equals.
 fn whole(number: &serde_json::Number) -> Option<i64> {
@@ -310,5 +332,7 @@ mod tests {
                    "big": {"$decimal": "1000000000000000000000"}, "deep": [{"x": {"$decimal": "2"}}]})
         );
         assert!(to_bytes(&decimals_as_text(&value)).is_ok());
+        assert_eq!(text_as_decimals(&decimals_as_text(&value)), Some(value));
+        assert_eq!(text_as_decimals(&json!([{"$decimal": "inf"}])), None);
     }
 }

@@ -1,7 +1,7 @@
 //! Every rule of the gate with a report that passes it and a change of that report that flips it.
 
 use lathe_evidence::report::{Interval, Report};
-use lathe_gate::{Policy, Verdict, check};
+use lathe_gate::{Policy, Verdict, check_report};
 use serde_json::{Value, json};
 
 /// A report that passes every rule below.
@@ -38,7 +38,7 @@ fn verdict(report: &Value, threshold: Value) -> Verdict {
     let report: Report = serde_json::from_value(report.clone()).expect("a report");
     let policy: Policy =
         serde_json::from_value(json!({"thresholds": [threshold]})).expect("a policy");
-    check(&report, &policy)
+    check_report(&report, &policy)
 }
 
 /// `threshold` holds for the report and no longer once `pointer` is `value`.
@@ -161,7 +161,7 @@ fn a_figure_that_is_no_number_fails() {
     let policy: Policy =
         serde_json::from_value(json!({"thresholds": [{"metric": "pearson_r", "at_least": -1.0}]}))
             .expect("a policy");
-    assert!(!check(&report, &policy).passed);
+    assert!(!check_report(&report, &policy).passed);
 }
 
 #[test]
@@ -173,15 +173,15 @@ fn all_rules_have_to_hold_and_none_is_not_enough() {
     let one_fails = policy(json!([
         {"metric": "valid_json", "at_least": 0.99}, {"metric": "macro_f1", "at_least": 0.95}
     ]));
-    let verdict = check(&report, &one_fails);
+    let verdict = check_report(&report, &one_fails);
     let passed: Vec<bool> = verdict
         .findings
         .iter()
         .map(|finding| finding.passed)
         .collect();
     assert_eq!((verdict.passed, passed), (false, vec![true, false]));
-    assert!(!check(&report, &policy(json!([]))).passed);
-    assert!(!check(&report, &Policy::default()).passed);
+    assert!(!check_report(&report, &policy(json!([]))).passed);
+    assert!(!check_report(&report, &Policy::default()).passed);
 }
 
 #[test]

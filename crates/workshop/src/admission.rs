@@ -151,7 +151,7 @@ pub fn admit(
     policy: &Policy,
     files: DeployableFiles,
 ) -> Result<Admitted<DeployableFiles>, Refusal> {
-    let verdict = lathe_gate::check(report, policy);
+    let verdict = lathe_gate::check_report(report, policy);
     if !verdict.passed {
         return Err(Refusal::Gate {
             name: files.name,

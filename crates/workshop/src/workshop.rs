@@ -182,7 +182,7 @@ impl Workshop {
         };
         let pack: Pack = crate::store::orders::parse("an order's pack", &order.spec)?;
         let report = self.report(id).await?;
-        Ok(report.map(|report| lathe_gate::check(&report, &pack.gate)))
+        Ok(report.map(|report| lathe_gate::check_report(&report, &pack.gate)))
     }
 
     /// The order's log after line `after_seq` (0 for all), at most `limit` lines.

@@ -43,6 +43,8 @@ pub struct Scan {
     pub version: u64,
     /// Records in which a kind of personal data was found, by kind (`phone`, `id-card`, …).
     pub personal: BTreeMap<String, u64>,
+    /// Records in which any kind of personal data was found.
+    pub personal_records: u64,
     /// Records in which harmful words were found.
     pub harmful: u64,
     /// Rows left out because an earlier one says the same.

@@ -57,9 +57,11 @@ fn policy() -> Policy {
         metric: "valid_json".to_owned(),
         rule: Rule::AtLeast(0.9),
         bound: Bound::Value,
+        slice: None,
     };
     Policy {
         thresholds: vec![threshold],
+        ..Policy::default()
     }
 }
 

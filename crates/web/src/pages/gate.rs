@@ -2,7 +2,7 @@
 //!
 //! The verdict is shown as the gate gave it; nothing is judged here.
 
-use lathe_gate::{Bound, Finding, Reference, Rule, Threshold, Verdict};
+use lathe_gate::{Bound, Finding, Reference, Rule, Slices, Threshold, Verdict};
 
 use super::order::Tile;
 use super::report;
@@ -75,14 +75,38 @@ fn row(say: Say, finding: &Finding) -> FindingRow {
     let cure = match threshold {
         _ if finding.passed => String::new(),
         Some(threshold) => cure(say, finding, threshold),
-        None => finding.cure.clone(),
+        None => say.it(&format!("web.gate.cure.{}", finding.key)),
     };
     FindingRow {
         passed: finding.passed,
         outcome: outcome(say, finding.passed),
-        rule: threshold.map_or_else(|| finding.rule.clone(), |threshold| rule(say, threshold)),
+        rule: match threshold {
+            Some(threshold) => sliced(say, threshold),
+            None => say.it(&format!("web.gate.rule.{}", finding.key)),
+        },
         figure: figure(say, finding),
         cure,
+    }
+}
+
+/// The rule with the part of the records it is about.
+fn sliced(say: Say, threshold: &Threshold) -> String {
+    let rule = rule(say, threshold);
+    let Some(slice) = &threshold.slice else {
+        return rule;
+    };
+    let fewest = slice.records_min.to_string();
+    let named = [
+        ("rule", rule.as_str()),
+        ("by", slice.by.as_str()),
+        ("records", fewest.as_str()),
+    ];
+    match &slice.which {
+        Slices::Each => say.with("web.gate.slice.each", &named),
+        Slices::Value(value) => {
+            let value = [("value", value.as_str())];
+            say.with("web.gate.slice.value", &[&named[..], &value[..]].concat())
+        }
     }
 }
 
@@ -147,10 +171,12 @@ mod tests {
         let metric = "pearson_r".to_owned();
         Finding {
             passed: false,
+            key: "thresholds".to_owned(),
             threshold: Some(Threshold {
                 metric,
                 rule,
                 bound,
+                slice: None,
             }),
             rule: "a rule".to_owned(),
             evidence: String::new(),
@@ -180,6 +206,43 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn rules_of_other_kinds_have_words_too() {
+        let keys = [
+            "thresholds",
+            "require",
+            "licences.base",
+            "licences.data",
+            "data.personal_max_share",
+            "data.harmful_max_share",
+            "data.duplicates_max_share",
+            "data.overlap_max_records",
+        ];
+        for lang in [Lang::Zh, Lang::En] {
+            for key in keys {
+                let mut of_key = finding(Rule::AtLeast(0.0), Bound::Value, None);
+                (of_key.threshold, of_key.key) = (None, key.to_owned());
+                let row = row(Say::new(lang), &of_key);
+                for text in [&row.rule, &row.cure] {
+                    assert!(!text.contains("web.") && !text.contains('{'), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_slice_is_named() {
+        let mut of_slice = finding(Rule::AtLeast(0.8), Bound::Value, Some(0.71));
+        let threshold = serde_json::json!({"metric": "pearson_r", "at_least": 0.8,
+            "slice": {"by": "product", "each": true, "records_min": 30}});
+        of_slice.threshold = Some(serde_json::from_value(threshold).expect("a threshold"));
+        let row = row(Say::new(Lang::Zh), &of_slice);
+        assert_eq!(
+            row.rule,
+            "调优模型的皮尔逊相关系数不低于 0.8（product 的每个切片，至少 30 条记录）"
+        );
     }
 
     #[test]
