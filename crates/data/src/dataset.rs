@@ -8,7 +8,7 @@
 //!
 //! No time and no path is in them: the same order gives the same bytes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -40,6 +40,15 @@ pub struct Dataset {
     pub encoding: String,
     /// The records and what was left out.
     pub prepared: Prepared,
+}
+
+/// A record found by its leaf.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Which side of the split it is on.
+    pub split: Split,
+    /// The record with its leaf and salt.
+    pub sealed: Sealed,
 }
 
 /// What dataset.json holds: [`Dataset`] without its records.
@@ -142,6 +151,34 @@ impl Dataset {
         }
     }
 
+    /// Reads the records with these leaves, each checked against its leaf, in the dataset's order.
+    /// Neither the root nor the other records are looked at.
+    ///
+    /// # Errors
+    /// Those of the file system; a record that does not make its leaf.
+    pub fn find(folder: &Path, leaves: &HashSet<Digest>) -> Result<Vec<Found>, DataError> {
+        let summary = Self::load_summary(folder)?;
+        let mut lines = Vec::new();
+        for_lines::<RecordLine>(folder, RECORDS_FILE, |line| {
+            if leaves.contains(&line.leaf) {
+                lines.push(line);
+            }
+        })?;
+        let mut salts = HashMap::new();
+        for_lines::<SaltLine>(folder, SALTS_FILE, |line| {
+            if leaves.contains(&line.leaf) {
+                salts.insert(line.leaf, line.salt);
+            }
+        })?;
+        let found = lines.into_iter().map(|line| {
+            let split = line.split;
+            let sealed = line.checked(&salts, &summary.spec);
+            let sealed = sealed.map_err(|reason| damaged(folder, reason))?;
+            Ok(Found { split, sealed })
+        });
+        found.collect()
+    }
+
     /// Reads a dataset back, and checks every leaf, the root and the counts.
     ///
     /// # Errors
@@ -231,18 +268,26 @@ fn read_lines<T: for<'de> Deserialize<'de>>(
     folder: &Path,
     name: &str,
 ) -> Result<Vec<T>, DataError> {
+    let mut parsed = Vec::new();
+    for_lines(folder, name, |line| parsed.push(line))?;
+    Ok(parsed)
+}
+
+/// Reads a file line by line.
+fn for_lines<T: for<'de> Deserialize<'de>>(
+    folder: &Path,
+    name: &str,
+    mut each: impl FnMut(T),
+) -> Result<(), DataError> {
     let path: PathBuf = folder.join(name);
     let fail = |error| DataError::file("read", &path, error);
     let lines = BufReader::new(File::open(&path).map_err(fail)?).lines();
-    let mut parsed = Vec::new();
     for (number, line) in (1..).zip(lines) {
         let line = line.map_err(fail)?;
-        parsed.push(
-            serde_json::from_str(&line)
-                .map_err(|error| damaged(folder, format!("{name}, line {number}: {error}")))?,
-        );
+        let parsed = serde_json::from_str(&line);
+        each(parsed.map_err(|error| damaged(folder, format!("{name}, line {number}: {error}")))?);
     }
-    Ok(parsed)
+    Ok(())
 }
 
 fn damaged(folder: &Path, reason: String) -> DataError {
@@ -306,6 +351,32 @@ mod tests {
             let bytes = |folder: &Path| std::fs::read(folder.join(name)).unwrap();
             assert_eq!(bytes(one.path()), bytes(two.path()), "{name}");
         }
+    }
+
+    #[test]
+    fn records_are_found_by_their_leaves_and_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = dataset();
+        dataset.save(folder.path()).unwrap();
+        let (train, test) = (&dataset.prepared.train[3], &dataset.prepared.test[1]);
+        let wanted = HashSet::from([test.leaf, train.leaf, Digest::of(b"no record")]);
+        let found = Dataset::find(folder.path(), &wanted).unwrap();
+        let expected = [(Split::Train, train), (Split::Test, test)];
+        assert_eq!(found.len(), 2);
+        for (found, (split, sealed)) in found.iter().zip(expected) {
+            assert_eq!((found.split, &found.sealed), (split, sealed));
+        }
+        let path = folder.path().join(RECORDS_FILE);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let sentence = train.record.fields["text"].as_str().unwrap();
+        std::fs::write(&path, text.replacen(sentence, "text 99", 1)).unwrap();
+        let error = Dataset::find(folder.path(), &wanted).unwrap_err();
+        assert!(
+            error.to_string().contains("does not make its leaf"),
+            "{error}"
+        );
+        let others = HashSet::from([test.leaf]);
+        assert_eq!(Dataset::find(folder.path(), &others).unwrap().len(), 1);
     }
 
     #[test]

@@ -241,6 +241,16 @@ impl SpanIndex {
     }
 }
 
+/// The passage of a span in a text of its record: the text itself is not in the receipt, but the
+/// record tells it to whoever may read the record.
+pub fn passage_in<'a>(text: &'a str, span: &Span) -> Option<&'a str> {
+    let bytes = usize::try_from(span.bytes).ok()?;
+    tokens(text)
+        .iter()
+        .filter_map(|token| text.get(token.start..token.start.checked_add(bytes)?))
+        .find(|passage| Digest::of(passage.as_bytes()) == span.text)
+}
+
 /// What follows a place, as far as a passage can reach. It may run into the next text: no passage
 /// does, since none holds an [`END`].
 fn following(row: &[u32], at: u32) -> &[u32] {

@@ -100,6 +100,8 @@ proptest! {
             prop_assert_eq!(span.text, Digest::of(said.as_bytes()));
             let record = (0..records.len()).find(|it| leaf(*it) == span.leaf).unwrap();
             prop_assert!(records[record].iter().any(|it| stands_in(it, said)));
+            let told = records[record].iter().find_map(|it| passage_in(it, &span));
+            prop_assert_eq!(told, Some(said));
         }
     }
 }
