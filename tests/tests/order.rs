@@ -63,7 +63,7 @@ fn files_of_somebody_else_are_copied_and_left_alone() {
 #[test]
 fn behind_keys_an_order_runs_and_strangers_are_refused() {
     let home = Home::new();
-    let keys = home.path().join("keys");
+    let keys = home.path().join("callers");
     std::fs::write(&keys, "0123456789abcdef0123\n").expect("writes");
     let keys = keys.to_str().expect("a plain name");
     home.finish(&fixture("tiny-pack"), &["--key-file", keys]);

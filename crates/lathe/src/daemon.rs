@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::serve::ListenerExt;
+use lathe_evidence::statement::ApprovalPolicy;
 use lathe_serve::Door;
 use lathe_web::AppState;
 use lathe_workshop::home::{Holder, HomeLock, Locked};
@@ -39,6 +40,23 @@ pub struct Listen {
     pub or_next_free: bool,
     /// The keys to ask for.
     pub key_file: Option<PathBuf>,
+    /// Who has to approve, where the ledger has yet to begin.
+    pub approval: ApprovalPolicy,
+    /// Keep the texts of answers beside their receipts.
+    pub keeps_texts: bool,
+}
+
+impl Listen {
+    /// For a command that becomes the daemon only as long as it takes.
+    pub fn briefly() -> Listen {
+        Listen {
+            address: LISTEN_DEFAULT.parse().expect("a constant address"),
+            or_next_free: true,
+            key_file: None,
+            approval: ApprovalPolicy::default(),
+            keeps_texts: false,
+        }
+    }
 }
 
 /// A daemon in this process.
@@ -112,6 +130,8 @@ async fn start(
         listen: address,
         key: keys.own,
         worker: own_program()?,
+        approval: listen.approval,
+        keeps_texts: listen.keeps_texts,
     };
     let workshop = Workshop::open(home.clone(), Arc::new(door.clone()), options).await?;
     let state = AppState::new(workshop.clone(), door.router(), keys.access);

@@ -20,6 +20,9 @@ pub type Outcome = Result<ExitCode, Failure>;
 /// The exit code of a command that Ctrl-C ended, as shells have it.
 pub const EXIT_INTERRUPTED: u8 = 130;
 
+/// The exit code of an order that waits for somebody's approval.
+pub const EXIT_WAITING: u8 = 3;
+
 impl Failure {
     /// An error of the command line itself.
     pub fn new(code: &str, text: impl Into<String>, next: impl Into<String>) -> Self {

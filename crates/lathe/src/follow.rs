@@ -23,6 +23,8 @@ pub enum Ended {
     Done,
     /// A step failed.
     Failed(StepError),
+    /// Somebody has to decide before it goes on.
+    Waiting,
     /// Ctrl-C.
     Interrupted,
 }
@@ -55,6 +57,7 @@ pub fn follow(
         match view.state {
             OrderState::Done => break Ended::Done,
             OrderState::Failed => break Ended::Failed(error_of(&view)),
+            OrderState::Waiting => break Ended::Waiting,
             OrderState::Queued | OrderState::Running => {}
         }
         if interrupt.asked() {

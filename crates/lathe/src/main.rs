@@ -32,6 +32,7 @@ Exit codes:
   0  done
   1  it failed; the error says why and what to do next
   2  the command line was not understood
+  3  the order waits for somebody's approval
   130  ended by Ctrl-C; the same command resumes
 
 Environment:

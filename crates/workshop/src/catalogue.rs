@@ -5,10 +5,13 @@
 
 use std::path::PathBuf;
 
+use lathe_evidence::Digest;
+use lathe_evidence::statement::{BreakerState, Link};
 use lathe_gate::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::error::WorkshopError;
 use crate::order::{OrderId, Title};
 
 /// A registered dataset version.
@@ -82,6 +85,15 @@ pub struct DeploymentView {
     pub examples: Vec<String>,
     /// The JSON Schema of its answers, for the try page.
     pub schema: Option<Value>,
+    /// Its statement in the ledger.
+    #[serde(default)]
+    pub link: Option<Link>,
+    /// How its breaker stands.
+    #[serde(default)]
+    pub breaker: BreakerState,
+    /// Why the breaker is not closed; empty when it is.
+    #[serde(default)]
+    pub breaker_reason: String,
 }
 
 /// What the try page shows of a deployment's task.
@@ -120,6 +132,18 @@ pub struct DeploymentRow {
     pub demonstration: bool,
     /// Deployed at, milliseconds since 1970.
     pub created_ms: i64,
+    /// The statement of the deployment; absent in rows from before there was a ledger.
+    pub link: Option<Link>,
+}
+
+impl DeploymentRow {
+    /// The digest of the model: the adapter's manifest, or the base model's.
+    ///
+    /// # Errors
+    /// `store-unreadable` when the row was changed by hand.
+    pub fn model(&self) -> Result<Digest, WorkshopError> {
+        crate::steps::digest(self.adapter.as_ref().unwrap_or(&self.base))
+    }
 }
 
 impl From<DeploymentRow> for DeploymentView {
@@ -136,6 +160,9 @@ impl From<DeploymentRow> for DeploymentView {
             system: row.task.system,
             examples: row.task.examples,
             schema: Some(row.task.schema),
+            link: row.link,
+            breaker: BreakerState::Closed,
+            breaker_reason: String::new(),
         }
     }
 }

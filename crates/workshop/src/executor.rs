@@ -51,6 +51,7 @@ impl Running {
     pub async fn start(program: &Path, job: &Job) -> Result<Running, WorkshopError> {
         let mut child = Command::new(program)
             .arg("worker")
+            .env_remove(crate::pause::KILL_AT_WRITE)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

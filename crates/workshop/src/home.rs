@@ -5,6 +5,7 @@
 //! | `lock` | pid and URL of the daemon; the file lock says whether it lives | this module |
 //! | `workers.lock` | held shared by every worker, so that a new daemon waits for old ones | this module |
 //! | `salt.seed` | the secret the leaves' salts are worked out from | this module |
+//! | `keys/*.key` | the workshop's private keys, for this user alone | `keyring` |
 //! | `store.sqlite` | orders, steps, effects, artifacts, datasets, models, deployments | `store` |
 //! | `objects/DIGEST/` | finished artifacts, read-only | `objects` |
 //! | `cache/` | downloads, by digest | `lathe-data` |
@@ -13,10 +14,11 @@
 //!
 //! One process per home writes. Nothing here knows what the files mean.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -111,6 +113,37 @@ impl Home {
         self.root.join("store.sqlite")
     }
 
+    /// `folder` as the home may keep it: relative to the home, so that no path of this machine is
+    /// written into it.
+    pub fn from_here(&self, folder: &Path) -> String {
+        let (mut own, mut other) = (self.root.components(), folder.components());
+        let mut common = 0;
+        while let (Some(a), Some(b)) = (own.next(), other.next())
+            && a == b
+        {
+            common += 1;
+        }
+        let up = self.root.components().skip(common);
+        let up = up.map(|_| OsString::from(".."));
+        let down = folder.components().skip(common);
+        let path: PathBuf = up
+            .chain(down.map(|part| part.as_os_str().to_owned()))
+            .collect();
+        path.to_string_lossy().into_owned()
+    }
+
+    /// The folder that [`Home::from_here`] wrote, from where the home lies now.
+    pub fn away(&self, kept: &str) -> PathBuf {
+        let mut path = self.root.clone();
+        for part in Path::new(kept).components() {
+            match part {
+                Component::ParentDir => drop(path.pop()),
+                other => path.push(other),
+            }
+        }
+        path
+    }
+
     /// Finished artifacts.
     pub fn objects(&self) -> PathBuf {
         self.root.join("objects")
@@ -143,11 +176,23 @@ impl Home {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(io_error("read", &path, &error)),
         }
-        File::open("/dev/urandom")
-            .and_then(|mut source| source.read_exact(&mut seed))
-            .map_err(|error| io_error("read", Path::new("/dev/urandom"), &error))?;
-        // Written beside and renamed: a seed cut short would otherwise be there for good.
-        let draft = self.tmp().join("salt.seed");
+        let seed = random_bytes()?;
+        self.write_secret(&path, &seed)?;
+        Ok(seed)
+    }
+
+    /// The workshop's private keys.
+    pub fn keys(&self) -> PathBuf {
+        self.root.join("keys")
+    }
+
+    /// Writes a file that only this user may read, whole or not at all.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn write_secret(&self, path: &Path, bytes: &[u8]) -> Result<(), WorkshopError> {
+        // Written beside and renamed: one cut short would otherwise be there for good.
+        let draft = self.tmp().join("secret");
         let write = || -> io::Result<()> {
             let mut file = OpenOptions::new()
                 .write(true)
@@ -155,12 +200,15 @@ impl Home {
                 .truncate(true)
                 .mode(0o600)
                 .open(&draft)?;
-            file.write_all(&seed)?;
+            file.write_all(bytes)?;
             file.sync_all()?;
-            fs::rename(&draft, &path)
+            fs::rename(&draft, path)?;
+            let folder = path.parent().unwrap_or(&self.root);
+            File::open(folder)?.sync_all()
         };
-        write().map_err(|error| io_error("write", &path, &error))?;
-        Ok(seed)
+        write().map_err(|error| io_error("write", path, &error))?;
+        crate::pause::written();
+        Ok(())
     }
 
     /// Asks for the right to write; does not wait.
@@ -240,6 +288,19 @@ impl Drop for HomeLock {
         // ends with the file, so a failure here changes nothing.
         let _ = self.file.set_len(0);
     }
+}
+
+/// 32 bytes of the system's randomness.
+///
+/// # Errors
+/// When the system gives none.
+pub fn random_bytes() -> Result<[u8; 32], WorkshopError> {
+    let source = Path::new("/dev/urandom");
+    let mut bytes = [0; 32];
+    File::open(source)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| io_error("read", source, &error))?;
+    Ok(bytes)
 }
 
 fn open_lock(path: &Path) -> Result<File, WorkshopError> {
@@ -334,6 +395,22 @@ mod tests {
         });
         home.wait_for_workers().unwrap();
         assert!(begun.elapsed() >= Duration::from_millis(70));
+    }
+
+    #[test]
+    fn a_folder_is_kept_relative_and_found_again() {
+        let home = Home::locate(Some("/srv/lathe/own".into())).unwrap();
+        for (folder, kept) in [
+            ("/srv/packs/care", "../../packs/care"),
+            ("/srv/lathe/own/packs", "packs"),
+            ("/srv/lathe", ".."),
+            ("/else", "../../../else"),
+        ] {
+            assert_eq!(home.from_here(Path::new(folder)), kept);
+            assert_eq!(home.away(kept), Path::new(folder));
+        }
+        // As homes of earlier versions have it.
+        assert_eq!(home.away("/packs/care"), Path::new("/packs/care"));
     }
 
     #[test]

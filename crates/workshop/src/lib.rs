@@ -10,6 +10,7 @@
 
 pub mod admission;
 pub mod book;
+mod breakers;
 pub mod catalogue;
 mod clock;
 mod dataset;
@@ -18,6 +19,8 @@ pub mod error;
 pub mod executor;
 pub mod home;
 mod key;
+pub mod keyring;
+mod ledger;
 pub mod objects;
 pub mod order;
 pub mod pack;

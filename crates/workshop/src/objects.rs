@@ -50,6 +50,7 @@ pub fn seal(home: &Home, built: &Path) -> Result<Sealed, WorkshopError> {
         freeze(built)?;
         fs::rename(built, &place).map_err(|error| io_error("move into place", &place, &error))?;
         sync_folder(&home.objects())?;
+        crate::pause::written();
     }
     Ok(Sealed {
         digest,

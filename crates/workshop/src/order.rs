@@ -53,6 +53,8 @@ pub enum OrderState {
     Queued,
     /// One of its steps runs.
     Running,
+    /// Somebody has to decide before it goes on.
+    Waiting,
     /// Every step is done.
     Done,
     /// A step failed; its error says why.

@@ -9,9 +9,15 @@
 //! tuning), `built` (worker, the artifact is built but not handed over),
 //! `sealed` (daemon, the object is in place but not in the store), `stored`
 //! (daemon, after the transaction).
+//!
+//! `LATHE_TEST_KILL_AT_WRITE=N` makes a daemon kill itself, as `kill -9` would,
+//! after its N-th write: a row, a commit, a file put into place. Its workers do
+//! not inherit it.
 
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::order::StepName;
@@ -30,5 +36,21 @@ pub fn at(home: &Path, step: StepName, point: &str) {
         loop {
             std::thread::sleep(Duration::from_secs(60));
         }
+    }
+}
+
+/// The variable that names the write to die after.
+pub(crate) const KILL_AT_WRITE: &str = "LATHE_TEST_KILL_AT_WRITE";
+
+/// Something was written: dies here when a test asks for it.
+pub(crate) fn written() {
+    static LAST: OnceLock<Option<u64>> = OnceLock::new();
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let last = LAST.get_or_init(|| std::env::var(KILL_AT_WRITE).ok()?.parse().ok());
+    if last.is_some() && Some(WRITES.fetch_add(1, Ordering::Relaxed) + 1) == *last {
+        let own = rustix::process::getpid();
+        // It cannot fail for oneself; and if it did, the test would say that nothing died.
+        let _ = rustix::process::kill_process(own, rustix::process::Signal::KILL);
+        std::thread::sleep(Duration::from_secs(60));
     }
 }

@@ -17,9 +17,10 @@ impl Workshop {
     /// `pack-missing`, `pack-invalid`, or the store's.
     pub async fn submit(&self, request: OrderRequest) -> Result<OrderId, WorkshopError> {
         let loaded = pack::load(&request.pack, request.quick)?;
-        let folder = loaded.folder.to_string_lossy().into_owned();
+        self.store().ledger()?;
+        let folder = self.home().from_here(&loaded.folder);
         let mut changes = Vec::new();
-        for order in self.store().unfinished().await? {
+        for order in self.store().placed().await? {
             if order.folder != folder || order.demonstration != request.quick {
                 continue;
             }
@@ -27,7 +28,7 @@ impl Workshop {
                 self.wake();
                 return Ok(order.id);
             }
-            if order.state == OrderState::Queued {
+            if order.state != OrderState::Running {
                 changes.push(given_up(&self.store().steps(&order.id).await?, &order));
             }
         }

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use lathe_evidence::statement::Link;
 use tokio::sync::watch;
 
 use crate::clock::now_ms;
@@ -18,7 +19,7 @@ use crate::objects::{self, Sealed};
 use crate::order::{OrderId, OrderState, Output, StepError, StepName, StepState};
 use crate::pack::Pack;
 use crate::pause;
-use crate::steps::{self, Context, WorkerStep};
+use crate::steps::{self, Context, Say, WorkerStep};
 use crate::store::Change;
 use crate::store::change::{Finished, NewArtifact};
 use crate::store::orders::{OrderRow, StepRow};
@@ -34,6 +35,8 @@ pub(crate) enum Halt {
     Failed(StepError),
     /// This process is to end; the order resumes later.
     Stopped,
+    /// Somebody has to decide first; the order goes on when that arrives.
+    Waits(StepError),
 }
 
 impl From<WorkshopError> for Halt {
@@ -99,6 +102,7 @@ async fn drive(
         order: order.clone(),
         pack,
         upstream: BTreeMap::new(),
+        links: BTreeMap::new(),
     };
     for row in &rows {
         let step = row.name;
@@ -112,6 +116,7 @@ async fn drive(
                 return fail(shop, &order.id, step, error).await;
             }
             Err(Halt::Stopped) => return requeue(shop, &order.id, step).await,
+            Err(Halt::Waits(error)) => return wait(shop, &order.id, step, error).await,
         }
     }
     shop.apply(&[Change::OrderIs {
@@ -137,6 +142,34 @@ async fn fail(
     .await
 }
 
+/// Sets an order aside until somebody decides; its log says what is needed.
+async fn wait(
+    shop: &Workshop,
+    order: &OrderId,
+    step: StepName,
+    error: StepError,
+) -> Result<(), WorkshopError> {
+    let at_ms = now_ms();
+    shop.apply(&[
+        Change::StepWaits {
+            order: order.clone(),
+            step,
+        },
+        Change::OrderIs {
+            order: order.clone(),
+            state: OrderState::Waiting,
+            at_ms,
+        },
+        Change::Log {
+            order: order.clone(),
+            step,
+            text: format!("{}; {}", error.text, error.next),
+            at_ms,
+        },
+    ])
+    .await
+}
+
 /// Puts an interrupted order back as it will be found by the next daemon.
 async fn requeue(shop: &Workshop, order: &OrderId, step: StepName) -> Result<(), WorkshopError> {
     shop.apply(&[
@@ -159,13 +192,52 @@ async fn advance(
     row: &StepRow,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Made, Halt> {
+    let step = steps::worker_step(row.name);
     if let Some(made) = kept(context, row) {
+        if let Some(step) = step {
+            let say = says(context, row.name, step, &made).await?;
+            let link = match say {
+                Some(say) => Some(
+                    context
+                        .shop
+                        .apply_said(|speaker| {
+                            let link = say(speaker)?;
+                            Ok((Vec::new(), link))
+                        })
+                        .await?,
+                ),
+                None => None,
+            };
+            context.links.extend(link.map(|link| (row.name, link)));
+        }
         return Ok(made);
     }
-    match steps::worker_step(row.name) {
-        Some(step) => advance_worker(context, row.name, step, stop).await,
+    match step {
+        Some(step) => {
+            let (made, link) = advance_worker(context, row.name, step, stop).await?;
+            context.links.extend(link.map(|link| (row.name, link)));
+            Ok(made)
+        }
         None => steps::run_in_daemon(context, row.name).await,
     }
+}
+
+/// What the step says of what it made; reads the artifact, so not on an async thread.
+async fn says(
+    context: &Context,
+    name: StepName,
+    step: &'static WorkerStep,
+    made: &Made,
+) -> Result<Option<Say>, Halt> {
+    let Some(text) = made.artifact.clone() else {
+        return Ok(None);
+    };
+    let digest = steps::digest(&text)?;
+    let (context, output) = (context.clone(), made.output.clone());
+    let said = tokio::task::spawn_blocking(move || (step.says)(&context, digest, &output))
+        .await
+        .map_err(|error| crashed(name, &error))??;
+    Ok(said)
 }
 
 /// What this order's finished step left, if it is all still there.
@@ -184,7 +256,7 @@ async fn advance_worker(
     name: StepName,
     step: &'static WorkerStep,
     stop: &mut watch::Receiver<bool>,
-) -> Result<Made, Halt> {
+) -> Result<(Made, Option<Link>), Halt> {
     let input = input_of(context, name, step).await?;
     if let Some(effect) = context.shop.store().effect(name, &input).await? {
         let made = Made {
@@ -192,8 +264,9 @@ async fn advance_worker(
             output: effect.output,
         };
         if context.present(&made) {
-            context.reuse(name, &input).await?;
-            return Ok(made);
+            let say = says(context, name, step, &made).await?;
+            let link = context.reuse(name, &input, say).await?;
+            return Ok((made, link));
         }
     }
     context.begin(name, &input).await?;
@@ -276,7 +349,7 @@ async fn listen(
         order: context.order.id.clone(),
         step: name,
         pack: context.pack.clone(),
-        folder: PathBuf::from(&context.order.folder),
+        folder: context.shop.home().away(&context.order.folder),
         offline: context.order.offline,
         demonstration: context.order.demonstration,
         out: out_folder(context, name, input),
@@ -319,10 +392,10 @@ async fn hear(context: &Context, name: StepName, event: Event) -> Result<(), Wor
 async fn finish(
     context: &Context,
     name: StepName,
-    step: &WorkerStep,
+    step: &'static WorkerStep,
     input: &str,
     output: Output,
-) -> Result<Made, Halt> {
+) -> Result<(Made, Option<Link>), Halt> {
     let home = context.shop.home().clone();
     let out = out_folder(context, name, input);
     let sealed = tokio::task::spawn_blocking(move || objects::seal(&home, &out))
@@ -338,15 +411,17 @@ async fn finish(
         artifact: Some(new_artifact(&sealed)),
         registers,
     };
-    context.done(finished).await?;
+    let made = Made {
+        artifact: Some(sealed.digest.to_string()),
+        output,
+    };
+    let say = says(context, name, step, &made).await?;
+    let link = context.done(finished, say).await?;
     pause::at(context.shop.home().root(), name, "stored");
     // The checkpoints have served; a kill before this line leaves them to the next sweep.
     let work = context.shop.home().work().join(folder_name(name, input));
     blocking_remove(name, work).await?;
-    Ok(Made {
-        artifact: Some(sealed.digest.to_string()),
-        output,
-    })
+    Ok((made, link))
 }
 
 fn new_artifact(sealed: &Sealed) -> NewArtifact {

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lathe_evidence::report::Report;
+use lathe_evidence::statement::ApprovalPolicy;
 use lathe_gate::Verdict;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::book::Book;
-use crate::catalogue::{DatasetRequest, DatasetView, DeploymentView, ModelView};
+use crate::breakers::Breakers;
+use crate::catalogue::{DatasetRequest, DatasetView, DeploymentRow, DeploymentView, ModelView};
 use crate::clock::now_ms;
 use crate::door::Door;
 use crate::error::WorkshopError;
@@ -24,10 +26,10 @@ use crate::order::{
     StepState,
 };
 use crate::pack::Pack;
-use crate::receipts::Receipts;
+use crate::receipts::ReceiptBook;
 use crate::steps;
-use crate::store::{Change, Store};
-use crate::{objects, queue};
+use crate::store::{Change, Speaker, Store};
+use crate::{ledger, objects, queue};
 
 /// How a workshop is opened.
 #[derive(Debug, Clone)]
@@ -38,6 +40,10 @@ pub struct WorkshopOptions {
     pub key: Option<String>,
     /// The program started as `PROGRAM worker` for each step.
     pub worker: PathBuf,
+    /// Who has to approve, where the ledger has yet to begin. What it began with stays.
+    pub approval: ApprovalPolicy,
+    /// Keep the texts of answers beside their receipts.
+    pub keeps_texts: bool,
 }
 
 /// One open workshop. Clones share it.
@@ -51,7 +57,8 @@ struct Inner {
     door: Arc<dyn Door>,
     options: WorkshopOptions,
     store: Store,
-    book: Arc<Receipts>,
+    book: Arc<ReceiptBook>,
+    breakers: Arc<Breakers>,
     /// Progress of running steps: seen by pages, not worth a write each time.
     progress: Mutex<BTreeMap<OrderId, (StepName, Progress)>>,
     /// Names that answer at the door of this process.
@@ -79,13 +86,17 @@ impl Workshop {
         home.create()?;
         home.wait_for_workers()?;
         let store = Store::open(&home.store()).await?;
+        ledger::open(&store, &home, options.approval).await?;
+        let breakers = Arc::new(Breakers::load(&store).await?);
+        let book = ReceiptBook::begin(&store, &breakers, options.keeps_texts).await?;
         let shop = Workshop {
             inner: Arc::new(Inner {
                 home,
                 door,
                 options,
                 store,
-                book: Arc::default(),
+                book,
+                breakers,
                 progress: Mutex::default(),
                 open: Mutex::default(),
                 changes: watch::Sender::new(0),
@@ -116,6 +127,7 @@ impl Workshop {
             // An error here is a panic of the queue, which has printed itself.
             let _ = queue.await;
         }
+        self.inner.book.stop().await;
         self.inner.store.close().await;
     }
 
@@ -253,8 +265,19 @@ impl Workshop {
         Ok(rows
             .into_iter()
             .filter(|row| open.contains(&row.name))
-            .map(DeploymentView::from)
+            .map(|row| self.view(row))
             .collect())
+    }
+
+    /// A deployment with its breaker, for pages and commands.
+    fn view(&self, row: DeploymentRow) -> DeploymentView {
+        let breaker = self.inner.breakers.of(&row.name);
+        let mut view = DeploymentView::from(row);
+        if let Some(breaker) = breaker {
+            view.breaker = breaker.state;
+            view.breaker_reason = breaker.reason;
+        }
+        view
     }
 
     /// A counter that rises with every visible change: wait on it, then read again.
@@ -280,6 +303,20 @@ impl Workshop {
 
     pub(crate) fn door(&self) -> &Arc<dyn Door> {
         &self.inner.door
+    }
+
+    pub(crate) fn breakers(&self) -> &Arc<Breakers> {
+        &self.inner.breakers
+    }
+
+    /// Writes what is said together with the changes it speaks of, in one transaction.
+    pub(crate) async fn apply_said<T>(
+        &self,
+        say: impl FnOnce(&mut Speaker<'_>) -> Result<(Vec<Change>, T), WorkshopError>,
+    ) -> Result<T, WorkshopError> {
+        let said = self.inner.store.apply_said(say).await?;
+        self.touch();
+        Ok(said)
     }
 
     pub(crate) fn book(&self) -> Arc<dyn Book> {

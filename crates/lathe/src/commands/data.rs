@@ -9,7 +9,7 @@ use lathe_workshop::{DatasetRequest, DatasetView, Home};
 
 use super::{Globals, ROWS_MAX, data_card, print_json, runtime, say};
 use crate::client::Client;
-use crate::daemon::{self, LISTEN_DEFAULT, Listen, Session};
+use crate::daemon::{self, Listen, Session};
 use crate::fail::{Failure, Outcome};
 use crate::table;
 
@@ -111,12 +111,7 @@ fn request_of(args: &AddArgs) -> Result<DatasetRequest, Failure> {
 /// Through the daemon of this home, or as it for as long as this takes.
 fn place(home: &Home, request: &DatasetRequest) -> Result<DatasetView, Failure> {
     let runtime = runtime()?;
-    let listen = Listen {
-        address: LISTEN_DEFAULT.parse().expect("a constant address"),
-        or_next_free: true,
-        key_file: None,
-    };
-    match runtime.block_on(daemon::join_or_start(home, &listen))? {
+    match runtime.block_on(daemon::join_or_start(home, &Listen::briefly()))? {
         Session::Theirs(url) => Client::new(&url, None).add_dataset(request),
         Session::Mine(daemon) => {
             let added = runtime.block_on(daemon.workshop.add_dataset(request.clone()));

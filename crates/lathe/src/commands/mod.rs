@@ -12,6 +12,7 @@ pub mod worker;
 
 use std::path::PathBuf;
 
+use lathe_evidence::statement::ApprovalPolicy;
 use lathe_workshop::Home;
 use lathe_workshop::store::Store;
 use lathe_workshop::words::{self, Lang};
@@ -27,6 +28,37 @@ pub struct Globals {
     /// Where everything lives [default: $LATHE_HOME, else ~/.lathe].
     #[arg(long, global = true, value_name = "FOLDER")]
     pub home: Option<PathBuf>,
+}
+
+/// What a daemon keeps of its evidence.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Evidence {
+    /// Who has to approve a registration; counts only for a home that is new.
+    #[arg(long, value_enum, default_value_t)]
+    pub approval: Approval,
+    /// Keep the texts of answers beside their receipts.
+    #[arg(long)]
+    pub keep_texts: bool,
+}
+
+/// Who has to approve a registration.
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+pub enum Approval {
+    /// The workshop's own key; everything it shows says so.
+    #[default]
+    #[value(name = "self")]
+    Itself,
+    /// Somebody whose key does not lie in the home.
+    TwoPerson,
+}
+
+impl From<Approval> for ApprovalPolicy {
+    fn from(approval: Approval) -> Self {
+        match approval {
+            Approval::Itself => ApprovalPolicy::Itself,
+            Approval::TwoPerson => ApprovalPolicy::TwoPerson,
+        }
+    }
 }
 
 impl Globals {

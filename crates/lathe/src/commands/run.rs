@@ -8,10 +8,10 @@ use lathe_workshop::words::{self, Lang};
 use lathe_workshop::{OrderId, OrderRequest};
 use tokio::runtime::Runtime;
 
-use super::{Globals, log_to_stderr, runtime};
+use super::{Evidence, Globals, log_to_stderr, runtime};
 use crate::client::Client;
 use crate::daemon::{self, Daemon, LISTEN_DEFAULT, Listen, Session};
-use crate::fail::{EXIT_INTERRUPTED, Failure, Outcome};
+use crate::fail::{EXIT_INTERRUPTED, EXIT_WAITING, Failure, Outcome};
 use crate::follow::{self, Ended, Telling};
 use crate::interrupt::Interrupt;
 use crate::keys;
@@ -43,6 +43,8 @@ pub struct Args {
     /// Where to listen; the next free port is taken when this one is not.
     #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT)]
     listen: SocketAddr,
+    #[command(flatten)]
+    evidence: Evidence,
     /// A file with one key a line; required to listen beyond loopback.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -58,6 +60,8 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         address: args.listen,
         or_next_free: true,
         key_file: args.key_file.clone(),
+        approval: args.evidence.approval.into(),
+        keeps_texts: args.evidence.keep_texts,
     };
     let request = OrderRequest {
         pack: pack.folder,
@@ -86,7 +90,7 @@ fn as_daemon(
         eprintln!("{}", words::get(lang, "cli.port-moved", &url));
     }
     let outcome = follow_own(args, request, runtime, &interrupt, &daemon);
-    let done = matches!(outcome, Ok(Ended::Done));
+    let done = matches!(outcome, Ok(Ended::Done | Ended::Waiting));
     if done && !args.exit {
         if !args.json {
             println!("{}", words::get(lang, "cli.stays-up", &[]));
@@ -97,6 +101,7 @@ fn as_daemon(
     match outcome? {
         Ended::Done => Ok(ExitCode::SUCCESS),
         Ended::Failed(error) => Err(error.into()),
+        Ended::Waiting => Ok(ExitCode::from(EXIT_WAITING)),
         Ended::Interrupted => {
             eprintln!("{}", words::get(lang, "cli.interrupted", &[]));
             Ok(ExitCode::from(EXIT_INTERRUPTED))
@@ -127,6 +132,7 @@ fn as_client(args: &Args, request: &OrderRequest, interrupt: &Interrupt, url: &s
     match finish(args, &client, &order, interrupt, &|| None)? {
         Ended::Done => Ok(ExitCode::SUCCESS),
         Ended::Failed(error) => Err(error.into()),
+        Ended::Waiting => Ok(ExitCode::from(EXIT_WAITING)),
         Ended::Interrupted => Ok(ExitCode::from(EXIT_INTERRUPTED)),
     }
 }
@@ -153,6 +159,7 @@ fn finish(
                 println!("{}", follow::last_line(order, &report));
             }
         }
+        (Ended::Waiting, _) => eprintln!("{}", words::get(telling.lang, "cli.waiting", &[])),
         (Ended::Failed(_) | Ended::Interrupted, _) => {}
     }
     Ok(ended)

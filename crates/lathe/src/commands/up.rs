@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use lathe_workshop::words::{self, Lang};
 
-use super::{Globals, log_to_stderr, runtime};
+use super::{Evidence, Globals, log_to_stderr, runtime};
 use crate::daemon::{self, LISTEN_DEFAULT, Listen, Session};
 use crate::fail::{Failure, Outcome};
 use crate::interrupt::Interrupt;
@@ -17,6 +17,8 @@ pub struct Args {
     /// Where to listen; beyond loopback --key-file is required.
     #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT)]
     listen: SocketAddr,
+    #[command(flatten)]
+    evidence: Evidence,
     /// A file with one key a line; every request then has to present one.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -30,6 +32,8 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         address: args.listen,
         or_next_free: false,
         key_file: args.key_file.clone(),
+        approval: args.evidence.approval.into(),
+        keeps_texts: args.evidence.keep_texts,
     };
     let runtime = runtime()?;
     runtime.block_on(async {

@@ -1,4 +1,4 @@
-//! An admitted tiny model: the real way in, with a minimal report.
+//! A tiny model, admitted without a ledger behind it: the feature `unproved` is for tests alone.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::Receipt;
-use lathe_evidence::report::{Bootstrap, Interval, Report, Role, Subject};
 use lathe_evidence::statement::BreakerState;
-use lathe_gate::{Bound, Policy, Rule, Threshold};
-use lathe_workshop::admission::admit;
+use lathe_workshop::admission::unproved;
 use lathe_workshop::{
     Admitted, Book, BookError, BoxFuture, DeployableFiles, Opened, Opening, OrderId, ReceiptDraft,
     Refused,
@@ -22,14 +20,14 @@ pub fn tiny_model() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-model")
 }
 
-/// `base` under `name`, admitted by a report that passes.
+/// `base` under `name`, admitted.
 pub fn admitted(name: &str, base: PathBuf, adapter: Option<PathBuf>) -> Admitted<DeployableFiles> {
     admitted_files(files(name, base, adapter))
 }
 
-/// Any files, admitted by a report that passes.
+/// Any files, admitted.
 pub fn admitted_files(files: DeployableFiles) -> Admitted<DeployableFiles> {
-    admit(&passing_report(), &policy(), files).expect("the report passes the policy")
+    unproved(files)
 }
 
 /// What [`admitted`] admits.
@@ -49,50 +47,6 @@ pub fn files(name: &str, base: PathBuf, adapter: Option<PathBuf>) -> DeployableF
         dataset: None,
         task: None,
         origin: "lathe.test/tiny".to_owned(),
-    }
-}
-
-fn policy() -> Policy {
-    let threshold = Threshold {
-        metric: "valid_json".to_owned(),
-        rule: Rule::AtLeast(0.9),
-        bound: Bound::Value,
-        slice: None,
-    };
-    Policy {
-        thresholds: vec![threshold],
-        ..Policy::default()
-    }
-}
-
-fn passing_report() -> Report {
-    let valid = Interval {
-        value: 1.0,
-        low: None,
-        high: None,
-    };
-    let tuned = Subject {
-        role: Role::Tuned,
-        name: "tiny".to_owned(),
-        note: "A random model; the figure is made up for tests.".to_owned(),
-        records: 1,
-        predictions_sha256: None,
-        metrics: BTreeMap::from([("valid_json".to_owned(), valid)]),
-        slices: Vec::new(),
-    };
-    Report {
-        version: Report::VERSION,
-        demonstration: true,
-        primary_metric: "valid_json".to_owned(),
-        records: 1,
-        groups: 1,
-        subjects: vec![tuned],
-        paired: Vec::new(),
-        worst: Vec::new(),
-        bootstrap: Bootstrap {
-            resamples: 0,
-            seed: 0,
-        },
     }
 }
 

@@ -167,7 +167,10 @@ fn head(say: Say, order: &OrderView) -> Head {
         title: say.pick(&order.title.en, &order.title.zh).to_owned(),
         pack: order.pack.clone(),
         demonstration: order.demonstration,
-        live: matches!(order.state, OrderState::Queued | OrderState::Running),
+        live: matches!(
+            order.state,
+            OrderState::Queued | OrderState::Running | OrderState::Waiting
+        ),
         state: steps::order_state(order.state),
         state_text: steps::order_state_text(say, order.state, step),
         took: order_took(say, order.state, order.created_ms, order.ended_ms),

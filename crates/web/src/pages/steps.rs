@@ -127,6 +127,7 @@ pub(super) fn order_state(state: OrderState) -> &'static str {
     match state {
         OrderState::Queued => "queued",
         OrderState::Running => "running",
+        OrderState::Waiting => "waiting",
         OrderState::Done => "done",
         OrderState::Failed => "failed",
     }
@@ -136,7 +137,7 @@ pub(super) fn order_state(state: OrderState) -> &'static str {
 pub(super) fn order_state_text(say: Say, state: OrderState, step: Option<StepName>) -> String {
     let text = say.it_of("state", order_state(state));
     match (state, step) {
-        (OrderState::Running | OrderState::Failed, Some(step)) => {
+        (OrderState::Running | OrderState::Waiting | OrderState::Failed, Some(step)) => {
             format!("{text} · {}", say.it_of("step", step))
         }
         _ => text,

@@ -62,14 +62,17 @@ pub(crate) async fn run(context: &Context) -> Result<Made, Halt> {
     .map_err(|error| WorkshopError::new("daemon-crashed", error.to_string(), ""))??;
     let output = output_of(context, &asked);
     context
-        .done(Finished {
-            order: context.order.id.clone(),
-            step: StepName::Ask,
-            input,
-            output: output.clone(),
-            artifact: None,
-            registers: Vec::new(),
-        })
+        .done(
+            Finished {
+                order: context.order.id.clone(),
+                step: StepName::Ask,
+                input,
+                output: output.clone(),
+                artifact: None,
+                registers: Vec::new(),
+            },
+            None,
+        )
         .await?;
     crate::pause::at(context.shop.home().root(), StepName::Ask, "stored");
     Ok(Made {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::compute::{self, Machine, Records};
 use super::figures::{figure, grouped, members};
-use super::{Context, WorkerStep, registers_nothing};
+use super::{Context, WorkerStep, registers_nothing, says_nothing};
 use crate::error::WorkshopError;
 use crate::order::{Output, StepError, StepName};
 use crate::worker::{Emit, Job};
@@ -19,6 +19,7 @@ pub const STEP: WorkerStep = WorkerStep {
     key,
     run,
     registers: registers_nothing,
+    says: says_nothing,
 };
 
 fn key(context: &Context) -> Result<Value, WorkshopError> {

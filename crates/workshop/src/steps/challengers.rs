@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::compute::{self, Records};
 use super::figures::{figure, members};
-use super::{Context, WorkerStep, registers_nothing, write_json};
+use super::{Context, WorkerStep, registers_nothing, says_nothing, write_json};
 use crate::error::WorkshopError;
 use crate::order::{Output, StepError, StepName, Title};
 use crate::worker::{Emit, Job};
@@ -20,6 +20,7 @@ pub const STEP: WorkerStep = WorkerStep {
     key,
     run,
     registers: registers_nothing,
+    says: says_nothing,
 };
 
 /// Metric name → figure.

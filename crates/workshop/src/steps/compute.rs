@@ -19,10 +19,23 @@ use crate::worker::{Emit, Job};
 /// What the bits of a result depend on beside its inputs.
 pub fn kind() -> Value {
     json!({
-        "engine": env!("CARGO_PKG_VERSION"),
-        "instructions": Isa::detect().to_string(),
+        "engine": engine(),
+        "instructions": instructions(),
     })
 }
+
+/// The engine's version.
+pub fn engine() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}
+
+/// The instructions it computes with.
+pub fn instructions() -> String {
+    Isa::detect().to_string()
+}
+
+/// The format it computes in, tuned, measured and served alike: docs/decisions/0001.
+pub const FORMAT: &str = "bf16";
 
 /// A model in memory and the threads to compute with.
 pub struct Machine {

@@ -1,12 +1,12 @@
 //! Step `data`: fetch the data as it is. The artifact is the file itself.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use super::fetching::{fetch, keep_fetched, source_key};
 use super::figures::{figure, megabytes, members};
-use super::{Context, WorkerStep, registers_nothing};
+use super::{Context, WorkerStep, registers_nothing, says_nothing};
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::{Output, StepError, StepName};
@@ -17,11 +17,13 @@ pub const STEP: WorkerStep = WorkerStep {
     key,
     run,
     registers: registers_nothing,
+    says: says_nothing,
 };
 
 fn key(context: &Context) -> Result<Value, WorkshopError> {
     let data = &context.pack.data;
-    source_key(&data.source, data.sha256, Path::new(&context.order.folder))
+    let folder = context.shop.home().away(&context.order.folder);
+    source_key(&data.source, data.sha256, &folder)
 }
 
 fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {

@@ -1,32 +1,33 @@
-//! Step `deploy`: recompute the verdict, admit, open the door.
+//! Step `deploy`: say the verdict, the registration, the approval and the
+//! deployment, admit what the ledger then holds, open the door.
 //!
-//! Runs in the daemon. A deployment is a row with all that admission needs, so
-//! that the next daemon can admit it anew; nothing is taken over from the last.
+//! Runs in the daemon. The statements and the row that gives the model its name
+//! are one transaction; admission reads the chain from the ledger after it, as
+//! the next daemon will. A model that does not open gives the name back.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lathe_data::dataset::Dataset;
-use lathe_data::task::{Task, TaskSpec};
-use lathe_evidence::digest::DigestError;
+use lathe_data::task::Task;
 use lathe_evidence::report::Report;
+use lathe_evidence::statement::{BreakerState, Cause, Link};
 use serde_json::json;
 
 use super::Context;
 use super::compute::spread;
 use super::figures::{figure, members};
-use crate::admission::{self, Admitted, DeployableFiles, Piece};
+use super::register::{self, Candidate, Standing};
+use crate::admission;
+use crate::breakers::Move;
 use crate::catalogue::{DeployedTask, DeploymentRow};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
-use crate::home::Home;
 use crate::key::digest_of;
-use crate::objects;
 use crate::order::{Output, StepError, StepName};
-use crate::pack::Pack;
 use crate::queue::Halt;
 use crate::store::Change;
-use crate::store::change::{Finished, Registration};
-use crate::store::orders::parse;
+use crate::store::change::Finished;
+use crate::store::receipts::{BreakerRow, PendingRow};
 use crate::worker::Made;
 use crate::workshop::Workshop;
 
@@ -45,45 +46,160 @@ pub fn name_of(context: &Context) -> String {
 
 /// Deploys what the order tuned.
 pub(crate) async fn run(context: &Context) -> Result<Made, Halt> {
-    let row = row_of(context).await?;
-    let output = output_of(&row);
-    let made = Made {
-        artifact: None,
-        output: output.clone(),
-    };
+    let mut row = row_of(context).await?;
     let known = context.shop.store().deployments().await?;
-    let same = known
-        .iter()
-        .any(|old| old.name == row.name && old.input == row.input);
+    let before = known.into_iter().find(|old| old.name == row.name);
     let effect = context
         .shop
         .store()
         .effect(StepName::Deploy, &row.input)
         .await?;
-    if same && effect.is_some() && context.shop.is_open(&row.name) {
+    let answers = effect.is_some() && context.shop.is_open(&row.name);
+    if !answers || before.as_ref().is_none_or(|old| old.input != row.input) {
+        context.begin(StepName::Deploy, &row.input).await?;
+    }
+    let link = register(context, &mut row, before.as_ref()).await?;
+    let output = output_of(&row);
+    let made = Made {
+        artifact: None,
+        output: output.clone(),
+    };
+    let same = |old: &DeploymentRow| old.input == row.input && old.link == Some(link);
+    if answers && before.as_ref().is_some_and(same) {
         reuse(context, &row).await?;
         return Ok(made);
     }
-    context.begin(StepName::Deploy, &row.input).await?;
-    reopen(&context.shop, row.clone()).await?;
+    if let Err(error) = reopen(&context.shop, row.clone()).await {
+        give_back(context, &row.name, before).await?;
+        return Err(error.into());
+    }
     crate::pause::at(context.shop.home().root(), StepName::Deploy, "sealed");
-    context
-        .done(Finished {
-            order: context.order.id.clone(),
-            step: StepName::Deploy,
-            input: row.input.clone(),
-            output,
-            artifact: None,
-            registers: vec![Registration::Deployment(row)],
-        })
-        .await?;
+    let finished = Finished {
+        order: context.order.id.clone(),
+        step: StepName::Deploy,
+        input: row.input.clone(),
+        output,
+        artifact: None,
+        registers: Vec::new(),
+    };
+    context.done(finished, None).await?;
     crate::pause::at(context.shop.home().root(), StepName::Deploy, "stored");
     Ok(made)
 }
 
+/// Says verdict, registration, approval and deployment, and gives the name to the row, all in one
+/// transaction.
+async fn register(
+    context: &Context,
+    row: &mut DeploymentRow,
+    before: Option<&DeploymentRow>,
+) -> Result<Link, Halt> {
+    let shop = &context.shop;
+    let report = report_of(shop, row).await?;
+    let candidate = Candidate {
+        order: &context.order.id.0,
+        row,
+        report: &report,
+        evaluation: context.link(StepName::Evaluate)?,
+        task: digest_of(&json!(context.pack.task)),
+    };
+    let spoken = shop.apply_said(|speaker| {
+        let standing = register::say(speaker, &candidate)?;
+        let mut moved = Vec::new();
+        let changes = match &standing {
+            Standing::Refused(_) => Vec::new(),
+            Standing::Waits { number, verdict } => vec![Change::Pending(PendingRow {
+                number: number.clone(),
+                name: row.name.clone(),
+                model: row.model()?,
+                verdict: *verdict,
+                order: context.order.id.clone(),
+                at_ms: speaker.at_ms(),
+            })],
+            Standing::Deployed(link) => {
+                if before.is_none_or(|old| old.link != Some(*link)) {
+                    moved = shop.breakers().say(speaker, vec![renewed(row)?])?;
+                }
+                deployed(context, row, *link, &moved)
+            }
+        };
+        Ok((changes, (standing, moved)))
+    });
+    let (standing, moved) = spoken.await?;
+    shop.breakers().moved(&moved);
+    match standing {
+        Standing::Deployed(link) => {
+            row.link = Some(link);
+            Ok(link)
+        }
+        Standing::Waits { number, .. } => Err(Halt::Waits(needs_approval(&row.name, &number))),
+        Standing::Refused(judged) => Err(Halt::Failed(admission::gate_refuses(&row.name, &judged))),
+    }
+}
+
+/// A new deployment takes the name: whatever tripped the breaker of the last one is not its own.
+fn renewed(row: &DeploymentRow) -> Result<Move, WorkshopError> {
+    Ok(Move {
+        name: row.name.clone(),
+        model: row.model()?,
+        to: BreakerState::Closed,
+        cause: Cause::Renewed,
+        reason: "another deployment took the name".to_owned(),
+    })
+}
+
+/// The changes that go with a deployment's statement.
+fn deployed(
+    context: &Context,
+    row: &DeploymentRow,
+    link: Link,
+    moved: &[BreakerRow],
+) -> Vec<Change> {
+    let row = DeploymentRow {
+        link: Some(link),
+        ..row.clone()
+    };
+    let mut changes = vec![
+        Change::Answers {
+            order: context.order.id.clone(),
+            name: row.name.clone(),
+        },
+        Change::SettledFor {
+            order: context.order.id.clone(),
+        },
+        Change::Deployed(Box::new(row)),
+    ];
+    changes.extend(moved.iter().cloned().map(Change::BreakerIs));
+    changes
+}
+
+/// What is said when somebody else has to approve.
+fn needs_approval(name: &str, number: &str) -> StepError {
+    StepError {
+        code: "approval-needed".to_owned(),
+        text: format!("{name} passed its gate and waits for approval as {number}"),
+        next: format!("an approver runs: lathe approve {number} --key FILE"),
+    }
+}
+
+/// A deployment that does not open leaves the name to the one before it.
+async fn give_back(
+    context: &Context,
+    name: &str,
+    before: Option<DeploymentRow>,
+) -> Result<(), WorkshopError> {
+    let change = match before {
+        Some(before) => Change::Deployed(Box::new(before)),
+        None => Change::Undeployed {
+            name: name.to_owned(),
+        },
+    };
+    context.shop.apply(&[change]).await
+}
+
 /// The same model answers already: only the order's row changes.
 async fn reuse(context: &Context, row: &DeploymentRow) -> Result<(), WorkshopError> {
-    context.reuse(StepName::Deploy, &row.input).await?;
+    context.reuse(StepName::Deploy, &row.input, None).await?;
     context
         .shop
         .apply(&[Change::Answers {
@@ -93,12 +209,8 @@ async fn reuse(context: &Context, row: &DeploymentRow) -> Result<(), WorkshopErr
         .await
 }
 
-/// Admits a deployment and opens the door for it.
-///
-/// # Errors
-/// The refusal, or why it does not load.
-pub(crate) async fn reopen(shop: &Workshop, row: DeploymentRow) -> Result<(), StepError> {
-    let report = shop.store().report(&row.report).await?.ok_or_else(|| {
+async fn report_of(shop: &Workshop, row: &DeploymentRow) -> Result<Report, WorkshopError> {
+    shop.store().report(&row.report).await?.ok_or_else(|| {
         WorkshopError::new(
             "report-missing",
             format!(
@@ -107,18 +219,16 @@ pub(crate) async fn reopen(shop: &Workshop, row: DeploymentRow) -> Result<(), St
             ),
             "run the order again",
         )
-    })?;
-    let terms = terms_of(shop, &row).await?;
-    let home = shop.home().clone();
+    })
+}
+
+/// Admits a deployment and opens the door for it.
+///
+/// # Errors
+/// The refusal, or why it does not load.
+pub(crate) async fn reopen(shop: &Workshop, row: DeploymentRow) -> Result<(), StepError> {
     let name = row.name.clone();
-    // Hashing the weights takes a moment: not on an async thread.
-    let admitted = tokio::task::spawn_blocking(move || admit(&home, &row, &report, terms))
-        .await
-        .map_err(|error| StepError {
-            code: "daemon-crashed".to_owned(),
-            text: format!("admission stumbled: {error}"),
-            next: "this is a mistake in Lathe; please report it".to_owned(),
-        })??;
+    let admitted = admission::of(shop, row).await?;
     shop.door()
         .open(admitted, shop.book())
         .await
@@ -129,84 +239,6 @@ pub(crate) async fn reopen(shop: &Workshop, row: DeploymentRow) -> Result<(), St
         })?;
     shop.note_open(&name);
     Ok(())
-}
-
-/// What the door needs to know of a deployment beside its files.
-struct Terms {
-    dataset: Option<PathBuf>,
-    task: TaskSpec,
-}
-
-/// The task and the dataset of the order that made the deployment.
-async fn terms_of(shop: &Workshop, row: &DeploymentRow) -> Result<Terms, WorkshopError> {
-    let order = shop.store().order(&row.order).await?.ok_or_else(|| {
-        WorkshopError::new(
-            "order-unknown",
-            format!(
-                "the order {} of {} is not in the store",
-                row.order, row.name
-            ),
-            "run the order again",
-        )
-    })?;
-    let pack: Pack = parse("an order's pack", &order.spec)?;
-    let steps = shop.store().steps(&row.order).await?;
-    let prepared = steps
-        .into_iter()
-        .find(|step| step.name == StepName::Prepare);
-    let dataset = prepared.and_then(|step| step.artifact);
-    Ok(Terms {
-        dataset: dataset.map(|digest| objects::path(shop.home(), &digest)),
-        task: pack.task,
-    })
-}
-
-fn admit(
-    home: &Home,
-    row: &DeploymentRow,
-    report: &Report,
-    terms: Terms,
-) -> Result<Admitted<DeployableFiles>, StepError> {
-    let piece = |what, digest: &String| Piece {
-        what,
-        folder: objects::path(home, digest),
-        digest: digest.clone(),
-    };
-    let base = piece("the base model", &row.base);
-    let adapter = row
-        .adapter
-        .as_ref()
-        .map(|digest| piece("the adapter", digest));
-    let digest = |text: &str| text.parse().map_err(not_a_digest);
-    let files = DeployableFiles {
-        deployment: digest(&row.input)?,
-        model: digest(row.adapter.as_ref().unwrap_or(&row.base))?,
-        policy: digest_of(&json!(row.policy)),
-        dataset: terms.dataset,
-        task: Some(terms.task),
-        origin: String::new(),
-        name: row.name.clone(),
-        base: super::model::weights(&base.folder)?,
-        adapter: adapter.as_ref().map(|piece| piece.folder.clone()),
-        demonstration: row.demonstration,
-        order: row.order.clone(),
-        system: row.task.system.clone(),
-        example: row.task.examples.first().cloned(),
-        created_ms: row.created_ms,
-    };
-    for piece in std::iter::once(&base).chain(&adapter) {
-        admission::intact(piece)?;
-    }
-    Ok(admission::admit(report, &row.policy, files)?)
-}
-
-/// A digest in the store is always one, unless the file was changed by hand.
-fn not_a_digest(error: DigestError) -> WorkshopError {
-    WorkshopError::new(
-        "store-unreadable",
-        format!("the store holds a digest that is none: {error}"),
-        "use the version of Lathe that wrote this home",
-    )
 }
 
 async fn row_of(context: &Context) -> Result<DeploymentRow, Halt> {
@@ -240,6 +272,7 @@ async fn row_of(context: &Context) -> Result<DeploymentRow, Halt> {
         task,
         demonstration: context.order.demonstration,
         created_ms: now_ms(),
+        link: None,
     })
 }
 

@@ -5,14 +5,17 @@
 use lathe_engine::Adapter;
 use lathe_engine::packed_adapter::PackedAdapter;
 use lathe_eval::{Assembly, Predictions, assemble, score};
+use lathe_evidence::Digest;
 use lathe_evidence::report::{Report, Role, Subject};
+use lathe_evidence::statement::Evaluation;
 use serde_json::{Map, Value, json};
 
 use super::compute::{self, Machine, Records};
 use super::figures::{figure, grouped, members};
-use super::{Context, WorkerStep, write_json};
+use super::{Context, Say, WorkerStep, read_json, write_json};
 use crate::error::WorkshopError;
 use crate::home::io_error;
+use crate::key::digest_of;
 use crate::objects::{self, Sealed};
 use crate::order::{Output, StepError, StepName};
 use crate::store::change::Registration;
@@ -23,10 +26,11 @@ pub const STEP: WorkerStep = WorkerStep {
     key,
     run,
     registers,
+    says,
 };
 
 /// The report's file in the artifact.
-const REPORT: &str = "report.json";
+pub(crate) const REPORT: &str = "report.json";
 
 fn key(context: &Context) -> Result<Value, WorkshopError> {
     Ok(json!({
@@ -111,4 +115,41 @@ fn registers(
     let path = objects::path(context.shop.home(), &sealed.digest.to_string()).join(REPORT);
     let text = std::fs::read_to_string(&path).map_err(|error| io_error("read", &path, &error))?;
     Ok(vec![Registration::Report(text)])
+}
+
+/// `evaluation`: what was measured, on what, in the format that is served.
+fn says(context: &Context, artifact: Digest, _: &Output) -> Result<Option<Say>, WorkshopError> {
+    let path = objects::path(context.shop.home(), &artifact.to_string()).join(REPORT);
+    let report: Report = read_json(&path)
+        .map_err(|error| WorkshopError::new("report-missing", error.text, error.next))?;
+    let figures = report.tuned().map(|tuned| {
+        let metrics = tuned.metrics.iter();
+        metrics
+            .filter(|(_, interval)| interval.value.is_finite())
+            .map(|(name, interval)| (name.clone(), format!("{:.4}", interval.value)))
+            .collect()
+    });
+    let challengers = report.subjects.iter();
+    let said = Evaluation {
+        order: context.order.id.0.clone(),
+        training: Some(context.link(StepName::Tune)?),
+        base: context.link(StepName::Model)?,
+        model: context.digest(StepName::Tune)?,
+        dataset: context.link(StepName::Prepare)?,
+        report: objects::hash_file(&path)?.1,
+        format: compute::FORMAT.to_owned(),
+        task: digest_of(&json!(context.pack.task)),
+        challengers: challengers
+            .filter(|subject| subject.role == Role::Challenger)
+            .map(|subject| subject.name.clone())
+            .collect(),
+        figures: figures.unwrap_or_default(),
+        engine: compute::engine(),
+        machine: compute::instructions(),
+        at_ms: 0,
+    };
+    Ok(Some(Box::new(move |speaker| {
+        let at_ms = speaker.at_ms();
+        speaker.ensure("report", artifact, Evaluation { at_ms, ..said })
+    })))
 }

@@ -15,11 +15,16 @@ mod fetching;
 mod figures;
 pub mod model;
 pub mod prepare;
+pub(crate) mod register;
 pub mod tune;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use lathe_data::Source;
+use lathe_data::source::Origin;
+use lathe_evidence::Digest;
+use lathe_evidence::statement::Link;
 use serde_json::Value;
 
 use crate::clock::now_ms;
@@ -29,9 +34,9 @@ use crate::objects::{self, Sealed};
 use crate::order::{Output, StepError, StepName};
 use crate::pack::Pack;
 use crate::queue::{self, Halt};
-use crate::store::Change;
 use crate::store::change::{Finished, Registration};
 use crate::store::orders::OrderRow;
+use crate::store::{Change, Speaker};
 use crate::worker::{Emit, Job, Made};
 use crate::workshop::Workshop;
 
@@ -46,7 +51,13 @@ pub struct Context {
     pub pack: Pack,
     /// What its finished steps left.
     pub upstream: BTreeMap<StepName, Made>,
+    /// The statements about what they left.
+    pub links: BTreeMap<StepName, Link>,
 }
+
+/// What a step says in the ledger, spoken in the transaction that stores what it made.
+pub(crate) type Say =
+    Box<dyn FnOnce(&mut Speaker<'_>) -> Result<Link, WorkshopError> + Send + 'static>;
 
 /// A step that runs in a worker.
 pub struct WorkerStep {
@@ -56,6 +67,8 @@ pub struct WorkerStep {
     pub run: fn(&Job, &mut Emit<'_>) -> Result<Output, StepError>,
     /// What its artifact is in the catalogue.
     pub registers: fn(&Context, &Sealed, &Output) -> Result<Vec<Registration>, WorkshopError>,
+    /// What is said of its artifact, whose digest is given; nothing for most.
+    pub(crate) says: fn(&Context, Digest, &Output) -> Result<Option<Say>, WorkshopError>,
 }
 
 /// The step as a worker runs it, or `None` for those of the daemon.
@@ -94,7 +107,63 @@ fn registers_nothing(
     Ok(Vec::new())
 }
 
+/// A digest in the store is always one, unless the file was changed by hand.
+pub(crate) fn not_a_digest(text: &str) -> WorkshopError {
+    WorkshopError::new(
+        "store-unreadable",
+        format!("the store holds {text:?} where a digest should stand"),
+        "use the version of Lathe that wrote this home",
+    )
+}
+
+/// A digest as the store writes it.
+///
+/// # Errors
+/// `store-unreadable`.
+pub(crate) fn digest(text: &str) -> Result<Digest, WorkshopError> {
+    text.parse().map_err(|_| not_a_digest(text))
+}
+
+/// For steps that say nothing in the ledger.
+fn says_nothing(_: &Context, _: Digest, _: &Output) -> Result<Option<Say>, WorkshopError> {
+    Ok(None)
+}
+
+/// A figure of a step's output, read as a digest.
+fn digest_figure(output: &Output, name: &str) -> Result<Digest, WorkshopError> {
+    let text = output.figures.get(name).and_then(Value::as_str);
+    text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+        WorkshopError::new(
+            "store-unreadable",
+            format!("a step's output has no digest called {name}"),
+            "remove the artifact's folder and run the order again: it is made anew",
+        )
+    })
+}
+
+/// A source as a statement may name it: the path of one machine is withheld.
+fn public_source(source: &Source) -> String {
+    match &source.origin {
+        Origin::File { path } if Path::new(path).is_absolute() => "file:(withheld)".to_owned(),
+        _ => source.to_string(),
+    }
+}
+
 impl Context {
+    /// The statement about what an earlier step made.
+    ///
+    /// # Errors
+    /// `order-incomplete` when it said none.
+    pub(crate) fn link(&self, step: StepName) -> Result<Link, WorkshopError> {
+        self.links.get(&step).copied().ok_or_else(|| {
+            WorkshopError::new(
+                "order-incomplete",
+                format!("the step {step} has no statement in the ledger"),
+                "this is a mistake in Lathe; please report it",
+            )
+        })
+    }
+
     /// What an earlier step left.
     ///
     /// # Errors
@@ -123,6 +192,14 @@ impl Context {
         })
     }
 
+    /// The digest of the artifact an earlier step made, as one.
+    ///
+    /// # Errors
+    /// `order-incomplete` when it made none.
+    pub(crate) fn digest(&self, step: StepName) -> Result<Digest, WorkshopError> {
+        digest(self.artifact(step)?)
+    }
+
     /// The folder of the artifact an earlier step made.
     ///
     /// # Errors
@@ -146,24 +223,45 @@ impl Context {
             .await
     }
 
-    pub(crate) async fn reuse(&self, step: StepName, input: &str) -> Result<(), WorkshopError> {
-        self.shop
-            .apply(&[Change::StepReuses {
-                order: self.order.id.clone(),
-                step,
-                input: input.to_owned(),
-                at_ms: now_ms(),
-            }])
-            .await
+    /// Takes over an earlier effect; what is said of it stands already, or is said now.
+    pub(crate) async fn reuse(
+        &self,
+        step: StepName,
+        input: &str,
+        say: Option<Say>,
+    ) -> Result<Option<Link>, WorkshopError> {
+        let change = Change::StepReuses {
+            order: self.order.id.clone(),
+            step,
+            input: input.to_owned(),
+            at_ms: now_ms(),
+        };
+        self.store(change, say).await
     }
 
-    pub(crate) async fn done(&self, finished: Finished) -> Result<(), WorkshopError> {
-        self.shop
-            .apply(&[Change::StepDone {
-                finished: Box::new(finished),
-                at_ms: now_ms(),
-            }])
-            .await
+    /// Stores what a step did, and says it.
+    pub(crate) async fn done(
+        &self,
+        finished: Finished,
+        say: Option<Say>,
+    ) -> Result<Option<Link>, WorkshopError> {
+        let change = Change::StepDone {
+            finished: Box::new(finished),
+            at_ms: now_ms(),
+        };
+        self.store(change, say).await
+    }
+
+    async fn store(&self, change: Change, say: Option<Say>) -> Result<Option<Link>, WorkshopError> {
+        let Some(say) = say else {
+            self.shop.apply(&[change]).await?;
+            return Ok(None);
+        };
+        let spoken = self.shop.apply_said(|speaker| {
+            let link = say(speaker)?;
+            Ok((vec![change], link))
+        });
+        spoken.await.map(Some)
     }
 
     pub(crate) async fn log(&self, step: StepName, text: String) -> Result<(), WorkshopError> {

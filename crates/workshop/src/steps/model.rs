@@ -6,11 +6,13 @@
 use std::path::{Path, PathBuf};
 
 use lathe_engine::Config;
+use lathe_evidence::Digest;
+use lathe_evidence::statement::BaseModel;
 use serde_json::{Value, json};
 
 use super::fetching::{fetch, keep_fetched, source_key};
 use super::figures::{figure, megabytes, members};
-use super::{Context, WorkerStep};
+use super::{Context, Say, WorkerStep, digest_figure, public_source};
 use crate::catalogue::ModelView;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -24,6 +26,7 @@ pub const STEP: WorkerStep = WorkerStep {
     key,
     run,
     registers,
+    says,
 };
 
 fn key(context: &Context) -> Result<Value, WorkshopError> {
@@ -31,7 +34,7 @@ fn key(context: &Context) -> Result<Value, WorkshopError> {
     source_key(
         &model.source,
         model.sha256,
-        Path::new(&context.order.folder),
+        &context.shop.home().away(&context.order.folder),
     )
 }
 
@@ -119,4 +122,29 @@ fn registers(
         demonstration: false,
         created_ms: now_ms(),
     })])
+}
+
+/// `base-model`: a model as it came in.
+fn says(
+    context: &Context,
+    artifact: Digest,
+    output: &Output,
+) -> Result<Option<Say>, WorkshopError> {
+    let spec = context.pack.model.clone();
+    let name = output.facts.get("name").and_then(Value::as_str);
+    let name = name.unwrap_or("model").to_owned();
+    let bytes = output.figures.get("bytes").and_then(Value::as_u64);
+    let said = BaseModel {
+        name: name.clone(),
+        source: public_source(&spec.source),
+        file: digest_figure(output, "sha256")?,
+        licence: spec.licence,
+        owner: spec.owner,
+        bytes: bytes.unwrap_or_default(),
+        at_ms: 0,
+    };
+    Ok(Some(Box::new(move |speaker| {
+        let at_ms = speaker.at_ms();
+        speaker.ensure(&name, artifact, BaseModel { at_ms, ..said })
+    })))
 }

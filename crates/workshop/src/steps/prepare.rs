@@ -1,14 +1,17 @@
 //! Step `prepare`: read, check, dedupe, derive, split, seal. The artifact is the
 //! dataset's folder: records.jsonl, salts.jsonl, dataset.json.
 
+use std::path::Path;
+
 use lathe_data::dataset::Dataset;
 use lathe_data::prepare::{PrepareOptions, Statistics, prepare};
 use lathe_data::reader;
 use lathe_evidence::Digest;
+use lathe_evidence::statement;
 use serde_json::{Value, json};
 
 use super::figures::{figure, grouped, members};
-use super::{Context, WorkerStep, read_json};
+use super::{Context, Say, WorkerStep, public_source, read_json};
 use crate::catalogue::DatasetView;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -23,6 +26,7 @@ pub const STEP: WorkerStep = WorkerStep {
     key,
     run,
     registers,
+    says,
 };
 
 fn key(context: &Context) -> Result<Value, WorkshopError> {
@@ -134,5 +138,47 @@ pub(crate) fn view(
         demonstration,
         created_ms: now_ms(),
         card: card.clone(),
+    })
+}
+
+/// `dataset`: a dataset version, as its own dataset.json describes it.
+fn says(context: &Context, artifact: Digest, _: &Output) -> Result<Option<Say>, WorkshopError> {
+    let folder = objects::path(context.shop.home(), &artifact.to_string());
+    let said = statement(&folder)?;
+    Ok(Some(Box::new(move |speaker| {
+        let at_ms = speaker.at_ms();
+        let name = said.name.clone();
+        speaker.ensure(&name, artifact, statement::Dataset { at_ms, ..said })
+    })))
+}
+
+/// What the dataset in `folder` says of itself; the moment is the caller's.
+///
+/// # Errors
+/// `dataset-card` when its dataset.json cannot be read.
+pub(crate) fn statement(folder: &Path) -> Result<statement::Dataset, WorkshopError> {
+    let summary = Dataset::load_summary(folder).map_err(|error| {
+        WorkshopError::new(
+            "dataset-card",
+            error.to_string(),
+            "remove the dataset's folder and run the order again: it is made anew",
+        )
+    })?;
+    let counts = &summary.statistics;
+    Ok(statement::Dataset {
+        name: summary.spec.name.clone(),
+        root: summary.root,
+        train: counts.train,
+        test: counts.test,
+        source: public_source(&summary.spec.source),
+        file: summary.file,
+        licence: summary.spec.licence.clone(),
+        owner: summary.spec.owner.clone(),
+        agreement: summary.spec.agreement.clone(),
+        scan: statement::Scan {
+            duplicates: counts.duplicates,
+            ..statement::Scan::default()
+        },
+        at_ms: 0,
     })
 }

@@ -2,15 +2,18 @@
 //! artifact is the adapter's folder in PEFT's format; checkpoints lie in the
 //! step's work folder and are taken up again after a kill.
 
+use lathe_evidence::Digest;
+use lathe_evidence::statement::{DatasetUse, Training};
 use lathe_tune::sft::{self, SftJob, TuneEvent};
 use serde_json::{Value, json};
 
 use super::compute::{self, Machine, Records};
 use super::figures::{figure, grouped, members};
-use super::{Context, WorkerStep};
+use super::{Context, Say, WorkerStep, digest_figure};
 use crate::catalogue::ModelView;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::key::digest_of;
 use crate::objects::{self, Sealed};
 use crate::order::{CurvePoint, Output, StepError, StepName};
 use crate::pause;
@@ -22,6 +25,7 @@ pub const STEP: WorkerStep = WorkerStep {
     key,
     run,
     registers,
+    says,
 };
 
 fn key(context: &Context) -> Result<Value, WorkshopError> {
@@ -115,4 +119,43 @@ fn registers(
         demonstration: context.order.demonstration,
         created_ms: now_ms(),
     })])
+}
+
+/// `training`: how the adapter was tuned.
+fn says(
+    context: &Context,
+    artifact: Digest,
+    output: &Output,
+) -> Result<Option<Say>, WorkshopError> {
+    let steps = output.figures.get("steps").and_then(Value::as_u64);
+    let sft = &context.pack.tune.sft;
+    let (base, dataset) = (
+        context.link(StepName::Model)?,
+        context.link(StepName::Prepare)?,
+    );
+    let prepared = context.made(StepName::Prepare)?;
+    let said = Training {
+        order: context.order.id.0.clone(),
+        stage: "sft".to_owned(),
+        base,
+        base_model: context.digest(StepName::Model)?,
+        datasets: vec![DatasetUse {
+            statement: dataset,
+            dataset: context.digest(StepName::Prepare)?,
+            root: digest_figure(&prepared.output, "root")?,
+        }],
+        config: digest_of(&json!(sft)),
+        seed: sft.seed,
+        batch_order_root: digest_figure(output, "batch_order_root")?,
+        steps: steps.unwrap_or_default(),
+        weights: digest_figure(output, "weights_sha256")?,
+        engine: compute::engine(),
+        machine: compute::instructions(),
+        at_ms: 0,
+    };
+    let name = super::deploy::name_of(context);
+    Ok(Some(Box::new(move |speaker| {
+        let at_ms = speaker.at_ms();
+        speaker.ensure(&name, artifact, Training { at_ms, ..said })
+    })))
 }

@@ -62,6 +62,9 @@ fn deployment(row: &SqliteRow) -> Result<DeploymentRow, WorkshopError> {
         task: parse("a deployment's task", row.get("task"))?,
         demonstration: row.get("demonstration"),
         created_ms: row.get("created_ms"),
+        link: row
+            .get::<Option<String>, _>("link")
+            .and_then(|link| link.parse().ok()),
     })
 }
 

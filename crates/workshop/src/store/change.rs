@@ -2,6 +2,7 @@
 
 use lathe_evidence::manifest::Manifest;
 
+use super::receipts::{Batch, BreakerRow, ClosedReceipt, OpenReceipt, PendingRow};
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::order::{CurvePoint, OrderId, OrderState, Output, StepError, StepName, Title};
 
@@ -44,8 +45,6 @@ pub enum Registration {
     Model(ModelView),
     /// An evaluation report, as JSON text.
     Report(String),
-    /// A deployment; replaces one of the same name.
-    Deployment(DeploymentRow),
 }
 
 /// A finished step.
@@ -164,5 +163,32 @@ pub enum Change {
         text: String,
         /// When.
         at_ms: i64,
+    },
+    /// A deployment takes its name, or takes it back.
+    Deployed(Box<DeploymentRow>),
+    /// A deployment that never opened leaves its name.
+    Undeployed {
+        /// The name.
+        name: String,
+    },
+    /// An answer began.
+    ReceiptOpened(Box<OpenReceipt>),
+    /// An answer ended.
+    ReceiptClosed(Box<ClosedReceipt>),
+    /// Receipts became a batch.
+    ReceiptsBatched {
+        /// The batch.
+        batch: Batch,
+        /// Their ids, in the order of their leaves.
+        ids: Vec<String>,
+    },
+    /// A breaker moved.
+    BreakerIs(BreakerRow),
+    /// A registration waits for approval.
+    Pending(PendingRow),
+    /// The order's registration waits no more.
+    SettledFor {
+        /// The order.
+        order: OrderId,
     },
 }

@@ -3,22 +3,29 @@
 //! Writing is [`Store::apply`] and nothing else: a list of [`Change`]s in one
 //! transaction on the one write connection, durable when it returns. Whatever
 //! has to be written together with a change (the ledger's rows) joins there.
-//! Reading is in [`orders`] and [`catalogue`], on connections that cannot write.
+//! Reading is in [`orders`] and [`catalogue`], on connections that cannot write. What
+//! is said in the ledger together with a change goes through [`Store::apply_said`].
 //!
 //! Not here: what a change means and when it is made.
 
 pub mod catalogue;
 pub mod change;
+pub(crate) mod ledger;
 pub mod orders;
+pub(crate) mod receipts;
 mod write;
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use lathe_ledger::history::Problem;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool};
 
 pub use change::Change;
+pub(crate) use ledger::{Ledger, Speaker};
 
 use crate::error::WorkshopError;
 
@@ -34,6 +41,8 @@ pub struct Store {
     /// `None` when opened for reading only.
     write: Option<SqlitePool>,
     read: SqlitePool,
+    /// Set once the ledger was read: open, or why not.
+    ledger: Arc<OnceLock<Result<Arc<Ledger>, Vec<Problem>>>>,
 }
 
 /// An error of the database while doing something.
@@ -104,6 +113,7 @@ impl Store {
         Ok(Store {
             write: Some(write),
             read,
+            ledger: Arc::default(),
         })
     }
 
@@ -113,7 +123,11 @@ impl Store {
     /// `store`.
     pub async fn open_read_only(path: &Path) -> Result<Store, WorkshopError> {
         let read = readers(path).await?;
-        Ok(Store { write: None, read })
+        Ok(Store {
+            write: None,
+            read,
+            ledger: Arc::default(),
+        })
     }
 
     /// Writes all changes in one transaction; durable when this returns, or none of them is.
@@ -121,6 +135,24 @@ impl Store {
     /// # Errors
     /// `store`, `disk-full`; `store-read-only` when the store was opened for reading.
     pub async fn apply(&self, changes: &[Change]) -> Result<(), WorkshopError> {
+        let doing = "write a change";
+        let mut transaction = self.begin(doing).await?;
+        for change in changes {
+            change
+                .write(&mut transaction)
+                .await
+                .map_err(failed(doing))?;
+            crate::pause::written();
+        }
+        transaction.commit().await.map_err(failed(doing))?;
+        crate::pause::written();
+        Ok(())
+    }
+
+    async fn begin(
+        &self,
+        doing: &'static str,
+    ) -> Result<sqlx::Transaction<'_, Sqlite>, WorkshopError> {
         let write = self.write.as_ref().ok_or_else(|| {
             WorkshopError::new(
                 "store-read-only",
@@ -128,16 +160,13 @@ impl Store {
                 "this is a mistake in Lathe; please report it",
             )
         })?;
-        let doing = "write a change";
-        let mut transaction: sqlx::Transaction<'_, Sqlite> =
-            write.begin().await.map_err(failed(doing))?;
-        for change in changes {
-            change
-                .write(&mut transaction)
-                .await
-                .map_err(failed(doing))?;
-        }
-        transaction.commit().await.map_err(failed(doing))
+        write.begin().await.map_err(failed(doing))
+    }
+
+    /// Puts the ledger into its place, or why there is none. The first call counts.
+    pub(crate) fn set_ledger(&self, ledger: Result<Ledger, Vec<Problem>>) {
+        // A second call would be a second opening of the same store, which nobody makes.
+        let _ = self.ledger.set(ledger.map(Arc::new));
     }
 
     /// Closes all connections; the write-ahead log is folded in.

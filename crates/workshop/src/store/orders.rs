@@ -24,7 +24,7 @@ pub struct OrderRow {
     pub demonstration: bool,
     /// Touch no network.
     pub offline: bool,
-    /// The pack's folder.
+    /// The pack's folder, relative to the home.
     pub folder: String,
     /// SHA-256 of pack.yaml as written.
     pub pack_sha256: String,
@@ -81,7 +81,7 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(
 }
 
 /// Parses the word of a unit variant.
-fn parse_word<T: serde::de::DeserializeOwned>(
+pub(super) fn parse_word<T: serde::de::DeserializeOwned>(
     what: &str,
     text: String,
 ) -> Result<T, WorkshopError> {
@@ -148,7 +148,21 @@ impl Store {
     /// # Errors
     /// `store`, `store-unreadable`.
     pub async fn unfinished(&self) -> Result<Vec<OrderRow>, WorkshopError> {
-        sqlx::query("SELECT * FROM orders WHERE state IN ('queued', 'running') ORDER BY id")
+        self.orders_of("SELECT * FROM orders WHERE state IN ('queued', 'running') ORDER BY id")
+            .await
+    }
+
+    /// Orders that are neither done nor failed, those that wait for a decision too, oldest first.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn placed(&self) -> Result<Vec<OrderRow>, WorkshopError> {
+        self.orders_of("SELECT * FROM orders WHERE state NOT IN ('done', 'failed') ORDER BY id")
+            .await
+    }
+
+    async fn orders_of(&self, sql: &'static str) -> Result<Vec<OrderRow>, WorkshopError> {
+        sqlx::query(sql)
             .fetch_all(&self.read)
             .await
             .map_err(failed(DOING))?

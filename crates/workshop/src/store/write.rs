@@ -3,6 +3,7 @@
 use sqlx::{Sqlite, Transaction};
 
 use super::change::{Change, Finished, NewArtifact, NewOrder, Registration};
+use super::receipts;
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::order::{CurvePoint, OrderId, OrderState, StepError, StepName, StepState};
 
@@ -47,6 +48,14 @@ impl Change {
                 insert_artifact(tx, artifact, "prepare", *at_ms).await?;
                 insert_dataset(tx, dataset).await
             }
+            Change::Deployed(row) => insert_deployment(tx, row).await,
+            Change::Undeployed { name } => undeployed(tx, name).await,
+            Change::ReceiptOpened(open) => receipts::opened(tx, open).await,
+            Change::ReceiptClosed(closed) => receipts::closed(tx, closed).await,
+            Change::ReceiptsBatched { batch, ids } => receipts::batched(tx, batch, ids).await,
+            Change::BreakerIs(row) => receipts::breaker_is(tx, row).await,
+            Change::Pending(row) => receipts::pending(tx, row).await,
+            Change::SettledFor { order } => receipts::settled(tx, order).await,
             Change::Point { order, point } => insert_point(tx, order, point).await,
             Change::Log {
                 order,
@@ -195,10 +204,6 @@ async fn register(
         .execute(&mut **tx)
         .await
         .map(drop),
-        Registration::Deployment(deployment) => {
-            insert_deployment(tx, deployment).await?;
-            answers(tx, &finished.order, &deployment.name).await
-        }
     }
 }
 
@@ -294,8 +299,8 @@ async fn insert_model(tx: &mut Tx<'_>, model: &ModelView) -> Done {
 async fn insert_deployment(tx: &mut Tx<'_>, row: &DeploymentRow) -> Done {
     sqlx::query(
         "INSERT OR REPLACE INTO deployments (name, input, order_id, base, adapter, report, policy,
-                                             task, demonstration, created_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                             task, demonstration, created_ms, link)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&row.name)
     .bind(&row.input)
@@ -307,9 +312,18 @@ async fn insert_deployment(tx: &mut Tx<'_>, row: &DeploymentRow) -> Done {
     .bind(json(&row.task))
     .bind(row.demonstration)
     .bind(row.created_ms)
+    .bind(row.link.map(|link| link.to_string()))
     .execute(&mut **tx)
     .await
     .map(drop)
+}
+
+async fn undeployed(tx: &mut Tx<'_>, name: &str) -> Done {
+    sqlx::query("DELETE FROM deployments WHERE name = ?")
+        .bind(name)
+        .execute(&mut **tx)
+        .await
+        .map(drop)
 }
 
 async fn insert_point(tx: &mut Tx<'_>, order: &OrderId, point: &CurvePoint) -> Done {
