@@ -2,7 +2,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | records.jsonl | one record a line, train then test: id, group, split, line, leaf, fields |
+//! | records.jsonl | one record a line, train then test: id, group, split, line, leaf, risk, fields |
 //! | salts.jsonl | one salt a line, in the same order: leaf, salt in hexadecimal; may be deleted |
 //! | dataset.json | name, source, licence, owner, root, statistics, broken rows, duplicates |
 //!
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use lathe_evidence::Digest;
 use lathe_evidence::digest::{from_hex, to_hex};
+use lathe_evidence::statement::Scan;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -69,6 +70,9 @@ pub struct DatasetSummary {
     pub broken: Vec<Broken>,
     /// Records left out because an earlier one says the same.
     pub duplicates: Vec<Duplicate>,
+    /// What was looked for in the records, and found; of version 0 where nothing was scanned.
+    #[serde(default)]
+    pub scan: Scan,
 }
 
 /// A line of records.jsonl.
@@ -80,6 +84,8 @@ struct RecordLine {
     split: Split,
     line: u64,
     leaf: Digest,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    risk: Vec<String>,
     fields: Map<String, Value>,
 }
 
@@ -102,6 +108,7 @@ impl Dataset {
             statistics: self.prepared.statistics.clone(),
             broken: self.prepared.broken.clone(),
             duplicates: self.prepared.duplicates.clone(),
+            scan: self.prepared.scan.clone(),
         }
     }
 
@@ -125,6 +132,7 @@ impl Dataset {
             split,
             line: sealed.record.line,
             leaf: sealed.leaf,
+            risk: sealed.risk.clone(),
             fields: sealed.record.fields.clone(),
         });
         write_lines(&folder.join(RECORDS_FILE), records)?;
@@ -205,6 +213,7 @@ impl Dataset {
                 "the records do not make the root".to_owned(),
             ));
         }
+        check_scan(&summary.scan, &train, &test).map_err(|reason| damaged(folder, reason))?;
         Ok(Self {
             spec: summary.spec,
             file: summary.file,
@@ -216,6 +225,7 @@ impl Dataset {
                 broken: summary.broken,
                 root: summary.root,
                 statistics: summary.statistics,
+                scan: summary.scan,
             },
         })
     }
@@ -240,13 +250,33 @@ impl RecordLine {
             line: self.line,
             fields: self.fields,
         };
-        let leaf = prepare::leaf_of(&record, spec).map_err(|error| error.to_string())?;
+        let leaf =
+            prepare::leaf_of(&record, spec, &self.risk).map_err(|error| error.to_string())?;
         let leaf = leaf.hash(&salt).map_err(|error| error.to_string())?;
         if leaf != self.leaf {
             return Err(format!("record {} does not make its leaf", record.id));
         }
-        Ok(Sealed { leaf, salt, record })
+        Ok(Sealed {
+            leaf,
+            salt,
+            risk: self.risk,
+            record,
+        })
     }
+}
+
+/// Whether the counts are those of the records' own findings, which their leaves commit to.
+fn check_scan(scan: &Scan, train: &[Sealed], test: &[Sealed]) -> Result<(), String> {
+    let counted = prepare::scan_of(train, test);
+    let same = scan.personal == counted.personal
+        && scan.personal_records == counted.personal_records
+        && scan.harmful == counted.harmful;
+    if scan.version == 0 || same {
+        return Ok(());
+    }
+    Err(format!(
+        "the scan in {DATASET_FILE} does not count what the records say"
+    ))
 }
 
 fn write_lines<T: Serialize>(
@@ -313,7 +343,7 @@ mod tests {
             group: n.to_string(),
             line: n,
             fields: Map::from_iter([
-                ("text".to_owned(), json!(format!("text {n}"))),
+                ("text".to_owned(), json!(format!("text {n}, ask Dr. Wong"))),
                 ("mean".to_owned(), json!(f64::from(n as u32) / 3.0)),
             ]),
         });
@@ -326,6 +356,7 @@ mod tests {
         let options = PrepareOptions {
             records_max: None,
             salt_seed: [1; 32],
+            ..PrepareOptions::default()
         };
         Dataset {
             prepared: prepare(read, &spec, &options).unwrap(),
@@ -418,6 +449,16 @@ mod tests {
         check(
             DATASET_FILE,
             &replace("MIT", "GPL"),
+            "does not make its leaf",
+        );
+        check(
+            DATASET_FILE,
+            &replace("\"name\":10", "\"name\":9"),
+            "does not count what the records say",
+        );
+        check(
+            RECORDS_FILE,
+            &replace("[\"name\"]", "[]"),
             "does not make its leaf",
         );
         check(

@@ -1,5 +1,5 @@
 //! From records as read to records ready for tuning: check → dedupe → derive → split → sample →
-//! seal, one file for each.
+//! seal, one file for each. Sealing also scans, see [`scan`](crate::scan).
 //!
 //! The same file, specification and seeds give the same records, salts, leaves and root. Whatever
 //! is left out is listed or counted with its reason. Splits never tear a group apart.
@@ -7,11 +7,15 @@
 mod check;
 mod dedupe;
 mod derive;
+mod overlap;
 mod seal;
 mod split;
 mod statistics;
 
+use std::collections::BTreeSet;
+
 use lathe_evidence::leaf::Salt;
+use lathe_evidence::statement::Scan;
 use lathe_evidence::{Digest, merkle};
 use serde::{Deserialize, Serialize};
 
@@ -19,15 +23,18 @@ pub use seal::leaf_of;
 pub use statistics::{FieldStatistics, Statistics};
 
 use crate::reader::{Broken, Read, Record};
-use crate::{DataError, DataSpec, nearest};
+use crate::{DataError, DataSpec, nearest, scan};
 
 /// What preparing needs beside the records.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PrepareOptions {
     /// The most records to keep over both splits, whole groups at a time; all if absent.
     pub records_max: Option<usize>,
     /// The seed that the salts are worked out from; secret where the data is.
     pub salt_seed: [u8; 32],
+    /// Records to leave out because they were withdrawn: by the leaf they had, or by the digest of
+    /// their content, which stays the same when terms or scan change the leaf.
+    pub withdrawn: BTreeSet<Digest>,
 }
 
 /// Which side of the split a record is on.
@@ -47,6 +54,8 @@ pub struct Sealed {
     pub leaf: Digest,
     /// The salt the leaf was hashed with.
     pub salt: Salt,
+    /// What the scan found in it, as its leaf says.
+    pub risk: Vec<String>,
     /// The record.
     pub record: Record,
 }
@@ -79,6 +88,8 @@ pub struct Prepared {
     pub root: Digest,
     /// Counts.
     pub statistics: Statistics,
+    /// What was looked for in the records kept, and found.
+    pub scan: Scan,
 }
 
 /// Checks, dedupes, derives, splits, samples and seals what was read.
@@ -105,10 +116,14 @@ pub fn prepare(
     let (train, test) = split::split(std::mem::take(&mut read.records), &spec.split)?;
     let whole = (train.len() + test.len()) as u64;
     let (train, test) = split::sample(train, test, options.records_max, &spec.split)?;
-    let seal = |records| seal::seal(records, spec, &options.salt_seed);
-    let (train, test) = (seal(train)?, seal(test)?);
-    read.broken.sort_by_key(|broken| broken.line);
     let left_out = whole - (train.len() + test.len()) as u64;
+    let (train, test, withdrawn) = seal_all(train, test, spec, options)?;
+    read.broken.sort_by_key(|broken| broken.line);
+    let scan = Scan {
+        duplicates: duplicates.len() as u64,
+        overlap: overlap::count(&train, &test, spec),
+        ..scan_of(&train, &test)
+    };
     Ok(Prepared {
         root: root(&train, &test),
         statistics: Statistics {
@@ -116,13 +131,45 @@ pub fn prepare(
             broken: read.broken_rows,
             duplicates: duplicates.len() as u64,
             left_out,
+            withdrawn,
             ..Statistics::of(&train, &test)
         },
         duplicates,
         broken: read.broken,
         train,
         test,
+        scan,
     })
+}
+
+/// Seals both sides and leaves out what was withdrawn; the rest stays on its side of the split.
+fn seal_all(
+    train: Vec<Record>,
+    test: Vec<Record>,
+    spec: &DataSpec,
+    options: &PrepareOptions,
+) -> Result<(Vec<Sealed>, Vec<Sealed>, u64), DataError> {
+    let seal = |records| seal::seal(records, spec, options);
+    let (train, withdrawn_train) = seal(train)?;
+    let (test, withdrawn_test) = seal(test)?;
+    if train.is_empty() || test.is_empty() {
+        return Err(DataError::Spec {
+            key: "data".to_owned(),
+            reason: "so many records were withdrawn that none is left to tune or test on"
+                .to_owned(),
+        });
+    }
+    Ok((train, test, withdrawn_train + withdrawn_test))
+}
+
+/// The counts of what the scan found; duplicates and overlap are for the caller to add.
+pub(crate) fn scan_of(train: &[Sealed], test: &[Sealed]) -> Scan {
+    scan::summary(
+        train
+            .iter()
+            .chain(test)
+            .map(|sealed| sealed.risk.as_slice()),
+    )
 }
 
 /// The Merkle root over the leaves of `train`, then of `test`.

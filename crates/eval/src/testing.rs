@@ -70,6 +70,7 @@ pub fn records(count: usize) -> Vec<Sealed> {
         Sealed {
             leaf: Digest::of(id.as_bytes()),
             salt: [0; 16],
+            risk: Vec::new(),
             record: Record {
                 id,
                 group: (index / 4).to_string(),

@@ -61,6 +61,7 @@ fn build(home: &Home, request: &DatasetRequest) -> Result<(Sealed, Digest), Step
     let options = PrepareOptions {
         records_max: None,
         salt_seed: home.salt_seed()?,
+        withdrawn: Default::default(),
     };
     let prepared = prepare(read, &spec, &options)?;
     let root = prepared.root;

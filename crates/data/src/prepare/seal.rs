@@ -6,9 +6,9 @@ use lathe_evidence::digest::Hasher;
 use lathe_evidence::leaf::{Leaf, SALT_BYTES, Salt};
 use serde_json::json;
 
-use super::{Sealed, keep_or_report};
+use super::{PrepareOptions, Sealed, keep_or_report};
 use crate::reader::{Read, Record};
-use crate::{DataError, DataSpec};
+use crate::{DataError, DataSpec, scan};
 
 /// Reports and keeps out the records that have no canonical bytes: those that nest too deep.
 pub(super) fn refuse_unsealable(read: &mut Read) {
@@ -18,26 +18,38 @@ pub(super) fn refuse_unsealable(read: &mut Read) {
     });
 }
 
-/// The records with their salts and leaves.
+/// The records with their salts, leaves and findings, and how many were left out as withdrawn.
 pub(super) fn seal(
     records: Vec<Record>,
     spec: &DataSpec,
-    salt_seed: &[u8; 32],
-) -> Result<Vec<Sealed>, DataError> {
-    records
-        .into_iter()
-        .map(|record| {
-            let leaf = leaf_of(&record, spec)?;
-            let salt = salt(salt_seed, &record.id, &leaf.content);
-            let leaf = leaf
-                .hash(&salt)
-                .map_err(|error| unsealable(&record, &error))?;
-            Ok(Sealed { leaf, salt, record })
-        })
-        .collect()
+    options: &PrepareOptions,
+) -> Result<(Vec<Sealed>, u64), DataError> {
+    let (mut sealed, mut withdrawn) = (Vec::with_capacity(records.len()), 0);
+    for record in records {
+        let risk = scan::risks(&record.fields);
+        let leaf = leaf_of(&record, spec, &risk)?;
+        let salt = salt(&options.salt_seed, &record.id, &leaf.content);
+        let hash = leaf
+            .hash(&salt)
+            .map_err(|error| unsealable(&record, &error))?;
+        if [hash, leaf.content]
+            .iter()
+            .any(|it| options.withdrawn.contains(it))
+        {
+            withdrawn += 1;
+            continue;
+        }
+        sealed.push(Sealed {
+            leaf: hash,
+            salt,
+            risk,
+            record,
+        });
+    }
+    Ok((sealed, withdrawn))
 }
 
-/// The leaf of `record` under the terms of `spec`.
+/// The leaf of `record` under the terms of `spec`, with what a scan found in it.
 ///
 /// Its content is the digest of the canonical JSON of id, group and fields, decimals as
 /// [`canonical::decimals_as_text`] writes them; the line is left out, so that a file that only
@@ -45,17 +57,18 @@ pub(super) fn seal(
 ///
 /// # Errors
 /// A record that nests too deep to have canonical bytes.
-pub fn leaf_of(record: &Record, spec: &DataSpec) -> Result<Leaf, DataError> {
+pub fn leaf_of(record: &Record, spec: &DataSpec, risk: &[String]) -> Result<Leaf, DataError> {
     Ok(Leaf {
         content: content(record).map_err(|error| unsealable(record, &error))?,
         source: spec.source.to_string(),
         licence: spec.licence.clone(),
         agreement: spec.agreement.clone(),
         annotator: spec.annotator.clone(),
-        risk: Vec::new(),
+        risk: risk.to_vec(),
     })
 }
 
+/// The digest of the record's canonical content, which its leaf names.
 fn content(record: &Record) -> Result<Digest, CanonicalError> {
     let content = json!({"id": record.id, "group": record.group, "fields": record.fields});
     Ok(Digest::of(&canonical::to_bytes(

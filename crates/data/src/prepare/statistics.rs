@@ -33,8 +33,15 @@ pub struct Statistics {
     pub duplicates: u64,
     /// Records left out because only some were asked for.
     pub left_out: u64,
+    /// Records left out because they were withdrawn.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub withdrawn: u64,
     /// By field, over the records kept. Fields that hold lists or objects are left out.
     pub fields: BTreeMap<String, FieldStatistics>,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Counts over one field.

@@ -28,6 +28,7 @@ fn options() -> PrepareOptions {
     PrepareOptions {
         records_max: None,
         salt_seed: [3; 32],
+        ..PrepareOptions::default()
     }
 }
 
@@ -181,7 +182,7 @@ fn root_and_leaves_can_be_worked_out_again() {
         .iter()
         .chain(&prepared.test)
         .map(|sealed| {
-            leaf_of(&sealed.record, &spec)
+            leaf_of(&sealed.record, &spec, &sealed.risk)
                 .unwrap()
                 .hash(&sealed.salt)
                 .unwrap()
@@ -266,4 +267,77 @@ fn a_record_that_nests_too_deep_is_broken() {
         "{:?}",
         prepared.broken
     );
+}
+
+#[test]
+fn withdrawn_records_are_left_out_and_the_others_stay_where_they_were() {
+    let whole = prepare(reviews(40), &spec(SPEC), &options()).unwrap();
+    let gone = [&whole.train[3], &whole.test[2]];
+    let content = leaf_of(&gone[1].record, &spec(SPEC), &gone[1].risk)
+        .unwrap()
+        .content;
+    let without = PrepareOptions {
+        withdrawn: BTreeSet::from([gone[0].leaf, content]),
+        ..options()
+    };
+    let rest = prepare(reviews(40), &spec(SPEC), &without).unwrap();
+    assert_eq!(rest.statistics.withdrawn, 2);
+    assert_ne!(rest.root, whole.root);
+    for (side, before) in [(&rest.train, &whole.train), (&rest.test, &whole.test)] {
+        let kept = before.iter().filter(|it| !gone.contains(it));
+        assert!(side.iter().eq(kept));
+    }
+    let all = PrepareOptions {
+        withdrawn: whole.test.iter().map(|sealed| sealed.leaf).collect(),
+        ..options()
+    };
+    let error = prepare(reviews(40), &spec(SPEC), &all).unwrap_err();
+    assert!(error.to_string().contains("withdrawn"), "{error}");
+}
+
+#[test]
+fn findings_enter_the_leaf_and_the_counts() {
+    let mut input = reviews(40);
+    let texts = [
+        "mail me: a.b@example.com",
+        "ask Dr. Wong or call 13812345678",
+        "how to make a bomb",
+    ];
+    for (index, text) in texts.into_iter().enumerate() {
+        let text = json!(text);
+        input.records[index * 7]
+            .fields
+            .insert("text".to_owned(), text);
+    }
+    let prepared = prepare(input, &spec(SPEC), &options()).unwrap();
+    let counts = ["e-mail", "name", "phone"].map(|kind| (kind.to_owned(), 1));
+    let expected = Scan {
+        version: crate::scan::VERSION,
+        personal: counts.into(),
+        personal_records: 2,
+        harmful: 1,
+        duplicates: 0,
+        overlap: 0,
+    };
+    assert_eq!(prepared.scan, expected);
+    let risky = prepared.train.iter().chain(&prepared.test);
+    for sealed in risky.filter(|sealed| !sealed.risk.is_empty()) {
+        let clean = leaf_of(&sealed.record, &spec(SPEC), &[]).unwrap();
+        assert_ne!(clean.hash(&sealed.salt).unwrap(), sealed.leaf);
+    }
+}
+
+#[test]
+fn held_out_texts_that_are_trained_on_too_are_counted() {
+    let mut input = reviews(40);
+    // Not duplicates, for the punctuation differs; the same sentence nevertheless.
+    for (line, record) in input.records.iter_mut().enumerate() {
+        let text = format!("The same{}", "!".repeat(line));
+        record.fields.insert("text".to_owned(), json!(text));
+    }
+    let prepared = prepare(input, &spec(SPEC), &options()).unwrap();
+    assert_eq!(prepared.duplicates.len(), 0);
+    assert_eq!(prepared.scan.overlap, prepared.test.len() as u64);
+    let different = prepare(reviews(40), &spec(SPEC), &options()).unwrap();
+    assert_eq!(different.scan.overlap, 0);
 }

@@ -53,6 +53,7 @@ fn sealed(fields: Value) -> Sealed {
     Sealed {
         leaf: Digest::of(b"leaf"),
         salt: [0; 16],
+        risk: Vec::new(),
         record: Record {
             id: "1_2".to_owned(),
             group: "1".to_owned(),

@@ -315,6 +315,7 @@ fn dataset(folder: &Path, sentences: &[&str]) -> Dataset {
     let options = PrepareOptions {
         records_max: None,
         salt_seed: [1; 32],
+        ..PrepareOptions::default()
     };
     let dataset = Dataset {
         prepared: prepare(read, &spec, &options).expect("prepared"),

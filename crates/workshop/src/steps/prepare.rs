@@ -35,6 +35,7 @@ fn key(context: &Context) -> Result<Value, WorkshopError> {
         "spec": context.pack.data,
         "records": context.pack.records,
         "demonstration": context.order.demonstration,
+        "scan": lathe_data::scan::VERSION,
         "version": env!("CARGO_PKG_VERSION"),
     }))
 }
@@ -47,6 +48,7 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     let options = PrepareOptions {
         records_max: job.pack.records,
         salt_seed: job.home()?.salt_seed()?,
+        withdrawn: Default::default(),
     };
     let prepared = prepare(read, &job.pack.data, &options)?;
     emit.progress(2, 3, "unit.parts");
@@ -175,10 +177,7 @@ pub(crate) fn statement(folder: &Path) -> Result<statement::Dataset, WorkshopErr
         licence: summary.spec.licence.clone(),
         owner: summary.spec.owner.clone(),
         agreement: summary.spec.agreement.clone(),
-        scan: statement::Scan {
-            duplicates: counts.duplicates,
-            ..statement::Scan::default()
-        },
+        scan: summary.scan.clone(),
         at_ms: 0,
     })
 }
