@@ -1,0 +1,279 @@
+//! The files behind the statements: hashed again, and held against what was said of them.
+
+use std::collections::HashMap;
+
+use lathe_evidence::report::Report;
+use lathe_evidence::statement::Dataset;
+use lathe_evidence::{Digest, canonical, merkle};
+use serde_json::Value;
+
+use super::Pieces;
+use super::denial::{Denial, DenialKind};
+use super::walk::{Said, Trunk};
+
+/// The evaluation's report.
+const REPORT_FILE: &str = "report.json";
+/// The dataset's card.
+const CARD_FILE: &str = "dataset.json";
+/// The dataset's records.
+const RECORDS_FILE: &str = "records.jsonl";
+/// The tuned weights.
+const WEIGHTS_FILE: &str = "adapter_model.safetensors";
+/// What the tuning wrote about itself.
+const TRAINING_FILE: &str = "training.json";
+
+/// What was read on the way.
+pub(super) struct Found {
+    /// The report, if it is the one that was judged.
+    pub report: Option<Report>,
+    /// The leaves of each dataset, in the trunk's order, with their line.
+    pub leaves: Vec<HashMap<Digest, u64>>,
+}
+
+/// Reads and checks every artifact of the trunk; what does not hold is added to `denials`.
+pub(super) fn read(trunk: &Trunk<'_>, pieces: &dyn Pieces, denials: &mut Vec<Denial>) -> Found {
+    let mut reader = Reader { pieces, denials };
+    reader.manifest("the base model", trunk.base.subject);
+    if let Some(training) = &trunk.training {
+        reader.manifest("the adapter", training.subject);
+        reader.weights(training.subject, training.what.weights);
+        reader.training(trunk);
+    }
+    let mut leaves = Vec::new();
+    for dataset in &trunk.datasets {
+        let what = format!("dataset {}", dataset.what.name);
+        reader.manifest(&what, dataset.subject);
+        reader.card(&what, dataset);
+        leaves.push(reader.leaves(&what, dataset));
+    }
+    reader.manifest("the report", trunk.evaluation.subject);
+    let report = reader.report(trunk.evaluation.subject, trunk.evaluation.what.report);
+    Found { report, leaves }
+}
+
+struct Reader<'a> {
+    pieces: &'a dyn Pieces,
+    denials: &'a mut Vec<Denial>,
+}
+
+impl Reader<'_> {
+    fn deny(&mut self, kind: DenialKind, rule: &str, why: String) {
+        self.denials.push(Denial::new(kind, rule, why));
+    }
+
+    fn manifest(&mut self, what: &str, artifact: Digest) {
+        let rule = "every file hashes to what its statement says";
+        match self.pieces.manifest(artifact) {
+            Ok(found) if found == artifact => {}
+            Ok(found) => {
+                let why = format!("{what} {artifact} is altered: its files hash to {found}");
+                self.deny(DenialKind::Altered, rule, why);
+            }
+            Err(error) => {
+                let why = format!("{what} {artifact} cannot be read: {error}");
+                self.deny(DenialKind::Unreadable, rule, why);
+            }
+        }
+    }
+
+    fn file(&mut self, what: &str, artifact: Digest, path: &str) -> Option<Vec<u8>> {
+        match self.pieces.file(artifact, path) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                let why = format!("{path} of {what} {artifact} cannot be read: {error}");
+                self.deny(
+                    DenialKind::Unreadable,
+                    "every piece of evidence can be read",
+                    why,
+                );
+                None
+            }
+        }
+    }
+
+    /// A file of JSON.
+    fn json(&mut self, what: &str, artifact: Digest, path: &str) -> Option<Value> {
+        let bytes = self.file(what, artifact, path)?;
+        match serde_json::from_slice(&bytes) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                let why = format!("{path} of {what} is not JSON: {error}");
+                self.deny(
+                    DenialKind::Altered,
+                    "every piece of evidence can be read",
+                    why,
+                );
+                None
+            }
+        }
+    }
+
+    /// Compares members of a file with what its statement says.
+    fn compare(&mut self, what: &str, path: &str, file: &Value, said: &[(&str, Value)]) {
+        for (pointer, expected) in said {
+            let found = file.pointer(pointer).unwrap_or(&Value::Null);
+            if found != expected {
+                let why = format!("{what} says {expected} where {path} has {found} at {pointer}");
+                self.deny(
+                    DenialKind::Mismatch,
+                    "a statement says what its file says",
+                    why,
+                );
+            }
+        }
+    }
+
+    fn weights(&mut self, artifact: Digest, said: Digest) {
+        let Some(bytes) = self.file("the adapter", artifact, WEIGHTS_FILE) else {
+            return;
+        };
+        let found = Digest::of(&bytes);
+        if found != said {
+            let why =
+                format!("the training says that the weights hash to {said}, they hash to {found}");
+            self.deny(
+                DenialKind::Altered,
+                "every file hashes to what its statement says",
+                why,
+            );
+        }
+    }
+
+    /// training.json: the record of the tuning that lies beside the weights.
+    fn training(&mut self, trunk: &Trunk<'_>) {
+        let Some(training) = &trunk.training else {
+            return;
+        };
+        let Some(file) = self.json("the adapter", training.subject, TRAINING_FILE) else {
+            return;
+        };
+        let said = training.what;
+        let expected = [
+            ("/stage", said.stage.clone().into()),
+            ("/steps", said.steps.into()),
+            (
+                "/batch_order_root",
+                said.batch_order_root.to_string().into(),
+            ),
+            ("/spec/seed", said.seed.into()),
+        ];
+        self.compare("the training", TRAINING_FILE, &file, &expected);
+        let spec = file.pointer("/spec").cloned().unwrap_or_default();
+        let config = canonical::to_bytes(&canonical::decimals_as_text(&spec));
+        let config = config.map(|bytes| Digest::of(&bytes));
+        if config.as_ref().ok() != Some(&said.config) {
+            let why = format!(
+                "the training names config {}, {TRAINING_FILE} has another",
+                said.config
+            );
+            self.deny(
+                DenialKind::Mismatch,
+                "a statement says what its file says",
+                why,
+            );
+        }
+    }
+
+    fn card(&mut self, what: &str, dataset: &Said<'_, Dataset>) {
+        let Some(card) = self.json(what, dataset.subject, CARD_FILE) else {
+            return;
+        };
+        let said = dataset.what;
+        let scan = serde_json::to_value(&said.scan).expect("a scan is plain JSON");
+        let expected = [
+            ("/spec/name", said.name.clone().into()),
+            ("/root", said.root.to_string().into()),
+            ("/statistics/train", said.train.into()),
+            ("/statistics/test", said.test.into()),
+            ("/file", said.file.to_string().into()),
+            ("/spec/licence", said.licence.clone().into()),
+            ("/spec/owner", said.owner.clone().into()),
+            (
+                "/spec/agreement",
+                said.agreement.clone().map_or(Value::Null, Value::from),
+            ),
+            ("/scan", scan),
+        ];
+        self.compare(what, CARD_FILE, &card, &expected);
+    }
+
+    /// The leaves of a dataset, if they make its root.
+    fn leaves(&mut self, what: &str, dataset: &Said<'_, Dataset>) -> HashMap<Digest, u64> {
+        let Some(bytes) = self.file(what, dataset.subject, RECORDS_FILE) else {
+            return HashMap::new();
+        };
+        let mut leaves = Vec::new();
+        for line in bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            match serde_json::from_slice::<RecordLeaf>(line) {
+                Ok(record) => leaves.push(record.leaf),
+                Err(error) => {
+                    let why = format!(
+                        "line {} of {RECORDS_FILE} of {what}: {error}",
+                        leaves.len() + 1
+                    );
+                    self.deny(DenialKind::Altered, "every record has a leaf", why);
+                    return HashMap::new();
+                }
+            }
+        }
+        let root = merkle::root(&leaves);
+        if root != dataset.what.root {
+            let why = format!(
+                "the leaves of {what} make the root {root}, not {}",
+                dataset.what.root
+            );
+            self.deny(
+                DenialKind::Altered,
+                "the leaves make the dataset's root",
+                why,
+            );
+        }
+        if leaves.len() as u64 != dataset.what.train + dataset.what.test {
+            let why = format!(
+                "{what} has {} records, its statement says otherwise",
+                leaves.len()
+            );
+            self.deny(
+                DenialKind::Mismatch,
+                "a statement says what its file says",
+                why,
+            );
+        }
+        leaves.into_iter().zip(1..).collect()
+    }
+
+    fn report(&mut self, artifact: Digest, said: Digest) -> Option<Report> {
+        let bytes = self.file("the report", artifact, REPORT_FILE)?;
+        let rule = "the report is the one that was judged";
+        let found = Digest::of(&bytes);
+        if found != said {
+            let why = format!(
+                "{REPORT_FILE} is altered: it hashes to {found}, the evaluation says {said}"
+            );
+            self.deny(DenialKind::Altered, rule, why);
+            return None;
+        }
+        match serde_json::from_slice::<Report>(&bytes) {
+            Ok(report) if report.version == Report::VERSION => Some(report),
+            Ok(report) => {
+                let why = format!("{REPORT_FILE} has the layout {}", report.version);
+                self.deny(DenialKind::Unreadable, rule, why);
+                None
+            }
+            Err(error) => {
+                let why = format!("{REPORT_FILE} cannot be read: {error}");
+                self.deny(DenialKind::Unreadable, rule, why);
+                None
+            }
+        }
+    }
+}
+
+/// Of a line of records.jsonl, what the root is made of.
+#[derive(serde::Deserialize)]
+struct RecordLeaf {
+    leaf: Digest,
+}
