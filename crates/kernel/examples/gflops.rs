@@ -5,6 +5,9 @@
 
 use std::time::Instant;
 
+use lathe_kernel::quantised::{
+    BLOCK, Bits, Blocks, Offsets, QuantisedMatrix, QuantisedProduct, matmul_quantised,
+};
 use lathe_kernel::{
     PackedMatrix, Pool, Precision, default_threads, matmul, matmul_tn, matmul_tn_bf16,
 };
@@ -31,6 +34,10 @@ fn main() {
     for (m, k, n) in SHAPES {
         weights(&pool, Precision::Bf16, m, k, n);
     }
+    for (m, k, n) in SHAPES {
+        quantised(&pool, Bits::Four, m, k, n);
+        quantised(&pool, Bits::Eight, m, k, n);
+    }
     for (m, k, n) in [(1024, 576, 16), (1024, 16, 1536), (1024, 576, 1536)] {
         weights(&pool, Precision::F32, m, k, n);
     }
@@ -48,9 +55,10 @@ fn main() {
     }
 }
 
+/// Enough copies of the weights that they come from memory when there are few rows.
+const COLD_BYTES: usize = 128 << 20;
+
 fn weights(pool: &Pool, precision: Precision, m: usize, k: usize, n: usize) {
-    /// Enough copies of the weights that they come from memory when there are few rows.
-    const COLD_BYTES: usize = 128 << 20;
     let (x, w, mut out) = (values(m * k), values(n * k), values(m * n));
     let one = PackedMatrix::pack(pool.isa(), precision, &w, n, k);
     let copies = if m < 64 {
@@ -67,6 +75,41 @@ fn weights(pool: &Pool, precision: Precision, m: usize, k: usize, n: usize) {
     );
     println!(
         "{precision:?} {m:5} rows {k:5} -> {n:5}: {gflops:7.1} GFLOP/s, weights at {gigabytes:6.2} GB/s"
+    );
+}
+
+fn quantised(pool: &Pool, bits: Bits, m: usize, k: usize, n: usize) {
+    let (x, mut out) = (values(m * k), values(m * n));
+    let (codes, scales) = (vec![7; n * k], vec![0x1400; n * k / BLOCK]);
+    let offsets = vec![0x9400; n * k / BLOCK];
+    let blocks = Blocks {
+        bits,
+        codes: &codes,
+        scales: &scales,
+        offsets: match bits {
+            Bits::Four => Offsets::PerBlock(&offsets),
+            Bits::Eight => Offsets::Zero(128),
+        },
+    };
+    let one = QuantisedMatrix::pack(pool.isa(), &blocks, n, k);
+    let copies = if m < 64 {
+        (COLD_BYTES / one.bytes()).clamp(1, 100)
+    } else {
+        1
+    };
+    let packed = vec![one; copies];
+    let seconds = shortest(|repetition| {
+        let product = QuantisedProduct {
+            weights: &packed[repetition % copies],
+            out: &mut out,
+            accumulate: false,
+        };
+        matmul_quantised(pool, &x, m, &mut [product]);
+    });
+    println!(
+        "{bits:?} bits {m:5} rows {k:5} -> {n:5}: {:7.1} GOP/s, weights at {:6.2} GB/s",
+        flops(m, k, n) / seconds / 1e9,
+        packed[0].bytes() as f64 / seconds / 1e9,
     );
 }
 

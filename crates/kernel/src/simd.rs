@@ -149,4 +149,23 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// Word `i` holds `first[i]` and `second[i]` as bfloat16.
     fn interleave(self, first: Self::F, second: Self::F) -> Self::U;
+
+    /// Reads `LANES` half-precision numbers.
+    ///
+    /// # Safety
+    /// They must be readable.
+    unsafe fn load_halves(self, from: *const u16) -> Self::F;
+    /// Writes whole numbers from -128 to 127 as `LANES` signed bytes.
+    ///
+    /// # Safety
+    /// They must be writable.
+    unsafe fn store_bytes(self, to: *mut i8, value: Self::F);
+    /// Word by word: `acc + Σ w · x` over the four bytes of `w`, unsigned, and of `x`, signed.
+    fn dot_bytes(self, acc: Self::U, w: Self::U, x: Self::U) -> Self::U;
+    /// The lower four bits of every byte.
+    fn low_nibbles(self, a: Self::U) -> Self::U;
+    /// The upper four bits of every byte.
+    fn high_nibbles(self, a: Self::U) -> Self::U;
+    /// Signed whole numbers as floats.
+    fn integers_as_floats(self, a: Self::U) -> Self::F;
 }

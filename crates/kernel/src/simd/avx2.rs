@@ -40,7 +40,7 @@ impl Avx2 {
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,f16c")]
 fn run<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
     kernel.run(simd)
 }
@@ -199,5 +199,47 @@ impl Simd for Avx2 {
             let low = _mm256_srli_epi32::<16>(self.rounded(first));
             _mm256_blend_epi16::<0b1010_1010>(low, self.rounded(second))
         })
+    }
+
+    #[inline(always)]
+    unsafe fn load_halves(self, from: *const u16) -> __m256 {
+        // SAFETY: the caller vouches for 8 numbers.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut i8, value: __m256) {
+        // SAFETY: the caller vouches for 8 bytes.
+        unsafe {
+            let words = _mm256_cvtps_epi32(value);
+            let low = _mm256_castsi256_si128(words);
+            let halves = _mm_packs_epi32(low, _mm256_extracti128_si256::<1>(words));
+            _mm_storel_epi64(to.cast(), _mm_packs_epi16(halves, halves));
+        }
+    }
+    #[inline(always)]
+    fn dot_bytes(self, acc: __m256i, w: __m256i, x: __m256i) -> __m256i {
+        pure!({
+            // In 16 bits: maddubs would saturate on codes above 127.
+            let even_w = _mm256_and_si256(w, _mm256_set1_epi16(0xff));
+            let even_x = _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(x));
+            let even = _mm256_madd_epi16(even_w, even_x);
+            let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(w), _mm256_srai_epi16::<8>(x));
+            _mm256_add_epi32(acc, _mm256_add_epi32(even, odd))
+        })
+    }
+    #[inline(always)]
+    fn low_nibbles(self, a: __m256i) -> __m256i {
+        pure!(_mm256_and_si256(a, _mm256_set1_epi8(15)))
+    }
+    #[inline(always)]
+    fn high_nibbles(self, a: __m256i) -> __m256i {
+        pure!(_mm256_and_si256(
+            _mm256_srli_epi16::<4>(a),
+            _mm256_set1_epi8(15)
+        ))
+    }
+    #[inline(always)]
+    fn integers_as_floats(self, a: __m256i) -> __m256 {
+        pure!(_mm256_cvtepi32_ps(a))
     }
 }

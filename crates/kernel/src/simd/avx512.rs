@@ -16,7 +16,7 @@ impl Avx512 {
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni,avx2,fma")]
 fn run<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
     kernel.run(simd)
 }
@@ -180,5 +180,35 @@ impl Simd for Avx512 {
         let narrow = self.narrow(first, second);
         // SAFETY: `ORDER` is 64 bytes; the token proves the instructions.
         unsafe { _mm512_permutexvar_epi16(_mm512_loadu_si512(ORDER.as_ptr().cast()), narrow) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_halves(self, from: *const u16) -> __m512 {
+        // SAFETY: the caller vouches for 16 numbers.
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(from.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut i8, value: __m512) {
+        // SAFETY: the caller vouches for 16 bytes.
+        unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(value))) }
+    }
+    #[inline(always)]
+    fn dot_bytes(self, acc: __m512i, w: __m512i, x: __m512i) -> __m512i {
+        pure!(_mm512_dpbusd_epi32(acc, w, x))
+    }
+    #[inline(always)]
+    fn low_nibbles(self, a: __m512i) -> __m512i {
+        pure!(_mm512_and_si512(a, _mm512_set1_epi8(15)))
+    }
+    #[inline(always)]
+    fn high_nibbles(self, a: __m512i) -> __m512i {
+        pure!(_mm512_and_si512(
+            _mm512_srli_epi16::<4>(a),
+            _mm512_set1_epi8(15)
+        ))
+    }
+    #[inline(always)]
+    fn integers_as_floats(self, a: __m512i) -> __m512 {
+        pure!(_mm512_cvtepi32_ps(a))
     }
 }

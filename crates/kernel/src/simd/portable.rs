@@ -2,6 +2,7 @@
 
 use super::{Kernel, Simd};
 use crate::bf16::{from_bf16, to_bf16};
+use crate::f16::from_f16;
 
 /// Needs nothing of the machine.
 #[derive(Clone, Copy)]
@@ -162,5 +163,38 @@ impl Simd for Portable {
     #[inline(always)]
     fn interleave(self, first: Floats, second: Floats) -> Words {
         std::array::from_fn(|i| pair(first[i], second[i]))
+    }
+
+    #[inline(always)]
+    unsafe fn load_halves(self, from: *const u16) -> Floats {
+        // SAFETY: the caller vouches for `LANES` numbers.
+        each(|i| from_f16(unsafe { *from.add(i) }))
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut i8, value: Floats) {
+        for (i, value) in value.into_iter().enumerate() {
+            // SAFETY: the caller vouches for `LANES` bytes.
+            unsafe { *to.add(i) = value as i8 };
+        }
+    }
+    #[inline(always)]
+    fn dot_bytes(self, acc: Words, w: Words, x: Words) -> Words {
+        std::array::from_fn(|i| {
+            let bytes = w[i].to_le_bytes().into_iter().zip(x[i].to_le_bytes());
+            let products = bytes.map(|(w, x)| i32::from(w) * i32::from(x as i8));
+            acc[i].wrapping_add(products.sum::<i32>() as u32)
+        })
+    }
+    #[inline(always)]
+    fn low_nibbles(self, a: Words) -> Words {
+        a.map(|word| word & 0x0f0f_0f0f)
+    }
+    #[inline(always)]
+    fn high_nibbles(self, a: Words) -> Words {
+        a.map(|word| (word >> 4) & 0x0f0f_0f0f)
+    }
+    #[inline(always)]
+    fn integers_as_floats(self, a: Words) -> Floats {
+        a.map(|word| word as i32 as f32)
     }
 }

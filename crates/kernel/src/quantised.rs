@@ -1,0 +1,323 @@
+//! Products with weights of 4 or 8 bits, in the blocks they are stored in.
+//!
+//! ```text
+//! w[j, d] = s[j, b] · (c[j, d] − z)      or      w[j, d] = s[j, b] · c[j, d] + o[j, b]
+//! x[i, d] ≈ t[i, b] · a[i, d]            t = max |x| of the block / 127,  a = round(x / t)
+//! y[i, j] = Σ_b s[j, b] · t[i, b] · Σ_d c[j, d] · a[i, d]  −  the zero point's or plus the offset's part
+//! ```
+//! b is the block of 32 values along the depth that d is in, c an unsigned code, z the code of zero.
+//! The input is rounded to 8 bits block by block, which is the only loss: the inner sums are exact
+//! integers and the weights are the file's. Sums over blocks run in order in `f32`, in one register
+//! lane each, so that a row's result depends on neither the other rows nor the number of threads.
+
+mod input;
+mod pack;
+mod tile;
+
+use crate::Pool;
+use crate::parallel::SharedMut;
+use crate::simd;
+use input::Input;
+pub use pack::{BLOCK, Bits, Blocks, Offsets, QuantisedMatrix};
+use tile::Rows;
+
+/// One product of a [`matmul_quantised`].
+#[derive(Debug)]
+pub struct QuantisedProduct<'a> {
+    /// The weights; their depth is the width of the shared input.
+    pub weights: &'a QuantisedMatrix,
+    /// `[m, weights.rows_out()]`.
+    pub out: &'a mut [f32],
+    /// Add to `out` instead of overwriting it.
+    pub accumulate: bool,
+}
+
+/// Rows in a task: their codes, scales and sums stay in the first-level cache.
+const TASK_ROWS: usize = 24;
+/// Work in a task, in words of weights times rows: about 10 µs.
+const TASK_WORDS_MIN: usize = 48 * 1024;
+
+/// `out (+)= x · wᵀ` for several weights and one input `x[m, depth]`, which is quantised once.
+///
+/// # Panics
+/// If `x` or an output does not have `m` rows of the width that the weights ask for, or the weights
+/// differ in instruction set or depth.
+pub fn matmul_quantised(pool: &Pool, x: &[f32], m: usize, products: &mut [QuantisedProduct<'_>]) {
+    let Some(first) = products.first() else {
+        return;
+    };
+    let (isa, depth) = (first.weights.isa, first.weights.depth);
+    assert_eq!(
+        x.len(),
+        m * depth,
+        "an input of [{m}, {depth}] was expected"
+    );
+    if m == 0 {
+        return;
+    }
+    let input = Input::new(pool, x, m, depth, isa);
+    let jobs: Vec<Job<'_>> = products
+        .iter_mut()
+        .map(|p| Job::new(p, m, isa, depth))
+        .collect();
+    let rows = m.min(TASK_ROWS);
+    let runs = m.div_ceil(rows);
+    let mut starts = vec![0];
+    for job in &jobs {
+        starts.push(starts[starts.len() - 1] + job.tasks(rows));
+    }
+    pool.run(runs * starts[jobs.len()], &|task| {
+        // Neighbouring tasks share panels, so that these are read from memory once.
+        let (run, within) = (task % runs, task / runs);
+        let index = starts.partition_point(|&start| start <= within) - 1;
+        let rows = run * rows..((run + 1) * rows).min(m);
+        let tile = jobs[index].rows(&input, rows, within - starts[index]);
+        simd::vectorize(isa, tile);
+    });
+}
+
+/// A product as its tasks see it.
+struct Job<'a> {
+    weights: &'a QuantisedMatrix,
+    out: SharedMut<'a, f32>,
+    accumulate: bool,
+    /// Panels of a task.
+    panels: usize,
+}
+
+impl<'a> Job<'a> {
+    fn new(product: &'a mut QuantisedProduct<'_>, m: usize, isa: crate::Isa, depth: usize) -> Self {
+        let weights = product.weights;
+        assert_eq!(
+            (weights.isa, weights.depth),
+            (isa, depth),
+            "weights of one kind were expected"
+        );
+        let columns = weights.columns;
+        assert_eq!(
+            product.out.len(),
+            m * columns,
+            "an output of [{m}, {columns}] was expected"
+        );
+        let work = weights.panel_words() * m.min(TASK_ROWS);
+        Job {
+            weights,
+            out: SharedMut::new(product.out),
+            accumulate: product.accumulate,
+            panels: TASK_WORDS_MIN.div_ceil(work.max(1)),
+        }
+    }
+
+    fn tasks(&self, _rows: usize) -> usize {
+        self.weights.panels().div_ceil(self.panels)
+    }
+
+    /// The `task`-th run of panels for some rows.
+    fn rows<'b>(&'b self, input: &'b Input, rows: std::ops::Range<usize>, task: usize) -> Rows<'b> {
+        let w = self.weights;
+        let panel = task * self.panels;
+        let column = panel * w.panel_columns();
+        Rows {
+            input,
+            first: rows.start,
+            rows: rows.len(),
+            weights: w,
+            panel,
+            columns: (self.panels * w.panel_columns()).min(w.columns - column),
+            out: self.out.address(rows.start * w.columns + column),
+            accumulate: self.accumulate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::f16::from_f16;
+    use crate::testing::{
+        assert_close, assert_same_bits, assert_thread_count_is_invisible, for_each_isa, random,
+    };
+
+    /// Weights in blocks as a file would hold them.
+    struct Stored {
+        bits: Bits,
+        codes: Vec<u8>,
+        scales: Vec<u16>,
+        offsets: Option<Vec<u16>>,
+        n: usize,
+        k: usize,
+    }
+
+    impl Stored {
+        fn random(seed: u64, bits: Bits, with_offsets: bool, n: usize, k: usize) -> Stored {
+            let unit = |seed, len| random(seed, len).into_iter().map(|v| (v + 1.0) / 2.0);
+            let top = if bits == Bits::Four { 16.0 } else { 256.0 };
+            // Halves between 2⁻¹⁰ and 2⁻⁶, of either sign for the offsets.
+            let half = |v: f32| 0x1400 + (v * 4095.0) as u16;
+            let blocks = n * k / BLOCK;
+            let signed = |v: f32| half((2.0 * v) % 1.0) | if v < 0.5 { 0x8000 } else { 0 };
+            Stored {
+                bits,
+                codes: unit(seed, n * k)
+                    .map(|v| (v * top).min(top - 1.0) as u8)
+                    .collect(),
+                scales: unit(seed + 1, blocks).map(half).collect(),
+                offsets: with_offsets.then(|| unit(seed + 2, blocks).map(signed).collect()),
+                n,
+                k,
+            }
+        }
+
+        fn zero(&self) -> u8 {
+            if self.bits == Bits::Four { 8 } else { 128 }
+        }
+
+        fn packed(&self, isa: crate::Isa) -> QuantisedMatrix {
+            let offsets = self.offsets.as_deref();
+            let blocks = Blocks {
+                bits: self.bits,
+                codes: &self.codes,
+                scales: &self.scales,
+                offsets: offsets.map_or(Offsets::Zero(self.zero()), Offsets::PerBlock),
+            };
+            QuantisedMatrix::pack(isa, &blocks, self.n, self.k)
+        }
+
+        fn value(&self, j: usize, d: usize) -> f64 {
+            let (code, at) = (self.codes[j * self.k + d], (j * self.k + d) / BLOCK);
+            let scale = f64::from(from_f16(self.scales[at]));
+            match &self.offsets {
+                Some(offsets) => scale * f64::from(code) + f64::from(from_f16(offsets[at])),
+                None => scale * (f64::from(code) - f64::from(self.zero())),
+            }
+        }
+    }
+
+    /// The input as 8 bits a block see it.
+    fn rounded(x: &[f32]) -> Vec<f64> {
+        let block = |block: &[f32]| {
+            let scale = block.iter().fold(0.0_f32, |top, v| top.max(v.abs())) / 127.0;
+            let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+            let code = move |v: &f32| f64::from((v * inverse).round_ties_even()) * f64::from(scale);
+            block.iter().map(code).collect::<Vec<f64>>()
+        };
+        x.chunks(BLOCK).flat_map(block).collect()
+    }
+
+    /// `x · wᵀ` as one would write it down.
+    fn reference(x: &[f32], m: usize, w: &Stored) -> Vec<f32> {
+        let x = rounded(x);
+        let element = |i: usize, j: usize| {
+            (0..w.k)
+                .map(|d| x[i * w.k + d] * w.value(j, d))
+                .sum::<f64>() as f32
+        };
+        (0..m * w.n).map(|at| element(at / w.n, at % w.n)).collect()
+    }
+
+    const KINDS: [(Bits, bool); 4] = [
+        (Bits::Four, false),
+        (Bits::Four, true),
+        (Bits::Eight, false),
+        (Bits::Eight, true),
+    ];
+
+    #[test]
+    fn every_kind_agrees_with_the_reference() {
+        for_each_isa(|pool| {
+            for (m, n, k) in [
+                (0, 5, 32),
+                (1, 1, 32),
+                (1, 70, 96),
+                (5, 33, 64),
+                (19, 48, 320),
+            ] {
+                for (bits, offsets) in KINDS {
+                    let (x, w) = (random(1, m * k), Stored::random(7, bits, offsets, n, k));
+                    let packed = w.packed(pool.isa());
+                    assert_eq!((packed.rows_out(), packed.depth()), (n, k));
+                    let mut out = vec![f32::NAN; m * n];
+                    let product = QuantisedProduct {
+                        weights: &packed,
+                        out: &mut out,
+                        accumulate: false,
+                    };
+                    matmul_quantised(pool, &x, m, &mut [product]);
+                    let what = format!("{} {bits:?} {offsets} {m}x{n}x{k}", pool.isa());
+                    assert_close(&out, &reference(&x, m, &w), 5e-6, &what);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn a_group_accumulates_and_gives_the_same_bits_at_any_thread_count() {
+        let (m, k) = (101, 192);
+        let x = random(1, m * k);
+        let stored: Vec<Stored> = KINDS
+            .iter()
+            .zip([300, 16, 1, 130])
+            .map(|(&(bits, offsets), n)| Stored::random(n as u64, bits, offsets, n, k))
+            .collect();
+        assert_thread_count_is_invisible(|pool| {
+            let packed: Vec<_> = stored.iter().map(|w| w.packed(pool.isa())).collect();
+            let mut outs: Vec<_> = stored.iter().map(|w| vec![0.5; m * w.n]).collect();
+            let mut products: Vec<_> = packed
+                .iter()
+                .zip(&mut outs)
+                .map(|(weights, out)| QuantisedProduct {
+                    weights,
+                    out,
+                    accumulate: true,
+                })
+                .collect();
+            matmul_quantised(pool, &x, m, &mut products);
+            for (w, out) in stored.iter().zip(&outs) {
+                let product = reference(&x, m, w).into_iter().map(|v| v + 0.5);
+                assert_close(out, &product.collect::<Vec<_>>(), 5e-6, "accumulated");
+            }
+            outs.concat()
+        });
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_the_others() {
+        for_each_isa(|pool| {
+            let (rows, n, k) = (110, 75, 96);
+            let x = random(1, rows * k);
+            for (bits, offsets) in KINDS {
+                let packed = Stored::random(3, bits, offsets, n, k).packed(pool.isa());
+                let product = |x: &[f32], m: usize| {
+                    let mut out = vec![0.0; m * n];
+                    let product = QuantisedProduct {
+                        weights: &packed,
+                        out: &mut out,
+                        accumulate: false,
+                    };
+                    matmul_quantised(pool, x, m, &mut [product]);
+                    out
+                };
+                let whole = product(&x, rows);
+                for m in (1..=14).chain([47, 48, 49, 97]) {
+                    let start = rows - m;
+                    let part = product(&x[start * k..], m);
+                    assert_same_bits(&part, &whole[start * n..], &format!("{bits:?}, {m} rows"));
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn rows_of_zeros_give_zeros() {
+        let pool = Pool::new(1);
+        let packed = Stored::random(3, Bits::Eight, true, 20, 64).packed(pool.isa());
+        let mut out = vec![f32::NAN; 40];
+        let product = QuantisedProduct {
+            weights: &packed,
+            out: &mut out,
+            accumulate: false,
+        };
+        matmul_quantised(&pool, &[0.0; 128], 2, &mut [product]);
+        assert_eq!(out, [0.0; 40]);
+    }
+}

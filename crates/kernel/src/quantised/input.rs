@@ -1,0 +1,113 @@
+//! The input of a product, rounded to signed bytes with a scale for every block of a row.
+
+use super::pack::BLOCK;
+use crate::buffer::{FloatScratch, Scratch};
+use crate::parallel::SharedMut;
+use crate::simd::{self, Kernel, Simd};
+use crate::{Isa, Pool};
+
+/// Words of the codes of a block.
+pub(super) const BLOCK_WORDS: usize = BLOCK / 4;
+
+/// Elements a task converts; less than this is not worth waking anybody.
+const TASK_ELEMENTS: usize = 16 * 1024;
+
+/// Rows as codes; `blocks` scales and sums of codes a row.
+pub(super) struct Input {
+    pub(super) blocks: usize,
+    pub(super) codes: Scratch,
+    pub(super) scales: FloatScratch,
+    pub(super) sums: FloatScratch,
+}
+
+impl Input {
+    pub(super) fn new(pool: &Pool, x: &[f32], m: usize, depth: usize, isa: Isa) -> Input {
+        let blocks = depth / BLOCK;
+        let mut input = Input {
+            blocks,
+            codes: Scratch::words(m * blocks * BLOCK_WORDS),
+            scales: Scratch::floats(m * blocks),
+            sums: Scratch::floats(m * blocks),
+        };
+        let codes = SharedMut::new(&mut input.codes[..]);
+        let scales = SharedMut::new(&mut input.scales[..]);
+        let sums = SharedMut::new(&mut input.sums[..]);
+        let per_task = (TASK_ELEMENTS / BLOCK).max(1);
+        pool.run((m * blocks).div_ceil(per_task), &|task| {
+            let run = task * per_task..((task + 1) * per_task).min(m * blocks);
+            // SAFETY: tasks convert different blocks.
+            let (codes, scales, sums) = unsafe {
+                (
+                    codes.slice(run.start * BLOCK_WORDS..run.end * BLOCK_WORDS),
+                    scales.slice(run.clone()),
+                    sums.slice(run.clone()),
+                )
+            };
+            let x = &x[run.start * BLOCK..run.end * BLOCK];
+            simd::vectorize(
+                isa,
+                Quantise {
+                    x,
+                    codes,
+                    scales,
+                    sums,
+                },
+            );
+        });
+        input
+    }
+}
+
+struct Quantise<'a> {
+    x: &'a [f32],
+    codes: &'a mut [u32],
+    scales: &'a mut [f32],
+    sums: &'a mut [f32],
+}
+
+impl Kernel for Quantise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let blocks = self
+            .x
+            .chunks_exact(BLOCK)
+            .zip(self.codes.chunks_exact_mut(BLOCK_WORDS));
+        let figures = self.scales.iter_mut().zip(self.sums);
+        for ((x, codes), (scale, sum)) in blocks.zip(figures) {
+            (*scale, *sum) = quantise_block(s, x, codes);
+        }
+    }
+}
+
+/// Writes the codes of a block; gives its scale and the sum of its codes, which is a whole number.
+#[inline(always)]
+fn quantise_block<S: Simd>(s: S, x: &[f32], codes: &mut [u32]) -> (f32, f32) {
+    assert!(
+        x.len() == BLOCK && codes.len() == BLOCK_WORDS,
+        "a block was expected"
+    );
+    let mut top = s.splat(0.0);
+    let mut at = 0;
+    while at < BLOCK {
+        // SAFETY: whole vectors of the block.
+        let value = unsafe { s.load(x.as_ptr().add(at)) };
+        top = s.max(top, s.max(value, s.sub(s.splat(0.0), value)));
+        at += S::LANES;
+    }
+    let scale = s.max_lanes(top) / 127.0;
+    let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+    let mut sum = s.splat(0.0);
+    at = 0;
+    while at < BLOCK {
+        // SAFETY: whole vectors of the block, and as many bytes of its codes.
+        unsafe {
+            let code = s.round(s.mul(s.load(x.as_ptr().add(at)), s.splat(inverse)));
+            sum = s.add(sum, code);
+            s.store_bytes(codes.as_mut_ptr().cast::<i8>().add(at), code);
+        }
+        at += S::LANES;
+    }
+    (scale, s.sum_lanes(sum))
+}
