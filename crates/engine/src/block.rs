@@ -11,7 +11,7 @@
 //! product.
 
 use crate::config::Config;
-use crate::linear::{Linear, Lora};
+use crate::linear::{Linear, LinearProduct, Lora};
 use crate::model::Model;
 use crate::packed_adapter::PackedAdapter;
 use crate::rows::Rows;
@@ -350,16 +350,18 @@ impl<'a> Block<'a> {
         let lows = low
             .get_disjoint_mut(projections.map(|projection| projection as usize))
             .expect("a group names different projections");
-        let mut products: Vec<AdaptedProduct<'_>> = projections
+        let products = projections
             .into_iter()
             .zip(lows)
             .zip(outputs)
-            .map(|((projection, low), y)| AdaptedProduct {
-                product: self.linear(projection).product(y, add),
+            .map(|((projection, low), y)| LinearProduct {
+                linear: self.linear(projection),
                 low_rank: self.lora(projection).map(|lora| lora.low_rank(rows, low)),
+                y,
+                add,
             })
             .collect();
-        matmul_adapted(self.pool, x, rows, &mut products);
+        Linear::multiply(self.pool, x, rows, products);
     }
 
     /// The gradients of one projection of `x`; `dx` comes with whether to add to it.

@@ -11,6 +11,7 @@
 //! [`crate::config`] and [`crate::tokenizer`].
 
 pub mod blocks;
+pub mod codes;
 mod cursor;
 mod value;
 

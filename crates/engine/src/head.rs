@@ -8,6 +8,7 @@
 //! logits takes the place of the logits.
 
 use crate::batch::Target;
+use crate::linear::{Linear, LinearProduct};
 use crate::model::Model;
 use crate::rows::Rows;
 use lathe_kernel::{Pool, cross_entropy, matmul_group, rmsnorm};
@@ -111,8 +112,13 @@ impl Head<'_> {
     }
 
     fn project(&self, normed: &[f32], rows: usize, logits: &mut [f32]) {
-        let product = self.model.head.product(logits, false);
-        matmul_group(self.pool, normed, rows, &mut [product]);
+        let product = LinearProduct {
+            linear: &self.model.head,
+            low_rank: None,
+            y: logits,
+            add: false,
+        };
+        Linear::multiply(self.pool, normed, rows, vec![product]);
     }
 
     /// Takes the gradient of the logits back to the rows of the stream.

@@ -6,11 +6,18 @@
 //!            dA = dlowᵀ·x        dB = s·dyᵀ·low
 //! ```
 //! W is frozen: there is no dW, here or elsewhere. `low` is kept from the forward
-//! pass, `x` is whatever the block kept or computes again.
+//! pass, `x` is whatever the block kept or computes again. W is either rounded to
+//! the packing's precision or kept in the blocks of 4 or 8 bits it is stored in;
+//! the LoRA term has the packing's precision in both.
 
 use crate::adapter::{Adapter, AdapterTensor};
+use crate::error::EngineError;
 use crate::rows::Rows;
-use lathe_kernel::{Isa, LowRank, PackedMatrix, Pool, Precision, Product, matmul, matmul_tn};
+use crate::weights::RawModel;
+use lathe_kernel::{
+    AdaptedProduct, Isa, LowRank, PackedMatrix, Pool, Precision, Product, QuantisedMatrix,
+    QuantisedProduct, matmul, matmul_adapted, matmul_low_rank, matmul_quantised, matmul_tn,
+};
 
 /// How matrices are packed: for which instructions, in which precision, and
 /// whether the transposed form that the backward pass reads is made too.
@@ -19,6 +26,8 @@ pub(crate) struct Packing {
     pub(crate) isa: Isa,
     pub(crate) precision: Precision,
     pub(crate) trainable: bool,
+    /// Whether weights stored in blocks of 4 or 8 bits stay in them.
+    pub(crate) as_stored: bool,
 }
 
 impl Packing {
@@ -35,25 +44,107 @@ impl Packing {
 
 /// A frozen weight matrix `[out, in]`.
 pub(crate) struct Linear {
-    forward: PackedMatrix,
+    forward: Frozen,
     transposed: Option<PackedMatrix>,
 }
 
+/// The form that W is multiplied in.
+enum Frozen {
+    Rounded(PackedMatrix),
+    Quantised(QuantisedMatrix),
+}
+
+/// y (+)= x·Wᵀ + the LoRA term, for one layer of several that read the same x.
+pub(crate) struct LinearProduct<'a> {
+    pub(crate) linear: &'a Linear,
+    pub(crate) low_rank: Option<LowRank<'a>>,
+    pub(crate) y: &'a mut [f32],
+    pub(crate) add: bool,
+}
+
 impl Linear {
-    pub(crate) fn pack(packing: Packing, w: &[f32], out: usize, depth: usize) -> Self {
-        Self {
-            forward: packing.forward(w, out, depth),
-            transposed: packing.trainable.then(|| packing.transposed(w, out, depth)),
-        }
+    /// Packs the tensor of that name.
+    ///
+    /// # Errors
+    /// What reading it reports.
+    pub(crate) fn load(
+        packing: Packing,
+        raw: &RawModel,
+        name: &str,
+        (out, depth): (usize, usize),
+    ) -> Result<Self, EngineError> {
+        let codes = if packing.as_stored {
+            raw.codes(name)?
+        } else {
+            None
+        };
+        let quantised = codes.map(|codes| {
+            Frozen::Quantised(QuantisedMatrix::pack(
+                packing.isa,
+                &codes.blocks(),
+                out,
+                depth,
+            ))
+        });
+        // Dequantised only where somebody reads the values.
+        let (forward, w) = match quantised {
+            Some(forward) if !packing.trainable => (forward, None),
+            Some(forward) => (forward, Some(raw.tensor_f32(name)?.1)),
+            None => {
+                let (_, w) = raw.tensor_f32(name)?;
+                (Frozen::Rounded(packing.forward(&w, out, depth)), Some(w))
+            }
+        };
+        let transposed = w
+            .filter(|_| packing.trainable)
+            .map(|w| packing.transposed(&w, out, depth));
+        Ok(Self {
+            forward,
+            transposed,
+        })
     }
 
-    /// y (+)= x·Wᵀ.
-    pub(crate) fn product<'a>(&'a self, y: &'a mut [f32], add: bool) -> Product<'a> {
-        Product {
-            weights: &self.forward,
-            out: y,
-            accumulate: add,
+    /// Whether the weights are kept in the blocks they are stored in.
+    pub(crate) fn is_quantised(&self) -> bool {
+        matches!(self.forward, Frozen::Quantised(_))
+    }
+
+    /// Computes the products of one `x` `[rows, in]`.
+    pub(crate) fn multiply(pool: &Pool, x: &[f32], rows: usize, products: Vec<LinearProduct<'_>>) {
+        let (mut rounded, mut quantised, mut terms) = (Vec::new(), Vec::new(), Vec::new());
+        for product in products {
+            let LinearProduct {
+                linear,
+                low_rank,
+                y,
+                add,
+            } = product;
+            match &linear.forward {
+                Frozen::Rounded(weights) => rounded.push(AdaptedProduct {
+                    product: Product {
+                        weights,
+                        out: y,
+                        accumulate: add,
+                    },
+                    low_rank,
+                }),
+                Frozen::Quantised(weights) => {
+                    quantised.push(QuantisedProduct {
+                        weights,
+                        out: y,
+                        accumulate: add,
+                    });
+                    terms.push(low_rank);
+                }
+            }
         }
+        matmul_adapted(pool, x, rows, &mut rounded);
+        matmul_quantised(pool, x, rows, &mut quantised);
+        let terms = terms.into_iter().zip(quantised);
+        let mut terms: Vec<_> = terms
+            .filter_map(|(term, product)| Some((term?, product.out)))
+            .collect();
+        matmul_low_rank(pool, x, rows, &mut terms);
     }
 
     /// dx (+)= dy·W.

@@ -13,6 +13,7 @@ mod layout;
 
 use crate::config::Config;
 use crate::error::EngineError;
+use crate::gguf::codes::Codes;
 use crate::safetensors::Entry;
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
@@ -62,6 +63,22 @@ impl RawModel {
         match &tensor.stored {
             Stored::Safetensors(entry) => Ok((entry.shape.clone(), entry.values(file, name)?)),
             Stored::Gguf(stored) => Ok((stored.info.shape.clone(), stored.values(file)?)),
+        }
+    }
+
+    /// The tensor of that Hugging Face name as codes and scales, in Hugging Face layout; `None`
+    /// where it is stored in a format that does not consist of such.
+    ///
+    /// # Errors
+    /// [`EngineError::MissingTensor`] where the file has none of that name.
+    pub fn codes(&self, name: &str) -> Result<Option<Codes>, EngineError> {
+        let tensor = self.tensors.get(name);
+        let tensor = tensor.ok_or_else(|| EngineError::MissingTensor {
+            name: name.to_owned(),
+        })?;
+        match &tensor.stored {
+            Stored::Safetensors(_) => Ok(None),
+            Stored::Gguf(stored) => stored.codes(&self.files[tensor.file]),
         }
     }
 

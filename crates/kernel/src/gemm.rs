@@ -157,6 +157,31 @@ pub fn matmul_adapted(pool: &Pool, x: &[f32], m: usize, products: &mut [AdaptedP
     plan::run(pool, m, jobs.collect());
 }
 
+/// Low-rank terms by themselves: `out += (x · down) · up` for each, where the layers' own products
+/// were computed another way, as [`crate::quantised`] does.
+///
+/// # Panics
+/// If `x` or an output does not have `m` rows of the width that its term asks for, or the terms
+/// differ in instruction set or depth.
+pub fn matmul_low_rank(pool: &Pool, x: &[f32], m: usize, terms: &mut [(LowRank<'_>, &mut [f32])]) {
+    let Some(first) = terms.first().map(|(term, _)| term.down) else {
+        return;
+    };
+    let downs = terms.iter().map(|(term, _)| term.down);
+    let input = Input::new(pool, x, m, first, downs);
+    let lows = terms
+        .iter_mut()
+        .map(|(term, _)| input.job(term.down, term.low, false));
+    plan::run(pool, m, lows.collect());
+    let (terms, outs): (Vec<_>, Vec<_>) = terms.iter_mut().map(|(term, out)| (&*term, out)).unzip();
+    let lows: Vec<_> = terms.iter().map(|term| low_input(pool, m, term)).collect();
+    let jobs = lows
+        .iter()
+        .zip(terms.iter().zip(outs))
+        .map(|(low, (term, out))| low.job(term.up, out, true));
+    plan::run(pool, m, jobs.collect());
+}
+
 /// What a term has put down in `low`, as the input of its second half.
 fn low_input<'a>(pool: &Pool, m: usize, term: &'a LowRank<'_>) -> Input<'a> {
     Input::new(pool, term.low, m, term.up, std::iter::once(term.up))
@@ -365,6 +390,30 @@ mod tests {
                 out
             });
         }
+    }
+
+    #[test]
+    fn a_low_rank_term_alone_adds_to_what_is_there() {
+        let (m, n, k, rank) = (9, 33, 64, 5);
+        let x = random(1, m * k);
+        let (down, up) = (random(3, rank * k), random(4, n * rank));
+        assert_thread_count_is_invisible(|pool| {
+            let pack = |w, n, k| PackedMatrix::pack(pool.isa(), Precision::Bf16, w, n, k);
+            let (down, up) = (pack(&down, rank, k), pack(&up, n, rank));
+            let (mut low, mut out) = (vec![0.0; m * rank], vec![1.0; m * n]);
+            let term = LowRank {
+                down: &down,
+                up: &up,
+                low: &mut low,
+            };
+            matmul_low_rank(pool, &x, m, &mut [(term, &mut out)]);
+            let (mut expected_low, mut expected) = (vec![0.0; m * rank], vec![1.0; m * n]);
+            matmul(pool, &x, m, &down, &mut expected_low, false);
+            matmul(pool, &low, m, &up, &mut expected, true);
+            assert_same_bits(&low, &expected_low, "low");
+            assert_same_bits(&out, &expected, "out");
+            out
+        });
     }
 
     #[test]

@@ -30,8 +30,9 @@ mod testing;
 
 pub use gemm::{
     AdaptedProduct, LowRank, PackedMatrix, Precision, Product, matmul, matmul_adapted,
-    matmul_group, matmul_tn, matmul_tn_bf16,
+    matmul_group, matmul_low_rank, matmul_tn, matmul_tn_bf16,
 };
 pub use isa::Isa;
 pub use mmap::Mmap;
 pub use pool::{Pool, default_threads};
+pub use quantised::{QuantisedMatrix, QuantisedProduct, matmul_quantised};

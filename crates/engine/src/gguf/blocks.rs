@@ -12,6 +12,7 @@
 
 use crate::error::EngineError;
 use lathe_kernel::bf16::from_bf16;
+use lathe_kernel::f16::from_f16;
 use std::fmt;
 
 /// How the values of a tensor are stored.
@@ -253,21 +254,4 @@ fn q6_k(block: &[u8], out: &mut [f32]) {
 
 fn f16_at(bytes: &[u8], at: usize) -> f32 {
     from_f16(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
-}
-
-/// Widens an IEEE half-precision number; exact.
-pub fn from_f16(bits: u16) -> f32 {
-    let sign = u32::from(bits & 0x8000) << 16;
-    let exponent = u32::from(bits >> 10) & 31;
-    let fraction = u32::from(bits & 0x3ff);
-    match (exponent, fraction) {
-        // Zero and subnormals: fraction · 2⁻²⁴, which f32 holds as a normal number.
-        (0, _) => {
-            let magnitude = fraction as f32 * f32::from_bits((127 - 24) << 23);
-            f32::from_bits(magnitude.to_bits() | sign)
-        }
-        // Infinity and NaN keep their payload.
-        (31, _) => f32::from_bits(sign | 0x7f80_0000 | (fraction << 13)),
-        _ => f32::from_bits(sign | ((exponent + 127 - 15) << 23) | (fraction << 13)),
-    }
 }

@@ -4,6 +4,7 @@ use super::bytes::Bytes;
 use super::{RawModel, Tensor, check_tokenizer, layout};
 use crate::config::Config;
 use crate::error::EngineError;
+use crate::gguf::codes::Codes;
 use crate::gguf::{Gguf, TensorInfo};
 use crate::template::{ChatTemplate, SpecialTokens};
 use crate::tokenizer::Tokenizer;
@@ -23,8 +24,24 @@ impl Stored {
     pub(super) fn values(&self, file: &[u8]) -> Result<Vec<f32>, EngineError> {
         let values = dequantized(&self.info, file)?;
         Ok(match (self.interleaved_heads, &self.info.shape[..]) {
-            (Some(heads), &[rows, cols]) => deinterleaved(&values, heads, rows, cols),
+            (Some(heads), &[rows, cols]) => {
+                let order = deinterleaved(heads, rows);
+                let rows = order.iter().flat_map(|row| &values[row * cols..][..cols]);
+                rows.copied().collect()
+            }
             _ => values,
+        })
+    }
+
+    /// The same as codes and scales, where the format consists of such.
+    pub(super) fn codes(&self, file: &[u8]) -> Result<Option<Codes>, EngineError> {
+        let &[rows, cols] = &self.info.shape[..] else {
+            return Ok(None);
+        };
+        let codes = Codes::of(self.info.block_type, stored_bytes(&self.info, file)?);
+        Ok(match (codes, self.interleaved_heads) {
+            (Some(codes), Some(heads)) => Some(codes.with_rows(&deinterleaved(heads, rows), cols)),
+            (codes, _) => codes,
         })
     }
 }
@@ -83,23 +100,23 @@ fn rope_divisors(config: &Config, info: &TensorInfo, file: &[u8]) -> Result<Vec<
 }
 
 fn dequantized(info: &TensorInfo, file: &[u8]) -> Result<Vec<f32>, EngineError> {
-    let bytes = file.get(info.bytes.clone()).ok_or_else(|| {
-        EngineError::damaged("the GGUF file", "it became shorter while it was open")
-    })?;
-    info.block_type.dequantize(bytes)
+    info.block_type.dequantize(stored_bytes(info, file)?)
+}
+
+fn stored_bytes<'a>(info: &TensorInfo, file: &'a [u8]) -> Result<&'a [u8], EngineError> {
+    file.get(info.bytes.clone())
+        .ok_or_else(|| EngineError::damaged("the GGUF file", "it became shorter while it was open"))
 }
 
 /// llama.cpp rotates neighbouring rows, Hugging Face rows half a head apart: row 2·j + half of a
-/// head becomes row half·(width / 2) + j.
-fn deinterleaved(values: &[f32], heads: usize, rows: usize, cols: usize) -> Vec<f32> {
+/// head becomes row half·(width / 2) + j. Gives for every row where it comes from.
+fn deinterleaved(heads: usize, rows: usize) -> Vec<usize> {
     let width = rows / heads;
-    let mut out = Vec::with_capacity(values.len());
-    for head in values.chunks_exact(width * cols) {
-        for row in (0..width).step_by(2).chain((1..width).step_by(2)) {
-            out.extend_from_slice(&head[row * cols..][..cols]);
-        }
-    }
-    out
+    let of_head = |head: usize| {
+        let rows = (0..width).step_by(2).chain((1..width).step_by(2));
+        rows.map(move |row| head * width + row)
+    };
+    (0..heads).flat_map(of_head).collect()
 }
 
 fn template(gguf: &Gguf) -> Result<Option<ChatTemplate>, EngineError> {

@@ -19,6 +19,7 @@ pub fn tiny_model(precision: Precision) -> Model {
         isa: Isa::detect(),
         precision,
         trainable: true,
+        as_stored: false,
     };
     Model::load(&repository_file("fixtures/tiny-model"), options).expect("the fixture loads")
 }
