@@ -34,13 +34,24 @@ pub struct LoadOptions {
 }
 
 impl Default for LoadOptions {
-    /// bf16 for this machine's best instructions, for inference only.
+    /// bf16 for this machine's best instructions, without what gradients need.
     fn default() -> Self {
         Self {
             isa: Isa::detect(),
             precision: Precision::Bf16,
             trainable: false,
             as_stored: false,
+        }
+    }
+}
+
+impl LoadOptions {
+    /// What evaluation and serving load, so that what was measured is what answers: weights in the
+    /// blocks they are stored in, the others in bf16, for this machine's best instructions.
+    pub fn for_answers() -> Self {
+        Self {
+            as_stored: true,
+            ..Self::default()
         }
     }
 }

@@ -179,7 +179,7 @@ impl Bases {
             return Ok(model);
         }
         by_path.retain(|_, model| model.strong_count() > 0);
-        let model = Arc::new(Model::load(path, LoadOptions::default())?);
+        let model = Arc::new(Model::load(path, LoadOptions::for_answers())?);
         by_path.insert(path.to_path_buf(), Arc::downgrade(&model));
         Ok(model)
     }

@@ -29,7 +29,7 @@ fn key(context: &Context) -> Result<Value, WorkshopError> {
         "task": context.pack.task,
         "records": context.pack.evaluate.base_records,
         "tokens": context.pack.evaluate.tokens_max,
-        "machine": compute::kind(),
+        "machine": compute::answering_kind(),
     }))
 }
 

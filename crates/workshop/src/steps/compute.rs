@@ -34,8 +34,12 @@ pub fn instructions() -> String {
     Isa::detect().to_string()
 }
 
-/// The format it computes in, tuned, measured and served alike: docs/decisions/0001.
-pub const FORMAT: &str = "bf16";
+/// What the bits of an answer depend on beside its inputs: docs/decisions/0007.
+pub fn answering_kind() -> Value {
+    let mut kind = kind();
+    kind["weights"] = json!("as stored");
+    kind
+}
 
 /// A model in memory and the threads to compute with.
 pub struct Machine {
@@ -52,9 +56,13 @@ impl Machine {
     /// The engine's.
     pub fn load(job: &Job, trainable: bool) -> Result<Machine, StepError> {
         let path = super::model::weights(&job.artifact(StepName::Model)?)?;
-        let options = LoadOptions {
-            trainable,
-            ..LoadOptions::default()
+        let options = if trainable {
+            LoadOptions {
+                trainable,
+                ..LoadOptions::default()
+            }
+        } else {
+            LoadOptions::for_answers()
         };
         Ok(Machine {
             model: Model::load(&path, options)?,

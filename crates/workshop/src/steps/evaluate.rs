@@ -42,13 +42,14 @@ fn key(context: &Context) -> Result<Value, WorkshopError> {
         "task": context.pack.task,
         "evaluate": context.pack.evaluate,
         "demonstration": context.order.demonstration,
-        "machine": compute::kind(),
+        "machine": compute::answering_kind(),
     }))
 }
 
 fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     let records = Records::load(job)?;
-    let tuned = predict(job, &records, emit)?;
+    let machine = Machine::load(job, false)?;
+    let tuned = predict(job, &machine, &records, emit)?;
     tuned.save(&job.out)?;
     let assembly = Assembly {
         task: &records.task,
@@ -61,15 +62,19 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     };
     let report = assemble(&assembly)?;
     write_json(&job.out.join(REPORT), &report)?;
-    Ok(output_of(&report))
+    Ok(output_of(&report, &machine.model.arithmetic()))
 }
 
-fn predict(job: &Job, records: &Records, emit: &mut Emit<'_>) -> Result<Predictions, StepError> {
-    let machine = Machine::load(job, false)?;
+fn predict(
+    job: &Job,
+    machine: &Machine,
+    records: &Records,
+    emit: &mut Emit<'_>,
+) -> Result<Predictions, StepError> {
     let adapter = Adapter::load_peft(&job.artifact(StepName::Tune)?, &machine.model.config)?;
     let packed = PackedAdapter::new(&machine.model, &adapter);
     let test = &records.dataset.prepared.test;
-    let outputs = compute::answer(job, &machine, Some(&packed), &records.task, test, emit)?;
+    let outputs = compute::answer(job, machine, Some(&packed), &records.task, test, emit)?;
     let note = format!("{} with the tuned adapter", compute::model_name(job)?);
     Ok(score(
         &records.task,
@@ -81,7 +86,7 @@ fn predict(job: &Job, records: &Records, emit: &mut Emit<'_>) -> Result<Predicti
     ))
 }
 
-fn output_of(report: &Report) -> Output {
+fn output_of(report: &Report, format: &str) -> Output {
     let metrics = |subject: &Subject| {
         let values = subject.metrics.iter();
         values
@@ -103,7 +108,7 @@ fn output_of(report: &Report) -> Output {
             ],
         ),
         figures: members(json!({ "records": report.records, "subjects": all })),
-        facts: Map::new(),
+        facts: members(json!({ "format": format })),
     }
 }
 
@@ -118,7 +123,12 @@ fn registers(
 }
 
 /// `evaluation`: what was measured, on what, in the format that is served.
-fn says(context: &Context, artifact: Digest, _: &Output) -> Result<Option<Say>, WorkshopError> {
+fn says(
+    context: &Context,
+    artifact: Digest,
+    output: &Output,
+) -> Result<Option<Say>, WorkshopError> {
+    let format = output.facts.get("format").and_then(Value::as_str);
     let path = objects::path(context.shop.home(), &artifact.to_string()).join(REPORT);
     let report: Report = read_json(&path)
         .map_err(|error| WorkshopError::new("report-missing", error.text, error.next))?;
@@ -137,7 +147,7 @@ fn says(context: &Context, artifact: Digest, _: &Output) -> Result<Option<Say>, 
         model: context.digest(StepName::Tune)?,
         dataset: context.link(StepName::Prepare)?,
         report: objects::hash_file(&path)?.1,
-        format: compute::FORMAT.to_owned(),
+        format: format.unwrap_or_default().to_owned(),
         task: digest_of(&json!(context.pack.task)),
         challengers: challengers
             .filter(|subject| subject.role == Role::Challenger)
