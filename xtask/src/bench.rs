@@ -3,6 +3,9 @@
 //! `train`: records of customer-care, LoRA r=16 on all linear layers, 16 records a step. This engine
 //! and PyTorch (bf16 and f32) alternate [`TURNS`] times on the same token rows; what is printed are
 //! medians, and the range of the ratio to the best peer.
+//! `ledger`: a million entries hashed, logged and proved.
+
+mod ledger;
 
 use std::path::Path;
 
@@ -20,9 +23,10 @@ const TURNS: usize = 3;
 /// Runs the named row, or all.
 pub fn run(arguments: &[String]) -> Outcome {
     match arguments {
-        [] => train(),
+        [] => train().and_then(|()| ledger::run()),
         [name] if name == "train" => train(),
-        _ => Err(format!("no bench {arguments:?}; there is: train")),
+        [name] if name == "ledger" => ledger::run(),
+        _ => Err(format!("no bench {arguments:?}; there are: train, ledger")),
     }
 }
 

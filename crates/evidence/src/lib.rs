@@ -11,6 +11,8 @@ pub mod manifest;
 pub mod merkle;
 pub mod receipt;
 pub mod report;
+#[cfg(test)]
+mod schema;
 pub mod statement;
 
 pub use digest::Digest;

@@ -68,6 +68,7 @@ pub type Link = Digest;
 
 /// What a statement speaks of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Subject {
     /// What it is called, for people.
@@ -78,6 +79,7 @@ pub struct Subject {
 
 /// A digest as in-toto writes it: by algorithm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SubjectDigest {
     /// SHA-256.
@@ -250,7 +252,16 @@ macro_rules! predicates {
 
             /// The roles one of which its signer must have.
             pub fn signers(&self) -> &'static [Role] {
-                match self { $(Predicate::$variant(_) => &[$(Role::$role),+],)+ }
+                Self::signers_of(self.name())
+            }
+
+            /// The roles one of which the signer of a predicate of this name must have; none for a
+            /// name that is not in the table.
+            pub fn signers_of(name: &str) -> &'static [Role] {
+                match name {
+                    $($name => &[$(Role::$role),+],)+
+                    _ => &[],
+                }
             }
 
             /// When it was said, milliseconds since 1970.

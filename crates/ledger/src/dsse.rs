@@ -199,7 +199,7 @@ impl Envelope {
 }
 
 /// DSSE's PAE: what is signed.
-fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!(
         "DSSEv1 {} {payload_type} {} ",
         payload_type.len(),

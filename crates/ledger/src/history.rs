@@ -152,8 +152,9 @@ impl History {
     }
 
     /// Takes back what was added after the first `size` entries: the transaction that was to write
-    /// them failed.
+    /// them failed, or an earlier state is asked about. The first entry stays in any case.
     pub fn rewind(&mut self, size: u64) {
+        let size = size.max(1);
         let kept = usize::try_from(size).unwrap_or(usize::MAX);
         if kept >= self.entries.len() {
             return;

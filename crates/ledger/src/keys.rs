@@ -91,6 +91,11 @@ impl SigningKey {
         to_pem(PRIVATE_LABEL, &PKCS8_PREFIX, &self.0.to_bytes())
     }
 
+    /// Its 32 secret bytes, from which other keys are derived.
+    pub(crate) fn to_seed(&self) -> [u8; KEY_BYTES] {
+        self.0.to_bytes()
+    }
+
     /// Its public half.
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key())

@@ -9,8 +9,13 @@
 
 pub mod checkpoint;
 pub mod dsse;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod history;
 pub mod keys;
+pub mod model_signing;
 pub mod note;
 pub mod proofs;
 pub mod receipts;

@@ -269,3 +269,122 @@ fn differs(
         expected: expected.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Chain, Ledger, ORIGIN, key, whole};
+
+    /// `verify` for the fixture's receipt, its bytes changed by `change`.
+    fn check(
+        ledger: &Ledger,
+        chain: &Chain,
+        change: impl Fn(&mut Receipt),
+    ) -> Result<Receipt, ReceiptError> {
+        let mut receipt = parse(&chain.receipt).unwrap();
+        change(&mut receipt);
+        let path = batch_path(&chain.leaves, chain.position).unwrap();
+        let bytes = receipt.to_bytes().unwrap();
+        verify(&ledger.history, &bytes, &chain.batch, chain.position, &path)
+    }
+
+    #[test]
+    fn a_receipt_is_in_its_batch_and_no_other_is() {
+        let (ledger, chain) = whole();
+        check(&ledger, &chain, |_| {}).unwrap();
+        let refused = check(&ledger, &chain, |it| it.answer_tokens += 1);
+        assert!(
+            matches!(refused, Err(ReceiptError::Proof { .. })),
+            "{refused:?}"
+        );
+        let path = batch_path(&chain.leaves, 1).unwrap();
+        let at = |position| {
+            verify(
+                &ledger.history,
+                &chain.receipt,
+                &chain.batch,
+                position,
+                &path,
+            )
+        };
+        assert!(at(1).is_ok() && at(0).is_err() && at(2).is_err());
+        let missing = verify(&ledger.history, &chain.receipt, &chain.deployment, 1, &path);
+        assert_eq!(missing, Err(ReceiptError::Batch(chain.deployment)));
+    }
+
+    /// Also whoever writes batches cannot have a receipt that says of its deployment what is not so.
+    #[test]
+    fn what_a_receipt_says_of_its_deployment_is_the_ledgers() {
+        let (ledger, chain) = whole();
+        let differs = |change: &dyn Fn(&mut Receipt)| {
+            let mut receipt = parse(&chain.receipt).unwrap();
+            change(&mut receipt);
+            match agrees(&ledger.history, &receipt) {
+                Err(ReceiptError::Differs { member, .. }) => member,
+                other => panic!("{other:?}"),
+            }
+        };
+        let other = Digest::of(b"other");
+        assert_eq!(differs(&|it| it.deployment = other), "deployment");
+        assert_eq!(differs(&|it| it.deployment = chain.batch), "deployment");
+        assert_eq!(differs(&|it| it.model = other), "model");
+        assert_eq!(differs(&|it| it.name = "other".to_owned()), "name");
+        assert_eq!(differs(&|it| it.policy = other), "policy");
+        assert_eq!(differs(&|it| it.ledger_size = 1), "ledger_size");
+        assert_eq!(differs(&|it| it.ledger_size = 999), "ledger_size");
+        assert_eq!(differs(&|it| it.opened_ms = it.closed_ms + 1), "opened_ms");
+    }
+
+    #[test]
+    fn a_proof_stands_alone() {
+        let (ledger, chain) = whole();
+        let batch = ledger.envelopes.iter().find(|it| it.leaf() == chain.batch);
+        let path = batch_path(&chain.leaves, chain.position).unwrap();
+        let position = chain.position;
+        let proof = Proof::new(
+            &ledger.history,
+            &ledger.note(),
+            batch.unwrap(),
+            &chain.receipt,
+            position,
+            path,
+        )
+        .unwrap();
+        let json = serde_json::to_string(&proof).unwrap();
+        let proof: Proof = serde_json::from_str(&json).unwrap();
+        let public = ledger.key.public();
+        assert_eq!(
+            proof.verify(ORIGIN, &public).unwrap(),
+            parse(&chain.receipt).unwrap()
+        );
+        assert!(proof.verify("lathe/other", &public).is_err());
+        assert!(proof.verify(ORIGIN, &key(9).public()).is_err());
+        let changes: [fn(&mut Proof); 6] = [
+            |it| it.position = 0,
+            |it| it.index += 1,
+            |it| it.batch_path.push(Digest::of(b"more")),
+            |it| it.ledger_path[0] = Digest::of(b"other"),
+            |it| it.receipt = BASE64.encode("{}"),
+            |it| it.checkpoint = it.checkpoint.replacen("lathe", "Lathe", 1),
+        ];
+        for (at, change) in changes.iter().enumerate() {
+            let mut changed = proof.clone();
+            change(&mut changed);
+            assert!(changed.verify(ORIGIN, &public).is_err(), "change {at}");
+        }
+    }
+
+    #[test]
+    fn a_receipt_has_one_form() {
+        let (_, chain) = whole();
+        let text = String::from_utf8(chain.receipt).unwrap();
+        for changed in [
+            text.replace(":", ": "),
+            text.replace("\"answer\"", "\"extra\":1,\"answer\""),
+            text.replace(",\"spans\":[]", ""),
+        ] {
+            let refused = parse(changed.as_bytes());
+            assert!(matches!(refused, Err(ReceiptError::Layout(_))), "{changed}");
+        }
+    }
+}

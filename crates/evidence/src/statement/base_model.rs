@@ -6,6 +6,7 @@ use crate::Digest;
 
 /// A model as it came in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct BaseModel {
     /// Its name.

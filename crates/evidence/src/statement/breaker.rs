@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A transition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Breaker {
     /// The deployment's name.
@@ -22,6 +23,7 @@ pub struct Breaker {
 
 /// The states of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum BreakerState {
     /// It answers.
@@ -37,6 +39,7 @@ pub enum BreakerState {
 
 /// What can make a breaker move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// Somebody's decision.

@@ -8,6 +8,7 @@ use crate::Digest;
 
 /// A dataset version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Dataset {
     /// Its name.
@@ -37,6 +38,7 @@ pub struct Dataset {
 
 /// What a scan of all records found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Scan {
     /// The version of the rules; 0 when nothing was scanned.

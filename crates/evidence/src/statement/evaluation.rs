@@ -10,6 +10,7 @@ use crate::Digest;
 
 /// What was measured, on what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
     /// The order that measured it.

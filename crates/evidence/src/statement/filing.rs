@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// An authority's act. Nothing here is the workshop's to grant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Filing {
     /// The registration it belongs to.
@@ -22,6 +23,7 @@ pub struct Filing {
 
 /// The kinds of filing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum FilingKind {
     /// 算法备案.

@@ -9,6 +9,7 @@ use crate::Digest;
 
 /// What happened to a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Key {
     /// The key.
@@ -23,6 +24,7 @@ pub struct Key {
 
 /// A public key and what it may sign.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyRecord {
     /// Its id: the SHA-256 of its 32 public bytes.
@@ -37,6 +39,7 @@ pub struct KeyRecord {
 
 /// What can happen to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyAction {
     /// It signs from here on.

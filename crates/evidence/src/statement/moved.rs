@@ -7,6 +7,7 @@ use crate::Digest;
 
 /// The home was restored from a backup. Subject: the root of the checkpoint restored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Restored {
     /// The size of the ledger in the backup.
@@ -21,6 +22,7 @@ pub struct Restored {
 
 /// A statement came in a bundle and was verified again. Subject: that statement's subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Imported {
     /// The origin of the ledger it came from.

@@ -6,6 +6,7 @@ use crate::Digest;
 
 /// A batch of receipts, which are the leaves of a Merkle tree of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Receipts {
     /// The batch's number, from 1 and without gaps.

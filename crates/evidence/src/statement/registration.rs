@@ -7,6 +7,7 @@ use super::Link;
 
 /// A step in the life of a registration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Registration {
     /// Its number in the register of this workshop.
@@ -31,6 +32,7 @@ pub struct Registration {
 
 /// The steps, in the order of their life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RegistrationAction {
     /// 受理: handed in.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A role. What each may sign stands in the table of predicates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Names the workshop's keys.

@@ -7,6 +7,7 @@ use crate::Digest;
 
 /// How a model was tuned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Training {
     /// The order that tuned it.
@@ -39,6 +40,7 @@ pub struct Training {
 
 /// A dataset version that a model was tuned on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DatasetUse {
     /// Its statement.

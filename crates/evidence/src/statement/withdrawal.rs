@@ -7,6 +7,7 @@ use crate::Digest;
 
 /// Data may no longer be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Withdrawal {
     /// What is withdrawn.
@@ -19,6 +20,7 @@ pub struct Withdrawal {
 
 /// What can be withdrawn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Withdrawn {
     /// One record, by its leaf's hash.

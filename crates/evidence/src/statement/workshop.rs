@@ -8,6 +8,7 @@ use super::KeyRecord;
 
 /// The first statement of a ledger; signed by the very key it names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Workshop {
     /// The ledger's origin line: unique to this workshop.
@@ -22,6 +23,7 @@ pub struct Workshop {
 
 /// Who has to approve a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ApprovalPolicy {
     /// The workshop's own key; shown everywhere as self-approved.

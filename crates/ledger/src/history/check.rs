@@ -14,6 +14,10 @@ impl History {
     pub(super) fn check(&self, envelope: &[u8], index: u64) -> Result<Entry, Refusal> {
         let wrong = |error: EnvelopeError| (Flaw::Envelope, error.to_string());
         let envelope = Envelope::parse(envelope).map_err(wrong)?;
+        if let Some(earlier) = self.lookup(&envelope.leaf()) {
+            let why = format!("it is entry {} once more", earlier.index);
+            return Err((Flaw::Replayed, why));
+        }
         let statement = envelope.statement().map_err(wrong)?;
         let signers: Vec<_> = envelope.signers().collect();
         let [signer] = signers[..] else {

@@ -32,6 +32,8 @@ pub enum Flaw {
     Key,
     /// It names a statement that is not there, is void, or is of another kind.
     Link,
+    /// The very same entry stands in the ledger already.
+    Replayed,
     /// Its subject is not what it speaks of.
     Subject,
     /// The number of a batch of receipts leaves a gap.
@@ -60,6 +62,7 @@ impl Flaw {
             Flaw::Time => "ledger-time",
             Flaw::Key => "ledger-key",
             Flaw::Link => "ledger-link",
+            Flaw::Replayed => "ledger-replayed",
             Flaw::Subject => "ledger-subject",
             Flaw::Batch => "ledger-batch",
             Flaw::Checkpoint => "ledger-checkpoint",
@@ -79,7 +82,7 @@ impl Flaw {
             Flaw::Signer | Flaw::Role => "let a key with the role say it: `lathe keys list`",
             Flaw::Key => "see which keys stand with `lathe keys list`",
             Flaw::Time => "set the machine's clock and say it again",
-            Flaw::Link | Flaw::Subject | Flaw::Batch => {
+            Flaw::Link | Flaw::Replayed | Flaw::Subject | Flaw::Batch => {
                 "say what it rests on first; if it was written by Lathe, restore the home from a backup"
             }
             Flaw::Envelope | Flaw::Signature | Flaw::Genesis | Flaw::Checkpoint | Flaw::Length => {

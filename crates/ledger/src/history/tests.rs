@@ -173,6 +173,10 @@ fn the_beginning_is_one_and_names_its_key() {
     let mut ledger = Ledger::new();
     assert_eq!(
         flaw(ledger.say(&genesis(&key(1), &Role::ALL), &key(1))),
+        Flaw::Replayed
+    );
+    assert_eq!(
+        flaw(ledger.say(&genesis(&key(2), &Role::ALL), &key(2))),
         Flaw::Genesis
     );
     assert_eq!(
@@ -269,7 +273,7 @@ fn time_goes_forward_and_batches_have_no_gap() {
     ledger.say(&base("c", 10), &key(1)).unwrap();
     assert_eq!(flaw(ledger.say(&receipts(2, 10), &key(1))), Flaw::Batch);
     ledger.say(&receipts(1, 10), &key(1)).unwrap();
-    assert_eq!(flaw(ledger.say(&receipts(1, 10), &key(1))), Flaw::Batch);
+    assert_eq!(flaw(ledger.say(&receipts(1, 11), &key(1))), Flaw::Batch);
     let mut odd = receipts(2, 10);
     odd.subjects[0].digest.sha256 = digest("other");
     assert_eq!(flaw(ledger.say(&odd, &key(1))), Flaw::Subject);
@@ -484,6 +488,14 @@ fn a_rewritten_or_shortened_ledger_is_caught_with_one_older_checkpoint() {
 }
 
 #[test]
+fn the_same_entry_does_not_stand_twice() {
+    let mut ledger = Ledger::new();
+    let again = base("a", 5);
+    ledger.say(&again, &key(1)).unwrap();
+    assert_eq!(flaw(ledger.say(&again, &key(1))), Flaw::Replayed);
+}
+
+#[test]
 fn dropping_moving_or_doubling_an_entry_is_seen() {
     let mut ledger = Ledger::new();
     for name in ["a", "b", "c"] {
@@ -538,6 +550,8 @@ fn taking_back_leaves_the_history_as_it_was() {
     assert!(ledger.history.get(&by_second).is_some());
     assert!(ledger.history.key(&key(2).id()).unwrap().stands());
     ledger.say(&receipts(1, at_ms), &key(1)).unwrap();
+    ledger.history.rewind(0);
+    assert_eq!((ledger.history.len(), ledger.history.origin()), (1, ORIGIN));
 }
 
 #[test]
@@ -548,7 +562,7 @@ fn all_problems_are_reported_up_to_a_bound() {
     ledger.envelopes.insert(1, b"{}".to_vec());
     ledger.envelopes.insert(2, good);
     let found = flaws(ledger.verify(&ledger.note(&key(1)), &Trust::default()));
-    assert_eq!(found, [Flaw::Envelope, Flaw::Genesis, Flaw::Rewritten]);
+    assert_eq!(found, [Flaw::Envelope, Flaw::Replayed, Flaw::Rewritten]);
     ledger.envelopes.splice(1..1, vec![b"{}".to_vec(); 100]);
     let many = ledger
         .verify(&ledger.note(&key(1)), &Trust::default())

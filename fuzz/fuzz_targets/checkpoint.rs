@@ -1,0 +1,6 @@
+//! Signed notes and the checkpoints in them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| lathe_ledger::fuzz::checkpoint(bytes));

@@ -1,0 +1,6 @@
+//! Envelopes of the ledger.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| lathe_ledger::fuzz::envelope(bytes));

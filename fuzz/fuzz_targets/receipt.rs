@@ -1,0 +1,6 @@
+//! Receipts and proofs of them.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| lathe_ledger::fuzz::receipt(bytes));
