@@ -25,7 +25,14 @@ pub fn run(arguments: &[String]) -> Outcome {
     })?;
     step("licences", licences)?;
     step("build", || {
-        shell::run(&mut cargo(&["build", "--package", "lathe", "--locked"]))
+        shell::run(&mut cargo(&[
+            "build",
+            "--package",
+            "lathe",
+            "--package",
+            "lathe-verify",
+            "--locked",
+        ]))
     })?;
     step("reference pages", || docs::run(&["--check".to_owned()]))?;
     step("rustdoc", || {

@@ -27,6 +27,17 @@ pub const PEERS: Environment = Environment {
     ],
 };
 
+/// The packages that others verify evidence with.
+pub const VALIDATORS: Environment = Environment {
+    name: "validators",
+    requirements: &[
+        "model-signing==1.1.1",
+        "in-toto-attestation==0.9.3",
+        "securesystemslib==1.6.0",
+        "cyclonedx-python-lib[validation]==11.12.0",
+    ],
+};
+
 /// A named list of pinned packages.
 pub struct Environment {
     name: &'static str,

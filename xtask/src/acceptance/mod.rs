@@ -9,6 +9,7 @@ mod kill;
 mod order;
 mod peft;
 mod result;
+mod validators;
 
 pub use home::{FreshHome, PACK};
 pub use result::append;
@@ -38,6 +39,11 @@ const SCENARIOS: &[Scenario] = &[
         "kill",
         "kill -9 at each step and inside tuning: the same adapter",
         kill::run,
+    ),
+    (
+        "validators",
+        "model-signing, in-toto and CycloneDX accept what is exported",
+        validators::run,
     ),
 ];
 

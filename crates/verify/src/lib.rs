@@ -1,0 +1,41 @@
+//! Holding a workshop's evidence against itself, and against what its reader kept outside.
+//!
+//! Reading ([`store`], [`objects`]) is apart from judging ([`check`]): what is judged are bytes,
+//! and judging has no clock. Nothing is written but a copy of the store in a temporary folder.
+
+mod chains;
+pub mod check;
+mod error;
+mod findings;
+pub mod objects;
+pub mod store;
+mod trust;
+
+use std::path::PathBuf;
+
+pub use error::VerifyError;
+pub use findings::{Finding, Findings};
+
+/// What is to be verified, against what.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The home, or a bundle.
+    pub place: PathBuf,
+    /// Public keys: files or ids.
+    pub keys: Vec<String>,
+    /// A file with an older checkpoint.
+    pub checkpoint: Option<PathBuf>,
+    /// The moment to judge what expires at, milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+/// Reads everything and judges it.
+///
+/// # Errors
+/// It could not be read; what does not hold is no error but a finding.
+pub fn run(request: &Request) -> Result<Findings, VerifyError> {
+    let trust = trust::read(request)?;
+    let material = store::read(&request.place)?;
+    let objects = objects::Objects::new(&request.place, &material);
+    Ok(check::check(&material, &objects, &trust, request.at_ms))
+}
