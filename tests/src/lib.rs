@@ -271,14 +271,27 @@ impl Serving {
         wait_for_end(&mut self.child)
     }
 
+    /// GETs a text, whatever its status.
+    pub fn get_text(&self, path: &str) -> (u16, String) {
+        let mut response = agent()
+            .get(format!("{}{path}", self.url))
+            .call()
+            .expect("the daemon answers");
+        let status = response.status().as_u16();
+        let answer = response.body_mut().read_to_string().expect("a text");
+        (status, answer)
+    }
+
+    /// GETs JSON, whose status must be 200.
+    pub fn get(&self, path: &str) -> Value {
+        let (status, answer) = self.get_text(path);
+        assert_eq!(status, 200, "{path}: {answer}");
+        serde_json::from_str(&answer).expect("it answers JSON")
+    }
+
     /// POSTs JSON and returns status and answer.
     pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .build()
-            .into();
-        let mut response = agent
+        let mut response = agent()
             .post(format!("{}{path}", self.url))
             .send_json(body)
             .expect("the daemon answers");
@@ -286,6 +299,15 @@ impl Serving {
         let answer = response.body_mut().read_to_string().expect("a text");
         (status, serde_json::from_str(&answer).unwrap_or(Value::Null))
     }
+}
+
+/// A client that takes every status, and goes through no proxy.
+fn agent() -> ureq::Agent {
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .build()
+        .into()
 }
 
 impl Drop for Serving {

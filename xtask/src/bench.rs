@@ -4,8 +4,10 @@
 //! and PyTorch (bf16 and f32) alternate [`TURNS`] times on the same token rows; what is printed are
 //! medians, and the range of the ratio to the best peer.
 //! `ledger`: a million entries hashed, logged and proved.
+//! `receipts`: what a receipt costs a request.
 
 mod ledger;
+mod receipts;
 
 use std::path::Path;
 
@@ -23,10 +25,15 @@ const TURNS: usize = 3;
 /// Runs the named row, or all.
 pub fn run(arguments: &[String]) -> Outcome {
     match arguments {
-        [] => train().and_then(|()| ledger::run()),
+        [] => train()
+            .and_then(|()| ledger::run())
+            .and_then(|()| receipts::run()),
         [name] if name == "train" => train(),
         [name] if name == "ledger" => ledger::run(),
-        _ => Err(format!("no bench {arguments:?}; there are: train, ledger")),
+        [name] if name == "receipts" => receipts::run(),
+        _ => Err(format!(
+            "no bench {arguments:?}; there are: train, ledger, receipts"
+        )),
     }
 }
 

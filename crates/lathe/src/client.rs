@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use lathe_evidence::report::Report;
-use lathe_workshop::{DatasetRequest, DatasetView, OrderId, OrderRequest, OrderView};
+use lathe_workshop::trace::TraceView;
+use lathe_workshop::{
+    DatasetRequest, DatasetView, DeploymentView, OrderId, OrderRequest, OrderView,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -60,6 +63,29 @@ impl Client {
     /// Registers a dataset.
     pub fn add_dataset(&self, request: &DatasetRequest) -> Result<DatasetView, Failure> {
         self.post("/api/data", request)
+    }
+
+    /// The deployments that answer now.
+    pub fn deployments(&self) -> Result<Vec<DeploymentView>, Failure> {
+        let mut answer: Value = self.get("/api/deployments")?;
+        let rows = answer["deployments"].take();
+        serde_json::from_value(rows)
+            .map_err(|error| self.strange("/api/deployments", &error.to_string()))
+    }
+
+    /// One answer and all it rests on, by its receipt.
+    pub fn trace(&self, receipt: &str) -> Result<TraceView, Failure> {
+        self.get(&format!("/api/receipts/{receipt}"))
+    }
+
+    /// Asks a model, as any client would.
+    pub fn complete(&self, request: &Value) -> Result<Value, Failure> {
+        self.post("/v1/chat/completions", request)
+    }
+
+    /// The address of a page.
+    pub fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {

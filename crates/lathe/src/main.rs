@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{Globals, data, model, order, pack, run, up, version};
+use crate::commands::{Globals, data, model, order, pack, run, tour, up, version};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -58,6 +58,8 @@ enum Command {
     Run(run::Args),
     /// Serve the pages and the deployed models until Ctrl-C.
     Up(up::Args),
+    /// Follow an answer back to its training sentences, and see what happens when evidence breaks.
+    Tour(tour::Args),
     /// Look at orders.
     Order(order::Args),
     /// Add and look at datasets.
@@ -78,6 +80,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Run(args) => run::run(&cli.globals, &args),
         Command::Up(args) => up::run(&cli.globals, &args),
+        Command::Tour(args) => tour::run(&cli.globals, &args),
         Command::Order(args) => order::run(&cli.globals, &args),
         Command::Data(args) => data::run(&cli.globals, &args),
         Command::Model(args) => model::run(&cli.globals, &args),

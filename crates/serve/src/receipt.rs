@@ -6,6 +6,7 @@
 //! begin at all, is the workshop's.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use lathe_data::shingles::shingles;
 use lathe_engine::Message;
@@ -79,6 +80,7 @@ impl OpenReceipt {
     ) -> Result<OpenReceipt, Refused> {
         // In a task of its own: a caller who goes away meanwhile leaves no open receipt behind,
         // since the task's result is then dropped.
+        let began = Instant::now();
         let opening = tokio::spawn(async move {
             let files = served.files();
             let opening = Opening {
@@ -90,6 +92,7 @@ impl OpenReceipt {
                 accepts_restricted: question.accepts_restricted,
             };
             let opened = served.book().open(opening).await?;
+            tracing::debug!(us = began.elapsed().as_micros() as u64, "receipt opened");
             Ok(OpenReceipt {
                 opened: opened.clone(),
                 making: Some(Making {
@@ -153,10 +156,13 @@ impl OpenReceipt {
             return Err(not_closed("it was closed before"));
         };
         // Goes on when the caller goes away at the last moment.
+        let began = Instant::now();
         let closing = tokio::spawn(making.close(ended));
-        closing
+        let closed = closing
             .await
-            .unwrap_or_else(|panic| Err(not_closed(&panic.to_string())))
+            .unwrap_or_else(|panic| Err(not_closed(&panic.to_string())));
+        tracing::debug!(us = began.elapsed().as_micros() as u64, "receipt closed");
+        closed
     }
 }
 

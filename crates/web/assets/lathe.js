@@ -133,6 +133,7 @@ function askModel(form) {
   const raw = answer.querySelector(".raw");
   const usage = answer.querySelector(".usage");
   const gauges = answer.querySelector(".gauges");
+  const origin = answer.querySelector(".origin");
   const button = form.querySelector("button[type=submit]");
   const stop = form.querySelector("[data-stop]");
   const words = form.dataset;
@@ -168,6 +169,11 @@ function askModel(form) {
       raw.textContent += text;
       counted = chunk.usage ?? counted;
     }
+    const receipt = response.headers.get("x-lathe-receipt");
+    if (receipt) {
+      origin.querySelector("a").href = `/receipts/${encodeURIComponent(receipt)}`;
+      origin.hidden = false;
+    }
     const total = Math.round(performance.now() - began);
     const timing = filled(words.timing, { first: Math.round((first || performance.now()) - began), total });
     const cost = counted ? filled(words.usage, { prompt: counted.prompt_tokens, completion: counted.completion_tokens }) + " · " : "";
@@ -186,6 +192,7 @@ function askModel(form) {
     gauges.replaceChildren();
     raw.textContent = "";
     usage.textContent = words.waiting;
+    origin.hidden = true;
     abort = new AbortController();
     button.disabled = true;
     stop.hidden = false;

@@ -3,8 +3,15 @@
 //! [`Workshop`] is the one real desk. The trait stands between so that every page can be shown
 //! and tested over written-down views, without a home, a model or an order that runs for minutes.
 
+use lathe_evidence::Digest;
+use lathe_evidence::receipt::Receipt;
 use lathe_evidence::report::Report;
+use lathe_evidence::statement::Link;
 use lathe_gate::Verdict;
+use lathe_workshop::trace::{
+    BreakerView, EntryTrace, EntryView, LedgerHead, ReceiptLine, RecordTrace, RegistrationView,
+    TraceView,
+};
 use lathe_workshop::{
     BoxFuture, CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView,
     OrderId, OrderRequest, OrderSummary, OrderView, Workshop, WorkshopError,
@@ -42,6 +49,31 @@ pub trait Desk: Send + Sync + 'static {
     fn models(&self, limit: u32, offset: u32) -> Asked<'_, Vec<ModelView>>;
     /// The deployments that answer now.
     fn deployments(&self) -> Asked<'_, Vec<DeploymentView>>;
+    /// One answer and all it rests on.
+    fn trace<'a>(&'a self, receipt: &'a str) -> Asked<'a, Option<TraceView>>;
+    /// A record and all that depends on it.
+    fn trace_record<'a>(&'a self, leaf: &'a Digest) -> Asked<'a, Option<RecordTrace>>;
+    /// The answers that a passage may have come from.
+    fn trace_text<'a>(&'a self, text: &'a str) -> Asked<'a, Vec<ReceiptLine>>;
+    /// Receipts, newest first; of one deployment where it is named.
+    fn receipts(&self, of: Option<Link>, limit: u32, offset: u32) -> Asked<'_, Vec<Receipt>>;
+    /// The register, newest first.
+    fn registrations(&self, limit: u32, offset: u32) -> Asked<'_, Vec<RegistrationView>>;
+    /// One registration by its number.
+    fn registration<'a>(&'a self, number: &'a str) -> Asked<'a, Option<RegistrationView>>;
+    /// The head of the ledger.
+    fn ledger_head(&self) -> Asked<'_, LedgerHead>;
+    /// Entries, newest first; of one kind where it is named.
+    fn ledger_entries<'a>(
+        &'a self,
+        kind: Option<&'a str>,
+        limit: u32,
+        offset: u32,
+    ) -> Asked<'a, Vec<EntryView>>;
+    /// One entry by its place or link.
+    fn ledger_entry<'a>(&'a self, name: &'a str) -> Asked<'a, Option<EntryTrace>>;
+    /// The breaker of a deployment.
+    fn breaker<'a>(&'a self, name: &'a str) -> Asked<'a, BreakerView>;
     /// A counter that rises with every visible change.
     fn changes(&self) -> watch::Receiver<u64>;
 }
@@ -85,6 +117,41 @@ impl Desk for Workshop {
     }
     fn deployments(&self) -> Asked<'_, Vec<DeploymentView>> {
         Box::pin(Workshop::deployments(self))
+    }
+    fn trace<'a>(&'a self, receipt: &'a str) -> Asked<'a, Option<TraceView>> {
+        Box::pin(Workshop::trace(self, receipt))
+    }
+    fn trace_record<'a>(&'a self, leaf: &'a Digest) -> Asked<'a, Option<RecordTrace>> {
+        Box::pin(Workshop::trace_record(self, leaf))
+    }
+    fn trace_text<'a>(&'a self, text: &'a str) -> Asked<'a, Vec<ReceiptLine>> {
+        Box::pin(Workshop::trace_text(self, text))
+    }
+    fn receipts(&self, of: Option<Link>, limit: u32, offset: u32) -> Asked<'_, Vec<Receipt>> {
+        Box::pin(Workshop::receipts(self, of, limit, offset))
+    }
+    fn registrations(&self, limit: u32, offset: u32) -> Asked<'_, Vec<RegistrationView>> {
+        Box::pin(Workshop::registrations(self, limit, offset))
+    }
+    fn registration<'a>(&'a self, number: &'a str) -> Asked<'a, Option<RegistrationView>> {
+        Box::pin(Workshop::registration(self, number))
+    }
+    fn ledger_head(&self) -> Asked<'_, LedgerHead> {
+        Box::pin(Workshop::ledger_head(self))
+    }
+    fn ledger_entries<'a>(
+        &'a self,
+        kind: Option<&'a str>,
+        limit: u32,
+        offset: u32,
+    ) -> Asked<'a, Vec<EntryView>> {
+        Box::pin(Workshop::ledger_entries(self, kind, limit, offset))
+    }
+    fn ledger_entry<'a>(&'a self, name: &'a str) -> Asked<'a, Option<EntryTrace>> {
+        Box::pin(Workshop::ledger_entry(self, name))
+    }
+    fn breaker<'a>(&'a self, name: &'a str) -> Asked<'a, BreakerView> {
+        Box::pin(Workshop::breaker_view(self, name))
     }
     fn changes(&self) -> watch::Receiver<u64> {
         Workshop::changes(self)

@@ -106,8 +106,14 @@ impl FreshHome {
 
     /// Starts `lathe up` and waits until it answers; returns the process and its address.
     pub fn up(&self) -> Result<(Up, String), String> {
-        let mut child = self
-            .lathe(&["up", "--listen", "127.0.0.1:0"])
+        self.up_with(|_| {})
+    }
+
+    /// As [`FreshHome::up`], the command changed before it starts.
+    pub fn up_with(&self, change: impl FnOnce(&mut Command)) -> Result<(Up, String), String> {
+        let mut command = self.lathe(&["up", "--listen", "127.0.0.1:0"]);
+        change(&mut command);
+        let mut child = command
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("starting lathe up: {error}"))?;

@@ -6,6 +6,7 @@ pub mod model;
 pub mod order;
 pub mod pack;
 pub mod run;
+pub mod tour;
 pub mod up;
 pub mod version;
 pub mod worker;

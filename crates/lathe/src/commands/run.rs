@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lathe_workshop::words::{self, Lang};
-use lathe_workshop::{OrderId, OrderRequest};
+use lathe_workshop::{Home, OrderId, OrderRequest};
 use tokio::runtime::Runtime;
 
-use super::{Evidence, Globals, log_to_stderr, runtime};
+use super::{Evidence, Globals, log_to_stderr, runtime, tour};
 use crate::client::Client;
 use crate::daemon::{self, Daemon, LISTEN_DEFAULT, Listen, Session};
 use crate::fail::{EXIT_INTERRUPTED, EXIT_WAITING, Failure, Outcome};
@@ -37,6 +37,9 @@ pub struct Args {
     /// Print one JSON object per finished step and a last one with the metrics.
     #[arg(long)]
     json: bool,
+    /// Show the tour of the evidence at the end; done anyway unless --exit or --json.
+    #[arg(long)]
+    tour: bool,
     /// Touch no network: everything must have been fetched before.
     #[arg(long)]
     offline: bool,
@@ -71,13 +74,14 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
     let runtime = runtime()?;
     let interrupt = runtime.block_on(async { Interrupt::listen() })?;
     match runtime.block_on(daemon::join_or_start(&home, &listen))? {
-        Session::Mine(daemon) => as_daemon(args, &request, &runtime, interrupt, *daemon),
-        Session::Theirs(url) => as_client(args, &request, &interrupt, &url),
+        Session::Mine(daemon) => as_daemon(&home, args, &request, &runtime, interrupt, *daemon),
+        Session::Theirs(url) => as_client(&home, args, &request, &runtime, &interrupt, &url),
     }
 }
 
 /// This process is the daemon, and its own client over HTTP.
 fn as_daemon(
+    home: &Home,
     args: &Args,
     request: &OrderRequest,
     runtime: &Runtime,
@@ -89,7 +93,7 @@ fn as_daemon(
         let url = [("url", daemon.url.as_str())];
         eprintln!("{}", words::get(lang, "cli.port-moved", &url));
     }
-    let outcome = follow_own(args, request, runtime, &interrupt, &daemon);
+    let outcome = follow_own(home, args, request, runtime, &interrupt, &daemon);
     let done = matches!(outcome, Ok(Ended::Done | Ended::Waiting));
     if done && !args.exit {
         if !args.json {
@@ -110,6 +114,7 @@ fn as_daemon(
 }
 
 fn follow_own(
+    home: &Home,
     args: &Args,
     request: &OrderRequest,
     runtime: &Runtime,
@@ -119,17 +124,49 @@ fn follow_own(
     let key = keys::read(args.listen, args.key_file.as_deref())?.own;
     let client = Client::new(&daemon.url, key);
     let order = client.submit(request)?;
-    let _inside = runtime.enter();
-    daemon.workshop.start();
+    {
+        let _inside = runtime.enter();
+        daemon.workshop.start();
+    }
     let halted = || daemon::halted(&daemon.workshop);
-    finish(args, &client, &order, interrupt, &halted)
+    let ended = finish(args, &client, &order, interrupt, &halted)?;
+    show_evidence(home, args, &client, runtime, &order, &ended)?;
+    Ok(ended)
+}
+
+/// The tour of what was just made, where it is wanted.
+fn show_evidence(
+    home: &Home,
+    args: &Args,
+    client: &Client,
+    runtime: &Runtime,
+    order: &OrderId,
+    ended: &Ended,
+) -> Result<(), Failure> {
+    let wanted = args.tour || !(args.exit || args.json);
+    match (wanted, ended) {
+        (true, Ended::Done) => {
+            let name = client.order(order)?.deployment;
+            tour::show(home, client, runtime, name.as_deref())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Another process is the daemon.
-fn as_client(args: &Args, request: &OrderRequest, interrupt: &Interrupt, url: &str) -> Outcome {
+fn as_client(
+    home: &Home,
+    args: &Args,
+    request: &OrderRequest,
+    runtime: &Runtime,
+    interrupt: &Interrupt,
+    url: &str,
+) -> Outcome {
     let client = Client::new(url, None);
     let order = client.submit(request)?;
-    match finish(args, &client, &order, interrupt, &|| None)? {
+    let ended = finish(args, &client, &order, interrupt, &|| None)?;
+    show_evidence(home, args, &client, runtime, &order, &ended)?;
+    match ended {
         Ended::Done => Ok(ExitCode::SUCCESS),
         Ended::Failed(error) => Err(error.into()),
         Ended::Waiting => Ok(ExitCode::from(EXIT_WAITING)),

@@ -1,11 +1,13 @@
 //! Everything that is refused is refused in OpenAI's shape, with the reason.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{Request, header};
 use lathe_workshop::Door as _;
 use serde_json::{Value, json};
 
-use super::caller::{Stream, ask, get, open_door, question, send};
+use super::caller::{ask, get, open_door, question, send};
 use super::fixture::{admitted, book, tiny_model};
 use crate::{Door, Limits};
 
@@ -145,17 +147,28 @@ async fn a_full_queue_says_when_to_come_back() {
         queue_requests_max: 1,
         ..Limits::default()
     };
-    let door = open_door(limits).await;
-    let long = json!({"ignore_eos": true, "stream": true});
-    let running = Stream::begin(&door, question("one", long.clone())).await;
-    let waiting = Stream::begin(&door, question("two", long)).await;
+    let (book, door) = (book(), Door::with_limits(2, limits));
+    let model = admitted("tiny", tiny_model(), None);
+    door.open(model, book.clone()).await.expect("opens");
+    // Both places are held for as long as the receipts wait to be opened.
+    book.turns.forget_permits(usize::MAX);
+    let held = [(); 2].map(|()| {
+        let door = door.clone();
+        let body = question("hello", json!({"max_tokens": 3}));
+        tokio::spawn(async move { ask(&door, body).await })
+    });
+    while door.free_places() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let reply = ask(&door, question("three", json!({}))).await;
     assert_eq!(reply.refusal(), (429, json!(null), json!("queue_full")));
     assert_eq!(reply.headers[header::RETRY_AFTER], "1");
     assert_eq!(reply.body["error"]["type"], "rate_limit_error");
     // Both that were taken are answered to the end.
-    assert!(running.chunks().await.len() > 2);
-    assert!(waiting.chunks().await.len() > 2);
+    book.turns.add_permits(4);
+    for answer in held {
+        assert_eq!(answer.await.expect("no panic").status, 200);
+    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod data;
 mod events;
+mod evidence;
 mod orders;
 mod problem;
 
@@ -37,6 +38,16 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/api/data/{digest}", get(data::one))
         .route("/api/models", get(data::models))
         .route("/api/deployments", get(data::deployments))
+        .route("/api/receipts", get(evidence::receipts))
+        .route("/api/receipts/{id}", get(evidence::receipt))
+        .route("/api/records/{leaf}", get(evidence::record))
+        .route("/api/trace", get(evidence::quoted))
+        .route("/api/register", get(evidence::register))
+        .route("/api/register/{number}", get(evidence::registration))
+        .route("/api/ledger", get(evidence::ledger))
+        .route("/api/ledger/entries", get(evidence::entries))
+        .route("/api/ledger/entries/{entry}", get(evidence::entry))
+        .route("/api/breakers/{name}", get(evidence::breaker))
 }
 
 /// Says what answers here, so that a client can tell a workshop from another server.

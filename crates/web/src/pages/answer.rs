@@ -15,6 +15,8 @@ use crate::lang::Say;
 pub(super) struct AnswerView {
     pub text: String,
     pub usage: String,
+    /// The id of its receipt; empty before there is one.
+    pub receipt: String,
     pub error: Option<String>,
     pub gauges: Vec<Gauge>,
     pub words: Vec<Word>,

@@ -13,6 +13,8 @@ pub(super) struct Deployment {
     pub curl: String,
     /// Where on these pages the model can be tried.
     pub href: String,
+    /// The page of its breaker and answers.
+    pub evidence: String,
 }
 
 impl Deployment {
@@ -30,6 +32,7 @@ impl Deployment {
             name: name.to_owned(),
             curl: curl(base, name, found.as_ref(), needs_key),
             href: format!("/try?model={}", encoded(name)),
+            evidence: format!("/deployments/{}", encoded(name)),
         })
     }
 }

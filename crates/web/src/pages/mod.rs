@@ -5,14 +5,21 @@
 //! JSON (`crate::api`) and words (the catalogue).
 
 mod answer;
+mod breaker;
+mod chain;
 mod curve;
 mod dataset;
 mod datasets;
 mod deployment;
 mod gate;
+mod ledger;
 mod order;
 mod orders;
 mod playground;
+mod receipt;
+mod receipts;
+mod record;
+mod register;
 mod report;
 mod steps;
 
@@ -41,6 +48,13 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/try/answer", post(playground::show_answer))
         .route("/data", get(datasets::page))
         .route("/data/{digest}", get(dataset::page))
+        .route("/receipts/{id}", get(receipt::page))
+        .route("/records/{leaf}", get(record::page))
+        .route("/deployments/{name}", get(breaker::page))
+        .route("/register", get(register::list))
+        .route("/register/{number}", get(register::page))
+        .route("/ledger", get(ledger::list))
+        .route("/ledger/{entry}", get(ledger::entry))
         .fallback(nowhere)
 }
 
@@ -91,8 +105,14 @@ impl Frame {
     }
 
     /// Name and address of the parts of the workshop, as the navigation lists them.
-    fn sections(&self) -> [(&'static str, &'static str); 3] {
-        [("orders", "/"), ("data", "/data"), ("try", "/try")]
+    fn sections(&self) -> [(&'static str, &'static str); 5] {
+        [
+            ("orders", "/"),
+            ("data", "/data"),
+            ("try", "/try"),
+            ("register", "/register"),
+            ("ledger", "/ledger"),
+        ]
     }
 }
 
@@ -193,11 +213,12 @@ impl PageNumber {
     /// The links from this page of `path`; `rows` is what was read, one more than is shown.
     fn pager(self, path: &str, rows: usize) -> Pager {
         let page = self.page.min(PAGE_MAX);
+        let join = if path.contains('?') { '&' } else { '?' };
         Pager {
             earlier: page
                 .checked_sub(1)
-                .map(|page| format!("{path}?page={page}")),
-            later: (rows > PAGE_ROWS as usize).then(|| format!("{path}?page={}", page + 1)),
+                .map(|page| format!("{path}{join}page={page}")),
+            later: (rows > PAGE_ROWS as usize).then(|| format!("{path}{join}page={}", page + 1)),
         }
     }
 }

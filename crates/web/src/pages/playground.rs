@@ -148,9 +148,10 @@ pub(super) async fn ask(
         return Problem::Missing.page(tongue);
     };
     let (status, answer) = match complete(&state, tongue.say, &form).await {
-        Ok((text, usage)) => {
-            let mut answer = AnswerView::read(tongue.say, text, chosen.schema.as_ref());
-            answer.usage = usage;
+        Ok(told) => {
+            let mut answer = AnswerView::read(tongue.say, told.text, chosen.schema.as_ref());
+            answer.usage = told.usage;
+            answer.receipt = told.receipt;
             (StatusCode::OK, answer)
         }
         Err((status, text)) => (
@@ -227,13 +228,21 @@ fn model(chosen: &DeploymentView) -> Model {
     }
 }
 
-/// Asks the model server over its own router: the answer's text and what it cost in words, or the
-/// status and reason of its refusal.
+/// What the model server answered.
+struct Told {
+    text: String,
+    /// What it cost, in words.
+    usage: String,
+    /// The receipt's id.
+    receipt: String,
+}
+
+/// Asks the model server over its own router; on an error the status and reason of its refusal.
 async fn complete(
     state: &AppState,
     say: Say,
     form: &AskForm,
-) -> Result<(String, String), (StatusCode, String)> {
+) -> Result<Told, (StatusCode, String)> {
     let mut messages = Vec::new();
     if !form.system.trim().is_empty() {
         messages.push(json!({ "role": "system", "content": form.system }));
@@ -273,7 +282,12 @@ async fn complete(
             ("completion", &tokens("completion_tokens")),
         ],
     );
-    Ok((text.unwrap_or_default().to_owned(), usage))
+    let receipt = answer.pointer("/lathe/receipt").and_then(Value::as_str);
+    Ok(Told {
+        text: text.unwrap_or_default().to_owned(),
+        usage,
+        receipt: receipt.unwrap_or_default().to_owned(),
+    })
 }
 
 /// The beginning of a prompt for a button, on one line.

@@ -10,6 +10,7 @@ use lathe_web::{Access, AppState, router};
 use lathe_workshop::words;
 use tower::ServiceExt as _;
 
+use crate::sample::trace::{NUMBER, RECEIPT, leaf};
 use crate::sample::{DATASET, DONE, FAILED, QUEUED, RUNNING, SampleDesk};
 
 const BODY_BYTES_MAX: usize = 4 << 20;
@@ -74,12 +75,23 @@ async fn post(app: &Router, path: &str, body: &str) -> Answer {
     .await
 }
 
+/// Pages that show JSON, and so braces.
+const WITH_JSON: [&str; 5] = ["try", "orders/", "receipts/", "records/", "ledger/"];
+
 fn pages() -> Vec<String> {
     let mut pages = vec![
         "/".to_owned(),
         "/try".to_owned(),
         "/data".to_owned(),
         format!("/data/{DATASET}"),
+        format!("/receipts/{RECEIPT}"),
+        format!("/records/{}", leaf()),
+        "/deployments/customer-care".to_owned(),
+        "/register".to_owned(),
+        format!("/register/{NUMBER}"),
+        "/ledger".to_owned(),
+        "/ledger?kind=training".to_owned(),
+        "/ledger/6".to_owned(),
     ];
     for id in [DONE, RUNNING, FAILED, QUEUED] {
         pages.push(format!("/orders/{id}"));
@@ -113,7 +125,7 @@ async fn every_page_speaks_both_languages() {
                     "{page} in {lang} shows a key instead of words"
                 );
                 assert!(
-                    !answer.text.contains('{') || page.contains("try") || page.contains("orders/"),
+                    !answer.text.contains('{') || WITH_JSON.iter().any(|part| page.contains(part)),
                     "{page}: an unfilled place"
                 );
             }
@@ -415,6 +427,14 @@ fn the_catalogue_and_the_pages_agree() {
     }
     // Groups are named by their beginning; their members come from fixed lists or from packs.
     let groups: Vec<String> = [
+        "web.action",
+        "web.breaker",
+        "web.cause",
+        "web.decision",
+        "web.ended",
+        "web.kind",
+        "web.ledger.approval",
+        "web.role",
         "web.nav",
         "web.step",
         "web.slice",
@@ -422,6 +442,8 @@ fn the_catalogue_and_the_pages_agree() {
         "web.field",
         "web.word",
         "web.dataset",
+        "web.gate.rule",
+        "web.gate.cure",
         "web.gate.at_least",
         "web.gate.above",
     ]
@@ -436,5 +458,49 @@ fn the_catalogue_and_the_pages_agree() {
     for key in words::keys().filter(|key| key.starts_with("web.")) {
         let in_group = groups.iter().any(|group| key.starts_with(group.as_str()));
         assert!(in_group || named.contains(key), "{key} is named nowhere");
+    }
+}
+
+#[tokio::test]
+async fn four_clicks_lead_from_an_answer_to_a_training_sentence() {
+    let app = app(SampleDesk::new());
+    let asked = post(&app, "/try", "model=customer-care&user=hello&system=").await;
+    let receipt = format!("href=\"/receipts/{RECEIPT}\"");
+    assert!(
+        asked.text.contains(&receipt),
+        "the answer names its receipt"
+    );
+    let page = get(&app, &format!("/receipts/{RECEIPT}"), "en").await;
+    let record = format!("href=\"/records/{}\"", leaf());
+    assert!(page.text.contains(&record), "the receipt names the record");
+    let marked = "and <mark>the battery lasts a whole weekend</mark> of taking pictures.";
+    assert!(
+        page.text.contains(marked),
+        "the passage is marked in its sentence"
+    );
+    let page = get(&app, &format!("/records/{}", leaf()), "en").await;
+    for said in [
+        "of taking pictures.",
+        "MIT",
+        "C. J. Hutto",
+        "lathe withdraw",
+    ] {
+        assert!(page.text.contains(said), "{said}");
+    }
+    assert!(page.text.contains("href=\"/deployments/customer-care\""));
+}
+
+#[tokio::test]
+async fn a_registration_is_never_called_a_filing() {
+    let app = app(SampleDesk::new());
+    for (lang, none, filed) in [
+        ("en", "no filing recorded", "filed"),
+        ("zh", "无备案记录", "已备案"),
+    ] {
+        for page in ["/register".to_owned(), format!("/register/{NUMBER}")] {
+            let answer = get(&app, &page, lang).await;
+            assert!(answer.text.contains(none), "{page} in {lang}");
+            assert!(!answer.text.contains(filed), "{page} in {lang}");
+        }
     }
 }

@@ -10,7 +10,9 @@
 
 pub mod catalogue;
 pub mod change;
+mod copy;
 pub(crate) mod ledger;
+mod naming;
 pub mod orders;
 pub(crate) mod receipts;
 mod write;

@@ -86,15 +86,15 @@ pub fn verdict() -> Verdict {
     read(json!({
         "passed": true,
         "findings": [
-            { "passed": true, "figure": 0.871, "cure": "",
+            { "passed": true, "key": "thresholds", "figure": 0.871, "cure": "",
               "threshold": { "metric": "pearson_r", "at_least": 0.8 },
               "rule": "pearson_r of the tuned model is at least 0.8",
               "evidence": "pearson_r of tuned on 742 records" },
-            { "passed": true, "figure": 0.139, "cure": "",
+            { "passed": true, "key": "thresholds", "figure": 0.139, "cure": "",
               "threshold": { "metric": "pearson_r", "above": "best_challenger", "bound": "paired_lower" },
               "rule": "the paired lower bound of pearson_r of the tuned model is above the best challenger's",
               "evidence": "lower bound of pearson_r of tuned − linear n-grams on the same 742 records" },
-            { "passed": true, "figure": 1.0, "cure": "",
+            { "passed": true, "key": "thresholds", "figure": 1.0, "cure": "",
               "threshold": { "metric": "valid_json", "at_least": 0.99 },
               "rule": "valid_json of the tuned model is at least 0.99",
               "evidence": "valid_json of tuned on 742 records" }

@@ -8,9 +8,16 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use lathe_evidence::Digest;
+use lathe_evidence::receipt::Receipt;
 use lathe_evidence::report::Report;
+use lathe_evidence::statement::Link;
 use lathe_gate::Verdict;
 use lathe_web::{Asked, Desk};
+use lathe_workshop::trace::{
+    BreakerView, EntryTrace, EntryView, LedgerHead, ReceiptLine, RecordTrace, RegistrationView,
+    TraceView,
+};
 use lathe_workshop::{
     CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView, OrderId,
     OrderRequest, OrderState, OrderSummary, OrderView, StepName, StepState, StepView,
@@ -21,6 +28,7 @@ use tokio::sync::watch;
 
 pub mod evidence;
 pub mod orders;
+pub mod trace;
 
 /// The moment at which the sample orders were placed: 2026-11-03 12:30:05 UTC.
 pub const PLACED_MS: i64 = 1_793_709_005_000;
@@ -43,6 +51,12 @@ pub struct SampleDesk {
     deployments: Vec<DeploymentView>,
     report: Report,
     verdict: Verdict,
+    trace: TraceView,
+    record: RecordTrace,
+    registrations: Vec<RegistrationView>,
+    entries: Vec<EntryView>,
+    entry: EntryTrace,
+    breaker: BreakerView,
     changes: watch::Sender<u64>,
 }
 
@@ -60,6 +74,12 @@ impl SampleDesk {
             deployments: vec![evidence::deployment()],
             report: evidence::report(),
             verdict: evidence::verdict(),
+            trace: trace::trace(),
+            record: trace::record_trace(),
+            registrations: vec![trace::registration_view()],
+            entries: trace::entries(),
+            entry: trace::entry(),
+            breaker: trace::breaker(),
             changes: watch::channel(0).0,
         }
     }
@@ -70,6 +90,7 @@ impl SampleDesk {
             orders: Vec::new(),
             datasets: Vec::new(),
             deployments: Vec::new(),
+            registrations: Vec::new(),
             ..SampleDesk::new()
         }
     }
@@ -96,7 +117,40 @@ impl SampleDesk {
         }
         evidence::write_over_report(&mut desk.report, text);
         evidence::write_over_verdict(&mut desk.verdict, text);
+        desk.write_over_evidence(text);
         desk
+    }
+
+    fn write_over_evidence(&mut self, text: &str) {
+        trace::write_over(&mut self.trace, text);
+        if let Some(record) = self.trace.records.first() {
+            self.record.record = record.clone();
+        }
+        for used in &mut self.record.deployments {
+            used.deployment.said.name = text.to_owned();
+        }
+        for view in &mut self.registrations {
+            view.name = text.to_owned();
+            for step in &mut view.steps {
+                step.said.note = text.to_owned();
+            }
+            if let Some(chain) = &mut view.chain {
+                trace::write_over_chain(chain, text);
+            }
+        }
+        for entry in &mut self.entries {
+            entry.subject_name = text.to_owned();
+            entry.signer_name = text.to_owned();
+        }
+        self.entry.statement = json!({ text: text });
+        self.entry.envelope = text.to_owned();
+        self.breaker.name = text.to_owned();
+        for it in &mut self.breaker.moves {
+            it.said.reason = text.to_owned();
+        }
+        if let Some(now) = &mut self.breaker.now {
+            now.reason = text.to_owned();
+        }
     }
 
     fn find(&self, id: &OrderId) -> Option<&OrderView> {
@@ -222,6 +276,55 @@ impl Desk for SampleDesk {
     fn deployments(&self) -> Asked<'_, Vec<DeploymentView>> {
         asked(self.deployments.clone())
     }
+    fn trace<'a>(&'a self, receipt: &'a str) -> Asked<'a, Option<TraceView>> {
+        asked((receipt == trace::RECEIPT).then(|| self.trace.clone()))
+    }
+    fn trace_record<'a>(&'a self, leaf: &'a Digest) -> Asked<'a, Option<RecordTrace>> {
+        asked((*leaf == trace::leaf()).then(|| self.record.clone()))
+    }
+    fn trace_text<'a>(&'a self, _text: &'a str) -> Asked<'a, Vec<ReceiptLine>> {
+        asked(self.record.receipts.clone())
+    }
+    fn receipts(&self, _of: Option<Link>, limit: u32, offset: u32) -> Asked<'_, Vec<Receipt>> {
+        asked(window(
+            std::slice::from_ref(&self.trace.receipt),
+            limit,
+            offset,
+        ))
+    }
+    fn registrations(&self, limit: u32, offset: u32) -> Asked<'_, Vec<RegistrationView>> {
+        asked(window(&self.registrations, limit, offset))
+    }
+    fn registration<'a>(&'a self, number: &'a str) -> Asked<'a, Option<RegistrationView>> {
+        let mut all = self.registrations.iter();
+        asked(all.find(|it| it.number == number).cloned())
+    }
+    fn ledger_head(&self) -> Asked<'_, LedgerHead> {
+        asked(trace::head())
+    }
+    fn ledger_entries<'a>(
+        &'a self,
+        kind: Option<&'a str>,
+        limit: u32,
+        offset: u32,
+    ) -> Asked<'a, Vec<EntryView>> {
+        let rows: Vec<EntryView> = self
+            .entries
+            .iter()
+            .filter(|it| kind.is_none_or(|kind| it.kind == kind))
+            .cloned()
+            .collect();
+        asked(window(&rows, limit, offset))
+    }
+    fn ledger_entry<'a>(&'a self, name: &'a str) -> Asked<'a, Option<EntryTrace>> {
+        asked((name == "6").then(|| self.entry.clone()))
+    }
+    fn breaker<'a>(&'a self, name: &'a str) -> Asked<'a, BreakerView> {
+        asked(BreakerView {
+            name: name.to_owned(),
+            ..self.breaker.clone()
+        })
+    }
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
@@ -246,8 +349,9 @@ async fn answer(Json(body): Json<Value>) -> Response {
     let usage = json!({ "prompt_tokens": 74, "completion_tokens": 14 });
     if body["stream"] != true {
         let message = json!({ "role": "assistant", "content": text });
-        return Json(json!({ "choices": [{ "message": message }], "usage": usage }))
-            .into_response();
+        let lathe = json!({ "receipt": trace::RECEIPT });
+        let body = json!({ "choices": [{ "message": message }], "usage": usage, "lathe": lathe });
+        return Json(body).into_response();
     }
     let mut stream = String::new();
     for piece in text.split_inclusive(['"', ':', ',']) {
@@ -256,5 +360,9 @@ async fn answer(Json(body): Json<Value>) -> Response {
     }
     let last = json!({ "choices": [], "usage": usage });
     stream.push_str(&format!("data: {last}\n\ndata: [DONE]\n\n"));
-    ([(CONTENT_TYPE, "text/event-stream")], stream).into_response()
+    let headers = [
+        (CONTENT_TYPE.as_str(), "text/event-stream"),
+        ("x-lathe-receipt", trace::RECEIPT),
+    ];
+    (headers, stream).into_response()
 }

@@ -1,0 +1,148 @@
+//! `/deployments/{name}`: how the breaker of a deployment stands and moved, and what it answered.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use lathe_evidence::statement::{Breaker, BreakerState};
+use lathe_workshop::WorkshopError;
+use lathe_workshop::trace::{BreakerView, RegistrationView, Said};
+
+use super::chain::{self, EntryLink, Link, word};
+use super::playground::encoded;
+use super::receipts::ReceiptRow;
+use super::{Frame, Problem};
+use crate::AppState;
+use crate::format;
+use crate::lang::{Say, Tongue};
+
+/// Answers shown of a deployment.
+const RECEIPTS_SHOWN: u32 = 20;
+/// Registrations searched for the one of a deployment.
+const REGISTRATIONS_READ_MAX: u32 = 500;
+
+/// A breaker's state as a badge.
+pub(super) struct BreakerBadge {
+    pub class: &'static str,
+    pub text: String,
+}
+
+impl BreakerBadge {
+    /// The badge of a state.
+    pub(super) fn new(say: Say, state: BreakerState) -> BreakerBadge {
+        BreakerBadge {
+            class: match state {
+                BreakerState::Closed => "good",
+                BreakerState::Restricted => "demo",
+                BreakerState::Open | BreakerState::ForcedOpen => "bad",
+            },
+            text: say.it_of("web.breaker", word(state)),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "deployment.html")]
+struct DeploymentPage {
+    frame: Frame,
+    name: String,
+    try_href: String,
+    breaker: BreakerBadge,
+    meaning: String,
+    reason: String,
+    moves: Vec<Move>,
+    registration: Option<(String, String)>,
+    self_approved: bool,
+    chain: Vec<Link>,
+    receipts: Vec<ReceiptRow>,
+}
+
+/// One move of the breaker.
+struct Move {
+    from: BreakerBadge,
+    to: BreakerBadge,
+    cause: String,
+    reason: String,
+    at: String,
+    at_text: String,
+    entry: EntryLink,
+}
+
+/// `GET /deployments/{name}`.
+pub(super) async fn page(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    tongue: Tongue,
+) -> Response {
+    match load(&state, &name).await {
+        Ok((None, view, _)) if view.now.is_none() => Problem::Missing.page(tongue),
+        Ok((registration, view, receipts)) => show(tongue, registration, view, receipts),
+        Err(error) => Problem::from(error).page(tongue),
+    }
+}
+
+type Loaded = (
+    Option<RegistrationView>,
+    BreakerView,
+    Vec<lathe_evidence::receipt::Receipt>,
+);
+
+async fn load(state: &AppState, name: &str) -> Result<Loaded, WorkshopError> {
+    let all = state.desk.registrations(REGISTRATIONS_READ_MAX, 0).await?;
+    // The newest that is deployed; one that waits for approval answers nothing yet.
+    let registration = all
+        .into_iter()
+        .find(|it| it.name == name && it.chain.is_some());
+    let chain = registration.as_ref().and_then(|it| it.chain.as_ref());
+    let deployment = chain
+        .and_then(|it| it.deployment.as_ref())
+        .map(|it| it.link);
+    let view = state.desk.breaker(name).await?;
+    let receipts = match deployment {
+        Some(link) => state.desk.receipts(Some(link), RECEIPTS_SHOWN, 0).await?,
+        None => Vec::new(),
+    };
+    Ok((registration, view, receipts))
+}
+
+fn show(
+    tongue: Tongue,
+    registration: Option<RegistrationView>,
+    view: BreakerView,
+    receipts: Vec<lathe_evidence::receipt::Receipt>,
+) -> Response {
+    let say = tongue.say;
+    let state = view.now.as_ref().map(|it| it.state).unwrap_or_default();
+    let chain = registration.as_ref().and_then(|it| it.chain.as_ref());
+    let page = DeploymentPage {
+        frame: Frame::new(tongue, "register"),
+        try_href: format!("/try?model={}", encoded(&view.name)),
+        breaker: BreakerBadge::new(say, state),
+        meaning: say.of(&format!("web.breaker.{}.text", word(state)), &view.name),
+        reason: view.now.map_or_else(String::new, |it| it.reason),
+        moves: view.moves.iter().map(|it| move_of(say, it)).collect(),
+        self_approved: chain.is_some_and(|it| it.self_approved),
+        chain: chain.map(|it| chain::links(say, it)).unwrap_or_default(),
+        registration: registration.as_ref().map(|it| {
+            (
+                format!("/register/{}", encoded(&it.number)),
+                it.number.clone(),
+            )
+        }),
+        receipts: receipts.iter().map(|it| ReceiptRow::new(say, it)).collect(),
+        name: view.name,
+    };
+    page.frame.answer(StatusCode::OK, &page)
+}
+
+fn move_of(say: Say, it: &Said<Breaker>) -> Move {
+    Move {
+        from: BreakerBadge::new(say, it.said.from),
+        to: BreakerBadge::new(say, it.said.to),
+        cause: say.it_of("web.cause", word(it.said.cause)),
+        reason: it.said.reason.clone(),
+        at: format::moment(it.at_ms),
+        at_text: format::moment_text(it.at_ms),
+        entry: chain::entry(say, it),
+    }
+}

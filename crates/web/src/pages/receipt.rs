@@ -1,0 +1,210 @@
+//! `/receipts/{id}`: one answer, what it rests on, and the training records that say the same.
+//!
+//! The question and the answer are shown only where the workshop keeps them; a passage is shown as
+//! its record tells it, since the receipt has only its digest. Not here: whether the chain holds,
+//! which admission and `lathe verify` decide.
+
+use std::collections::HashMap;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use lathe_evidence::Digest;
+use lathe_evidence::receipt::Part;
+use lathe_workshop::trace::{PassageView, RecordView, TraceView};
+
+use super::breaker::BreakerBadge;
+use super::chain::{self, Link, word};
+use super::{Frame, Problem, short};
+use crate::AppState;
+use crate::format;
+use crate::lang::{Say, Tongue};
+
+#[derive(Template)]
+#[template(path = "receipt.html")]
+struct ReceiptPage {
+    frame: Frame,
+    id: String,
+    short_id: String,
+    name: String,
+    facts: Vec<String>,
+    at: String,
+    at_text: String,
+    demonstration: bool,
+    breaker: BreakerBadge,
+    question: String,
+    answer: String,
+    chain: Vec<Link>,
+    self_approved: bool,
+    passages: Vec<Passage>,
+    dataset_href: String,
+    pairs: Vec<(String, String)>,
+    batch: String,
+    batch_href: String,
+}
+
+struct Passage {
+    place: String,
+    text: String,
+    records: Vec<Sentence>,
+}
+
+/// A record that holds the passage, with the passage marked.
+struct Sentence {
+    href: String,
+    before: String,
+    said: String,
+    after: String,
+    answer: String,
+    terms: String,
+    withdrawn: bool,
+}
+
+/// `GET /receipts/{id}`.
+pub(super) async fn page(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    tongue: Tongue,
+) -> Response {
+    match state.desk.trace(&id).await {
+        Ok(Some(trace)) => show(tongue, trace),
+        Ok(None) => Problem::Missing.page(tongue),
+        Err(error) => Problem::from(error).page(tongue),
+    }
+}
+
+fn show(tongue: Tongue, trace: TraceView) -> Response {
+    let say = tongue.say;
+    let receipt = &trace.receipt;
+    let tokens = [
+        ("prompt", format::count(receipt.prompt_tokens)),
+        ("answer", format::count(receipt.answer_tokens)),
+    ];
+    let tokens = tokens
+        .each_ref()
+        .map(|(name, count)| (*name, count.as_str()));
+    let dataset = trace.chain.datasets.first();
+    let (question, answer) = texts(&trace);
+    let (batch, batch_href) = batch(say, &trace);
+    let page = ReceiptPage {
+        frame: Frame::new(tongue, "try"),
+        facts: vec![
+            say.it_of("web.ended", word(receipt.ended)),
+            say.with("web.receipt.tokens", &tokens),
+        ],
+        at: format::moment(receipt.closed_ms),
+        at_text: format::moment_text(receipt.closed_ms),
+        demonstration: trace
+            .chain
+            .deployment
+            .as_ref()
+            .is_some_and(|it| it.said.demonstration),
+        breaker: BreakerBadge::new(say, receipt.breaker),
+        question,
+        answer,
+        chain: chain::links(say, &trace.chain),
+        self_approved: trace.chain.self_approved,
+        passages: passages(say, &trace.passages, &trace.records),
+        dataset_href: dataset.map_or_else(String::new, |it| format!("/data/{}", it.subject)),
+        pairs: pairs(say, &trace),
+        batch,
+        batch_href,
+        short_id: short(&receipt.id).to_owned(),
+        id: receipt.id.clone(),
+        name: receipt.name.clone(),
+    };
+    page.frame.answer(StatusCode::OK, &page)
+}
+
+/// The last message and the answer, where they are kept.
+fn texts(trace: &TraceView) -> (String, String) {
+    let Some(texts) = &trace.texts else {
+        return Default::default();
+    };
+    let messages = serde_json::from_str::<serde_json::Value>(&texts.prompt).unwrap_or_default();
+    let last = messages.as_array().and_then(|all| all.last());
+    let question = last.and_then(|it| it["content"].as_str());
+    (
+        question.unwrap_or_default().to_owned(),
+        texts.answer.clone(),
+    )
+}
+
+fn passages(say: Say, passages: &[PassageView], records: &[RecordView]) -> Vec<Passage> {
+    let records: HashMap<Digest, &RecordView> = records.iter().map(|it| (it.leaf, it)).collect();
+    let view = |passage: &PassageView| {
+        let records = passage.leaves.iter().filter_map(|leaf| records.get(leaf));
+        Passage {
+            place: say.it(match passage.part {
+                Part::Prompt => "web.receipt.in.prompt",
+                Part::Answer => "web.receipt.in.answer",
+            }),
+            text: if passage.text.is_empty() {
+                say.it("web.receipt.gone")
+            } else {
+                passage.text.clone()
+            },
+            records: records.map(|it| sentence(it, passage)).collect(),
+        }
+    };
+    passages.iter().map(view).collect()
+}
+
+/// The record with the passage marked where it stands: in what the model was shown, or in what it
+/// was to answer.
+fn sentence(record: &RecordView, passage: &PassageView) -> Sentence {
+    let (text, other) = if record.prompt.contains(&passage.text) {
+        (&record.prompt, &record.answer)
+    } else {
+        (&record.answer, &record.prompt)
+    };
+    let (before, after) = match text.split_once(&passage.text) {
+        Some((before, after)) if !passage.text.is_empty() => (before, after),
+        _ => (text.as_str(), ""),
+    };
+    let said = &text[before.len()..text.len() - after.len()];
+    Sentence {
+        href: format!("/records/{}", record.leaf),
+        before: before.to_owned(),
+        said: said.to_owned(),
+        after: after.to_owned(),
+        answer: other.clone(),
+        terms: format!(
+            "{} · {} · {}",
+            record.dataset_name, record.id, record.licence
+        ),
+        withdrawn: record.withdrawn.is_some(),
+    }
+}
+
+fn pairs(say: Say, trace: &TraceView) -> Vec<(String, String)> {
+    let receipt = &trace.receipt;
+    vec![
+        (say.it("web.receipt.title"), receipt.id.clone()),
+        (say.it("web.receipt.prompt"), receipt.prompt.to_string()),
+        (say.it("web.receipt.answer"), receipt.answer.to_string()),
+        (say.it("web.receipt.model"), receipt.model.to_string()),
+        (say.it("web.receipt.policy"), receipt.policy.to_string()),
+        (say.it("web.receipt.leaf"), trace.leaf.to_string()),
+        (
+            say.it("web.receipt.ledger"),
+            say.of("web.receipt.entries", format::count(receipt.ledger_size)),
+        ),
+    ]
+}
+
+/// Where the receipt stands, and the page of its batch's statement.
+fn batch(say: Say, trace: &TraceView) -> (String, String) {
+    let Some(batch) = &trace.batch else {
+        return (say.it("web.receipt.batch.none"), String::new());
+    };
+    let arguments = [
+        ("number", batch.batch.to_string()),
+        ("place", (batch.position + 1).to_string()),
+        ("count", batch.count.to_string()),
+    ];
+    let arguments = arguments.each_ref().map(|(name, it)| (*name, it.as_str()));
+    let place = say.with("web.receipt.batch.place", &arguments);
+    (place, format!("/ledger/{}", batch.link))
+}

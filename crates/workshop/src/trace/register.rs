@@ -1,0 +1,94 @@
+//! The register as pages read it: registrations by number, each with its life.
+
+use lathe_evidence::statement::{Approval, Filing, Registration};
+use lathe_ledger::History;
+
+use super::{RegistrationView, Said, chain_of};
+use crate::error::WorkshopError;
+use crate::workshop::Workshop;
+
+/// The registrations of a ledger, the newest first, without their breakers.
+pub fn registrations_of(history: &History) -> Vec<RegistrationView> {
+    let mut views: Vec<RegistrationView> = Vec::new();
+    for entry in history.of_kind("registration") {
+        let Some(step) = Said::<Registration>::of_entry(history, entry) else {
+            continue;
+        };
+        let known = views.iter_mut().find(|it| it.number == step.said.number);
+        match known {
+            Some(known) => {
+                known.state = step.said.action;
+                known.model = step.subject;
+                known.steps.push(step);
+            }
+            None => views.push(RegistrationView {
+                number: step.said.number.clone(),
+                name: step.said.name.clone(),
+                state: step.said.action,
+                model: step.subject,
+                steps: vec![step],
+                approvals: Vec::new(),
+                chain: None,
+                filings: Vec::new(),
+                breaker: None,
+            }),
+        }
+    }
+    for view in &mut views {
+        view.approvals = history
+            .of_kind("approval")
+            .filter_map(|entry| Said::<Approval>::of_entry(history, entry))
+            .filter(|it| it.said.number == view.number)
+            .collect();
+        view.filings = history
+            .of_kind("filing")
+            .filter_map(|entry| Said::<Filing>::of_entry(history, entry))
+            .filter(|it| it.said.registration == view.number)
+            .collect();
+        let steps: Vec<_> = view.steps.iter().map(|it| it.link).collect();
+        let deployment = history.of_kind("deployment").rev().find(|entry| {
+            let said =
+                <&lathe_evidence::statement::Deployment>::try_from(&entry.statement.predicate);
+            said.is_ok_and(|it| steps.contains(&it.registration))
+        });
+        view.chain = deployment.map(|entry| chain_of(history, &entry.link));
+    }
+    views.reverse();
+    views
+}
+
+impl Workshop {
+    /// The register, newest first.
+    ///
+    /// # Errors
+    /// The store's; `ledger-broken`.
+    pub async fn registrations(
+        &self,
+        limit: u32,
+        offset: u32,
+    ) -> Result<Vec<RegistrationView>, WorkshopError> {
+        let all = registrations_of(&*self.store().ledger()?.read().await);
+        let page = all.into_iter().skip(offset as usize).take(limit as usize);
+        let mut views: Vec<RegistrationView> = page.collect();
+        for view in &mut views {
+            view.breaker = self.breaker_of(&view.name).await?;
+        }
+        Ok(views)
+    }
+
+    /// One registration by its number.
+    ///
+    /// # Errors
+    /// The store's; `ledger-broken`.
+    pub async fn registration(
+        &self,
+        number: &str,
+    ) -> Result<Option<RegistrationView>, WorkshopError> {
+        let all = registrations_of(&*self.store().ledger()?.read().await);
+        let Some(mut view) = all.into_iter().find(|it| it.number == number) else {
+            return Ok(None);
+        };
+        view.breaker = self.breaker_of(&view.name).await?;
+        Ok(Some(view))
+    }
+}
