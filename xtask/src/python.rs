@@ -32,6 +32,8 @@ pub const VALIDATORS: Environment = Environment {
     name: "validators",
     requirements: &[
         "model-signing==1.1.1",
+        // model-signing imports it without asking for it.
+        "pyOpenSSL==26.4.0",
         "in-toto-attestation==0.9.3",
         "securesystemslib==1.6.0",
         "cyclonedx-python-lib[validation]==11.12.0",

@@ -29,7 +29,14 @@ pub fn check(
     findings: &mut Findings,
 ) {
     let current = chain::current(history);
+    let carried = |link: &Link| {
+        let link = Some(link.to_string());
+        material.served.iter().any(|(_, it)| *it == link)
+    };
     for link in &current {
+        if material.is_bundle && !carried(link) {
+            continue;
+        }
         let Some(said) = history.said::<Deployment>(link) else {
             continue;
         };

@@ -17,7 +17,9 @@ pub fn check(material: &Material, objects: &Objects, trust: &Trust, at_ms: i64) 
     if let Some(history) = check_ledger(material, trust, &mut findings) {
         check_rows(material, &history, &mut findings);
         crate::chains::check(material, &history, objects, at_ms, &mut findings);
-        check_batches(material, &history, &mut findings);
+        if !material.is_bundle {
+            check_batches(material, &history, &mut findings);
+        }
     }
     findings
 }

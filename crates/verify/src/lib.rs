@@ -3,6 +3,7 @@
 //! Reading ([`store`], [`objects`]) is apart from judging ([`check`]): what is judged are bytes,
 //! and judging has no clock. Nothing is written but a copy of the store in a temporary folder.
 
+pub mod bundle;
 mod chains;
 pub mod check;
 mod error;
@@ -35,7 +36,11 @@ pub struct Request {
 /// It could not be read; what does not hold is no error but a finding.
 pub fn run(request: &Request) -> Result<Findings, VerifyError> {
     let trust = trust::read(request)?;
-    let material = store::read(&request.place)?;
+    let material = if request.place.join(bundle::CARD).exists() {
+        bundle::read(&request.place)?
+    } else {
+        store::read(&request.place)?
+    };
     let objects = objects::Objects::new(&request.place, &material);
     Ok(check::check(&material, &objects, &trust, request.at_ms))
 }

@@ -21,7 +21,7 @@ use lathe_verify::{Findings, Request, VerifyError};
 Examples:
   lathe-verify ~/.lathe
   lathe-verify backup --key workshop.pub --checkpoint checkpoint.txt
-  lathe-verify bundle.tar --key workshop.pub --json"
+  lathe-verify support.bundle --key workshop.pub --json"
 )]
 struct Arguments {
     /// The home, or the bundle

@@ -35,6 +35,8 @@ pub struct Material {
     pub artifacts: Vec<(String, String)>,
     /// What answers: the name and the link of its deployment.
     pub served: Vec<(String, Option<String>)>,
+    /// Whether it is one deployment alone, without receipts and other models.
+    pub is_bundle: bool,
 }
 
 /// A row of the ledger.

@@ -7,17 +7,15 @@
 //!
 //! The counts stand at the end, by kind: a kind that vanishes fails the test.
 
-mod world;
-
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::world::{self, MODELS, NOW_MS, World, key, seal_by, sign_anew};
 use lathe_evidence::statement::{Predicate, Role};
 use lathe_ledger::Checkpoint;
 use lathe_ledger::history::Trust;
 use lathe_verify::objects::Objects;
 use lathe_verify::store::Material;
 use serde_json::Value;
-use world::{MODELS, NOW_MS, World, key, seal_by, sign_anew};
 
 /// What may be said anew by the owner of all keys without contradicting anything that lies in the
 /// home: words for people, and acts that nothing else speaks of; by slot. Everywhere also the names

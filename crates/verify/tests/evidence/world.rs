@@ -658,6 +658,7 @@ fn material(
                 )
             })
             .collect(),
+        is_bundle: false,
     };
     sign_anew(&mut material);
     material
