@@ -8,6 +8,11 @@
 //! in. Nothing here grants a filing (备案): that is the authority's act, kept as evidence.
 
 pub mod chain;
+pub mod dossier;
+pub mod filing;
+pub mod ml_bom;
 pub mod registrations;
+mod words;
 
 pub use chain::{Chain, Denial, Pieces};
+pub use words::Lang;

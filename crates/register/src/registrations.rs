@@ -12,6 +12,8 @@ use lathe_evidence::statement::{Filing, Link, Registration, RegistrationAction};
 use lathe_ledger::History;
 use serde::Serialize;
 
+use crate::filing;
+
 /// Why a step cannot follow another.
 pub type Refusal = String;
 
@@ -98,7 +100,18 @@ pub struct Entry {
     /// All steps, oldest first.
     pub steps: Vec<Step>,
     /// What the authority did, as evidence. Empty: not filed.
-    pub filings: Vec<Filing>,
+    pub filings: Vec<Filed>,
+}
+
+/// An authority's act with its place in the ledger. There is no "filed" without one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Filed {
+    /// The statement.
+    pub link: Link,
+    /// The digest of the authority's document.
+    pub document: Digest,
+    /// What it says: kind, authority, number and date.
+    pub filing: Filing,
 }
 
 /// A step of a life.
@@ -165,9 +178,14 @@ pub fn register(history: &History) -> BTreeMap<String, Entry> {
     }
     for entry in history.of_kind("filing") {
         if let Some(said) = history.said::<Filing>(&entry.link)
+            && filing::check(said).is_ok()
             && let Some(known) = register.get_mut(&said.registration)
         {
-            known.filings.push(said.clone());
+            known.filings.push(Filed {
+                link: entry.link,
+                document: entry.statement.subject(),
+                filing: said.clone(),
+            });
         }
     }
     register

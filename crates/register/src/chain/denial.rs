@@ -84,7 +84,7 @@ impl DenialKind {
 }
 
 impl Denial {
-    pub(super) fn new(kind: DenialKind, rule: &str, evidence: impl Into<String>) -> Self {
+    pub(crate) fn new(kind: DenialKind, rule: &str, evidence: impl Into<String>) -> Self {
         Self {
             kind,
             code: kind.code(),

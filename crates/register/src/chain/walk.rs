@@ -417,18 +417,24 @@ fn check_registration(walk: &Walk<'_>) -> Result<(), Denial> {
     check_review(walk, model)
 }
 
-/// What was handed in and reviewed is what is registered: back to the last correction or
-/// registration, the steps are of this model and this verdict.
+/// What was handed in and reviewed is what is registered: back to where it was last handed in, the
+/// steps are of this model and this verdict.
 fn check_review(walk: &Walk<'_>, model: Digest) -> Result<(), Denial> {
     use lathe_evidence::statement::RegistrationAction::{Reviewed, Submitted};
     let rule = "what was handed in and reviewed is what is registered";
-    let before = walk.steps.iter();
-    for step in before.take_while(|it| matches!(it.what.action, Submitted | Reviewed)) {
+    for step in &walk.steps {
+        if !matches!(step.what.action, Submitted | Reviewed) {
+            break;
+        }
         let subject = ("an earlier step's subject", step.subject);
         same(rule, subject, ("the model", model))?;
         let verdict = ("an earlier step's verdict", step.what.verdict);
         let judged = ("the verdict deployed", walk.judged.verdict.link);
         same(rule, verdict, judged)?;
+        if step.what.action == Submitted {
+            // Steps before it are of a model that was handed in and then overtaken.
+            break;
+        }
     }
     Ok(())
 }
