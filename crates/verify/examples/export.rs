@@ -2,7 +2,7 @@
 //!
 //! `envelopes/N.json` (DSSE over in-toto), `keys.json` (public keys by id), and for every artifact a
 //! copy of its files under `models/DIGEST/` with `model.sig` (OpenSSF model signing) beside them and
-//! `model.pub`. What `cargo xtask acceptance validators` hands to the real Python packages.
+//! `model.pub`; `boms/NAME.json` (CycloneDX) for each deployment. What `cargo xtask acceptance validators` hands to the real Python packages.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use lathe_ledger::history::{History, Trust};
 use lathe_ledger::model_signing::{FILE_NAME, ModelKey};
 use lathe_ledger::{PublicKey, SigningKey};
+use lathe_register::chain;
+use lathe_register::ml_bom::ml_bom;
 use lathe_verify::objects::Objects;
 use lathe_verify::store;
 
@@ -33,7 +35,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .map(|key| (key.record.id.to_string(), hex(key.public())))
         .collect();
     std::fs::write(out.join("keys.json"), serde_json::to_string(&keys)?)?;
-    models(home, out, &Objects::new(home, &material))?;
+    let objects = Objects::new(home, &material);
+    models(home, out, &objects)?;
+    boms(out, &history, &objects)?;
     println!("{} envelopes", material.entries.len());
     Ok(())
 }
@@ -52,6 +56,22 @@ fn models(home: &Path, out: &Path, objects: &Objects) -> Result<(), Box<dyn Erro
         }
         let bundle = key.sign(&artifact.to_string(), &manifest);
         std::fs::write(folder.join(FILE_NAME), bundle)?;
+    }
+    Ok(())
+}
+
+/// The bill of materials of each deployment whose chain holds.
+fn boms(out: &Path, history: &History, objects: &Objects) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(out.join("boms"))?;
+    for link in chain::current(history) {
+        // Nothing expires here: the bill is of what was deployed.
+        let chain =
+            chain::verify(history, &link, objects, 0).map_err(|denials| denials[0].to_string())?;
+        let bom = ml_bom(history, &chain);
+        std::fs::write(
+            out.join(format!("boms/{}.json", chain.name)),
+            serde_json::to_string_pretty(&bom)?,
+        )?;
     }
     Ok(())
 }

@@ -12,16 +12,27 @@ use crate::store::{Material, StoredReceipt};
 
 /// Judges everything; `at_ms` is the moment to judge what expires at.
 pub fn check(material: &Material, objects: &Objects, trust: &Trust, at_ms: i64) -> Findings {
+    judge(material, objects, trust, at_ms).0
+}
+
+/// Like [`check`], with the ledger as it was read, if it holds.
+pub fn judge(
+    material: &Material,
+    objects: &Objects,
+    trust: &Trust,
+    at_ms: i64,
+) -> (Findings, Option<History>) {
     let mut findings = Findings::default();
     check_objects(objects, &mut findings);
-    if let Some(history) = check_ledger(material, trust, &mut findings) {
-        check_rows(material, &history, &mut findings);
-        crate::chains::check(material, &history, objects, at_ms, &mut findings);
+    let history = check_ledger(material, trust, &mut findings);
+    if let Some(history) = &history {
+        check_rows(material, history, &mut findings);
+        crate::chains::check(material, history, objects, at_ms, &mut findings);
         if !material.is_bundle {
-            check_batches(material, &history, &mut findings);
+            check_batches(material, history, &mut findings);
         }
     }
-    findings
+    (findings, history)
 }
 
 /// Every artifact is what it is named after.

@@ -16,6 +16,8 @@ pub(crate) enum Mismatch {
     Row,
     /// A receipt.
     Receipt,
+    /// A dossier that was given.
+    Dossier,
 }
 
 impl Mismatch {
@@ -25,6 +27,7 @@ impl Mismatch {
             Mismatch::Artifact => "verify-artifact",
             Mismatch::Row => "verify-row",
             Mismatch::Receipt => "verify-receipt",
+            Mismatch::Dossier => "verify-dossier",
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod bundle;
 mod chains;
 pub mod check;
+pub mod dossiers;
 mod error;
 mod findings;
 pub mod objects;
@@ -26,6 +27,8 @@ pub struct Request {
     pub keys: Vec<String>,
     /// A file with an older checkpoint.
     pub checkpoint: Option<PathBuf>,
+    /// Files with dossiers that are to come out the same.
+    pub dossiers: Vec<PathBuf>,
     /// The moment to judge what expires at, milliseconds since 1970.
     pub at_ms: i64,
 }
@@ -36,11 +39,17 @@ pub struct Request {
 /// It could not be read; what does not hold is no error but a finding.
 pub fn run(request: &Request) -> Result<Findings, VerifyError> {
     let trust = trust::read(request)?;
+    let given = request.dossiers.iter().map(|it| dossiers::Given::read(it));
+    let given = given.collect::<Result<Vec<_>, _>>()?;
     let material = if request.place.join(bundle::CARD).exists() {
         bundle::read(&request.place)?
     } else {
         store::read(&request.place)?
     };
     let objects = objects::Objects::new(&request.place, &material);
-    Ok(check::check(&material, &objects, &trust, request.at_ms))
+    let (mut findings, history) = check::judge(&material, &objects, &trust, request.at_ms);
+    if let Some(history) = history {
+        dossiers::check(&given, &history, &objects, &mut findings);
+    }
+    Ok(findings)
 }

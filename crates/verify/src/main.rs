@@ -33,6 +33,9 @@ struct Arguments {
     /// A checkpoint kept from before, which it must continue
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
+    /// A dossier (JSON) that has to come out of the ledger byte for byte
+    #[arg(long = "dossier", value_name = "FILE")]
+    dossiers: Vec<PathBuf>,
     /// The moment to judge what expires at, milliseconds since 1970; now, if absent
     #[arg(long, value_name = "MS")]
     at_ms: Option<i64>,
@@ -67,6 +70,7 @@ fn run(arguments: &Arguments) -> Result<Findings, VerifyError> {
         place: arguments.place.clone(),
         keys: arguments.keys.clone(),
         checkpoint: arguments.checkpoint.clone(),
+        dossiers: arguments.dossiers.clone(),
         at_ms: arguments.at_ms.unwrap_or(now_ms),
     };
     lathe_verify::run(&request)

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::world::{self, World, key};
+use lathe_ledger::history::{History, Trust};
+use lathe_register::dossier::dossier;
 use serde_json::Value;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
@@ -126,6 +128,7 @@ async fn a_home_is_judged_by_what_it_holds_and_what_was_kept_outside() {
     assert_eq!(json["anchored"], false);
     assert!(json["findings"].as_array().is_some_and(|it| it.len() >= 5));
 
+    dossiers(&world, kept.path());
     let after = std::fs::read(&log).expect("it can be read");
     assert!(before == after, "the home was not touched");
     let (digest, manifest) = &world.artifacts[0];
@@ -139,6 +142,33 @@ async fn a_home_is_judged_by_what_it_holds_and_what_was_kept_outside() {
     );
     assert!(printed.contains("chain-altered"), "{printed}");
     drop(connection);
+}
+
+/// A dossier comes out byte for byte at every size it can be made at, and one changed byte is seen.
+fn dossiers(world: &World, kept: &Path) {
+    let material = world.material();
+    let envelopes = material.entries.iter().map(|it| it.envelope.clone());
+    let history = History::verify(envelopes, &material.note, &Trust::default());
+    let history = history.expect("it holds");
+    let number = format!("L-2026-{}", world::MODELS[0]);
+    let file = kept.join("dossier.json");
+    let arguments = ["--dossier".to_owned(), file.to_string_lossy().into_owned()];
+    let arguments = [&arguments[0][..], &arguments[1]];
+    let objects = world.home().join("objects");
+    let report = objects
+        .join(world.artifacts[3].0.to_string())
+        .join("report.json");
+    let report = std::fs::read(report).expect("it can be read");
+    for (size, report) in [(14, None), (history.len(), Some(&report[..]))] {
+        let made = dossier(&history, &number, size, report).expect("it can be made");
+        let mut bytes = made.to_json();
+        std::fs::write(&file, &bytes).expect("written");
+        check(world.home(), &arguments, 0, "comes out byte for byte");
+        let at = bytes.iter().position(|it| *it == b'M').expect("MIT");
+        bytes[at] = b'm';
+        std::fs::write(&file, &bytes).expect("written");
+        check(world.home(), &arguments, 1, "verify-dossier");
+    }
 }
 
 /// Writes the first model's bundle: the whole ledger, and its own artifacts alone.
