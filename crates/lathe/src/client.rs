@@ -6,7 +6,7 @@ use std::time::Duration;
 use lathe_evidence::report::Report;
 use lathe_workshop::trace::TraceView;
 use lathe_workshop::{
-    DatasetRequest, DatasetView, DeploymentView, OrderId, OrderRequest, OrderView,
+    DatasetRequest, DatasetView, DeploymentView, Operation, OrderId, OrderRequest, OrderView,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -88,6 +88,16 @@ impl Client {
         format!("{}{path}", self.url)
     }
 
+    /// Does something to evidence.
+    pub fn operate(&self, operation: &Operation) -> Result<Value, Failure> {
+        self.post("/api/operations", operation)
+    }
+
+    /// What stands at a path of the API.
+    pub fn value(&self, path: &str) -> Result<Value, Failure> {
+        self.get(path)
+    }
+
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         let mut request = self.agent.get(format!("{}{path}", self.url));
         if let Some(key) = &self.key {
@@ -157,4 +167,18 @@ fn refused(status: u16, text: &str) -> Option<Failure> {
         part("text")?,
         part("next").unwrap_or_default(),
     ))
+}
+
+/// A text as a part of a URL.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(byte));
+            }
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
+    out
 }

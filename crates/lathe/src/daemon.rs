@@ -22,6 +22,9 @@ use crate::keys::{self, Keys};
 /// Where people expect the pages.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7878";
 
+/// Seconds after which the evidence of what answers is looked at anew.
+pub const SCRUB_S_DEFAULT: u64 = 60;
+
 /// How long another daemon may take to say where it listens.
 const STARTING_WAIT_MAX: Duration = Duration::from_secs(30);
 
@@ -44,6 +47,8 @@ pub struct Listen {
     pub approval: ApprovalPolicy,
     /// Keep the texts of answers beside their receipts.
     pub keeps_texts: bool,
+    /// How often the evidence of what answers is looked at anew.
+    pub scrub_every: Duration,
 }
 
 impl Listen {
@@ -55,6 +60,7 @@ impl Listen {
             key_file: None,
             approval: ApprovalPolicy::default(),
             keeps_texts: false,
+            scrub_every: Duration::from_secs(SCRUB_S_DEFAULT),
         }
     }
 }
@@ -132,6 +138,7 @@ async fn start(
         worker: own_program()?,
         approval: listen.approval,
         keeps_texts: listen.keeps_texts,
+        scrub_every: listen.scrub_every,
     };
     let workshop = Workshop::open(home.clone(), Arc::new(door.clone()), options).await?;
     let state = AppState::new(workshop.clone(), door.router(), keys.access);

@@ -33,6 +33,11 @@ impl Failure {
         }
     }
 
+    /// Its stable code.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
     /// Prints it to standard error.
     pub fn report(self) -> ExitCode {
         eprintln!("{:?}", miette::Report::new(self));

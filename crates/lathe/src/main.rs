@@ -17,7 +17,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{Globals, data, model, order, pack, run, tour, up, version};
+use crate::commands::{
+    Globals, approve, breaker, checkpoint, data, filing, gate, ledger, model, order, pack,
+    register, restored, run, tour, trace, up, version, withdraw,
+};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -68,6 +71,28 @@ enum Command {
     Model(model::Args),
     /// Check packs.
     Pack(pack::Args),
+    /// Follow an answer back to its records, a record to its answers, a quotation to its answer.
+    Trace(trace::Args),
+    /// Take a record, a dataset or an agreement back.
+    Withdraw(withdraw::Args),
+    /// Look at the register, and cancel in it.
+    Register(register::Args),
+    /// Decide about a model that waits for approval.
+    Approve(approve::Args),
+    /// Look at, make, add and retire keys.
+    Keys(commands::keys::Args),
+    /// Look at breakers and move them.
+    Breaker(breaker::Args),
+    /// Check a pack's gate for rules that cannot bite.
+    Gate(gate::Args),
+    /// Keep an authority's act (备案) as evidence.
+    Filing(filing::Args),
+    /// Print the newest signed checkpoint, to be kept outside.
+    Checkpoint(checkpoint::Args),
+    /// Look at the ledger, and export it.
+    Ledger(ledger::Args),
+    /// Say that the home was restored from a backup.
+    Restored(restored::Args),
     /// Print the version and what this machine computes with.
     Version(version::Args),
     /// Run one step of an order; started by the daemon, not by people.
@@ -85,6 +110,17 @@ fn main() -> ExitCode {
         Command::Data(args) => data::run(&cli.globals, &args),
         Command::Model(args) => model::run(&cli.globals, &args),
         Command::Pack(args) => pack::run(&args),
+        Command::Trace(args) => trace::run(&cli.globals, &args),
+        Command::Withdraw(args) => withdraw::run(&cli.globals, &args),
+        Command::Register(args) => register::run(&cli.globals, &args),
+        Command::Approve(args) => approve::run(&cli.globals, &args),
+        Command::Keys(args) => commands::keys::run(&cli.globals, &args),
+        Command::Breaker(args) => breaker::run(&cli.globals, &args),
+        Command::Gate(args) => gate::run(&args),
+        Command::Filing(args) => filing::run(&cli.globals, &args),
+        Command::Checkpoint(args) => checkpoint::run(&cli.globals, &args),
+        Command::Ledger(args) => ledger::run(&cli.globals, &args),
+        Command::Restored(args) => restored::run(&cli.globals, &args),
         Command::Version(args) => version::run(&args),
         Command::Worker => return commands::worker::run(),
     };

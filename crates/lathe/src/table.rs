@@ -1,6 +1,8 @@
 //! Rows for people: aligned columns, the first row the heading. Chinese
 //! characters count two columns.
 
+use serde_json::Value;
+
 /// Prints `rows` under `heading`, or nothing but `empty` when there are none.
 pub fn print(heading: &[&str], rows: &[Vec<String>], empty: &str) {
     if rows.is_empty() {
@@ -63,6 +65,58 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let day = of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
     (year + era * 400 + i64::from(month <= 2), month, day)
+}
+
+/// Prints a JSON value as indented lines, one member a line.
+pub fn tree(value: &Value) {
+    branch(value, 0);
+}
+
+fn branch(value: &Value, depth: usize) {
+    let pad = "  ".repeat(depth);
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                match plain(member) {
+                    Some(text) => println!("{pad}{name}: {text}"),
+                    None => {
+                        println!("{pad}{name}:");
+                        branch(member, depth + 1);
+                    }
+                }
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                match plain(item) {
+                    Some(text) => println!("{pad}- {text}"),
+                    None => {
+                        println!("{pad}-");
+                        branch(item, depth + 1);
+                    }
+                }
+            }
+        }
+        Value::String(text) => {
+            for line in text.lines() {
+                println!("{pad}{line}");
+            }
+        }
+        other => println!("{pad}{other}"),
+    }
+}
+
+/// The value on one line, if it has one.
+fn plain(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if text.contains('\n') => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Null => Some("-".to_owned()),
+        Value::Object(members) if members.is_empty() => Some("-".to_owned()),
+        Value::Array(items) if items.is_empty() => Some("-".to_owned()),
+        Value::Object(_) | Value::Array(_) => None,
+        other => Some(other.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@ use lathe_workshop::trace::{
 };
 use lathe_workshop::{
     BoxFuture, CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView,
-    OrderId, OrderRequest, OrderSummary, OrderView, Workshop, WorkshopError,
+    Operation, OrderId, OrderRequest, OrderSummary, OrderView, Workshop, WorkshopError,
 };
+use serde_json::Value;
 use tokio::sync::watch;
 
 /// The future of an answer from the desk.
@@ -74,6 +75,8 @@ pub trait Desk: Send + Sync + 'static {
     fn ledger_entry<'a>(&'a self, name: &'a str) -> Asked<'a, Option<EntryTrace>>;
     /// The breaker of a deployment.
     fn breaker<'a>(&'a self, name: &'a str) -> Asked<'a, BreakerView>;
+    /// Does something to evidence.
+    fn operate(&self, operation: Operation) -> Asked<'_, Value>;
     /// A counter that rises with every visible change.
     fn changes(&self) -> watch::Receiver<u64>;
 }
@@ -152,6 +155,9 @@ impl Desk for Workshop {
     }
     fn breaker<'a>(&'a self, name: &'a str) -> Asked<'a, BreakerView> {
         Box::pin(Workshop::breaker_view(self, name))
+    }
+    fn operate(&self, operation: Operation) -> Asked<'_, Value> {
+        Box::pin(Workshop::operate(self, operation))
     }
     fn changes(&self) -> watch::Receiver<u64> {
         Workshop::changes(self)

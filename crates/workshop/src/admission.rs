@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use lathe_data::task::TaskSpec;
 use lathe_evidence::Digest;
-use lathe_evidence::report::Report;
-use lathe_evidence::statement::{BaseModel, Dataset, Deployment, Evaluation, Link, Verdict};
-use lathe_gate::{Evidence, Policy};
-use lathe_ledger::history::History;
+use lathe_evidence::statement::{Cause, Link};
+use lathe_ledger::History;
+use lathe_register::chain::{self, DenialKind, Examined};
+use lathe_register::{Denial, Pieces};
 use serde_json::json;
 
 use crate::catalogue::DeploymentRow;
@@ -25,6 +25,9 @@ use crate::pack::Pack;
 use crate::steps;
 use crate::store::orders::parse;
 use crate::workshop::Workshop;
+
+/// Largest file of an artifact that is read whole: records, or an adapter's weights.
+const FILE_BYTES_MAX: u64 = 4 << 30;
 
 /// A value that passed the gate. Only this module makes one.
 #[derive(Debug, Clone)]
@@ -83,23 +86,13 @@ pub enum Refusal {
         /// How each rule fared.
         verdict: lathe_gate::Verdict,
     },
-    /// A file is missing or altered.
-    #[error("{what} in {} is altered or incomplete: its files hash to {found}", folder.display())]
-    Altered {
-        /// Which piece.
-        what: &'static str,
-        /// Where.
-        folder: PathBuf,
-        /// What its files hash to.
-        found: Digest,
-    },
-    /// A statement is not in the ledger, or no longer stands.
-    #[error("the ledger has no standing {what} of {name}")]
-    Unsaid {
-        /// Which kind of statement.
-        what: &'static str,
+    /// The chain behind it does not hold.
+    #[error("{name} is not admitted: {}", evidence(denials))]
+    Chain {
         /// The name it was to answer under.
         name: String,
+        /// What does not hold; never empty.
+        denials: Vec<Denial>,
     },
     /// A file or a row cannot be read.
     #[error("{0}")]
@@ -108,15 +101,18 @@ pub enum Refusal {
 
 /// The rules that do not hold, with their figures.
 fn rules(verdict: &lathe_gate::Verdict) -> String {
-    let parts: Vec<String> = verdict
-        .findings
-        .iter()
-        .filter(|finding| !finding.passed)
+    let failed = verdict.findings.iter().filter(|finding| !finding.passed);
+    let parts: Vec<String> = failed
         .map(|finding| match finding.figure {
             Some(figure) => format!("{} ({}: {figure:.4})", finding.rule, finding.evidence),
             None => format!("{} ({}: no figure)", finding.rule, finding.evidence),
         })
         .collect();
+    parts.join("; ")
+}
+
+fn evidence(denials: &[Denial]) -> String {
+    let parts: Vec<String> = denials.iter().map(ToString::to_string).collect();
     parts.join("; ")
 }
 
@@ -132,30 +128,24 @@ pub(crate) fn gate_refuses(name: &str, verdict: &lathe_gate::Verdict) -> StepErr
 impl From<Refusal> for StepError {
     fn from(refusal: Refusal) -> Self {
         let text = refusal.to_string();
-        match refusal {
+        let (code, cures) = match refusal {
             Refusal::Gate { verdict, .. } => {
                 let failed = verdict.findings.into_iter().filter(|it| !it.passed);
                 let cures: Vec<String> = failed.map(|finding| finding.cure).collect();
-                StepError {
-                    code: "gate-refused".to_owned(),
-                    text,
-                    next: cures.join("; "),
-                }
+                ("gate-refused", cures)
             }
-            Refusal::Altered { folder, .. } => StepError {
-                code: "artifact-altered".to_owned(),
-                text,
-                next: format!(
-                    "remove {} and run the order again: it is made anew",
-                    folder.display()
-                ),
-            },
-            Refusal::Unsaid { .. } => StepError {
-                code: "chain-broken".to_owned(),
-                text,
-                next: "run the order again: it says what is missing".to_owned(),
-            },
-            Refusal::Unreadable(error) => error.into(),
+            Refusal::Chain { denials, .. } => {
+                let code = denials.first().map_or("chain-missing", |it| it.code);
+                let mut cures: Vec<String> = denials.into_iter().map(|it| it.cure).collect();
+                cures.dedup();
+                (code, cures)
+            }
+            Refusal::Unreadable(error) => return error.into(),
+        };
+        StepError {
+            code: code.to_owned(),
+            text,
+            next: cures.join("; "),
         }
     }
 }
@@ -193,138 +183,158 @@ pub(crate) async fn of(
     Ok(admitted?)
 }
 
-/// Admits what `row` names, if its chain holds.
+/// How the evidence of a deployment looks now.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// It holds.
+    Whole,
+    /// It holds, but was withdrawn or is past its time.
+    Stale(Cause, StepError),
+    /// It does not hold.
+    Broken(StepError),
+}
+
+/// Looks at a deployment anew: its chain and every file behind it.
+///
+/// # Errors
+/// `ledger-broken`; what cannot be looked at.
+pub(crate) async fn look(shop: &Workshop, row: &DeploymentRow) -> Result<Look, WorkshopError> {
+    let history = shop.store().ledger()?.read().await;
+    let (home, row) = (shop.home().clone(), row.clone());
+    tokio::task::spawn_blocking(move || match examine(&history, &home, &row, now_ms()) {
+        Ok(examined) => stale(&row.name, examined.stale),
+        Err(refusal) => Look::Broken(refusal.into()),
+    })
+    .await
+    .map_err(|error| {
+        WorkshopError::new(
+            "daemon-crashed",
+            format!("looking at the evidence stumbled: {error}"),
+            "this is a mistake in Lathe; please report it",
+        )
+    })
+}
+
+fn stale(name: &str, denials: Vec<Denial>) -> Look {
+    let Some(first) = denials.first() else {
+        return Look::Whole;
+    };
+    let cause = match first.kind {
+        DenialKind::Withdrawn => Cause::Withdrawn,
+        _ => Cause::Expired,
+    };
+    let name = name.to_owned();
+    Look::Stale(cause, Refusal::Chain { name, denials }.into())
+}
+
+/// Whether a deployment may be closed again: why not, otherwise.
+///
+/// # Errors
+/// As [`look`].
+pub(crate) async fn whole(
+    shop: &Workshop,
+    row: &DeploymentRow,
+) -> Result<Result<(), StepError>, WorkshopError> {
+    Ok(match look(shop, row).await? {
+        Look::Whole => Ok(()),
+        Look::Stale(_, why) | Look::Broken(why) => Err(why),
+    })
+}
+
+/// Reads the chain behind `row` from the ledger and hashes its files.
+fn examine(
+    history: &History,
+    home: &Home,
+    row: &DeploymentRow,
+    at_ms: i64,
+) -> Result<Examined, Refusal> {
+    let link = row.link.ok_or_else(|| {
+        WorkshopError::new(
+            "chain-missing",
+            format!("{} was deployed before there was a ledger", row.name),
+            "run the order again, so that its statements are said",
+        )
+    })?;
+    let pieces = HomePieces { home };
+    let examined = chain::examine(history, &link, &pieces, at_ms);
+    let examined = examined.map_err(|denials| Refusal::Chain {
+        name: row.name.clone(),
+        denials,
+    })?;
+    if examined.chain.name != row.name {
+        return Err(altered_row(row, "name").into());
+    }
+    Ok(examined)
+}
+
+/// A row of the store that says something else than the ledger.
+fn altered_row(row: &DeploymentRow, what: &str) -> WorkshopError {
+    WorkshopError::new(
+        "chain-mismatch",
+        format!(
+            "the store's row of {} has another {what} than its chain",
+            row.name
+        ),
+        "run the order again, so that the row is written anew",
+    )
+}
+
+/// Admits what `row` names, if its chain holds. What was withdrawn or has expired since is admitted
+/// too: its breaker is restricted, which the scrubber sees to before the door opens.
 fn admit(
     history: &History,
     home: &Home,
     row: &DeploymentRow,
     task: TaskSpec,
-    now_ms: i64,
+    at_ms: i64,
 ) -> Result<Admitted<DeployableFiles>, Refusal> {
-    let unsaid = |what| Refusal::Unsaid {
-        what,
-        name: row.name.clone(),
-    };
-    let link = row.link.ok_or_else(|| unsaid("deployment"))?;
-    let chain = prove(history, home, &link, &row.name, now_ms)?;
+    let chain = examine(history, home, row, at_ms)?.chain;
     if digest_of(&json!(task)) != chain.task {
-        return Err(unsaid("evaluation on the task it answers"));
+        return Err(altered_row(row, "task").into());
     }
     let folder = |digest: &Digest| objects::path(home, &digest.to_string());
     let inner = DeployableFiles {
-        name: row.name.clone(),
-        base: steps::model::weights(&folder(&chain.base))?,
+        name: chain.name.clone(),
+        base: steps::model::weights(&folder(&chain.base_model))?,
         adapter: chain.adapter.as_ref().map(folder),
         system: task.system.clone(),
         example: row.task.examples.first().cloned(),
         demonstration: chain.demonstration,
         order: row.order.clone(),
         created_ms: row.created_ms,
-        deployment: link,
-        model: chain.adapter.unwrap_or(chain.base),
-        policy: chain.policy,
-        dataset: Some(folder(&chain.dataset)),
+        deployment: chain.deployment,
+        model: chain.model(),
+        policy: chain.policy.digest(),
+        dataset: chain.dataset_artifacts.first().map(folder),
         task: Some(task),
         origin: history.origin().to_owned(),
     };
     Ok(Admitted { inner })
 }
 
-/// What a chain that holds says.
-pub(crate) struct Proved {
-    base: Digest,
-    adapter: Option<Digest>,
-    dataset: Digest,
-    policy: Digest,
-    task: Digest,
-    demonstration: bool,
+/// The artifacts of a home, as the chain asks for them.
+struct HomePieces<'a> {
+    home: &'a Home,
 }
 
-/// Reads the chain of a deployment and hashes its files.
-///
-/// # Errors
-/// The first piece that is missing or altered.
-pub(crate) fn prove(
-    history: &History,
-    home: &Home,
-    link: &Link,
-    name: &str,
-    at_ms: i64,
-) -> Result<Proved, Refusal> {
-    let unsaid = |what| Refusal::Unsaid {
-        what,
-        name: name.to_owned(),
-    };
-    let deployment = history
-        .said::<Deployment>(link)
-        .ok_or_else(|| unsaid("deployment"))?;
-    let verdict = history
-        .said::<Verdict>(&deployment.verdict)
-        .ok_or_else(|| unsaid("verdict"))?;
-    let evaluated = history
-        .get(&verdict.evaluation)
-        .ok_or_else(|| unsaid("evaluation"))?;
-    let evaluation = history
-        .said::<Evaluation>(&verdict.evaluation)
-        .ok_or_else(|| unsaid("evaluation"))?;
-    let base = history
-        .said::<BaseModel>(&evaluation.base)
-        .ok_or_else(|| unsaid("base model"))?;
-    let dataset = history
-        .said::<Dataset>(&evaluation.dataset)
-        .ok_or_else(|| unsaid("dataset"))?;
-    let prepared = history
-        .get(&evaluation.dataset)
-        .ok_or_else(|| unsaid("dataset"))?;
-    let policy = Policy::from_canonical(&verdict.policy).map_err(|_| unsaid("policy"))?;
-    let dataset_digest = prepared.statement.subject();
-    intact(home, "the base model", &deployment.base_model)?;
-    if let Some(adapter) = &deployment.adapter {
-        intact(home, "the adapter", adapter)?;
+impl Pieces for HomePieces<'_> {
+    fn manifest(&self, artifact: Digest) -> Result<Digest, String> {
+        let folder = objects::path(self.home, &artifact.to_string());
+        objects::manifest_of(&folder)
+            .map(|manifest| manifest.digest())
+            .map_err(|error| error.to_string())
     }
-    intact(home, "the dataset", &dataset_digest)?;
-    let report = evaluated.statement.subject();
-    intact(home, "the report", &report)?;
-    let path = objects::path(home, &report.to_string()).join(steps::evaluate::REPORT);
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| crate::home::io_error("read", &path, &error))?;
-    let report: Report = parse("a report", &text)?;
-    let evidence = Evidence {
-        report: &report,
-        base,
-        datasets: &[dataset],
-        statements: &["base-model", "dataset", "training", "evaluation"],
-        at_ms,
-    };
-    let judged = lathe_gate::check(&evidence, &policy);
-    if !judged.passed {
-        return Err(Refusal::Gate {
-            name: name.to_owned(),
-            verdict: judged,
-        });
-    }
-    Ok(Proved {
-        base: deployment.base_model,
-        adapter: deployment.adapter,
-        dataset: dataset_digest,
-        policy: policy.digest(),
-        task: deployment.task,
-        demonstration: deployment.demonstration,
-    })
-}
 
-/// Hashes an artifact anew, so that what answers is what was measured.
-fn intact(home: &Home, what: &'static str, digest: &Digest) -> Result<(), Refusal> {
-    let folder = objects::path(home, &digest.to_string());
-    let found = objects::manifest_of(&folder)?.digest();
-    if found == *digest {
-        return Ok(());
+    fn file(&self, artifact: Digest, path: &str) -> Result<Vec<u8>, String> {
+        let file = objects::path(self.home, &artifact.to_string()).join(path);
+        let size = std::fs::metadata(&file)
+            .map_err(|error| error.to_string())?
+            .len();
+        if size > FILE_BYTES_MAX {
+            return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
+        }
+        std::fs::read(&file).map_err(|error| error.to_string())
     }
-    Err(Refusal::Altered {
-        what,
-        folder,
-        found,
-    })
 }
 
 /// For the tests of whoever answers requests: files of which nothing is proved.

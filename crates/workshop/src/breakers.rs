@@ -140,6 +140,9 @@ impl Breakers {
     /// # Errors
     /// `ledger-…`, `store`.
     pub(crate) async fn make(&self, moves: Vec<Move>) -> Result<Vec<BreakerRow>, WorkshopError> {
+        if moves.is_empty() {
+            return Ok(Vec::new());
+        }
         let rows = self
             .store
             .apply_said(|speaker| {

@@ -56,7 +56,7 @@ impl Keyring {
     /// # Errors
     /// When it cannot be written.
     pub(crate) fn make(home: &Home) -> Result<SigningKey, WorkshopError> {
-        let key = SigningKey::from_seed(&random_bytes()?);
+        let key = new()?;
         let first = home.keys().join(FIRST);
         let path = if first.exists() {
             home.keys().join(format!("{}.key", key.id().short()))
@@ -77,6 +77,14 @@ impl Keyring {
             None => Keyring::make(home),
         }
     }
+}
+
+/// A new key, made of the system's randomness and kept nowhere.
+///
+/// # Errors
+/// When the system gives none.
+pub fn new() -> Result<SigningKey, WorkshopError> {
+    Ok(SigningKey::from_seed(&random_bytes()?))
 }
 
 /// Reads a private key from a file.

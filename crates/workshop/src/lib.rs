@@ -22,6 +22,7 @@ mod key;
 pub mod keyring;
 mod ledger;
 pub mod objects;
+pub mod ops;
 pub mod order;
 pub mod pack;
 mod pause;
@@ -29,6 +30,7 @@ mod place;
 mod queue;
 mod receipts;
 pub mod rehearsal;
+mod scrub;
 pub mod steps;
 pub mod store;
 pub mod trace;
@@ -43,6 +45,7 @@ pub use catalogue::{DatasetRequest, DatasetView, DeploymentView, ModelView};
 pub use door::{BoxFuture, Door, DoorError};
 pub use error::WorkshopError;
 pub use home::Home;
+pub use ops::Operation;
 pub use order::{
     CurvePoint, LogLine, OrderId, OrderRequest, OrderState, OrderSummary, OrderView, Output,
     Progress, StepError, StepName, StepState, StepView, Title,

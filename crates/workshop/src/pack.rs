@@ -5,6 +5,8 @@
 //! here they are joined, and the `quick` section is laid over them. Reading
 //! has no side effect and fetches nothing.
 
+pub mod lint;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -5,10 +5,11 @@
 //! stored in one transaction. So a kill at any moment costs at most the step
 //! that ran, which resumes from its own checkpoints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use lathe_evidence::statement::Link;
+use lathe_evidence::Digest;
+use lathe_evidence::statement::{Link, Withdrawal, Withdrawn};
 use tokio::sync::watch;
 
 use crate::clock::now_ms;
@@ -54,6 +55,10 @@ impl From<StepError> for Halt {
 /// Works until told to stop, or until the store can no longer be written.
 pub(crate) async fn work(shop: Workshop, mut stop: watch::Receiver<bool>) {
     shop.reopen_deployments().await;
+    if shop.store().ledger().is_err() {
+        // Nothing can be said, so nothing is worked on: what is wrong was said when it opened.
+        return;
+    }
     while !*stop.borrow() {
         let more = shop.notified();
         let next = match shop.store().unfinished().await {
@@ -103,6 +108,7 @@ async fn drive(
         pack,
         upstream: BTreeMap::new(),
         links: BTreeMap::new(),
+        withdrawn: withdrawn(shop).await?,
     };
     for row in &rows {
         let step = row.name;
@@ -125,6 +131,18 @@ async fn drive(
         at_ms: now_ms(),
     }])
     .await
+}
+
+/// The leaves of records that were withdrawn one by one.
+async fn withdrawn(shop: &Workshop) -> Result<BTreeSet<Digest>, WorkshopError> {
+    let history = shop.store().ledger()?.read().await;
+    let leaves = history.of_kind("withdrawal").filter_map(|entry| {
+        match &history.said::<Withdrawal>(&entry.link)?.what {
+            Withdrawn::Leaf(leaf) => Some(*leaf),
+            Withdrawn::Dataset(_) | Withdrawn::Agreement(_) => None,
+        }
+    });
+    Ok(leaves.collect())
 }
 
 async fn fail(
@@ -355,6 +373,7 @@ async fn listen(
         out: out_folder(context, name, input),
         work: context.shop.home().work().join(folder_name(name, input)),
         upstream: context.upstream.clone(),
+        withdrawn: context.withdrawn.clone(),
     };
     let mut running = Running::start(context.shop.worker(), &job).await?;
     loop {

@@ -8,6 +8,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::admission;
 use crate::admission::{Admitted, DeployableFiles};
@@ -73,6 +74,7 @@ impl Rehearsal {
             worker: PathBuf::new(),
             approval: Default::default(),
             keeps_texts: false,
+            scrub_every: Duration::from_secs(86_400),
         };
         Workshop::open(self.home.clone(), Arc::new(Nobody), options).await
     }

@@ -7,12 +7,13 @@
 //! the future artifact) and `work` (checkpoints, kept when it is killed), and
 //! never into the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use lathe_evidence::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::home::{Home, io_error};
@@ -62,6 +63,8 @@ pub struct Job {
     pub work: PathBuf,
     /// What the earlier steps left.
     pub upstream: BTreeMap<StepName, Made>,
+    /// Records that were withdrawn, by their leaves.
+    pub withdrawn: BTreeSet<Digest>,
 }
 
 impl Job {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use lathe_evidence::report::Report;
 use lathe_evidence::statement::ApprovalPolicy;
@@ -29,7 +30,7 @@ use crate::pack::Pack;
 use crate::receipts::ReceiptBook;
 use crate::steps;
 use crate::store::{Change, Speaker, Store};
-use crate::{ledger, objects, queue};
+use crate::{ledger, objects, queue, scrub};
 
 /// How a workshop is opened.
 #[derive(Debug, Clone)]
@@ -44,6 +45,8 @@ pub struct WorkshopOptions {
     pub approval: ApprovalPolicy,
     /// Keep the texts of answers beside their receipts.
     pub keeps_texts: bool,
+    /// How often the evidence of all that answers is looked at anew.
+    pub scrub_every: Duration,
 }
 
 /// One open workshop. Clones share it.
@@ -116,6 +119,8 @@ impl Workshop {
         if queue.is_none() {
             let stop = self.inner.stop.subscribe();
             *queue = Some(tokio::spawn(queue::work(self.clone(), stop)));
+            let stop = self.inner.stop.subscribe();
+            tokio::spawn(scrub::for_good(self.clone(), stop));
         }
     }
 
@@ -327,6 +332,10 @@ impl Workshop {
         &self.inner.options.worker
     }
 
+    pub(crate) fn scrub_every(&self) -> Duration {
+        self.inner.options.scrub_every
+    }
+
     pub(crate) fn key(&self) -> Option<&str> {
         self.inner.options.key.as_deref()
     }
@@ -337,7 +346,7 @@ impl Workshop {
         Ok(())
     }
 
-    fn touch(&self) {
+    pub(crate) fn touch(&self) {
         self.inner
             .changes
             .send_modify(|count| *count = count.wrapping_add(1));

@@ -1,24 +1,40 @@
 //! One file per command: its arguments, its help, its function.
 
+pub mod approve;
+pub mod breaker;
+pub mod checkpoint;
 pub mod data;
 mod data_card;
+pub mod filing;
+pub mod gate;
+pub mod keys;
+pub mod ledger;
 pub mod model;
 pub mod order;
 pub mod pack;
+pub mod register;
+pub mod restored;
 pub mod run;
 pub mod tour;
+pub mod trace;
 pub mod up;
 pub mod version;
+pub mod withdraw;
 pub mod worker;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use lathe_evidence::statement::ApprovalPolicy;
-use lathe_workshop::Home;
 use lathe_workshop::store::Store;
 use lathe_workshop::words::{self, Lang};
+use lathe_workshop::{Home, Operation};
+use serde_json::Value;
 
-use crate::fail::Failure;
+use crate::client::Client;
+use crate::daemon::{self, Listen, SCRUB_S_DEFAULT, Session};
+use crate::fail::{Failure, Outcome};
+use crate::table;
 
 /// Rows shown by a list.
 const ROWS_MAX: u32 = 200;
@@ -40,6 +56,10 @@ pub struct Evidence {
     /// Keep the texts of answers beside their receipts.
     #[arg(long)]
     pub keep_texts: bool,
+    /// Seconds after which the evidence of what answers is looked at anew.
+    #[arg(long, value_name = "SECONDS", env = "LATHE_SCRUB_S", default_value_t = SCRUB_S_DEFAULT,
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub scrub_s: u64,
 }
 
 /// Who has to approve a registration.
@@ -76,6 +96,36 @@ impl Globals {
         }
         Ok(Some(Store::open_read_only(&home.store()).await?))
     }
+}
+
+/// Does something with the daemon of the home, or as it for as long as that takes, and prints what
+/// came of it: as JSON, or as lines.
+fn with_daemon(
+    globals: &Globals,
+    json: bool,
+    ask: impl FnOnce(&Client) -> Result<Value, Failure>,
+) -> Outcome {
+    let home = globals.home()?;
+    let runtime = runtime()?;
+    let value = match runtime.block_on(daemon::join_or_start(&home, &Listen::briefly()))? {
+        Session::Theirs(url) => ask(&Client::new(&url, None)),
+        Session::Mine(daemon) => {
+            let value = ask(&Client::new(&daemon.url, None));
+            runtime.block_on(daemon.stop());
+            value
+        }
+    }?;
+    if json {
+        print_json(&value)?;
+    } else {
+        table::tree(&value);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An operation, done and told.
+fn operate(globals: &Globals, json: bool, operation: &Operation) -> Outcome {
+    with_daemon(globals, json, |client| client.operate(operation))
 }
 
 /// The runtime that carries the daemon and the store.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use lathe_workshop::words::{self, Lang};
 
@@ -34,6 +35,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         key_file: args.key_file.clone(),
         approval: args.evidence.approval.into(),
         keeps_texts: args.evidence.keep_texts,
+        scrub_every: Duration::from_secs(args.evidence.scrub_s),
     };
     let runtime = runtime()?;
     runtime.block_on(async {

@@ -6,10 +6,11 @@
 mod data;
 mod events;
 mod evidence;
+mod operations;
 mod orders;
 mod problem;
 
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -48,6 +49,7 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/api/ledger/entries", get(evidence::entries))
         .route("/api/ledger/entries/{entry}", get(evidence::entry))
         .route("/api/breakers/{name}", get(evidence::breaker))
+        .route("/api/operations", post(operations::run))
 }
 
 /// Says what answers here, so that a client can tell a workshop from another server.

@@ -119,7 +119,9 @@ impl IntoResponse for Problem {
 /// is the asker's to mend (400), what is wrong with the machine or the store is not (500).
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code().split('-').next() {
-        Some("pack" | "order" | "data") => StatusCode::BAD_REQUEST,
+        Some("pack" | "order" | "data" | "reason" | "withdraw" | "approval" | "register")
+        | Some("filing" | "key" | "deployment") => StatusCode::BAD_REQUEST,
+        Some("breaker") => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -228,6 +228,7 @@ async fn report_of(shop: &Workshop, row: &DeploymentRow) -> Result<Report, Works
 /// The refusal, or why it does not load.
 pub(crate) async fn reopen(shop: &Workshop, row: DeploymentRow) -> Result<(), StepError> {
     let name = row.name.clone();
+    shop.restrict_stale(&row).await?;
     let admitted = admission::of(shop, row).await?;
     shop.door()
         .open(admitted, shop.book())

@@ -8,6 +8,7 @@ use lathe_eval::{Assembly, Predictions, assemble, score};
 use lathe_evidence::Digest;
 use lathe_evidence::report::{Report, Role, Subject};
 use lathe_evidence::statement::Evaluation;
+use lathe_register::chain;
 use serde_json::{Map, Value, json};
 
 use super::compute::{self, Machine, Records};
@@ -132,14 +133,6 @@ fn says(
     let path = objects::path(context.shop.home(), &artifact.to_string()).join(REPORT);
     let report: Report = read_json(&path)
         .map_err(|error| WorkshopError::new("report-missing", error.text, error.next))?;
-    let figures = report.tuned().map(|tuned| {
-        let metrics = tuned.metrics.iter();
-        metrics
-            .filter(|(_, interval)| interval.value.is_finite())
-            .map(|(name, interval)| (name.clone(), format!("{:.4}", interval.value)))
-            .collect()
-    });
-    let challengers = report.subjects.iter();
     let said = Evaluation {
         order: context.order.id.0.clone(),
         training: Some(context.link(StepName::Tune)?),
@@ -149,11 +142,8 @@ fn says(
         report: objects::hash_file(&path)?.1,
         format: format.unwrap_or_default().to_owned(),
         task: digest_of(&json!(context.pack.task)),
-        challengers: challengers
-            .filter(|subject| subject.role == Role::Challenger)
-            .map(|subject| subject.name.clone())
-            .collect(),
-        figures: figures.unwrap_or_default(),
+        challengers: chain::challengers(&report),
+        figures: chain::figures(&report, true),
         engine: compute::engine(),
         machine: compute::instructions(),
         at_ms: 0,

@@ -18,7 +18,7 @@ pub mod prepare;
 pub(crate) mod register;
 pub mod tune;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use lathe_data::Source;
@@ -53,6 +53,8 @@ pub struct Context {
     pub upstream: BTreeMap<StepName, Made>,
     /// The statements about what they left.
     pub links: BTreeMap<StepName, Link>,
+    /// Records that were withdrawn, by their leaves: they are left out.
+    pub withdrawn: BTreeSet<Digest>,
 }
 
 /// What a step says in the ledger, spoken in the transaction that stores what it made.

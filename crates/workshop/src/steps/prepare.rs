@@ -36,6 +36,7 @@ fn key(context: &Context) -> Result<Value, WorkshopError> {
         "records": context.pack.records,
         "demonstration": context.order.demonstration,
         "scan": lathe_data::scan::VERSION,
+        "withdrawn": context.withdrawn,
         "version": env!("CARGO_PKG_VERSION"),
     }))
 }
@@ -48,7 +49,7 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     let options = PrepareOptions {
         records_max: job.pack.records,
         salt_seed: job.home()?.salt_seed()?,
-        withdrawn: Default::default(),
+        withdrawn: job.withdrawn.clone(),
     };
     let prepared = prepare(read, &job.pack.data, &options)?;
     emit.progress(2, 3, "unit.parts");

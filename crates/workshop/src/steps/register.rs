@@ -11,18 +11,15 @@
 use lathe_evidence::Digest;
 use lathe_evidence::report::Report;
 use lathe_evidence::statement::{
-    Approval, ApprovalPolicy, BaseModel, Dataset, Decision, Deployment, Evaluation, Link,
-    Predicate, Registration, RegistrationAction, Subject, Verdict,
+    Approval, ApprovalPolicy, Decision, Deployment, Link, Predicate, Registration,
+    RegistrationAction, Subject,
 };
-use lathe_gate::Evidence;
-use lathe_ledger::history::History;
+use lathe_ledger::History;
+use lathe_register::chain;
 
 use crate::catalogue::DeploymentRow;
 use crate::error::WorkshopError;
 use crate::store::Speaker;
-
-/// The kinds of statement that an order's chain holds when its verdict is given.
-const KINDS: [&str; 4] = ["base-model", "dataset", "training", "evaluation"];
 
 /// What is to be deployed.
 pub(super) struct Candidate<'a> {
@@ -54,10 +51,13 @@ pub(super) enum Standing {
 }
 
 /// A registration as its last step left it.
-struct Registered {
-    number: String,
-    link: Link,
-    said: Registration,
+pub(crate) struct Registered {
+    /// Its number.
+    pub number: String,
+    /// The step's statement.
+    pub link: Link,
+    /// What it says.
+    pub said: Registration,
 }
 
 /// Says all that stands between the evaluation and the deployment.
@@ -95,71 +95,34 @@ fn judge(
     model: Digest,
 ) -> Result<(Link, lathe_gate::Verdict), WorkshopError> {
     let at_ms = speaker.at_ms();
-    let judged = hold(speaker.history(), candidate, at_ms)?;
-    let policy = candidate.row.policy.to_canonical();
+    let (said, judged) = chain::judge(
+        speaker.history(),
+        &candidate.evaluation,
+        candidate.report,
+        &candidate.row.policy,
+        candidate.order,
+        at_ms,
+    )
+    .map_err(|denial| WorkshopError::new(denial.code, denial.to_string(), denial.cure))?;
     let standing = speaker.history().of_kind("verdict").rev().find(|entry| {
-        let Predicate::Verdict(said) = &entry.statement.predicate else {
+        let Predicate::Verdict(earlier) = &entry.statement.predicate else {
             return false;
         };
         entry.statement.subject() == model
-            && said.evaluation == candidate.evaluation
-            && said.policy == policy
-            && said.outcomes == judged.outcomes()
-            && said.expires_ms.is_none_or(|expires| expires > at_ms)
+            && earlier.evaluation == said.evaluation
+            && earlier.policy == said.policy
+            && earlier.outcomes == said.outcomes
+            && earlier.expires_ms.is_none_or(|expires| expires > at_ms)
     });
     if let Some(entry) = standing {
         return Ok((entry.link, judged));
     }
-    let said = Verdict {
-        order: candidate.order.to_owned(),
-        evaluation: candidate.evaluation,
-        policy,
-        passed: judged.passed,
-        outcomes: judged.outcomes(),
-        expires_ms: judged.expires_ms,
-        at_ms,
-    };
     let link = speaker.say(&candidate.row.name, model, said)?;
     Ok((link, judged))
 }
 
-/// Holds what the ledger says of the evaluation, with the report, against the policy.
-fn hold(
-    history: &History,
-    candidate: &Candidate<'_>,
-    at_ms: i64,
-) -> Result<lathe_gate::Verdict, WorkshopError> {
-    let missing = |what: &str| {
-        WorkshopError::new(
-            "ledger-link",
-            format!(
-                "the ledger has no standing {what} of {}",
-                candidate.row.name
-            ),
-            "run the order again",
-        )
-    };
-    let evaluation = history
-        .said::<Evaluation>(&candidate.evaluation)
-        .ok_or_else(|| missing("evaluation"))?;
-    let base = history
-        .said::<BaseModel>(&evaluation.base)
-        .ok_or_else(|| missing("base model"))?;
-    let dataset = history
-        .said::<Dataset>(&evaluation.dataset)
-        .ok_or_else(|| missing("dataset"))?;
-    let evidence = Evidence {
-        report: candidate.report,
-        base,
-        datasets: &[dataset],
-        statements: &KINDS,
-        at_ms,
-    };
-    Ok(lathe_gate::check(&evidence, &candidate.row.policy))
-}
-
 /// The last step of the registration that this name has, unless it was cancelled.
-fn registration_of(history: &History, name: &str) -> Option<Registered> {
+pub(crate) fn registration_of(history: &History, name: &str) -> Option<Registered> {
     let mut steps = history.of_kind("registration").rev();
     let (link, said) = steps.find_map(|entry| match &entry.statement.predicate {
         Predicate::Registration(said) if said.name == name => Some((entry.link, said)),
@@ -172,13 +135,26 @@ fn registration_of(history: &History, name: &str) -> Option<Registered> {
     })
 }
 
-/// A number that no registration of this workshop has: R and how many there were, from 1.
-fn next_number(history: &History) -> String {
-    let first = history.of_kind("registration").filter(|entry| {
-        matches!(&entry.statement.predicate,
-            Predicate::Registration(said) if said.previous.is_none())
+/// The next free number of a year: `2026-0001`.
+fn next_number(history: &History, year: i32) -> String {
+    let taken = history.of_kind("registration").filter_map(|entry| {
+        let said = history.said::<Registration>(&entry.link)?;
+        let (of, count) = said.number.split_once('-')?;
+        (of == year.to_string()).then(|| count.parse::<u64>().ok())?
     });
-    format!("R{:04}", first.count() + 1)
+    format!("{year}-{:04}", taken.max().unwrap_or(0) + 1)
+}
+
+/// The year of a moment, for numbers of the register.
+fn year(at_ms: i64) -> i32 {
+    // Days since 1970 to a civil year: Howard Hinnant's algorithm, from the first of March.
+    let days = at_ms.div_euclid(86_400_000) + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let january = day_of_year >= 306;
+    i32::try_from(year_of_era + era * 400 + i64::from(january)).unwrap_or(i32::MAX)
 }
 
 /// A step of a registration, said.
@@ -207,7 +183,7 @@ fn submit(
     let name = &candidate.row.name;
     let said = Registration {
         number: last.map_or_else(
-            || next_number(speaker.history()),
+            || next_number(speaker.history(), year(speaker.at_ms())),
             |last| last.number.clone(),
         ),
         name: name.clone(),
@@ -231,28 +207,46 @@ fn ask_for_correction(
     verdict: Link,
     judged: &lathe_gate::Verdict,
 ) -> Result<(), WorkshopError> {
-    use RegistrationAction::{Changed, CorrectionAsked, Registered as Entered};
-    if let Some(last) = &last {
-        let stands = matches!(last.said.action, Entered | Changed);
-        let asked = last.said.action == CorrectionAsked && last.said.verdict == verdict;
-        if stands || asked {
-            return Ok(());
-        }
-    }
-    let submitted = submit(speaker, candidate, model, last.as_ref(), verdict)?;
-    let cures: Vec<&str> = judged
+    use RegistrationAction::{
+        Changed, CorrectionAsked, Registered as Entered, Reviewed, Submitted,
+    };
+    let rules: Vec<&str> = judged
         .findings
         .iter()
         .filter(|finding| !finding.passed)
         .map(|finding| finding.rule.as_str())
         .collect();
-    let said = Registration {
-        action: CorrectionAsked,
-        previous: Some(submitted.link),
-        note: format!("does not hold: {}", cures.join("; ")),
-        ..submitted.said
+    let note = format!("does not hold: {}", rules.join("; "));
+    let handed_in = match last {
+        Some(last) if matches!(last.said.action, Entered | Changed) => return Ok(()),
+        Some(last) if last.said.action == CorrectionAsked && last.said.verdict == verdict => {
+            return Ok(());
+        }
+        Some(last) if matches!(last.said.action, Submitted | Reviewed) => last,
+        other => submit(speaker, candidate, model, other.as_ref(), verdict)?,
     };
-    step(speaker, &candidate.row.name, model, said).map(drop)
+    correct(speaker, candidate, model, handed_in, verdict, note).map(drop)
+}
+
+/// Gives a registration back for correction.
+fn correct(
+    speaker: &mut Speaker<'_>,
+    candidate: &Candidate<'_>,
+    model: Digest,
+    last: Registered,
+    verdict: Link,
+    note: String,
+) -> Result<Registered, WorkshopError> {
+    let said = Registration {
+        action: RegistrationAction::CorrectionAsked,
+        previous: Some(last.link),
+        verdict,
+        approval: None,
+        note,
+        at_ms: speaker.at_ms(),
+        ..last.said
+    };
+    step(speaker, &candidate.row.name, model, said)
 }
 
 /// Brings the registration to the point where it may be approved.
@@ -263,11 +257,16 @@ fn review(
     last: Option<Registered>,
     verdict: Link,
 ) -> Result<Registered, WorkshopError> {
-    use RegistrationAction::{Changed, Registered as Entered, Reviewed};
+    use RegistrationAction::{Changed, Registered as Entered, Reviewed, Submitted};
     let last = match last {
         Some(last) if matches!(last.said.action, Entered | Changed) => return Ok(last),
         Some(last) if last.said.action == Reviewed && last.said.verdict == verdict => {
             return Ok(last);
+        }
+        // Another verdict came while the last one waited.
+        Some(last) if matches!(last.said.action, Submitted | Reviewed) => {
+            let note = "another verdict took its place".to_owned();
+            Some(correct(speaker, candidate, model, last, verdict, note)?)
         }
         other => other,
     };
@@ -276,6 +275,7 @@ fn review(
         action: Reviewed,
         previous: Some(submitted.link),
         note: "complete, and passed by the gate".to_owned(),
+        at_ms: speaker.at_ms(),
         ..submitted.said
     };
     step(speaker, &candidate.row.name, model, said)
@@ -384,4 +384,25 @@ pub(crate) fn deployment_of(history: &History, name: &str) -> Option<(Link, Depl
         Predicate::Deployment(said) if said.name == name => Some((entry.link, said.clone())),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::year;
+
+    #[test]
+    fn years_begin_on_the_first_of_january() {
+        // `date -u -d '… UTC' +%s`
+        for (at_s, expected) in [
+            (0, 1970),
+            (-1, 1969),
+            (951_868_799, 2000),
+            (978_307_199, 2000),
+            (978_307_200, 2001),
+            (1_767_225_599, 2025),
+            (1_767_225_600, 2026),
+        ] {
+            assert_eq!(year(at_s * 1000), expected, "{at_s}");
+        }
+    }
 }

@@ -29,7 +29,7 @@ const PAGE: u32 = 10_000;
 /// The ledger of an open store.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    key: SigningKey,
+    key: RwLock<SigningKey>,
     history: Arc<RwLock<History>>,
     size: AtomicU64,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Ledger {
 /// Says statements within one transaction.
 pub(crate) struct Speaker<'a> {
     history: &'a mut History,
-    key: &'a SigningKey,
+    key: SigningKey,
     at_ms: i64,
     said: Vec<NewEntry>,
 }
@@ -65,7 +65,7 @@ impl Ledger {
     /// A ledger over a history that was verified, to be continued with `key`.
     pub(crate) fn new(history: History, key: SigningKey) -> Ledger {
         Ledger {
-            key,
+            key: RwLock::new(key),
             size: AtomicU64::new(history.len()),
             history: Arc::new(RwLock::new(history)),
         }
@@ -102,6 +102,16 @@ impl Speaker<'_> {
         self.history
     }
 
+    /// Signs what follows, the checkpoint too, with another key; from here on for good.
+    pub(crate) fn sign_with(&mut self, key: SigningKey) {
+        self.key = key;
+    }
+
+    /// The id of the key that signs.
+    pub(crate) fn signer(&self) -> Digest {
+        self.key.id()
+    }
+
     /// Says something about one subject, signed by the workshop's key.
     ///
     /// # Errors
@@ -132,7 +142,7 @@ impl Speaker<'_> {
     }
 
     fn say_statement(&mut self, statement: &Statement) -> Result<Link, WorkshopError> {
-        let envelope = Envelope::seal(statement, self.key).map_err(|error| {
+        let envelope = Envelope::seal(statement, &self.key).map_err(|error| {
             WorkshopError::new(
                 "statement",
                 format!(
@@ -237,19 +247,23 @@ impl Store {
         say: impl FnOnce(&mut Speaker<'_>) -> Result<(Vec<Change>, T), WorkshopError>,
     ) -> Result<T, WorkshopError> {
         let ledger = self.ledger()?;
-        let key = ledger.key.clone();
+        let mut key = ledger.key.write().await;
         let mut history = ledger.history.write().await;
         let before = history.len();
         let mut speaker = Speaker {
             at_ms: now_ms().max(history.last_ms()),
             history: &mut history,
-            key: &key,
+            key: key.clone(),
             said: Vec::new(),
         };
         let spoken = say(&mut speaker);
-        let rows = std::mem::take(&mut speaker.said);
+        let Speaker {
+            said: rows,
+            key: signs,
+            ..
+        } = speaker;
         let written = match spoken {
-            Ok((changes, value)) => match note_of(&history, &key, before) {
+            Ok((changes, value)) => match note_of(&history, &signs, before) {
                 Ok(note) => self
                     .write_said(&changes, &rows, &history, note)
                     .await
@@ -258,8 +272,9 @@ impl Store {
             },
             Err(error) => Err(error),
         };
-        if written.is_err() {
-            history.rewind(before);
+        match written {
+            Ok(_) => *key = signs,
+            Err(_) => history.rewind(before),
         }
         ledger.size.store(history.len(), Ordering::Release);
         written

@@ -19,8 +19,8 @@ use lathe_workshop::trace::{
     TraceView,
 };
 use lathe_workshop::{
-    CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView, OrderId,
-    OrderRequest, OrderState, OrderSummary, OrderView, StepName, StepState, StepView,
+    CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView, Operation,
+    OrderId, OrderRequest, OrderState, OrderSummary, OrderView, StepName, StepState, StepView,
     WorkshopError,
 };
 use serde_json::{Value, json};
@@ -324,6 +324,10 @@ impl Desk for SampleDesk {
             name: name.to_owned(),
             ..self.breaker.clone()
         })
+    }
+    fn operate(&self, operation: Operation) -> Asked<'_, Value> {
+        let done = serde_json::to_value(operation).expect("our own types serialise");
+        Box::pin(std::future::ready(Ok(done)))
     }
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

@@ -1,0 +1,169 @@
+//! `lathe keys`: who may sign what.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use lathe_evidence::Digest;
+use lathe_evidence::statement::Role;
+use lathe_workshop::{Operation, keyring};
+use serde_json::json;
+
+use super::{Globals, operate, print_json};
+use crate::fail::{Failure, Outcome};
+use crate::table;
+
+/// Arguments of `lathe keys`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the keys that the ledger knows, or knew.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a key of one's own: FILE for oneself, FILE.pub for others. Touches no home.
+    #[command(after_help = "Example:\n  lathe keys new anna.key")]
+    New {
+        /// Where the private key is written.
+        file: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let somebody sign.
+    #[command(
+        after_help = "Example:\n  lathe keys add anna.key.pub --name Anna --role approver\n\nRoles: root, data-owner, tuner, evaluator, approver, registrar, operator, auditor"
+    )]
+    Add {
+        /// The public key.
+        file: PathBuf,
+        /// Whose it is.
+        #[arg(long)]
+        name: String,
+        /// What it may sign; may be given more than once.
+        #[arg(long = "role", value_name = "ROLE", value_parser = role, required = true)]
+        roles: Vec<Role>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a key sign no more; what it signed stands.
+    Retire(Ended),
+    /// Say that a key was stolen: nothing that it signed stands.
+    Compromised(Ended),
+    /// Give the workshop a new key and retire the old one.
+    #[command(after_help = "Example:\n  lathe keys rotate --reason \"yearly\"")]
+    Rotate {
+        /// Why; it stands in the ledger for good.
+        #[arg(long)]
+        reason: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Ended {
+    /// The key's id, as `lathe keys list` has it.
+    id: Digest,
+    /// Why; it stands in the ledger for good.
+    #[arg(long)]
+    reason: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    serde_json::from_value(text.into()).map_err(|_| {
+        "one of root, data-owner, tuner, evaluator, approver, registrar, operator, auditor"
+            .to_owned()
+    })
+}
+
+/// Lists, makes, adds, ends.
+pub fn run(globals: &Globals, args: &Args) -> Outcome {
+    match &args.command {
+        Command::List { json } => operate(globals, *json, &Operation::Keys {}),
+        Command::New { file, json } => new(file, *json),
+        Command::Add {
+            file,
+            name,
+            roles,
+            json,
+        } => {
+            let public = std::fs::read_to_string(file).map_err(|error| unwritten(file, &error))?;
+            let operation = Operation::KeyAdd {
+                public,
+                name: name.clone(),
+                roles: roles.clone(),
+            };
+            operate(globals, *json, &operation)
+        }
+        Command::Retire(ended) => {
+            let (id, reason) = (ended.id, ended.reason.clone());
+            operate(globals, ended.json, &Operation::KeyRetire { id, reason })
+        }
+        Command::Compromised(ended) => {
+            let (id, reason) = (ended.id, ended.reason.clone());
+            operate(
+                globals,
+                ended.json,
+                &Operation::KeyCompromised { id, reason },
+            )
+        }
+        Command::Rotate { reason, json } => {
+            let reason = reason.clone();
+            operate(globals, *json, &Operation::KeyRotate { reason })
+        }
+    }
+}
+
+fn unwritten(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(
+        "key-file",
+        format!("cannot read or write {}: {error}", file.display()),
+        "name another file; a key is never written over",
+    )
+}
+
+/// Makes a key pair; never over a file that is there.
+fn new(file: &Path, json: bool) -> Outcome {
+    let key = keyring::new()?;
+    let mut public = file.as_os_str().to_owned();
+    public.push(".pub");
+    let public = PathBuf::from(public);
+    let write = |path: &Path, mode: u32, text: String| {
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)
+            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .map_err(|error| unwritten(path, &error))
+    };
+    write(file, 0o600, key.to_pem())?;
+    write(&public, 0o644, key.public().to_pem())?;
+    let made = json!({
+        "id": key.id(),
+        "key": file.display().to_string(),
+        "public": public.display().to_string(),
+    });
+    if json {
+        print_json(&made)?;
+    } else {
+        table::tree(&made);
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,179 @@
+//! `approve`: somebody decides about a model that waits, with a key that does not lie in the home.
+//!
+//! The workshop drafts the statement, the approver's side signs it ([`sign_approval`]), the workshop
+//! takes it if the ledger does. An order that waited goes on; a rejection ends it.
+
+use lathe_evidence::statement::{
+    Approval, Decision, Predicate, Registration, RegistrationAction, Statement,
+};
+use lathe_ledger::{Envelope, SigningKey};
+use serde_json::{Value, json};
+
+use super::reasoned;
+use crate::clock::now_ms;
+use crate::error::WorkshopError;
+use crate::order::{OrderState, StepError, StepName};
+use crate::steps::register::registration_of;
+use crate::store::receipts::PendingRow;
+use crate::store::{Change, Speaker};
+use crate::workshop::Workshop;
+
+async fn pending(shop: &Workshop, number: &str) -> Result<PendingRow, WorkshopError> {
+    let rows = shop.store().pending().await?;
+    rows.into_iter()
+        .find(|row| row.number == number)
+        .ok_or_else(|| {
+            WorkshopError::new(
+                "approval-unknown",
+                format!("no registration {number} waits for approval"),
+                "list what waits with `lathe register pending`",
+            )
+        })
+}
+
+/// The statement to be signed, as canonical JSON.
+pub(super) async fn draft(
+    shop: &Workshop,
+    number: &str,
+    decision: Decision,
+    reason: String,
+) -> Result<Value, WorkshopError> {
+    reasoned(&reason)?;
+    let row = pending(shop, number).await?;
+    let last_ms = shop.store().ledger()?.read().await.last_ms();
+    let said = Approval {
+        number: row.number.clone(),
+        verdict: row.verdict,
+        decision,
+        reason,
+        expires_ms: None,
+        at_ms: now_ms().max(last_ms),
+    };
+    let statement = Statement::of(&row.name, row.model, said);
+    let bytes = statement.to_bytes().map_err(|error| {
+        WorkshopError::new(
+            "statement",
+            error.to_string(),
+            "this is a mistake in Lathe; please report it",
+        )
+    })?;
+    Ok(json!({
+        "statement": String::from_utf8_lossy(&bytes),
+        "name": row.name,
+        "model": row.model,
+        "verdict": row.verdict,
+    }))
+}
+
+/// Signs a drafted approval: on the approver's side, after reading what it says.
+///
+/// # Errors
+/// `statement` when it is no approval of this number and decision.
+pub fn sign_approval(
+    draft: &str,
+    number: &str,
+    decision: Decision,
+    key: &SigningKey,
+) -> Result<String, WorkshopError> {
+    let refuse = |text: String| {
+        WorkshopError::new(
+            "statement",
+            text,
+            "the workshop drafted another statement than asked for: do not sign it",
+        )
+    };
+    let statement = Statement::from_bytes(draft.as_bytes())
+        .map_err(|error| refuse(format!("the draft cannot be read: {error}")))?;
+    match &statement.predicate {
+        Predicate::Approval(said) if said.number == number && said.decision == decision => {}
+        other => return Err(refuse(format!("the draft is another {}", other.name()))),
+    }
+    let envelope = Envelope::seal(&statement, key)
+        .map_err(|error| refuse(format!("the draft cannot be signed: {error}")))?;
+    Ok(String::from_utf8_lossy(envelope.bytes()).into_owned())
+}
+
+/// Takes a signed approval and lets the order go on, or end.
+pub(super) async fn run(shop: &Workshop, envelope: String) -> Result<Value, WorkshopError> {
+    let refuse = |text: String| {
+        WorkshopError::new(
+            "approval-unreadable",
+            text,
+            "sign it with `lathe approve NUMBER --key FILE`",
+        )
+    };
+    let parsed = Envelope::parse(envelope.as_bytes()).map_err(|error| refuse(error.to_string()))?;
+    let statement = parsed
+        .statement()
+        .map_err(|error| refuse(error.to_string()))?;
+    let Predicate::Approval(said) = statement.predicate.clone() else {
+        return Err(refuse(format!(
+            "it is a {}, not an approval",
+            statement.predicate.name()
+        )));
+    };
+    let row = pending(shop, &said.number).await?;
+    if said.verdict != row.verdict || statement.subject() != row.model {
+        return Err(refuse(format!(
+            "it is about another verdict or model than {} waits with",
+            said.number
+        )));
+    }
+    let link = shop
+        .apply_said(|speaker| {
+            let link = speaker.take(envelope.into_bytes())?;
+            let changes = match said.decision {
+                Decision::Approved => vec![Change::OrderIs {
+                    order: row.order.clone(),
+                    state: OrderState::Queued,
+                    at_ms: speaker.at_ms(),
+                }],
+                Decision::Rejected => rejected(speaker, &row, &said.reason)?,
+            };
+            Ok((changes, link))
+        })
+        .await?;
+    shop.wake();
+    Ok(json!({
+        "approval": link,
+        "number": said.number,
+        "decision": said.decision,
+        "order": row.order,
+    }))
+}
+
+/// Asks for correction, and ends the order that waited.
+fn rejected(
+    speaker: &mut Speaker<'_>,
+    row: &PendingRow,
+    reason: &str,
+) -> Result<Vec<Change>, WorkshopError> {
+    let at_ms = speaker.at_ms();
+    if let Some(last) = registration_of(speaker.history(), &row.name)
+        && last.said.action == RegistrationAction::Reviewed
+    {
+        let said = Registration {
+            action: RegistrationAction::CorrectionAsked,
+            previous: Some(last.link),
+            note: format!("rejected: {reason}"),
+            at_ms,
+            ..last.said
+        };
+        speaker.say(&row.name, row.model, said)?;
+    }
+    Ok(vec![
+        Change::SettledFor {
+            order: row.order.clone(),
+        },
+        Change::StepFails {
+            order: row.order.clone(),
+            step: StepName::Deploy,
+            error: StepError {
+                code: "approval-rejected".to_owned(),
+                text: format!("the approval of {} was refused: {reason}", row.number),
+                next: "change what was asked for, then run the order again".to_owned(),
+            },
+            at_ms,
+        },
+    ])
+}

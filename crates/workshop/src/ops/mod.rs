@@ -1,0 +1,203 @@
+//! What people do to evidence, one file an operation: the same for the command line and the API.
+//!
+//! An [`Operation`] is JSON, its outcome is JSON. Each is decided on the verified ledger inside the
+//! transaction that writes it. Reading is elsewhere (`trace`); verifying a home as a stranger would
+//! is the crate `lathe-verify`'s.
+
+mod approve;
+mod breaker;
+mod cancel;
+mod export;
+mod filing;
+mod keys;
+mod restored;
+mod withdraw;
+
+use std::path::PathBuf;
+
+use lathe_evidence::Digest;
+use lathe_evidence::statement::{BreakerState, Decision, FilingKind, Role, Withdrawn};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::WorkshopError;
+use crate::workshop::Workshop;
+
+pub use approve::sign_approval;
+
+/// Something to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Operation {
+    /// Take data back: what was tuned on it is restricted.
+    Withdraw {
+        /// What is taken back.
+        what: Withdrawn,
+        /// Why.
+        reason: String,
+    },
+    /// What waits for approval.
+    Pending {},
+    /// The statement an approver is to sign.
+    ApprovalDraft {
+        /// The registration's number.
+        number: String,
+        /// The decision.
+        decision: Decision,
+        /// Why.
+        reason: String,
+    },
+    /// A signed approval.
+    Approve {
+        /// The DSSE envelope.
+        envelope: String,
+    },
+    /// Take a registration out of the register.
+    Cancel {
+        /// Its number.
+        number: String,
+        /// Why.
+        reason: String,
+    },
+    /// Keep an authority's act (备案) as evidence.
+    Filing {
+        /// The registration it belongs to.
+        number: String,
+        /// Which kind.
+        kind: FilingKind,
+        /// The authority.
+        authority: String,
+        /// The authority's number.
+        filed_as: String,
+        /// The day on the document, YYYY-MM-DD.
+        date: String,
+        /// The SHA-256 of the document.
+        document: Digest,
+    },
+    /// Move a breaker by hand.
+    Breaker {
+        /// The deployment's name.
+        name: String,
+        /// Where to.
+        to: BreakerState,
+        /// Why.
+        reason: String,
+    },
+    /// The keys of the ledger.
+    Keys {},
+    /// A key that may sign from now on.
+    KeyAdd {
+        /// The public key: PEM, or base64 of its 32 bytes.
+        public: String,
+        /// Whose it is.
+        name: String,
+        /// What it may sign.
+        roles: Vec<Role>,
+    },
+    /// A key that signs no more.
+    KeyRetire {
+        /// Its id.
+        id: Digest,
+        /// Why.
+        reason: String,
+    },
+    /// A key that was stolen: nothing that it signed stands.
+    KeyCompromised {
+        /// Its id.
+        id: Digest,
+        /// Why.
+        reason: String,
+    },
+    /// A new key for the workshop; the old one is retired.
+    KeyRotate {
+        /// Why.
+        reason: String,
+    },
+    /// The newest signed checkpoint.
+    Checkpoint {},
+    /// The ledger as tlog tiles.
+    LedgerExport {
+        /// The folder to write into; made where it is missing.
+        folder: PathBuf,
+    },
+    /// The home was restored from a backup.
+    Restored {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Workshop {
+    /// Does it. What was begun is finished even where whoever asked goes away.
+    ///
+    /// # Errors
+    /// Those of the operation, with a code and a next step.
+    pub async fn operate(&self, operation: Operation) -> Result<Value, WorkshopError> {
+        let shop = self.clone();
+        tokio::spawn(async move { shop.perform(operation).await })
+            .await
+            .map_err(|error| {
+                WorkshopError::new(
+                    "daemon-crashed",
+                    format!("the operation stumbled: {error}"),
+                    "this is a mistake in Lathe; please report it",
+                )
+            })?
+    }
+
+    async fn perform(&self, operation: Operation) -> Result<Value, WorkshopError> {
+        match operation {
+            Operation::Withdraw { what, reason } => withdraw::run(self, what, reason).await,
+            Operation::Pending {} => Ok(json!({ "pending": self.store().pending().await? })),
+            Operation::ApprovalDraft {
+                number,
+                decision,
+                reason,
+            } => approve::draft(self, &number, decision, reason).await,
+            Operation::Approve { envelope } => approve::run(self, envelope).await,
+            Operation::Cancel { number, reason } => cancel::run(self, &number, reason).await,
+            Operation::Filing {
+                number,
+                kind,
+                authority,
+                filed_as,
+                date,
+                document,
+            } => {
+                let act = filing::Act {
+                    kind,
+                    authority,
+                    number: filed_as,
+                    date,
+                    document,
+                };
+                filing::run(self, &number, act).await
+            }
+            Operation::Breaker { name, to, reason } => breaker::run(self, name, to, reason).await,
+            Operation::Keys {} => keys::list(self).await,
+            Operation::KeyAdd {
+                public,
+                name,
+                roles,
+            } => keys::add(self, &public, &name, &roles).await,
+            Operation::KeyRetire { id, reason } => keys::retire(self, id, reason).await,
+            Operation::KeyCompromised { id, reason } => keys::compromised(self, id, reason).await,
+            Operation::KeyRotate { reason } => keys::rotate(self, reason).await,
+            Operation::Checkpoint {} => export::checkpoint(self).await,
+            Operation::LedgerExport { folder } => export::run(self, folder).await,
+            Operation::Restored { reason } => restored::run(self, reason).await,
+        }
+    }
+}
+
+/// A reason has to be given: it stands in the ledger for good.
+fn reasoned(reason: &str) -> Result<(), WorkshopError> {
+    if reason.trim().is_empty() {
+        return Err(WorkshopError::new(
+            "reason-missing",
+            "a decision needs a reason",
+            "give it with --reason \"…\"",
+        ));
+    }
+    Ok(())
+}

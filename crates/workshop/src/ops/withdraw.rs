@@ -1,0 +1,174 @@
+//! `withdraw`: a record, a dataset version or an agreement is taken back. Every deployment that was
+//! tuned on it is restricted, with the statement, in one transaction.
+
+use std::collections::BTreeSet;
+
+use lathe_data::dataset::Dataset;
+use lathe_evidence::Digest;
+use lathe_evidence::statement::{
+    self, BreakerState, Cause, Deployment, Evaluation, Link, Training, Verdict, Withdrawal,
+    Withdrawn,
+};
+use lathe_ledger::History;
+use serde_json::{Value, json};
+
+use super::reasoned;
+use crate::breakers::Move;
+use crate::catalogue::DeploymentRow;
+use crate::error::WorkshopError;
+use crate::objects;
+use crate::store::Change;
+use crate::workshop::Workshop;
+
+/// Says the withdrawal and restricts what depends on it.
+pub(super) async fn run(
+    shop: &Workshop,
+    what: Withdrawn,
+    reason: String,
+) -> Result<Value, WorkshopError> {
+    reasoned(&reason)?;
+    let holders = holders(shop, &what).await?;
+    let rows = shop.store().deployments().await?;
+    let (subject, name) = subject_of(&what);
+    let (link, moved, dependent) = shop
+        .apply_said(|speaker| {
+            let dependent = dependent(speaker.history(), &rows, &holders);
+            let said = Withdrawal {
+                what,
+                reason: reason.clone(),
+                at_ms: speaker.at_ms(),
+            };
+            let link = speaker.say(&name, subject, said)?;
+            let moves = dependent
+                .iter()
+                .map(|row| restrict(row, &name, &reason))
+                .collect::<Result<_, _>>()?;
+            let moved = shop.breakers().say(speaker, moves)?;
+            let changes = moved.iter().cloned().map(Change::BreakerIs).collect();
+            Ok((changes, (link, moved, dependent)))
+        })
+        .await?;
+    shop.breakers().moved(&moved);
+    let orders = orders_again(shop, &dependent).await?;
+    Ok(json!({
+        "withdrawal": link,
+        "datasets": holders,
+        "restricted": dependent.iter().map(|row| &row.name).collect::<Vec<_>>(),
+        "retune": orders,
+    }))
+}
+
+fn restrict(row: &DeploymentRow, name: &str, reason: &str) -> Result<Move, WorkshopError> {
+    Ok(Move {
+        name: row.name.clone(),
+        model: row.model()?,
+        to: BreakerState::Restricted,
+        cause: Cause::Withdrawn,
+        reason: format!("{name} was withdrawn: {reason}"),
+    })
+}
+
+fn subject_of(what: &Withdrawn) -> (Digest, String) {
+    match what {
+        Withdrawn::Leaf(digest) => (*digest, format!("record {}", digest.short())),
+        Withdrawn::Dataset(digest) => (*digest, format!("dataset {}", digest.short())),
+        Withdrawn::Agreement(name) => (Digest::of(name.as_bytes()), format!("agreement {name}")),
+    }
+}
+
+/// The dataset versions that hold what is withdrawn.
+async fn holders(shop: &Workshop, what: &Withdrawn) -> Result<BTreeSet<Digest>, WorkshopError> {
+    let known: Vec<(Digest, statement::Dataset)> = {
+        let history = shop.store().ledger()?.read().await;
+        history
+            .of_kind("dataset")
+            .filter_map(|entry| {
+                let said = history.said::<statement::Dataset>(&entry.link)?;
+                Some((entry.statement.subject(), said.clone()))
+            })
+            .collect()
+    };
+    let found: BTreeSet<Digest> = match what {
+        Withdrawn::Dataset(digest) => known
+            .iter()
+            .map(|(dataset, _)| *dataset)
+            .filter(|dataset| dataset == digest)
+            .collect(),
+        Withdrawn::Agreement(name) => known
+            .iter()
+            .filter(|(_, said)| said.agreement.as_deref() == Some(name))
+            .map(|(dataset, _)| *dataset)
+            .collect(),
+        Withdrawn::Leaf(leaf) => {
+            let (home, leaf) = (shop.home().clone(), *leaf);
+            tokio::task::spawn_blocking(move || {
+                let has = |dataset: &Digest| {
+                    let folder = objects::path(&home, &dataset.to_string());
+                    Dataset::load(&folder).is_ok_and(|it| {
+                        let records = it.prepared.train.iter().chain(&it.prepared.test);
+                        records.into_iter().any(|record| record.leaf == leaf)
+                    })
+                };
+                known.iter().map(|it| it.0).filter(has).collect()
+            })
+            .await
+            .map_err(|error| WorkshopError::new("daemon-crashed", error.to_string(), ""))?
+        }
+    };
+    if found.is_empty() {
+        return Err(WorkshopError::new(
+            "withdraw-unknown",
+            format!("no dataset of this workshop holds {}", subject_of(what).1),
+            "name a leaf from records.jsonl, a dataset's digest (`lathe data list`), or an agreement",
+        ));
+    }
+    Ok(found)
+}
+
+/// The deployments whose model was tuned or measured on one of the datasets.
+fn dependent(
+    history: &History,
+    rows: &[DeploymentRow],
+    holders: &BTreeSet<Digest>,
+) -> Vec<DeploymentRow> {
+    let depends = |row: &&DeploymentRow| {
+        row.link
+            .is_some_and(|link| !datasets_of(history, &link).is_disjoint(holders))
+    };
+    rows.iter().filter(depends).cloned().collect()
+}
+
+/// The datasets behind a deployment.
+fn datasets_of(history: &History, deployment: &Link) -> BTreeSet<Digest> {
+    let mut found = BTreeSet::new();
+    let evaluation = history
+        .said::<Deployment>(deployment)
+        .and_then(|said| history.said::<Verdict>(&said.verdict))
+        .and_then(|said| history.said::<Evaluation>(&said.evaluation));
+    let Some(evaluation) = evaluation else {
+        return found;
+    };
+    let measured = history.get(&evaluation.dataset);
+    found.extend(measured.map(|entry| entry.statement.subject()));
+    let training = evaluation.training.as_ref();
+    if let Some(training) = training.and_then(|link| history.said::<Training>(link)) {
+        found.extend(training.datasets.iter().map(|used| used.dataset));
+    }
+    found
+}
+
+/// The commands that tune again without it: the pack is prepared anew and leaves it out.
+async fn orders_again(
+    shop: &Workshop,
+    rows: &[DeploymentRow],
+) -> Result<Vec<String>, WorkshopError> {
+    let mut commands = BTreeSet::new();
+    for row in rows {
+        if let Some(order) = shop.store().order(&row.order).await? {
+            let folder = shop.home().away(&order.folder);
+            let quick = if row.demonstration { " --quick" } else { "" };
+            commands.insert(format!("lathe run {}{quick}", folder.display()));
+        }
+    }
+    Ok(commands.into_iter().collect())
+}
