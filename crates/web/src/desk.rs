@@ -12,6 +12,7 @@ use lathe_workshop::trace::{
     BreakerView, EntryTrace, EntryView, LedgerHead, ReceiptLine, RecordTrace, RegistrationView,
     TraceView,
 };
+use lathe_workshop::words::Lang;
 use lathe_workshop::{
     BoxFuture, CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView,
     Operation, OrderId, OrderRequest, OrderSummary, OrderView, Workshop, WorkshopError,
@@ -62,6 +63,8 @@ pub trait Desk: Send + Sync + 'static {
     fn registrations(&self, limit: u32, offset: u32) -> Asked<'_, Vec<RegistrationView>>;
     /// One registration by its number.
     fn registration<'a>(&'a self, number: &'a str) -> Asked<'a, Option<RegistrationView>>;
+    /// The dossier of a registration as a page.
+    fn dossier<'a>(&'a self, number: &'a str, lang: Lang) -> Asked<'a, Option<String>>;
     /// The head of the ledger.
     fn ledger_head(&self) -> Asked<'_, LedgerHead>;
     /// Entries, newest first; of one kind where it is named.
@@ -138,6 +141,9 @@ impl Desk for Workshop {
     }
     fn registration<'a>(&'a self, number: &'a str) -> Asked<'a, Option<RegistrationView>> {
         Box::pin(Workshop::registration(self, number))
+    }
+    fn dossier<'a>(&'a self, number: &'a str, lang: Lang) -> Asked<'a, Option<String>> {
+        Box::pin(Workshop::dossier(self, number, lang))
     }
     fn ledger_head(&self) -> Asked<'_, LedgerHead> {
         Box::pin(Workshop::ledger_head(self))

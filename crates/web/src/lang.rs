@@ -69,6 +69,11 @@ impl Say {
         self.with(key, &[("value", &value.to_string())])
     }
 
+    /// The language.
+    pub fn lang(self) -> Lang {
+        self.lang
+    }
+
     /// The value of `<html lang>`.
     pub fn html_lang(self) -> &'static str {
         self.lang.tag()

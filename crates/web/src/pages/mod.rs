@@ -53,6 +53,7 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/deployments/{name}", get(breaker::page))
         .route("/register", get(register::list))
         .route("/register/{number}", get(register::page))
+        .route("/register/{number}/dossier", get(register::dossier))
         .route("/ledger", get(ledger::list))
         .route("/ledger/{entry}", get(ledger::entry))
         .fallback(nowhere)

@@ -53,10 +53,13 @@ struct Passage {
 /// A record that holds the passage, with the passage marked.
 struct Sentence {
     href: String,
+    /// The passage stands in what the model was to answer, not in what it was shown.
+    in_answer: bool,
     before: String,
     said: String,
     after: String,
-    answer: String,
+    /// The side in which it does not stand.
+    other: String,
     terms: String,
     withdrawn: bool,
 }
@@ -154,10 +157,11 @@ fn passages(say: Say, passages: &[PassageView], records: &[RecordView]) -> Vec<P
 /// The record with the passage marked where it stands: in what the model was shown, or in what it
 /// was to answer.
 fn sentence(record: &RecordView, passage: &PassageView) -> Sentence {
-    let (text, other) = if record.prompt.contains(&passage.text) {
-        (&record.prompt, &record.answer)
-    } else {
+    let in_answer = !record.prompt.contains(&passage.text);
+    let (text, other) = if in_answer {
         (&record.answer, &record.prompt)
+    } else {
+        (&record.prompt, &record.answer)
     };
     let (before, after) = match text.split_once(&passage.text) {
         Some((before, after)) if !passage.text.is_empty() => (before, after),
@@ -166,10 +170,11 @@ fn sentence(record: &RecordView, passage: &PassageView) -> Sentence {
     let said = &text[before.len()..text.len() - after.len()];
     Sentence {
         href: format!("/records/{}", record.leaf),
+        in_answer,
         before: before.to_owned(),
         said: said.to_owned(),
         after: after.to_owned(),
-        answer: other.clone(),
+        other: other.clone(),
         terms: format!(
             "{} · {} · {}",
             record.dataset_name, record.id, record.licence

@@ -7,7 +7,8 @@ use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, VARY};
+use axum::response::{Html, IntoResponse, Response};
 use lathe_evidence::statement::RegistrationAction;
 use lathe_workshop::trace::{RegistrationView, Said};
 
@@ -96,6 +97,30 @@ pub(super) async fn page(
 ) -> Response {
     match state.desk.registration(&number).await {
         Ok(Some(view)) => show(tongue, &view),
+        Ok(None) => Problem::Missing.page(tongue),
+        Err(error) => Problem::from(error).page(tongue),
+    }
+}
+
+/// The dossier brings a style of its own and loads nothing.
+const DOSSIER_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+
+/// `GET /register/{number}/dossier`, to read and to print.
+pub(super) async fn dossier(
+    State(state): State<AppState>,
+    Path(number): Path<String>,
+    tongue: Tongue,
+) -> Response {
+    match state.desk.dossier(&number, tongue.say.lang()).await {
+        Ok(Some(page)) => {
+            let headers = [
+                (CONTENT_SECURITY_POLICY, DOSSIER_POLICY),
+                (CACHE_CONTROL, "no-store"),
+                (VARY, "Accept-Language, Cookie"),
+            ];
+            (headers, Html(page)).into_response()
+        }
         Ok(None) => Problem::Missing.page(tongue),
         Err(error) => Problem::from(error).page(tongue),
     }

@@ -502,5 +502,7 @@ async fn a_registration_is_never_called_a_filing() {
             assert!(answer.text.contains(none), "{page} in {lang}");
             assert!(!answer.text.contains(filed), "{page} in {lang}");
         }
+        let dossier = get(&app, &format!("/register/{NUMBER}/dossier"), lang).await;
+        assert!(dossier.text.contains(NUMBER), "{}", dossier.text);
     }
 }

@@ -2,9 +2,12 @@
 
 use lathe_evidence::statement::{Approval, Filing, Registration};
 use lathe_ledger::History;
+use lathe_register::dossier::dossier;
 
 use super::{RegistrationView, Said, chain_of};
 use crate::error::WorkshopError;
+use crate::objects;
+use crate::words::Lang;
 use crate::workshop::Workshop;
 
 /// The registrations of a ledger, the newest first, without their breakers.
@@ -90,5 +93,35 @@ impl Workshop {
         };
         view.breaker = self.breaker_of(&view.name).await?;
         Ok(Some(view))
+    }
+
+    /// The dossier of a registration as a page to read and to print; none where there is no such
+    /// number.
+    ///
+    /// # Errors
+    /// `ledger-broken`; `dossier` where what it rests on is not whole.
+    pub async fn dossier(&self, number: &str, lang: Lang) -> Result<Option<String>, WorkshopError> {
+        let Some(view) = self.registration(number).await? else {
+            return Ok(None);
+        };
+        let evaluation = view.chain.and_then(|it| it.evaluation);
+        let report = evaluation.and_then(|it| {
+            let folder = objects::path(self.home(), &it.subject.to_string());
+            // Without it the dossier has the figures of the ledger, without their intervals.
+            std::fs::read(folder.join("report.json")).ok()
+        });
+        let history = self.store().ledger()?.read().await;
+        let made = dossier(&history, number, history.len(), report.as_deref());
+        let made = made.map_err(|denial| {
+            WorkshopError::new(
+                "dossier",
+                format!("there is no dossier of {number}: {denial}"),
+                "run the order again",
+            )
+        })?;
+        Ok(Some(made.to_html(match lang {
+            Lang::Zh => lathe_register::Lang::Zh,
+            Lang::En => lathe_register::Lang::En,
+        })))
     }
 }

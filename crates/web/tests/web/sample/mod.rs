@@ -18,6 +18,7 @@ use lathe_workshop::trace::{
     BreakerView, EntryTrace, EntryView, LedgerHead, ReceiptLine, RecordTrace, RegistrationView,
     TraceView,
 };
+use lathe_workshop::words::Lang;
 use lathe_workshop::{
     CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView, Operation,
     OrderId, OrderRequest, OrderState, OrderSummary, OrderView, StepName, StepState, StepView,
@@ -298,6 +299,13 @@ impl Desk for SampleDesk {
     fn registration<'a>(&'a self, number: &'a str) -> Asked<'a, Option<RegistrationView>> {
         let mut all = self.registrations.iter();
         asked(all.find(|it| it.number == number).cloned())
+    }
+    fn dossier<'a>(&'a self, number: &'a str, lang: Lang) -> Asked<'a, Option<String>> {
+        let page = format!(
+            "<!doctype html><html lang=\"{}\"><h1>{number}</h1>",
+            lang.tag()
+        );
+        asked((number == trace::NUMBER).then_some(page))
     }
     fn ledger_head(&self) -> Asked<'_, LedgerHead> {
         asked(trace::head())
