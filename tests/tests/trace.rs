@@ -164,6 +164,8 @@ fn the_tour_shows_it_all_and_leaves_the_home_as_it_was() {
         "CC0-1.0",
         "(self-approved)",
         "is altered",
+        "restricted: ",
+        "tune again without it: lathe run ",
     ] {
         assert!(said.contains(part), "{part} in {said}");
     }

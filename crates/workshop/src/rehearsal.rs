@@ -10,14 +10,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lathe_evidence::Digest;
+use lathe_evidence::statement::Withdrawn;
+
 use crate::admission;
 use crate::admission::{Admitted, DeployableFiles};
-use crate::book::Book;
+use crate::book::{Book, Opening};
 use crate::catalogue::DeploymentRow;
 use crate::door::{BoxFuture, Door, DoorError};
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects;
+use crate::ops::Operation;
 use crate::order::{OrderId, StepError};
 use crate::store::Store;
 use crate::workshop::{Workshop, WorkshopOptions};
@@ -25,7 +29,17 @@ use crate::workshop::{Workshop, WorkshopOptions};
 /// A copy of a home.
 pub struct Rehearsal {
     home: Home,
+    /// What it is a copy of.
+    of: Home,
     folder: PathBuf,
+}
+
+/// What came of taking a record back.
+pub struct Restricted {
+    /// What a caller of the deployment hears from then on.
+    pub heard: String,
+    /// The command that tunes again without the record.
+    pub again: String,
 }
 
 /// What is done to a copy stays there: nobody answers.
@@ -55,7 +69,11 @@ impl Rehearsal {
         let copy = Home::locate(Some(folder.clone()))?;
         copy.create()?;
         // From here on it is removed whatever happens.
-        let rehearsal = Rehearsal { home: copy, folder };
+        let rehearsal = Rehearsal {
+            home: copy,
+            of: home.clone(),
+            folder,
+        };
         Store::copy(&home.store(), &rehearsal.home.store()).await?;
         for name in ["objects", "keys", "salt.seed"] {
             link(&home.root().join(name), &rehearsal.home.root().join(name))?;
@@ -108,6 +126,57 @@ impl Rehearsal {
 }
 
 impl Rehearsal {
+    /// Takes a record back in the copy, and asks for an answer of `name`.
+    ///
+    /// # Errors
+    /// Those of the withdrawal; `internal` where an answer would begin all the same.
+    pub async fn withdraw(
+        &self,
+        shop: &Workshop,
+        name: &str,
+        leaf: Digest,
+        reason: &str,
+    ) -> Result<Restricted, WorkshopError> {
+        let row = deployed(shop, name).await?;
+        let operation = Operation::Withdraw {
+            what: Withdrawn::Leaf(leaf),
+            reason: reason.to_owned(),
+        };
+        shop.operate(operation).await?;
+        let model = row.model()?;
+        let opening = Opening {
+            name: name.to_owned(),
+            deployment: row.link.unwrap_or(model),
+            model,
+            policy: model,
+            prompt: Digest::of(b""),
+            accepts_restricted: false,
+        };
+        let Err(refused) = shop.book().open(opening).await else {
+            return Err(WorkshopError::new(
+                "internal",
+                format!("a record was withdrawn and {name} answers all the same"),
+                "this is a mistake in Lathe; please report it",
+            ));
+        };
+        Ok(Restricted {
+            heard: format!("{}: {}", refused.code, refused.text),
+            again: self.order_again(shop, &row).await?,
+        })
+    }
+
+    /// The command that ran the order, as it is written in the home that was copied.
+    async fn order_again(
+        &self,
+        shop: &Workshop,
+        row: &DeploymentRow,
+    ) -> Result<String, WorkshopError> {
+        let order = shop.store().order(&row.order).await?;
+        let folder = order.map_or_else(PathBuf::new, |it| self.of.away(&it.folder));
+        let quick = if row.demonstration { " --quick" } else { "" };
+        Ok(format!("lathe run {}{quick}", folder.display()))
+    }
+
     /// A text in which the copy's own place is left out: nobody needs to know where it was.
     pub fn without_place(&self, text: &str) -> String {
         text.replace(&format!("{}/", self.folder.display()), "")

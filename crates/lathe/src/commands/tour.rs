@@ -1,8 +1,8 @@
 //! `lathe tour`: from an answer to its training sentences, and what happens when evidence breaks.
 //!
 //! It asks the served model, follows the answer to the records, and then works in a copy of the
-//! home, which it removes, it flips one bit of the model. Nothing is decided here; every line shows
-//! what the workshop said.
+//! home, which it removes, it flips one bit of the model and withdraws a record. Nothing is decided
+//! here; every line shows what the workshop said.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -119,7 +119,8 @@ pub fn show(
             )]
         )
     );
-    runtime.block_on(rehearse(home, &model.name))
+    let leaf = sentences(&trace).first().map(|(record, _)| record.leaf);
+    runtime.block_on(rehearse(home, &model.name, leaf))
 }
 
 /// Asks the examples until one shares a passage with a record; the last one in any case.
@@ -219,7 +220,11 @@ fn sentences(trace: &TraceView) -> Vec<(&RecordView, &PassageView)> {
 }
 
 /// Breaks things in a copy of the home.
-async fn rehearse(home: &Home, name: &str) -> Result<(), Failure> {
+async fn rehearse(
+    home: &Home,
+    name: &str,
+    leaf: Option<lathe_evidence::Digest>,
+) -> Result<(), Failure> {
     let copy = Rehearsal::of(home).await?;
     let shop = copy.open().await?;
     let (file, refused) = copy.flip(&shop, name).await?;
@@ -229,6 +234,19 @@ async fn rehearse(home: &Home, name: &str) -> Result<(), Failure> {
         say("tour.flip", &[("file", &file.display().to_string())])
     );
     println!("   {}", copy.without_place(&refused.text));
+    if let Some(leaf) = leaf {
+        println!();
+        println!("{}", say("tour.withdraw", &[]));
+        let reason = say("tour.reason", &[]);
+        let restricted = copy.withdraw(&shop, name, leaf, &reason).await?;
+        println!("   {}", restricted.heard);
+        println!(
+            "   {}",
+            say("tour.again", &[("command", &restricted.again)])
+        );
+        let command = format!("lathe withdraw {leaf} --reason \"…\"");
+        println!("   {}", say("tour.real", &[("command", &command)]));
+    }
     shop.stop().await;
     println!();
     println!("{}", say("tour.end", &[]));
