@@ -204,6 +204,38 @@ fn a_rewritten_ledger_serves_nothing_and_says_so() {
 }
 
 #[test]
+fn the_home_the_bundle_and_the_dossier_hold_until_a_byte_changes() {
+    let home = Home::new();
+    home.finish(&fixture("tiny-pack"), &[]);
+    let whole = home.output(&["verify"]);
+    assert_eq!(whole.status.code(), Some(0), "{}", text(&whole.stdout));
+    let outside = tempfile::tempdir().expect("a folder");
+    let bundle = outside.path().join("bundle");
+    let bundle = bundle.to_str().expect("a plain name");
+    let made = home.json(&["bundle", "export", "tiny-pack", bundle, "--json"]);
+    assert_eq!(made["artifacts"].as_array().map(Vec::len), Some(4));
+    let whole = home.output(&["verify", "--home", bundle]);
+    assert_eq!(whole.status.code(), Some(0), "{}", text(&whole.stdout));
+    let register = home.json(&["register", "list", "--json"]);
+    let number = register["register"][0]["number"]
+        .as_str()
+        .expect("a number");
+    let dossier = home.output(&["dossier", number]).stdout;
+    assert!(dossier.starts_with(b"{"), "{}", text(&dossier));
+    assert_eq!(dossier, home.output(&["dossier", number]).stdout);
+    let file = home
+        .path()
+        .join("objects")
+        .join(home.adapter())
+        .join("adapter_config.json");
+    fs::remove_file(&file).expect("removes");
+    fs::write(&file, "{}").expect("writes");
+    let output = home.output(&["verify"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("adapter_config.json"));
+}
+
+#[test]
 fn a_moved_home_goes_on_and_names_no_place() {
     let home = Home::new();
     home.finish(&fixture("tiny-pack"), &[]);

@@ -18,8 +18,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    Globals, approve, breaker, checkpoint, data, filing, gate, ledger, model, order, pack,
-    register, restored, run, tour, trace, up, version, withdraw,
+    Globals, approve, breaker, bundle, checkpoint, data, dossier, filing, gate, ledger, model,
+    order, pack, register, restored, run, tour, trace, up, verify, version, withdraw,
 };
 
 const AFTER_HELP: &str = "\
@@ -71,6 +71,12 @@ enum Command {
     Model(model::Args),
     /// Check packs.
     Pack(pack::Args),
+    /// Verify the home as a stranger would.
+    Verify(verify::Args),
+    /// Print the dossier of a registration.
+    Dossier(dossier::Args),
+    /// Hand a deployment on with all it rests on.
+    Bundle(bundle::Args),
     /// Follow an answer back to its records, a record to its answers, a quotation to its answer.
     Trace(trace::Args),
     /// Take a record, a dataset or an agreement back.
@@ -110,6 +116,9 @@ fn main() -> ExitCode {
         Command::Data(args) => data::run(&cli.globals, &args),
         Command::Model(args) => model::run(&cli.globals, &args),
         Command::Pack(args) => pack::run(&args),
+        Command::Verify(args) => verify::run(&cli.globals, &args),
+        Command::Dossier(args) => dossier::run(&cli.globals, &args),
+        Command::Bundle(args) => bundle::run(&cli.globals, &args),
         Command::Trace(args) => trace::run(&cli.globals, &args),
         Command::Withdraw(args) => withdraw::run(&cli.globals, &args),
         Command::Register(args) => register::run(&cli.globals, &args),

@@ -313,8 +313,8 @@ fn admit(
 }
 
 /// The artifacts of a home, as the chain asks for them.
-struct HomePieces<'a> {
-    home: &'a Home,
+pub(crate) struct HomePieces<'a> {
+    pub(crate) home: &'a Home,
 }
 
 impl Pieces for HomePieces<'_> {

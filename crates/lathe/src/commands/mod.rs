@@ -2,9 +2,11 @@
 
 pub mod approve;
 pub mod breaker;
+pub mod bundle;
 pub mod checkpoint;
 pub mod data;
 mod data_card;
+pub mod dossier;
 pub mod filing;
 pub mod gate;
 pub mod keys;
@@ -18,6 +20,7 @@ pub mod run;
 pub mod tour;
 pub mod trace;
 pub mod up;
+pub mod verify;
 pub mod version;
 pub mod withdraw;
 pub mod worker;

@@ -6,7 +6,9 @@
 
 mod approve;
 mod breaker;
+mod bundle;
 mod cancel;
+mod dossier;
 mod export;
 mod filing;
 mod keys;
@@ -120,6 +122,23 @@ pub enum Operation {
         /// The folder to write into; made where it is missing.
         folder: PathBuf,
     },
+    /// The dossier of a registration, as the ledger tells it now.
+    Dossier {
+        /// Its number.
+        number: String,
+        /// `zh` or `en`.
+        lang: String,
+        /// A page to print instead of JSON.
+        #[serde(default)]
+        page: bool,
+    },
+    /// A deployment with all it rests on, as a folder for another workshop.
+    BundleExport {
+        /// The deployment's name.
+        name: String,
+        /// The folder; it must not be there yet.
+        folder: PathBuf,
+    },
     /// The home was restored from a backup.
     Restored {
         /// Why.
@@ -185,6 +204,10 @@ impl Workshop {
             Operation::KeyRotate { reason } => keys::rotate(self, reason).await,
             Operation::Checkpoint {} => export::checkpoint(self).await,
             Operation::LedgerExport { folder } => export::run(self, folder).await,
+            Operation::Dossier { number, lang, page } => {
+                dossier::run(self, &number, &lang, page).await
+            }
+            Operation::BundleExport { name, folder } => bundle::export(self, &name, folder).await,
             Operation::Restored { reason } => restored::run(self, reason).await,
         }
     }
