@@ -213,7 +213,8 @@ fn the_home_the_bundle_and_the_dossier_hold_until_a_byte_changes() {
     let bundle = outside.path().join("bundle");
     let bundle = bundle.to_str().expect("a plain name");
     let made = home.json(&["bundle", "export", "tiny-pack", bundle, "--json"]);
-    assert_eq!(made["artifacts"].as_array().map(Vec::len), Some(4));
+    // Base model, adapter, data as read and as prepared, report.
+    assert_eq!(made["artifacts"].as_array().map(Vec::len), Some(5));
     let whole = home.output(&["verify", "--home", bundle]);
     assert_eq!(whole.status.code(), Some(0), "{}", text(&whole.stdout));
     let register = home.json(&["register", "list", "--json"]);

@@ -225,6 +225,7 @@ fn afterwards(chain: &Chain, at_ms: i64) -> [Statement; 5] {
         size: 12,
         root: digest("their root"),
         deployment: chain.deployment,
+        evidence: digest("their ledger"),
         at_ms,
     };
     [

@@ -10,8 +10,8 @@ use lathe_data::task::TaskSpec;
 use lathe_evidence::Digest;
 use lathe_evidence::statement::{Cause, Link};
 use lathe_ledger::History;
+use lathe_register::Denial;
 use lathe_register::chain::{self, DenialKind, Examined};
-use lathe_register::{Denial, Pieces};
 use serde_json::json;
 
 use crate::catalogue::DeploymentRow;
@@ -22,12 +22,10 @@ use crate::key::digest_of;
 use crate::objects;
 use crate::order::{OrderId, StepError};
 use crate::pack::Pack;
+use crate::pieces::Folders;
 use crate::steps;
 use crate::store::orders::parse;
 use crate::workshop::Workshop;
-
-/// Largest file of an artifact that is read whole: records, or an adapter's weights.
-const FILE_BYTES_MAX: u64 = 4 << 30;
 
 /// A value that passed the gate. Only this module makes one.
 #[derive(Debug, Clone)]
@@ -255,7 +253,7 @@ fn examine(
             "run the order again, so that its statements are said",
         )
     })?;
-    let pieces = HomePieces { home };
+    let pieces = Folders::new(home.objects());
     let examined = chain::examine(history, &link, &pieces, at_ms);
     let examined = examined.map_err(|denials| Refusal::Chain {
         name: row.name.clone(),
@@ -310,31 +308,6 @@ fn admit(
         origin: history.origin().to_owned(),
     };
     Ok(Admitted { inner })
-}
-
-/// The artifacts of a home, as the chain asks for them.
-pub(crate) struct HomePieces<'a> {
-    pub(crate) home: &'a Home,
-}
-
-impl Pieces for HomePieces<'_> {
-    fn manifest(&self, artifact: Digest) -> Result<Digest, String> {
-        let folder = objects::path(self.home, &artifact.to_string());
-        objects::manifest_of(&folder)
-            .map(|manifest| manifest.digest())
-            .map_err(|error| error.to_string())
-    }
-
-    fn file(&self, artifact: Digest, path: &str) -> Result<Vec<u8>, String> {
-        let file = objects::path(self.home, &artifact.to_string()).join(path);
-        let size = std::fs::metadata(&file)
-            .map_err(|error| error.to_string())?
-            .len();
-        if size > FILE_BYTES_MAX {
-            return Err(format!("it has more than {FILE_BYTES_MAX} bytes"));
-        }
-        std::fs::read(&file).map_err(|error| error.to_string())
-    }
 }
 
 /// For the tests of whoever answers requests: files of which nothing is proved.

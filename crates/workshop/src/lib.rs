@@ -11,6 +11,7 @@
 pub mod admission;
 pub mod book;
 mod breakers;
+pub mod bundle;
 pub mod catalogue;
 mod clock;
 mod dataset;
@@ -26,6 +27,7 @@ pub mod ops;
 pub mod order;
 pub mod pack;
 mod pause;
+mod pieces;
 mod place;
 mod queue;
 mod receipts;

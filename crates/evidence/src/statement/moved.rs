@@ -35,6 +35,8 @@ pub struct Imported {
     pub root: Digest,
     /// The deployment taken over: its statement there.
     pub deployment: Link,
+    /// The digest of the artifact that keeps that ledger and its checkpoint as they came.
+    pub evidence: Digest,
     /// When it was said, milliseconds since 1970.
     pub at_ms: i64,
 }

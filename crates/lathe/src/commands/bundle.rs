@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use lathe_evidence::Digest;
 use lathe_workshop::Operation;
+use lathe_workshop::bundle::{ExportRequest, ImportRequest};
 
 use super::{Globals, operate};
 use crate::fail::{Failure, Outcome};
@@ -17,24 +19,77 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a bundle; `lathe-verify FOLDER` checks it anywhere.
-    #[command(after_help = "Example:\n  lathe bundle export customer-care care-bundle")]
+    /// Write a deployment, its chain, model, data and pack into one folder.
+    #[command(after_help = "Example:
+  lathe bundle export customer-care care.bundle
+
+`lathe-verify care.bundle` checks it anywhere. The data goes along: the model is measured again where it arrives. Tell the
+receiver the id of your root key by another way than this folder.")]
     Export {
         /// The deployment's name.
         name: String,
-        /// The folder; it must not be there yet.
+        /// The folder to write.
         folder: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Verify a bundle, take its model over, and measure and register it here.
+    #[command(after_help = "Example:
+  lathe bundle import care.bundle --key 3c59dc048e8850243be8079a5c74d079…
+
+The key is the other workshop's root key; `lathe keys list` shows it there. The
+bundle's whole ledger and every file are verified before anything is taken. Its
+evaluation, gate, registration and approval happen anew, with the keys of this
+workshop; `lathe up` works through the order.")]
+    Import {
+        /// The folder.
+        folder: PathBuf,
+        /// The id of a root key that must stand behind the bundle.
+        #[arg(long = "key", value_name = "ID", required = true)]
+        keys: Vec<Digest>,
+        /// Take the name over even if another model answers under it here.
+        #[arg(long)]
+        replace: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
     },
 }
 
-/// Exports it.
+/// Exports or imports.
 pub fn run(globals: &Globals, args: &Args) -> Outcome {
-    let Command::Export { name, folder, json } = &args.command;
-    let folder = std::path::absolute(folder)
-        .map_err(|error| Failure::new("bundle", error.to_string(), "name another folder"))?;
-    let name = name.clone();
-    operate(globals, *json, &Operation::BundleExport { name, folder })
+    match &args.command {
+        Command::Export { name, folder, json } => {
+            let request = ExportRequest {
+                name: name.clone(),
+                folder: whole(folder)?,
+            };
+            operate(globals, *json, &Operation::BundleExport(request))
+        }
+        Command::Import {
+            folder,
+            keys,
+            replace,
+            json,
+        } => {
+            let request = ImportRequest {
+                from: whole(folder)?,
+                keys: keys.clone(),
+                replace: *replace,
+            };
+            operate(globals, *json, &Operation::BundleImport(request))
+        }
+    }
+}
+
+/// The path as the daemon understands it, wherever it was started.
+fn whole(folder: &std::path::Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(folder).map_err(|error| {
+        Failure::new(
+            "bundle-path",
+            format!("cannot tell where {} is: {error}", folder.display()),
+            "name another folder",
+        )
+    })
 }

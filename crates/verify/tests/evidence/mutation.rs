@@ -32,7 +32,7 @@ const FREE: &[(&str, &str)] = &[
     ),
     (
         "imported",
-        "deployment origin root root_key size subject/0/digest",
+        "deployment evidence origin root root_key size subject/0/digest",
     ),
     ("key", "key/name reason"),
     ("registered", "note"),

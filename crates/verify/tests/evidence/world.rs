@@ -555,6 +555,7 @@ fn afterwards(scribe: &mut Scribe) {
             size: 12,
             root: digest("their root"),
             deployment: digest("their deployment"),
+            evidence: digest("their ledger"),
             at_ms,
         };
         Statement::of("theirs", digest("their model"), said)

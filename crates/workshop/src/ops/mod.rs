@@ -6,7 +6,6 @@
 
 mod approve;
 mod breaker;
-mod bundle;
 mod cancel;
 mod dossier;
 mod export;
@@ -22,6 +21,7 @@ use lathe_evidence::statement::{BreakerState, Decision, FilingKind, Role, Withdr
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::bundle::{ExportRequest, ImportRequest};
 use crate::error::WorkshopError;
 use crate::workshop::Workshop;
 
@@ -133,12 +133,9 @@ pub enum Operation {
         page: bool,
     },
     /// A deployment with all it rests on, as a folder for another workshop.
-    BundleExport {
-        /// The deployment's name.
-        name: String,
-        /// The folder; it must not be there yet.
-        folder: PathBuf,
-    },
+    BundleExport(ExportRequest),
+    /// A deployment of another workshop, verified and taken over.
+    BundleImport(ImportRequest),
     /// The home was restored from a backup.
     Restored {
         /// Why.
@@ -207,7 +204,8 @@ impl Workshop {
             Operation::Dossier { number, lang, page } => {
                 dossier::run(self, &number, &lang, page).await
             }
-            Operation::BundleExport { name, folder } => bundle::export(self, &name, folder).await,
+            Operation::BundleExport(request) => Ok(json!(self.export_bundle(&request).await?)),
+            Operation::BundleImport(request) => Ok(json!(self.import_bundle(&request).await?)),
             Operation::Restored { reason } => restored::run(self, reason).await,
         }
     }

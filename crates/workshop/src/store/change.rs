@@ -146,6 +146,15 @@ pub enum Change {
         /// When.
         at_ms: i64,
     },
+    /// An artifact that no step made is kept.
+    ArtifactKept {
+        /// Its files.
+        artifact: Box<NewArtifact>,
+        /// What it is.
+        kind: &'static str,
+        /// When.
+        at_ms: i64,
+    },
     /// A point of the loss curve; one of the same step is replaced (a resumed run repeats some).
     Point {
         /// Whose.

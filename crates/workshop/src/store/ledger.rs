@@ -76,6 +76,25 @@ impl Ledger {
         self.size.load(Ordering::Acquire)
     }
 
+    /// An envelope over bytes that are no statement, signed by the workshop's key.
+    ///
+    /// # Errors
+    /// `statement` when it is too long.
+    pub(crate) async fn seal(
+        &self,
+        payload_type: &str,
+        payload: Vec<u8>,
+    ) -> Result<Envelope, WorkshopError> {
+        let key = self.key.read().await;
+        Envelope::seal_bytes(payload_type, payload, &[&*key]).map_err(|error| {
+            WorkshopError::new(
+                "statement",
+                format!("cannot sign a {payload_type}: {error}"),
+                "this is a mistake in Lathe; please report it",
+            )
+        })
+    }
+
     /// The history, to be read for a moment.
     pub(crate) async fn read(&self) -> OwnedRwLockReadGuard<History> {
         self.history.clone().read_owned().await

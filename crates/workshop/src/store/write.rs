@@ -56,6 +56,11 @@ impl Change {
             Change::BreakerIs(row) => receipts::breaker_is(tx, row).await,
             Change::Pending(row) => receipts::pending(tx, row).await,
             Change::SettledFor { order } => receipts::settled(tx, order).await,
+            Change::ArtifactKept {
+                artifact,
+                kind,
+                at_ms,
+            } => insert_artifact(tx, artifact, kind, *at_ms).await,
             Change::Point { order, point } => insert_point(tx, order, point).await,
             Change::Log {
                 order,
