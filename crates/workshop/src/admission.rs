@@ -1,6 +1,6 @@
 //! Admission by type: only what the ledger proves becomes an [`Admitted`].
 //!
-//! [`of`] reads a deployment's chain from the ledger, with every file hashed anew, and is the only
+//! `of` reads a deployment's chain from the ledger, with every file hashed anew, and is the only
 //! way to an [`Admitted`] beside tests. What is refused is refused by name. The chain itself is
 //! verified by `lathe_register`; measuring and the rules are elsewhere.
 

@@ -4,7 +4,7 @@
 //! transaction on the one write connection, durable when it returns. Whatever
 //! has to be written together with a change (the ledger's rows) joins there.
 //! Reading is in [`orders`] and [`catalogue`], on connections that cannot write. What
-//! is said in the ledger together with a change goes through [`Store::apply_said`].
+//! is said in the ledger together with a change goes through `Store::apply_said`.
 //!
 //! Not here: what a change means and when it is made.
 

@@ -13,7 +13,7 @@ const RECEIPTS_READ_MAX: u32 = 20_000;
 
 impl Store {
     /// Receipts whose spans name a record, newest first, at most `limit` among the newest
-    /// [`RECEIPTS_READ_MAX`].
+    /// `RECEIPTS_READ_MAX`.
     ///
     /// # Errors
     /// `store`, `store-unreadable`.
