@@ -1,5 +1,5 @@
 //! From records as read to records ready for tuning: check → dedupe → derive → split → sample →
-//! seal, one file for each. Sealing also scans, see [`scan`](crate::scan).
+//! seal, one file for each. Sealing also scans, see [`scan`].
 //!
 //! The same file, specification and seeds give the same records, salts, leaves and root. Whatever
 //! is left out is listed or counted with its reason. Splits never tear a group apart.
