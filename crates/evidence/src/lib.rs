@@ -9,6 +9,7 @@ pub mod digest;
 pub mod leaf;
 pub mod manifest;
 pub mod merkle;
+pub mod moment;
 pub mod receipt;
 pub mod report;
 #[cfg(test)]

@@ -43,29 +43,7 @@ fn width(text: &str) -> usize {
 }
 
 /// Milliseconds since 1970 as "2026-11-25 17:38" in UTC.
-pub fn minute(at_ms: i64) -> String {
-    let minutes = at_ms.div_euclid(60_000);
-    let (days, minute) = (minutes.div_euclid(1440), minutes.rem_euclid(1440));
-    let (year, month, day) = civil(days);
-    format!(
-        "{year:04}-{month:02}-{day:02} {:02}:{:02}",
-        minute / 60,
-        minute % 60
-    )
-}
-
-/// The date of a day counted from 1970-01-01, by walking whole eras of 400 years (146,097 days).
-fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (year + era * 400 + i64::from(month <= 2), month, day)
-}
+pub use lathe_evidence::moment::minute;
 
 /// Prints a JSON value as indented lines, one member a line.
 pub fn tree(value: &Value) {
@@ -122,16 +100,6 @@ fn plain(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates_come_out_as_the_calendar_has_them() {
-        assert_eq!(minute(0), "1970-01-01 00:00");
-        // date -u -d @951782399 and @951782400
-        assert_eq!(minute(951_782_399_000), "2000-02-28 23:59");
-        assert_eq!(minute(951_782_400_000), "2000-02-29 00:00");
-        // date -u -d @1764092340
-        assert_eq!(minute(1_764_092_340_000), "2025-11-25 17:39");
-    }
 
     #[test]
     fn chinese_and_english_align() {

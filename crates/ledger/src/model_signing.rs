@@ -111,6 +111,35 @@ impl ModelKey {
         bundle.to_string()
     }
 
+    /// The public half.
+    pub fn public(&self) -> ModelPublicKey {
+        ModelPublicKey(*self.0.verifying_key())
+    }
+}
+
+/// The key that a bundle is held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModelPublicKey(p256::ecdsa::VerifyingKey);
+
+impl ModelPublicKey {
+    /// Reads what [`ModelKey::public_pem`] writes.
+    ///
+    /// # Errors
+    /// It is not a P-256 key in that form.
+    pub fn from_pem(text: &str) -> Result<Self, BundleError> {
+        const NO_KEY: BundleError = BundleError::Layout("its key is no P-256 key in PEM");
+        let body = text
+            .trim()
+            .strip_prefix("-----BEGIN PUBLIC KEY-----")
+            .and_then(|rest| rest.strip_suffix("-----END PUBLIC KEY-----"))
+            .ok_or(NO_KEY)?;
+        let body: String = body.split_whitespace().collect();
+        let der = BASE64.decode(body).map_err(|_| NO_KEY)?;
+        let point = der.strip_prefix(&SPKI_PREFIX[..]).ok_or(NO_KEY)?;
+        let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).map_err(|_| NO_KEY)?;
+        Ok(Self(key))
+    }
+
     /// Whether a bundle is by this key over exactly these files.
     ///
     /// # Errors
@@ -133,7 +162,6 @@ impl ModelKey {
             .map_err(|_| BundleError::Layout("its signature is not DER"))?;
         let message = pre_authentication_encoding(PAYLOAD_TYPE, &payload);
         self.0
-            .verifying_key()
             .verify(&message, &signature)
             .map_err(|_| BundleError::Signature)?;
         let said: Value = serde_json::from_slice(&payload)
@@ -207,6 +235,9 @@ mod tests {
     fn a_bundle_is_over_these_files_by_this_key() {
         let key = ModelKey::derive(&SigningKey::from_seed(&[1; 32]));
         let bundle = key.sign("adapter", &manifest(b"c"));
+        let pem = key.public_pem();
+        let key = ModelPublicKey::from_pem(&pem).unwrap();
+        assert!(ModelPublicKey::from_pem(&pem.replace('E', "F")).is_err());
         assert_eq!(key.verify(&bundle, &manifest(b"c")), Ok(()));
         assert_eq!(
             key.verify(&bundle, &manifest(b"C")),
@@ -214,7 +245,7 @@ mod tests {
         );
         let other = ModelKey::derive(&SigningKey::from_seed(&[2; 32]));
         assert_eq!(
-            other.verify(&bundle, &manifest(b"c")),
+            other.public().verify(&bundle, &manifest(b"c")),
             Err(BundleError::Signature)
         );
         assert!(key.verify("{}", &manifest(b"c")).is_err());

@@ -8,14 +8,14 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use lathe_evidence::statement::{Deployment, Filing, FilingKind};
-use lathe_ledger::History;
+use lathe_evidence::statement::{Filing, FilingKind};
 use serde::{Deserialize, Serialize};
 
-use crate::chain::{Denial, DenialKind, walk_verdict};
-use crate::dossier::{Row, Section, Value, model_sections, sections_page};
-use crate::registrations;
-use crate::words::{Both, Lang, word};
+use crate::words::{Both, Lang};
+
+mod package;
+
+pub use package::{Field, fields, known, package, page};
 
 /// The most bytes a number or an authority's name may have.
 const TEXT_BYTES_MAX: usize = 200;
@@ -124,21 +124,21 @@ pub fn questions(lang: Lang) -> Vec<Question> {
         .collect()
 }
 
+/// The questions that have no answer yet.
+pub fn open(answers: &BTreeMap<String, bool>, lang: Lang) -> Vec<Question> {
+    let mut questions = questions(lang);
+    questions.retain(|it| !answers.contains_key(&it.id));
+    questions
+}
+
 /// Which acts apply, the heaviest first; exactly one entry without a kind where none does.
 ///
 /// # Errors
 /// A question without an answer, or an answer without its question.
 pub fn decide(answers: &BTreeMap<String, bool>, lang: Lang) -> Result<Vec<Applies>, FilingError> {
-    if let Some(question) = TABLE
-        .questions
-        .iter()
-        .find(|it| !answers.contains_key(&it.id))
-    {
-        return Err(FilingError::Unanswered(question.id.clone()));
-    }
-    let known = |id: &String| TABLE.questions.iter().any(|it| it.id == *id);
-    if let Some(id) = answers.keys().find(|id| !known(id)) {
-        return Err(FilingError::Unknown(id.clone()));
+    asked(answers)?;
+    if let Some(question) = open(answers, lang).into_iter().next() {
+        return Err(FilingError::Unanswered(question.id));
     }
     let holds = |rule: &&Rule| {
         rule.when
@@ -166,6 +166,18 @@ pub fn decide(answers: &BTreeMap<String, bool>, lang: Lang) -> Result<Vec<Applie
         });
     }
     Ok(applies)
+}
+
+/// Whether every answer is to a question that is asked.
+///
+/// # Errors
+/// The first that is to none.
+pub fn asked(answers: &BTreeMap<String, bool>) -> Result<(), FilingError> {
+    let known = |id: &String| TABLE.questions.iter().any(|it| it.id == *id);
+    match answers.keys().find(|id| !known(id)) {
+        Some(id) => Err(FilingError::Unknown(id.clone())),
+        None => Ok(()),
+    }
 }
 
 /// Whether an authority's act may be said and shown: with its number, its authority and a day that
@@ -210,139 +222,6 @@ fn is_day(text: &str) -> bool {
         _ => 0,
     };
     hyphens && year >= 1900 && (1..=days).contains(&day)
-}
-
-/// The package for a filing, in the fields the authority asks for.
-///
-/// # Errors
-/// There is no such number, or what it rests on is not whole.
-pub fn package(
-    history: &History,
-    number: &str,
-    applies: &[Applies],
-) -> Result<Vec<Section>, Denial> {
-    let register = registrations::register(history);
-    let entry = register.get(number).ok_or_else(|| {
-        let why = format!("the register has no number {number}");
-        Denial::new(
-            DenialKind::NotRegistered,
-            "a package is for a registration",
-            why,
-        )
-    })?;
-    let judged = walk_verdict(history, &entry.verdict)?;
-    let launched = history.of_kind("deployment").find_map(|it| {
-        let said = history.said::<Deployment>(&it.link)?;
-        (said.name == entry.name).then_some(said.at_ms)
-    });
-    let launched = launched.map_or(Value::Asked, Value::Time);
-    let mut sections = vec![
-        decision(applies),
-        subject(),
-        algorithm(&entry.name, launched),
-    ];
-    let trunk = &judged.trunk;
-    let data: Vec<String> = trunk
-        .datasets
-        .iter()
-        .map(|it| format!("{} ({}, {})", it.what.name, it.what.owner, it.what.licence))
-        .collect();
-    let strategy = trunk
-        .training
-        .as_ref()
-        .map_or("-", |it| it.what.stage.as_str());
-    sections.push(Section {
-        key: "details".to_owned(),
-        rows: vec![
-            given("modality-in", Value::Word("modality.text".to_owned())),
-            given("modality-out", Value::Word("modality.text".to_owned())),
-            given("model-used", Value::Text(trunk.base.what.name.clone())),
-            given("strategy", Value::Text(strategy.to_owned())),
-            given("training-data", Value::Text(data.join("; "))),
-            given("risks", Value::Asked),
-        ],
-    });
-    sections.push(Section {
-        key: "product".to_owned(),
-        rows: vec![
-            given("product-name", Value::Asked),
-            given("form", Value::Asked),
-            given("audience", Value::Asked),
-            given("access", Value::Word("access.api".to_owned())),
-        ],
-    });
-    let asked = ["principle", "mechanism", "scenario", "purpose"];
-    sections.push(Section {
-        key: "publicity".to_owned(),
-        rows: asked.iter().map(|key| given(key, Value::Asked)).collect(),
-    });
-    sections.extend(model_sections(&judged, None));
-    Ok(sections)
-}
-
-/// A package as a page to print.
-pub fn page(history: &History, number: &str, package: &[Section], lang: Lang) -> String {
-    let title = format!("{} {number}", word(lang, "title.filing"));
-    let said = format!("{}: {}", word(lang, "made-from"), history.len());
-    let footer = format!("{said} {}, {}", word(lang, "entries"), history.root());
-    sections_page(&title, word(lang, "intro.filing"), package, &footer, lang)
-}
-
-fn given(key: &str, value: Value) -> Row {
-    Row {
-        key: key.to_owned(),
-        value,
-    }
-}
-
-fn decision(applies: &[Applies]) -> Section {
-    let mut rows = Vec::new();
-    for it in applies {
-        let kind = serde_json::to_value(it.kind).unwrap_or_default();
-        let kind = kind.as_str().unwrap_or("nothing");
-        let confidence = match it.confidence {
-            Confidence::Primary => "confidence.primary",
-            Confidence::Secondary => "confidence.secondary",
-        };
-        rows.push(given("applies", Value::Word(format!("filing.{kind}"))));
-        rows.push(given("because", Value::Text(it.because.clone())));
-        rows.push(given("source", Value::Text(it.source.clone())));
-        rows.push(given("confidence", Value::Word(confidence.to_owned())));
-    }
-    Section {
-        key: "decision".to_owned(),
-        rows,
-    }
-}
-
-fn subject() -> Section {
-    let keys = [
-        "subject-name",
-        "credit-code",
-        "contact",
-        "safety-officer",
-        "commitment",
-    ];
-    Section {
-        key: "subject".to_owned(),
-        rows: keys.iter().map(|key| given(key, Value::Asked)).collect(),
-    }
-}
-
-fn algorithm(name: &str, launched: Value) -> Section {
-    Section {
-        key: "algorithm".to_owned(),
-        rows: vec![
-            given(
-                "algorithm-type",
-                Value::Word("algorithm-type.generative".to_owned()),
-            ),
-            given("name", Value::Text(name.to_owned())),
-            given("launched", launched),
-            given("domain", Value::Asked),
-            given("self-assessment", Value::Asked),
-        ],
-    }
 }
 
 #[cfg(test)]
@@ -397,6 +276,8 @@ mod tests {
             decide(&some, Lang::Zh),
             Err(FilingError::Unanswered("tuned".to_owned()))
         );
+        let open: Vec<String> = open(&some, Lang::Zh).into_iter().map(|it| it.id).collect();
+        assert_eq!(open, ["tuned"]);
         let mut more = answers(&[]);
         more.insert("colour".to_owned(), true);
         assert_eq!(

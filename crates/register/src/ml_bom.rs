@@ -4,14 +4,13 @@
 //! back from it. The format: CycloneDX 1.6 JSON schema (ECMA-424), validated in `cargo xtask
 //! acceptance validators`.
 
-use lathe_evidence::Digest;
 use lathe_evidence::report::{Interval, Role};
 use lathe_evidence::statement::{BaseModel, Dataset, Deployment, Link};
+use lathe_evidence::{Digest, moment};
 use lathe_ledger::History;
 use serde_json::{Value, json};
 
 use crate::chain::Chain;
-use crate::dossier::time;
 
 /// The bill of materials of `chain`, whose statements `history` holds.
 pub fn ml_bom(history: &History, chain: &Chain) -> Value {
@@ -41,7 +40,7 @@ pub fn ml_bom(history: &History, chain: &Chain) -> Value {
         "serialNumber": serial(&chain.deployment),
         "version": 1,
         "metadata": {
-            "timestamp": timestamp(at_ms),
+            "timestamp": moment::utc(at_ms),
             "tools": {"components": [{"type": "application", "name": "Lathe"}]},
             "component": model(chain, &data_refs),
         },
@@ -223,9 +222,4 @@ fn serial(deployment: &Link) -> String {
         &hex[20..],
     ];
     format!("urn:uuid:{}", parts.join("-"))
-}
-
-/// `2026-11-25T21:08:25Z`.
-fn timestamp(at_ms: i64) -> String {
-    time(at_ms).replacen(' ', "T", 1).replace(" UTC", "Z")
 }

@@ -94,45 +94,12 @@ pub(crate) fn signed(value: f64, places: usize) -> String {
 }
 
 /// A moment as the `datetime` of a `<time>` element wants it: `2026-11-03T12:30:05Z`.
-pub(crate) fn moment(unix_ms: i64) -> String {
-    let seconds = unix_ms.div_euclid(1000);
-    let (day, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(day);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-        rest / 3600,
-        rest % 3600 / 60,
-        rest % 60
-    )
-}
+pub(crate) use lathe_evidence::moment::utc as moment;
 
 /// A moment as read without JavaScript, which puts the reader's own time zone in its place:
 /// `2026-11-03 12:30 UTC`.
 pub(crate) fn moment_text(unix_ms: i64) -> String {
-    let text = moment(unix_ms);
-    // Both slices lie on the ASCII text that `moment` just wrote.
-    let (date, time) = text.split_once('T').unwrap_or((&text, ""));
-    format!("{date} {} UTC", time.get(..5).unwrap_or(time))
-}
-
-/// Year, month and day of a day counted from 1970-01-01, in the proleptic Gregorian calendar:
-/// years are taken to begin in March, so that the leap day is the last of its year.
-fn civil(day: i64) -> (i64, i64, i64) {
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day_of_month)
+    format!("{} UTC", lathe_evidence::moment::minute(unix_ms))
 }
 
 #[cfg(test)]
@@ -163,13 +130,9 @@ mod tests {
         assert_eq!(signed(0.125, 3), "+0.125");
     }
 
-    /// Checked with `date -u -d @N`.
     #[test]
-    fn moments_follow_the_calendar() {
-        assert_eq!(moment(0), "1970-01-01T00:00:00Z");
-        assert_eq!(moment(951_782_400_000), "2000-02-29T00:00:00Z");
+    fn moments_are_told_to_the_minute() {
         assert_eq!(moment(1_793_709_005_999), "2026-11-03T12:30:05Z");
-        assert_eq!(moment(-1), "1969-12-31T23:59:59Z");
         assert_eq!(moment_text(1_793_709_005_999), "2026-11-03 12:30 UTC");
     }
 }

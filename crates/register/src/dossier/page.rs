@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use lathe_evidence::moment;
+
 use super::{Dossier, Row, Section, Value};
 use crate::words::{Lang, word};
 
@@ -55,12 +57,10 @@ pub(crate) fn sections(
 }
 
 fn table_row(row: &Row, lang: Lang) -> String {
-    let value = match &row.value {
-        Value::Text(text) => escape(text),
-        Value::Digest(digest) => format!("<code>{digest}</code>"),
-        Value::Time(at_ms) => time(*at_ms),
-        Value::Word(key) => escape(word(lang, key)),
-        Value::Asked => format!(
+    let value = match (&row.value, value_text(&row.value, lang)) {
+        (Value::Digest(_), Some(digest)) => format!("<code>{digest}</code>"),
+        (_, Some(text)) => escape(&text),
+        (_, None) => format!(
             "<span class=\"asked\">{}</span>",
             escape(word(lang, "asked"))
         ),
@@ -72,35 +72,22 @@ fn table_row(row: &Row, lang: Lang) -> String {
     )
 }
 
-/// A moment in UTC: `2026-11-25 21:08:25 UTC`.
-pub(crate) fn time(at_ms: i64) -> String {
-    let seconds = at_ms.div_euclid(1000);
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
-    let (hour, minute) = (second / 3600, second / 60 % 60);
-    format!(
-        "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{:02} UTC",
-        second % 60
-    )
+/// A fact as it is read; none where the operator has to give it.
+pub(crate) fn value_text(value: &Value, lang: Lang) -> Option<String> {
+    match value {
+        Value::Text(text) => Some(text.clone()),
+        Value::Digest(digest) => Some(digest.to_string()),
+        Value::Time(at_ms) => Some(time(*at_ms)),
+        Value::Word(key) => Some(word(lang, key).to_owned()),
+        Value::Asked => None,
+    }
 }
 
-/// The day that is `days` after 1970-01-01, by Howard Hinnant's `civil_from_days`.
-fn civil(days: i64) -> (i64, i64, i64) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month, day)
+/// A moment as a page has it: `2026-11-25 21:08:25 UTC`.
+fn time(at_ms: i64) -> String {
+    moment::utc(at_ms)
+        .replacen('T', " ", 1)
+        .replace('Z', " UTC")
 }
 
 fn escape(text: &str) -> String {
@@ -121,14 +108,9 @@ fn escape(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Expected by `date -u -d @SECONDS`.
     #[test]
-    fn moments_are_those_of_date() {
-        assert_eq!(time(0), "1970-01-01 00:00:00 UTC");
-        assert_eq!(time(951_782_399_000), "2000-02-28 23:59:59 UTC");
-        assert_eq!(time(951_782_400_000), "2000-02-29 00:00:00 UTC");
+    fn moments_say_that_they_are_in_utc() {
         assert_eq!(time(1_795_640_905_999), "2026-11-25 21:08:25 UTC");
-        assert_eq!(time(-1000), "1969-12-31 23:59:59 UTC");
     }
 
     #[test]

@@ -77,6 +77,11 @@ fn every_word_of_a_page_has_both_languages() {
         .collect();
     let applies = filing::decide(&answers, Lang::En).expect("decided");
     let package = filing::package(&home.history, NUMBER, &applies).expect("a package");
+    let fields = filing::fields(&package, Lang::Zh);
+    let asked = fields.iter().filter(|it| it.value.is_none()).count();
+    assert!(asked > 10 && fields.len() > asked + 20, "{fields:?}");
+    let known = filing::known(&home.history, NUMBER).expect("known");
+    assert_eq!(known, [("tuned".to_owned(), true)].into());
     for lang in Lang::ALL {
         for page in [
             dossier.to_html(lang),
