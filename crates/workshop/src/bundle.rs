@@ -2,7 +2,9 @@
 //!
 //! A bundle is a folder: `bundle.json`, the whole ledger as `ledger.jsonl` (one envelope a line,
 //! verbatim) with its `checkpoint`, `artifacts.jsonl` and `objects/DIGEST/`, all of which strangers
-//! read with `lathe-verify`, and `order.json` for the workshop that takes it over. Its data goes along,
+//! read with `lathe-verify`, and `order.json` for the workshop that takes it over. For other tools
+//! there are `model.pub` with `signatures/DIGEST.sig` (OpenSSF model signing) and `ml-bom.json`
+//! (CycloneDX). Its data goes along,
 //! since the model is measured again where it arrives. Nothing of it is believed: the ledger
 //! is held against a key that the receiver names, the chain is walked with every file hashed, and
 //! only then do the artifacts become the receiver's. What arrives is an order whose model, data and
@@ -14,7 +16,9 @@
 mod bring;
 mod card;
 mod export;
+mod model;
 mod unpack;
+mod views;
 
 use std::path::PathBuf;
 
@@ -23,6 +27,8 @@ use lathe_evidence::statement::Link;
 use serde::{Deserialize, Serialize};
 
 use crate::order::OrderId;
+
+pub use model::ExportedModel;
 
 /// What is exported, and where to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

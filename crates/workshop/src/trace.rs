@@ -7,6 +7,7 @@
 
 mod answers;
 mod chain;
+mod filing;
 mod ledger;
 mod records;
 mod register;
@@ -24,6 +25,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use chain::chain_of;
+pub(crate) use filing::number_of;
+pub use filing::{FiledView, FilingView};
 pub use register::registrations_of;
 
 /// A statement as it stands in the ledger.

@@ -47,6 +47,15 @@ impl Lang {
     }
 }
 
+impl From<Lang> for lathe_register::Lang {
+    fn from(lang: Lang) -> Self {
+        match lang {
+            Lang::En => lathe_register::Lang::En,
+            Lang::Zh => lathe_register::Lang::Zh,
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Word {

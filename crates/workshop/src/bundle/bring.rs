@@ -8,12 +8,13 @@ use lathe_evidence::statement::{Dataset, Deployment, Imported, Role};
 use lathe_ledger::history::{History, Problem, Trust};
 use lathe_ledger::{Envelope, PublicKey};
 use lathe_register::chain::{self, Chain, Denial};
+use lathe_register::ml_bom::ml_bom;
 use serde_json::json;
 
 use super::card::{CARRIED, CardObject, CardStep, Carried, ORDER, SEAL, SEAL_TYPE, VERSION};
 use super::export::stumbled;
 use super::unpack::{Unpacked, scratch, unpack};
-use super::{Brought, ImportRequest};
+use super::{Brought, ImportRequest, views};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::home::Home;
@@ -266,6 +267,9 @@ fn hold(
             unpacked.card.name
         ));
     }
+    let bom = format!("{:#}\n", ml_bom(&history, &chain));
+    let (key, objects) = (&carried.model_key, &unpacked.objects);
+    strays.extend(views::problems(&request.from, key, objects, &bom));
     if !strays.is_empty() {
         return Err(refused(&request.from, strays.into_iter()));
     }

@@ -51,6 +51,8 @@ pub(super) struct Card {
 pub(super) struct Carried {
     pub(super) order: CardOrder,
     pub(super) steps: Vec<CardStep>,
+    /// The public key of the signatures that go along, in PEM.
+    pub(super) model_key: String,
 }
 
 /// The order as it was placed.

@@ -9,12 +9,13 @@ use lathe_evidence::Digest;
 use lathe_evidence::statement::{Deployment, Link};
 use lathe_ledger::history::History;
 use lathe_register::chain::{self, Chain};
+use lathe_register::ml_bom::ml_bom;
 
 use super::card::{
     ARTIFACTS, CARD, CARRIED, CHECKPOINT, Card, CardObject, CardOrder, CardStep, Carried, LEDGER,
     OBJECTS, ORDER, SEAL, SEAL_TYPE, VERSION,
 };
-use super::{ExportRequest, Exported};
+use super::{ExportRequest, Exported, views};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
@@ -34,7 +35,9 @@ impl Workshop {
     /// and the file system's.
     pub async fn export_bundle(&self, request: &ExportRequest) -> Result<Exported, WorkshopError> {
         let (order, rows) = self.deployed(&request.name).await?;
-        let carried = serde_json::to_vec(&carried(&order, &rows)?).expect("an order is plain JSON");
+        let key = self.store().ledger()?.model_key().await;
+        let carried = carried(&order, &rows, key.public_pem())?;
+        let carried = serde_json::to_vec(&carried).expect("an order is plain JSON");
         let digest = Digest::of(&carried).to_string().into_bytes();
         let seal = self.store().ledger()?.seal(SEAL_TYPE, digest).await?;
         // Held to the end: envelopes and checkpoint are of one size.
@@ -45,7 +48,10 @@ impl Workshop {
         let (home, asked) = (self.home().clone(), request.clone());
         let write = move || -> Result<(u64, Vec<Digest>, Link), WorkshopError> {
             let chain = whole(&history, &home, &asked.name)?;
+            let objects = objects_of(&home, &order, &rows)?;
+            let bom = format!("{:#}\n", ml_bom(&history, &chain));
             let bundle = Bundle {
+                views: views::files(&key, &objects, &bom),
                 card: Card {
                     version: VERSION,
                     name: asked.name,
@@ -53,7 +59,7 @@ impl Workshop {
                 },
                 ledger: lines(&envelopes),
                 checkpoint,
-                objects: objects_of(&home, &order, &rows)?,
+                objects,
                 carried,
                 seal: seal.into_bytes(),
             };
@@ -85,7 +91,7 @@ impl Workshop {
 }
 
 /// The chain of the newest deployment of this name.
-fn whole(history: &History, home: &Home, name: &str) -> Result<Chain, WorkshopError> {
+pub(super) fn whole(history: &History, home: &Home, name: &str) -> Result<Chain, WorkshopError> {
     let newest = history.of_kind("deployment").rev().find(|entry| {
         let said = history.said::<Deployment>(&entry.link);
         said.is_some_and(|it| it.name == name)
@@ -137,6 +143,8 @@ struct Bundle {
     objects: Vec<CardObject>,
     carried: Vec<u8>,
     seal: Vec<u8>,
+    /// Name and content of what other people's tools read.
+    views: Vec<(String, String)>,
 }
 
 /// What a finished step made; that of an order not deployed may be missing.
@@ -166,7 +174,11 @@ fn objects_of(
         .collect()
 }
 
-fn carried(order: &OrderRow, rows: &[StepRow]) -> Result<Carried, WorkshopError> {
+fn carried(
+    order: &OrderRow,
+    rows: &[StepRow],
+    model_key: String,
+) -> Result<Carried, WorkshopError> {
     let step = |name: StepName| {
         let row = rows.iter().find(|row| row.name == name);
         let output = row.and_then(|row| row.output.clone());
@@ -186,11 +198,12 @@ fn carried(order: &OrderRow, rows: &[StepRow]) -> Result<Carried, WorkshopError>
             pack_sha256: order.pack_sha256.clone(),
             spec: order.spec.clone(),
         },
+        model_key,
     })
 }
 
 /// Hashes the artifact anew: what is altered does not leave the house.
-fn object(home: &Home, digest: Digest) -> Result<CardObject, WorkshopError> {
+pub(super) fn object(home: &Home, digest: Digest) -> Result<CardObject, WorkshopError> {
     let folder = objects::path(home, &digest.to_string());
     let manifest = objects::manifest_of(&folder)?;
     if manifest.digest() != digest {
@@ -210,20 +223,13 @@ fn object(home: &Home, digest: Digest) -> Result<CardObject, WorkshopError> {
 impl Bundle {
     /// Writes it beside `to` and renames it, so that a bundle is whole or not there; gives its size.
     fn write(&self, home: &Home, to: &Path) -> Result<u64, WorkshopError> {
-        if to.exists() {
-            return Err(WorkshopError::new(
-                "bundle-exists",
-                format!("{} is there already", to.display()),
-                "name a folder that is not there yet",
-            ));
-        }
-        let draft = PathBuf::from(format!("{}.part", to.display()));
-        objects::remove(&draft)?;
+        let draft = draft(to)?;
         let fail = |error: io::Error| io_error("write", &draft, &error);
-        fs::create_dir_all(&draft).map_err(fail)?;
         let mut bytes = 0;
         for (name, text) in self.files() {
-            durable(&draft.join(name), &text).map_err(fail)?;
+            let path = draft.join(name);
+            fs::create_dir_all(path.parent().unwrap_or(&draft)).map_err(fail)?;
+            durable(&path, &text).map_err(fail)?;
             bytes += text.len() as u64;
         }
         for object in &self.objects {
@@ -239,25 +245,46 @@ impl Bundle {
         Ok(bytes)
     }
 
-    fn files(&self) -> [(&'static str, Vec<u8>); 6] {
+    fn files(&self) -> Vec<(String, Vec<u8>)> {
         let pretty = |value: &serde_json::Value| format!("{value:#}\n").into_bytes();
         let mut artifacts = Vec::new();
         for object in &self.objects {
             serde_json::to_writer(&mut artifacts, object).expect("a manifest is plain JSON");
             artifacts.push(b'\n');
         }
-        [
+        let own = [
             (CARD, pretty(&serde_json::json!(self.card))),
             (ORDER, self.carried.clone()),
             (SEAL, self.seal.clone()),
             (ARTIFACTS, artifacts),
             (CHECKPOINT, self.checkpoint.clone().into_bytes()),
             (LEDGER, self.ledger.clone()),
-        ]
+        ];
+        let own = own
+            .into_iter()
+            .map(|(name, bytes)| (name.to_owned(), bytes));
+        let views = self.views.iter().cloned();
+        own.chain(views.map(|(name, text)| (name, text.into_bytes())))
+            .collect()
     }
 }
 
-fn durable(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// The folder in which `to` is made: new and empty.
+pub(super) fn draft(to: &Path) -> Result<PathBuf, WorkshopError> {
+    if to.exists() {
+        return Err(WorkshopError::new(
+            "bundle-exists",
+            format!("{} is there already", to.display()),
+            "name a folder that is not there yet",
+        ));
+    }
+    let draft = PathBuf::from(format!("{}.part", to.display()));
+    objects::remove(&draft)?;
+    fs::create_dir_all(&draft).map_err(|error| io_error("create the folder", &draft, &error))?;
+    Ok(draft)
+}
+
+pub(super) fn durable(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()

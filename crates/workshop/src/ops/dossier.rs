@@ -2,12 +2,13 @@
 
 use lathe_evidence::statement::Verdict;
 use lathe_ledger::History;
-use lathe_register::{Lang, dossier, registrations};
+use lathe_register::{dossier, registrations};
 use serde_json::{Value, json};
 
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::steps::evaluate::REPORT;
+use crate::words::Lang;
 use crate::workshop::Workshop;
 
 /// The dossier at the ledger's size now.
@@ -22,8 +23,7 @@ pub(super) async fn run(
     let made = dossier::dossier(&history, number, history.len(), report.as_deref())
         .map_err(|denial| WorkshopError::new(denial.code, denial.to_string(), denial.cure))?;
     if page {
-        let lang = if lang == "zh" { Lang::Zh } else { Lang::En };
-        return Ok(json!({ "page": made.to_html(lang) }));
+        return Ok(json!({ "page": made.to_html(Lang::from_tag(lang).into()) }));
     }
     let bytes = made.to_json();
     Ok(json!({ "dossier": String::from_utf8_lossy(&bytes) }))

@@ -14,8 +14,9 @@ use crate::keyring::Keyring;
 use crate::store::Speaker;
 use crate::workshop::Workshop;
 
-/// All keys that the ledger knows, or knew.
+/// All keys that the ledger knows, or knew, and the public key of `model.sig`.
 pub(super) async fn list(shop: &Workshop) -> Result<Value, WorkshopError> {
+    let model_key = shop.store().ledger()?.model_key().await.public_pem();
     let history = shop.store().ledger()?.read().await;
     let mut keys: Vec<_> = history.keys().collect();
     keys.sort_by_key(|key| key.added);
@@ -38,6 +39,7 @@ pub(super) async fn list(shop: &Workshop) -> Result<Value, WorkshopError> {
         "origin": history.origin(),
         "approval": history.approval_policy(),
         "keys": keys,
+        "model_key": model_key,
     }))
 }
 

@@ -10,6 +10,7 @@ mod cancel;
 mod dossier;
 mod export;
 mod filing;
+mod flip;
 mod keys;
 mod restored;
 mod withdraw;
@@ -23,9 +24,11 @@ use serde_json::{Value, json};
 
 use crate::bundle::{ExportRequest, ImportRequest};
 use crate::error::WorkshopError;
+use crate::words::Lang;
 use crate::workshop::Workshop;
 
 pub use approve::sign_approval;
+pub use filing::{ANSWERS_BYTES_MAX, Answers, filing_answers, filing_check};
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +78,24 @@ pub enum Operation {
         date: String,
         /// The SHA-256 of the document.
         document: Digest,
+    },
+    /// Which act of an authority applies, as the questionnaire was answered so far.
+    FilingCheck {
+        /// Answers by the questions' ids.
+        answers: Answers,
+        /// `zh` or `en`.
+        lang: String,
+    },
+    /// The package for a filing, in the official fields.
+    FilingPackage {
+        /// The registration: its number, its deployment's name or its order.
+        of: String,
+        /// Answers by the questions' ids.
+        answers: Answers,
+        /// The folder to write, new or empty; without it the page is answered.
+        folder: Option<PathBuf>,
+        /// The language of what is answered, `zh` or `en`; a folder has both.
+        lang: String,
     },
     /// Move a breaker by hand.
     Breaker {
@@ -134,6 +155,13 @@ pub enum Operation {
     },
     /// A deployment with all it rests on, as a folder for another workshop.
     BundleExport(ExportRequest),
+    /// The weights that answer under a name, signed for other people's tools.
+    ModelExport(ExportRequest),
+    /// What happens to an altered model: in a copy of the home, one bit of it is flipped.
+    Flip {
+        /// The deployment's name.
+        name: String,
+    },
     /// A deployment of another workshop, verified and taken over.
     BundleImport(ImportRequest),
     /// The home was restored from a backup.
@@ -187,7 +215,24 @@ impl Workshop {
                     date,
                     document,
                 };
-                filing::run(self, &number, act).await
+                filing::record(self, &number, act).await
+            }
+            Operation::FilingCheck { answers, lang } => {
+                filing_check(&answers, Lang::from_tag(&lang))
+            }
+            Operation::FilingPackage {
+                of,
+                answers,
+                folder,
+                lang,
+            } => {
+                let wanted = filing::Wanted {
+                    of: &of,
+                    answers,
+                    folder: folder.as_deref(),
+                    lang: Lang::from_tag(&lang),
+                };
+                filing::package(self, wanted).await
             }
             Operation::Breaker { name, to, reason } => breaker::run(self, name, to, reason).await,
             Operation::Keys {} => keys::list(self).await,
@@ -205,6 +250,8 @@ impl Workshop {
                 dossier::run(self, &number, &lang, page).await
             }
             Operation::BundleExport(request) => Ok(json!(self.export_bundle(&request).await?)),
+            Operation::ModelExport(request) => Ok(json!(self.export_model(&request).await?)),
+            Operation::Flip { name } => flip::run(self, &name).await,
             Operation::BundleImport(request) => Ok(json!(self.import_bundle(&request).await?)),
             Operation::Restored { reason } => restored::run(self, reason).await,
         }

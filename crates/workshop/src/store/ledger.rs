@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lathe_evidence::Digest;
 use lathe_evidence::statement::{Link, Predicate, Statement, Subject};
 use lathe_ledger::history::{History, Problem, Trust};
+use lathe_ledger::model_signing::ModelKey;
 use lathe_ledger::{Envelope, SigningKey};
 use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
@@ -93,6 +94,11 @@ impl Ledger {
                 "this is a mistake in Lathe; please report it",
             )
         })
+    }
+
+    /// The key that signs models for other people's tools, derived from the workshop's.
+    pub(crate) async fn model_key(&self) -> ModelKey {
+        ModelKey::derive(&*self.key.read().await)
     }
 
     /// The history, to be read for a moment.

@@ -28,6 +28,7 @@ use sqlx::{Sqlite, SqlitePool};
 
 pub use change::Change;
 pub(crate) use ledger::{Ledger, Speaker};
+pub use receipts::PendingRow;
 
 use crate::error::WorkshopError;
 

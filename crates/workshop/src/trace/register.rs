@@ -7,6 +7,7 @@ use lathe_register::dossier::dossier;
 use super::{RegistrationView, Said, chain_of};
 use crate::error::WorkshopError;
 use crate::objects;
+use crate::store::PendingRow;
 use crate::words::Lang;
 use crate::workshop::Workshop;
 
@@ -47,6 +48,8 @@ pub fn registrations_of(history: &History) -> Vec<RegistrationView> {
             .of_kind("filing")
             .filter_map(|entry| Said::<Filing>::of_entry(history, entry))
             .filter(|it| it.said.registration == view.number)
+            // Without number and date it is none.
+            .filter(|it| lathe_register::filing::check(&it.said).is_ok())
             .collect();
         let steps: Vec<_> = view.steps.iter().map(|it| it.link).collect();
         let deployment = history.of_kind("deployment").rev().find(|entry| {
@@ -95,6 +98,14 @@ impl Workshop {
         Ok(Some(view))
     }
 
+    /// What waits for somebody's approval, by number.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn pending(&self) -> Result<Vec<PendingRow>, WorkshopError> {
+        self.store().pending().await
+    }
+
     /// The dossier of a registration as a page to read and to print; none where there is no such
     /// number.
     ///
@@ -119,9 +130,6 @@ impl Workshop {
                 "run the order again",
             )
         })?;
-        Ok(Some(made.to_html(match lang {
-            Lang::Zh => lathe_register::Lang::Zh,
-            Lang::En => lathe_register::Lang::En,
-        })))
+        Ok(Some(made.to_html(lang.into())))
     }
 }
