@@ -18,8 +18,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    Globals, approve, breaker, bundle, checkpoint, data, dossier, filing, gate, ledger, model,
-    order, pack, register, restored, run, tour, trace, up, verify, version, withdraw,
+    Globals, approve, breaker, bundle, checkpoint, data, dossier, export, filing, gate, ledger,
+    model, order, pack, register, restored, run, tour, trace, up, verify, version, withdraw,
 };
 
 const AFTER_HELP: &str = "\
@@ -77,6 +77,8 @@ enum Command {
     Dossier(dossier::Args),
     /// Hand a deployment on with all it rests on.
     Bundle(bundle::Args),
+    /// Write what other people's tools read: bill of materials, signed weights.
+    Export(export::Args),
     /// Follow an answer back to its records, a record to its answers, a quotation to its answer.
     Trace(trace::Args),
     /// Take a record, a dataset or an agreement back.
@@ -91,7 +93,7 @@ enum Command {
     Breaker(breaker::Args),
     /// Check a pack's gate for rules that cannot bite.
     Gate(gate::Args),
-    /// Keep an authority's act (备案) as evidence.
+    /// Which act of an authority (备案) applies, the package for it, and the act as evidence.
     Filing(filing::Args),
     /// Print the newest signed checkpoint, to be kept outside.
     Checkpoint(checkpoint::Args),
@@ -119,6 +121,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&cli.globals, &args),
         Command::Dossier(args) => dossier::run(&cli.globals, &args),
         Command::Bundle(args) => bundle::run(&cli.globals, &args),
+        Command::Export(args) => export::run(&cli.globals, &args),
         Command::Trace(args) => trace::run(&cli.globals, &args),
         Command::Withdraw(args) => withdraw::run(&cli.globals, &args),
         Command::Register(args) => register::run(&cli.globals, &args),

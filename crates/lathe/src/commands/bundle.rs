@@ -7,12 +7,14 @@ use lathe_evidence::Digest;
 use lathe_workshop::Operation;
 use lathe_workshop::bundle::{ExportRequest, ImportRequest};
 
-use super::{Globals, operate};
-use crate::fail::{Failure, Outcome};
+use super::{Globals, Printing, absolute, operate};
+use crate::fail::Outcome;
 
 /// Arguments of `lathe bundle`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    printing: Printing,
     #[command(subcommand)]
     command: Command,
 }
@@ -30,9 +32,6 @@ receiver the id of your root key by another way than this folder.")]
         name: String,
         /// The folder to write.
         folder: PathBuf,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Verify a bundle, take its model over, and measure and register it here.
     #[command(after_help = "Example:
@@ -51,45 +50,25 @@ workshop; `lathe up` works through the order.")]
         /// Take the name over even if another model answers under it here.
         #[arg(long)]
         replace: bool,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
 }
 
 /// Exports or imports.
 pub fn run(globals: &Globals, args: &Args) -> Outcome {
-    match &args.command {
-        Command::Export { name, folder, json } => {
-            let request = ExportRequest {
-                name: name.clone(),
-                folder: whole(folder)?,
-            };
-            operate(globals, *json, &Operation::BundleExport(request))
-        }
+    let operation = match &args.command {
+        Command::Export { name, folder } => Operation::BundleExport(ExportRequest {
+            name: name.clone(),
+            folder: absolute(folder)?,
+        }),
         Command::Import {
             folder,
             keys,
             replace,
-            json,
-        } => {
-            let request = ImportRequest {
-                from: whole(folder)?,
-                keys: keys.clone(),
-                replace: *replace,
-            };
-            operate(globals, *json, &Operation::BundleImport(request))
-        }
-    }
-}
-
-/// The path as the daemon understands it, wherever it was started.
-fn whole(folder: &std::path::Path) -> Result<PathBuf, Failure> {
-    std::path::absolute(folder).map_err(|error| {
-        Failure::new(
-            "bundle-path",
-            format!("cannot tell where {} is: {error}", folder.display()),
-            "name another folder",
-        )
-    })
+        } => Operation::BundleImport(ImportRequest {
+            from: absolute(folder)?,
+            keys: keys.clone(),
+            replace: *replace,
+        }),
+    };
+    operate(globals, args.printing.json, &operation)
 }

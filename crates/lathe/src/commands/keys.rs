@@ -12,13 +12,14 @@ use lathe_evidence::statement::Role;
 use lathe_workshop::{Operation, keyring};
 use serde_json::json;
 
-use super::{Globals, operate, print_json};
+use super::{Globals, Printing, Reason, operate};
 use crate::fail::{Failure, Outcome};
-use crate::table;
 
 /// Arguments of `lathe keys`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    printing: Printing,
     #[command(subcommand)]
     command: Command,
 }
@@ -26,19 +27,12 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List the keys that the ledger knows, or knew.
-    List {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    List,
     /// Make a key of one's own: FILE for oneself, FILE.pub for others. Touches no home.
     #[command(after_help = "Example:\n  lathe keys new anna.key")]
     New {
         /// Where the private key is written.
         file: PathBuf,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Let somebody sign.
     #[command(
@@ -53,9 +47,6 @@ enum Command {
         /// What it may sign; may be given more than once.
         #[arg(long = "role", value_name = "ROLE", value_parser = role, required = true)]
         roles: Vec<Role>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Let a key sign no more; what it signed stands.
     Retire(Ended),
@@ -63,26 +54,15 @@ enum Command {
     Compromised(Ended),
     /// Give the workshop a new key and retire the old one.
     #[command(after_help = "Example:\n  lathe keys rotate --reason \"yearly\"")]
-    Rotate {
-        /// Why; it stands in the ledger for good.
-        #[arg(long)]
-        reason: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Rotate(Reason),
 }
 
 #[derive(Debug, clap::Args)]
 struct Ended {
     /// The key's id, as `lathe keys list` has it.
     id: Digest,
-    /// Why; it stands in the ledger for good.
-    #[arg(long)]
-    reason: String,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    why: Reason,
 }
 
 fn role(text: &str) -> Result<Role, String> {
@@ -94,40 +74,27 @@ fn role(text: &str) -> Result<Role, String> {
 
 /// Lists, makes, adds, ends.
 pub fn run(globals: &Globals, args: &Args) -> Outcome {
-    match &args.command {
-        Command::List { json } => operate(globals, *json, &Operation::Keys {}),
-        Command::New { file, json } => new(file, *json),
-        Command::Add {
-            file,
-            name,
-            roles,
-            json,
-        } => {
-            let public = std::fs::read_to_string(file).map_err(|error| unwritten(file, &error))?;
-            let operation = Operation::KeyAdd {
-                public,
-                name: name.clone(),
-                roles: roles.clone(),
-            };
-            operate(globals, *json, &operation)
-        }
-        Command::Retire(ended) => {
-            let (id, reason) = (ended.id, ended.reason.clone());
-            operate(globals, ended.json, &Operation::KeyRetire { id, reason })
-        }
-        Command::Compromised(ended) => {
-            let (id, reason) = (ended.id, ended.reason.clone());
-            operate(
-                globals,
-                ended.json,
-                &Operation::KeyCompromised { id, reason },
-            )
-        }
-        Command::Rotate { reason, json } => {
-            let reason = reason.clone();
-            operate(globals, *json, &Operation::KeyRotate { reason })
-        }
-    }
+    let operation = match &args.command {
+        Command::New { file } => return new(file, args.printing),
+        Command::List => Operation::Keys {},
+        Command::Add { file, name, roles } => Operation::KeyAdd {
+            public: std::fs::read_to_string(file).map_err(|error| unwritten(file, &error))?,
+            name: name.clone(),
+            roles: roles.clone(),
+        },
+        Command::Retire(ended) => Operation::KeyRetire {
+            id: ended.id,
+            reason: ended.why.reason.clone(),
+        },
+        Command::Compromised(ended) => Operation::KeyCompromised {
+            id: ended.id,
+            reason: ended.why.reason.clone(),
+        },
+        Command::Rotate(why) => Operation::KeyRotate {
+            reason: why.reason.clone(),
+        },
+    };
+    operate(globals, args.printing.json, &operation)
 }
 
 fn unwritten(file: &Path, error: &std::io::Error) -> Failure {
@@ -139,7 +106,7 @@ fn unwritten(file: &Path, error: &std::io::Error) -> Failure {
 }
 
 /// Makes a key pair; never over a file that is there.
-fn new(file: &Path, json: bool) -> Outcome {
+fn new(file: &Path, printing: Printing) -> Outcome {
     let key = keyring::new()?;
     let mut public = file.as_os_str().to_owned();
     public.push(".pub");
@@ -160,10 +127,6 @@ fn new(file: &Path, json: bool) -> Outcome {
         "key": file.display().to_string(),
         "public": public.display().to_string(),
     });
-    if json {
-        print_json(&made)?;
-    } else {
-        table::tree(&made);
-    }
+    printing.print(&made)?;
     Ok(ExitCode::SUCCESS)
 }

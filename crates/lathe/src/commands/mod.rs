@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod data;
 mod data_card;
 pub mod dossier;
+pub mod export;
 pub mod filing;
 pub mod gate;
 pub mod keys;
@@ -25,7 +26,7 @@ pub mod version;
 pub mod withdraw;
 pub mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lathe_evidence::statement::ApprovalPolicy;
@@ -48,6 +49,33 @@ pub struct Globals {
     /// Where everything lives [default: $LATHE_HOME, else ~/.lathe].
     #[arg(long, global = true, value_name = "FOLDER")]
     pub home: Option<PathBuf>,
+}
+
+/// How a command prints what came of it.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub struct Printing {
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl Printing {
+    /// Prints it as JSON, or as lines.
+    pub fn print(self, value: &Value) -> Result<(), Failure> {
+        if self.json {
+            return print_json(value);
+        }
+        table::tree(value);
+        Ok(())
+    }
+}
+
+/// Why something is decided.
+#[derive(Debug, clap::Args)]
+pub struct Reason {
+    /// Why; it stands in the ledger for good.
+    #[arg(long)]
+    pub reason: String,
 }
 
 /// What a daemon keeps of its evidence.
@@ -118,17 +146,24 @@ fn with_daemon(
             value
         }
     }?;
-    if json {
-        print_json(&value)?;
-    } else {
-        table::tree(&value);
-    }
+    Printing { json }.print(&value)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// An operation, done and told.
 fn operate(globals: &Globals, json: bool, operation: &Operation) -> Outcome {
     with_daemon(globals, json, |client| client.operate(operation))
+}
+
+/// A path as the daemon understands it, wherever that was started.
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| {
+        Failure::new(
+            "path",
+            format!("cannot tell where {} is: {error}", path.display()),
+            "name another path",
+        )
+    })
 }
 
 /// The runtime that carries the daemon and the store.

@@ -3,13 +3,15 @@
 use clap::Subcommand;
 use lathe_workshop::Operation;
 
-use super::{Globals, operate, with_daemon};
+use super::{Globals, Printing, Reason, operate, with_daemon};
 use crate::client::escaped;
 use crate::fail::Outcome;
 
 /// Arguments of `lathe register`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    printing: Printing,
     #[command(subcommand)]
     command: Command,
 }
@@ -17,26 +19,15 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List registrations, newest first.
-    List {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    List,
     /// Show a registration: its life, and what it rests on.
     #[command(after_help = "Example:\n  lathe register show 2026-0001")]
     Show {
         /// Its number.
         number: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// List what waits for approval.
-    Pending {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    Pending,
     /// Take a registration out of the register (注销); what rests on it no longer answers.
     #[command(
         after_help = "Example:\n  lathe register cancel 2026-0001 --reason \"the service ended\""
@@ -44,36 +35,25 @@ enum Command {
     Cancel {
         /// Its number.
         number: String,
-        /// Why; it stands in the ledger for good.
-        #[arg(long)]
-        reason: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        why: Reason,
     },
 }
 
 /// Looks, or cancels.
 pub fn run(globals: &Globals, args: &Args) -> Outcome {
-    match &args.command {
-        Command::List { json } => with_daemon(globals, *json, |client| {
-            client.value("/api/register?limit=500")
-        }),
-        Command::Show { number, json } => {
-            let path = format!("/api/register/{}", escaped(number));
-            with_daemon(globals, *json, |client| client.value(&path))
-        }
-        Command::Pending { json } => operate(globals, *json, &Operation::Pending {}),
-        Command::Cancel {
-            number,
-            reason,
-            json,
-        } => {
+    let json = args.printing.json;
+    let path = match &args.command {
+        Command::List => "/api/register?limit=500".to_owned(),
+        Command::Show { number } => format!("/api/register/{}", escaped(number)),
+        Command::Pending => return operate(globals, json, &Operation::Pending {}),
+        Command::Cancel { number, why } => {
             let operation = Operation::Cancel {
                 number: number.clone(),
-                reason: reason.clone(),
+                reason: why.reason.clone(),
             };
-            operate(globals, *json, &operation)
+            return operate(globals, json, &operation);
         }
-    }
+    };
+    with_daemon(globals, json, |client| client.value(&path))
 }
