@@ -1,5 +1,5 @@
 //! The pages over a written-down workshop, for looking at them without running an order:
-//! `cargo run -p lathe-web --example sample -- [ADDRESS] [empty]`.
+//! `cargo run -p lathe-web --example sample -- [ADDRESS] [empty|filed]`.
 
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ async fn main() -> std::io::Result<()> {
         .unwrap_or_else(|| "127.0.0.1:7879".to_owned());
     let desk = match arguments.next().as_deref() {
         Some("empty") => sample::SampleDesk::empty(),
+        Some("filed") => sample::SampleDesk::filed(),
         Some(text) => sample::SampleDesk::written_over(text),
         None => sample::SampleDesk::new(),
     };

@@ -8,9 +8,10 @@ use lathe_evidence::receipt::Receipt;
 use lathe_evidence::report::Report;
 use lathe_evidence::statement::Link;
 use lathe_gate::Verdict;
+use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
-    BreakerView, EntryTrace, EntryView, LedgerHead, ReceiptLine, RecordTrace, RegistrationView,
-    TraceView,
+    BreakerView, EntryTrace, EntryView, FilingView, LedgerHead, ReceiptLine, RecordTrace,
+    RegistrationView, TraceView,
 };
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
@@ -65,6 +66,12 @@ pub trait Desk: Send + Sync + 'static {
     fn registration<'a>(&'a self, number: &'a str) -> Asked<'a, Option<RegistrationView>>;
     /// The dossier of a registration as a page.
     fn dossier<'a>(&'a self, number: &'a str, lang: Lang) -> Asked<'a, Option<String>>;
+    /// What waits for somebody's approval.
+    fn pending(&self) -> Asked<'_, Vec<PendingRow>>;
+    /// What an authority did about a registration.
+    fn filing<'a>(&'a self, of: &'a str) -> Asked<'a, Option<FilingView>>;
+    /// The bill of materials of a deployment.
+    fn ml_bom<'a>(&'a self, name: &'a str) -> Asked<'a, Option<Value>>;
     /// The head of the ledger.
     fn ledger_head(&self) -> Asked<'_, LedgerHead>;
     /// Entries, newest first; of one kind where it is named.
@@ -144,6 +151,15 @@ impl Desk for Workshop {
     }
     fn dossier<'a>(&'a self, number: &'a str, lang: Lang) -> Asked<'a, Option<String>> {
         Box::pin(Workshop::dossier(self, number, lang))
+    }
+    fn pending(&self) -> Asked<'_, Vec<PendingRow>> {
+        Box::pin(Workshop::pending(self))
+    }
+    fn filing<'a>(&'a self, of: &'a str) -> Asked<'a, Option<FilingView>> {
+        Box::pin(Workshop::filing(self, of))
+    }
+    fn ml_bom<'a>(&'a self, name: &'a str) -> Asked<'a, Option<Value>> {
+        Box::pin(Workshop::ml_bom(self, name))
     }
     fn ledger_head(&self) -> Asked<'_, LedgerHead> {
         Box::pin(Workshop::ledger_head(self))

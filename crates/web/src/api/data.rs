@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use lathe_workshop::{DatasetRequest, DatasetView};
 use serde_json::{Value, json};
 
-use super::{Problem, Window};
+use super::{Problem, Window, found, listed};
 use crate::AppState;
 
 /// `GET /api/data?limit=&offset=`: `{"data": […], "limit", "offset", "more"}`, newest first.
@@ -15,12 +15,8 @@ pub(super) async fn list(
     State(state): State<AppState>,
     window: Result<Query<Window>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(window) = window?;
-    let rows = state
-        .desk
-        .datasets(window.rows() + 1, window.offset)
-        .await?;
-    window.page("data", rows)
+    let read = |limit, offset| state.desk.datasets(limit, offset);
+    listed(window, "data", read).await
 }
 
 /// `POST /api/data` with `{"name", "file", "licence", "owner", "group", "dedupe"}`: 201 and the
@@ -39,14 +35,9 @@ pub(super) async fn one(
     State(state): State<AppState>,
     Path(digest): Path<String>,
 ) -> Result<Json<DatasetView>, Problem> {
-    let dataset = state.desk.dataset(&digest).await?;
-    dataset.map(Json).ok_or_else(|| {
-        let text = format!("this workshop has no dataset version {digest}");
-        Problem::NotFound {
-            text,
-            next: "List the datasets with GET /api/data.",
-        }
-    })
+    let missing = format!("this workshop has no dataset version {digest}");
+    let next = "List the datasets with GET /api/data.";
+    found(state.desk.dataset(&digest).await?, missing, next)
 }
 
 /// `GET /api/models?limit=&offset=`: `{"models": […], "limit", "offset", "more"}`, newest first.
@@ -54,9 +45,8 @@ pub(super) async fn models(
     State(state): State<AppState>,
     window: Result<Query<Window>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(window) = window?;
-    let rows = state.desk.models(window.rows() + 1, window.offset).await?;
-    window.page("models", rows)
+    let read = |limit, offset| state.desk.models(limit, offset);
+    listed(window, "models", read).await
 }
 
 /// `GET /api/deployments`: `{"deployments": […]}`, those that answer now.

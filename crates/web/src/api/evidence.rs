@@ -1,16 +1,19 @@
-//! The evidence as JSON: receipts, records, the register, the ledger, breakers. Reading only.
+//! The evidence as JSON: receipts, records, the register, filings, bills of materials, the ledger,
+//! breakers. Reading only.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
 use lathe_evidence::Digest;
 use lathe_workshop::trace::{
-    BreakerView, EntryTrace, LedgerHead, RecordTrace, RegistrationView, TraceView,
+    BreakerView, EntryTrace, FilingView, LedgerHead, RecordTrace, RegistrationView, TraceView,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Problem, Window};
+use super::{Problem, Window, found, listed};
 use crate::AppState;
 
 /// `GET /api/receipts?limit=&offset=`: `{"receipts": […], "limit", "offset", "more"}`, newest first.
@@ -18,12 +21,8 @@ pub(super) async fn receipts(
     State(state): State<AppState>,
     window: Result<Query<Window>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(window) = window?;
-    let rows = state
-        .desk
-        .receipts(None, window.rows() + 1, window.offset)
-        .await?;
-    window.page("receipts", rows)
+    let read = |limit, offset| state.desk.receipts(None, limit, offset);
+    listed(window, "receipts", read).await
 }
 
 /// `GET /api/receipts/{id}`: the answer with all it rests on and the records that say the same.
@@ -31,11 +30,9 @@ pub(super) async fn receipt(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Json<TraceView>, Problem> {
-    let trace = state.desk.trace(&id).await?;
-    trace.map(Json).ok_or_else(|| Problem::NotFound {
-        text: format!("this workshop has no closed receipt {id}"),
-        next: "List the receipts with GET /api/receipts.",
-    })
+    let missing = format!("this workshop has no closed receipt {id}");
+    let next = "List the receipts with GET /api/receipts.";
+    found(state.desk.trace(&id).await?, missing, next)
 }
 
 /// `GET /api/records/{leaf}`: the record with all that depends on it.
@@ -43,13 +40,13 @@ pub(super) async fn record(
     State(state): State<AppState>,
     Path(leaf): Path<String>,
 ) -> Result<Json<RecordTrace>, Problem> {
-    let missing = || Problem::NotFound {
-        text: format!("no dataset of this workshop has a record with the leaf {leaf}"),
-        next: "Take a leaf from GET /api/receipts/{id}, or from a dataset's records.jsonl.",
+    let trace = match leaf.parse::<Digest>() {
+        Ok(digest) => state.desk.trace_record(&digest).await?,
+        Err(_) => None,
     };
-    let digest = leaf.parse::<Digest>().map_err(|_| missing())?;
-    let trace = state.desk.trace_record(&digest).await?;
-    trace.map(Json).ok_or_else(missing)
+    let missing = format!("no dataset of this workshop has a record with the leaf {leaf}");
+    let next = "Take a leaf from GET /api/receipts/{id}, or from a dataset's records.jsonl.";
+    found(trace, missing, next)
 }
 
 /// `?q=` of a search for a passage.
@@ -74,24 +71,44 @@ pub(super) async fn register(
     State(state): State<AppState>,
     window: Result<Query<Window>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(window) = window?;
-    let rows = state
-        .desk
-        .registrations(window.rows() + 1, window.offset)
-        .await?;
-    window.page("register", rows)
+    let read = |limit, offset| state.desk.registrations(limit, offset);
+    listed(window, "register", read).await
 }
+
+/// How to find a registration.
+const REGISTER: &str = "List the register with GET /api/register.";
 
 /// `GET /api/register/{number}`: one registration with its life and what it rests on.
 pub(super) async fn registration(
     State(state): State<AppState>,
     Path(number): Path<String>,
 ) -> Result<Json<RegistrationView>, Problem> {
-    let view = state.desk.registration(&number).await?;
-    view.map(Json).ok_or_else(|| Problem::NotFound {
-        text: format!("this workshop has no registration {number}"),
-        next: "List the register with GET /api/register.",
-    })
+    let missing = format!("this workshop has no registration {number}");
+    found(state.desk.registration(&number).await?, missing, REGISTER)
+}
+
+/// `GET /api/register/{number}/filing`: what an authority did about it; a deployment's name or an
+/// order's id names it too.
+pub(super) async fn filing(
+    State(state): State<AppState>,
+    Path(number): Path<String>,
+) -> Result<Json<FilingView>, Problem> {
+    let missing = format!("the register has nothing that {number} names");
+    found(state.desk.filing(&number).await?, missing, REGISTER)
+}
+
+/// What a bill of materials is sent as.
+const CYCLONEDX: &str = "application/vnd.cyclonedx+json; version=1.6";
+
+/// `GET /api/deployments/{name}/ml-bom`: its bill of materials, CycloneDX 1.6.
+pub(super) async fn ml_bom(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Response, Problem> {
+    let missing = format!("nothing is deployed under the name {name}");
+    let next = "List the deployments with GET /api/deployments.";
+    let bom = found(state.desk.ml_bom(&name).await?, missing, next)?;
+    Ok(([(CONTENT_TYPE, CYCLONEDX)], bom).into_response())
 }
 
 /// `GET /api/ledger`: the head of the ledger with its signed checkpoint and keys.
@@ -104,12 +121,8 @@ pub(super) async fn entries(
     State(state): State<AppState>,
     window: Result<Query<Window>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(window) = window?;
-    let rows = state
-        .desk
-        .ledger_entries(None, window.rows() + 1, window.offset)
-        .await?;
-    window.page("entries", rows)
+    let read = |limit, offset| state.desk.ledger_entries(None, limit, offset);
+    listed(window, "entries", read).await
 }
 
 /// `GET /api/ledger/entries/{entry}`: one entry, by place or link, with its envelope and proof.
@@ -117,11 +130,9 @@ pub(super) async fn entry(
     State(state): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<Json<EntryTrace>, Problem> {
-    let found = state.desk.ledger_entry(&name).await?;
-    found.map(Json).ok_or_else(|| Problem::NotFound {
-        text: format!("the ledger has no entry {name}"),
-        next: "List the entries with GET /api/ledger/entries.",
-    })
+    let missing = format!("the ledger has no entry {name}");
+    let next = "List the entries with GET /api/ledger/entries.";
+    found(state.desk.ledger_entry(&name).await?, missing, next)
 }
 
 /// `GET /api/breakers/{name}`: how the breaker of a deployment stands and moved.

@@ -10,12 +10,15 @@ mod operations;
 mod orders;
 mod problem;
 
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::AppState;
+use crate::desk::Asked;
 
 pub(crate) use problem::{Problem, error_body, status_of};
 
@@ -39,12 +42,14 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/api/data/{digest}", get(data::one))
         .route("/api/models", get(data::models))
         .route("/api/deployments", get(data::deployments))
+        .route("/api/deployments/{name}/ml-bom", get(evidence::ml_bom))
         .route("/api/receipts", get(evidence::receipts))
         .route("/api/receipts/{id}", get(evidence::receipt))
         .route("/api/records/{leaf}", get(evidence::record))
         .route("/api/trace", get(evidence::quoted))
         .route("/api/register", get(evidence::register))
         .route("/api/register/{number}", get(evidence::registration))
+        .route("/api/register/{number}/filing", get(evidence::filing))
         .route("/api/ledger", get(evidence::ledger))
         .route("/api/ledger/entries", get(evidence::entries))
         .route("/api/ledger/entries/{entry}", get(evidence::entry))
@@ -64,6 +69,26 @@ struct Window {
     limit: u32,
     #[serde(default)]
     offset: u32,
+}
+
+/// A list, as every list is answered: `{NAME: […], "limit", "offset", "more"}`. `read` is given how
+/// many rows to read, which is one more than is answered, and from where.
+async fn listed<'a, T: Serialize>(
+    window: Result<Query<Window>, QueryRejection>,
+    name: &str,
+    read: impl FnOnce(u32, u32) -> Asked<'a, Vec<T>>,
+) -> Result<Json<Value>, Problem> {
+    let Query(window) = window?;
+    let rows = read(window.rows() + 1, window.offset).await?;
+    window.page(name, rows)
+}
+
+/// One thing, or 404 with what is not there and how to find what is.
+fn found<T>(found: Option<T>, missing: String, next: &'static str) -> Result<Json<T>, Problem> {
+    found.map(Json).ok_or(Problem::NotFound {
+        text: missing,
+        next,
+    })
 }
 
 fn rows_default() -> u32 {

@@ -10,7 +10,7 @@ use lathe_workshop::{OrderId, OrderRequest, OrderView};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Problem, ROWS_MAX, Window};
+use super::{Problem, ROWS_MAX, Window, listed};
 use crate::AppState;
 
 /// `GET /api/orders?limit=&offset=`: `{"orders": […], "limit", "offset", "more"}`, newest first.
@@ -18,9 +18,8 @@ pub(super) async fn list(
     State(state): State<AppState>,
     window: Result<Query<Window>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let Query(window) = window?;
-    let rows = state.desk.orders(window.rows() + 1, window.offset).await?;
-    window.page("orders", rows)
+    let read = |limit, offset| state.desk.orders(limit, offset);
+    listed(window, "orders", read).await
 }
 
 /// `POST /api/orders` with `{"pack", "quick", "offline"}`: 202 and `{"id", "url"}`.

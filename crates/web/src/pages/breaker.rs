@@ -47,6 +47,7 @@ struct DeploymentPage {
     frame: Frame,
     name: String,
     try_href: String,
+    bom_href: String,
     breaker: BreakerBadge,
     meaning: String,
     reason: String,
@@ -117,6 +118,7 @@ fn show(
     let page = DeploymentPage {
         frame: Frame::new(tongue, "register"),
         try_href: format!("/try?model={}", encoded(&view.name)),
+        bom_href: super::register::bom_href(&view.name),
         breaker: BreakerBadge::new(say, state),
         meaning: say.of(&format!("web.breaker.{}.text", word(state)), &view.name),
         reason: view.now.map_or_else(String::new, |it| it.reason),

@@ -15,6 +15,8 @@ pub(super) struct Deployment {
     pub href: String,
     /// The page of its breaker and answers.
     pub evidence: String,
+    /// Whether it answers now.
+    pub answers: bool,
 }
 
 impl Deployment {
@@ -33,6 +35,7 @@ impl Deployment {
             curl: curl(base, name, found.as_ref(), needs_key),
             href: format!("/try?model={}", encoded(name)),
             evidence: format!("/deployments/{}", encoded(name)),
+            answers: found.is_some(),
         })
     }
 }

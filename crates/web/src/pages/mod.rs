@@ -11,10 +11,12 @@ mod curve;
 mod dataset;
 mod datasets;
 mod deployment;
+mod filing;
 mod gate;
 mod ledger;
 mod order;
 mod orders;
+mod pending;
 mod playground;
 mod receipt;
 mod receipts;
@@ -22,6 +24,8 @@ mod record;
 mod register;
 mod report;
 mod steps;
+mod tour;
+mod withdraw;
 
 use askama::Template;
 use axum::Router;
@@ -48,12 +52,21 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/try/answer", post(playground::show_answer))
         .route("/data", get(datasets::page))
         .route("/data/{digest}", get(dataset::page))
+        .route("/tour", get(tour::page).post(tour::ask))
+        .route("/tour/flip", get(tour::page).post(tour::flip))
+        .route("/receipts", get(receipts::list))
         .route("/receipts/{id}", get(receipt::page))
         .route("/records/{leaf}", get(record::page))
+        .route(
+            "/records/{leaf}/withdraw",
+            get(withdraw::confirm).post(withdraw::withdraw),
+        )
         .route("/deployments/{name}", get(breaker::page))
         .route("/register", get(register::list))
         .route("/register/{number}", get(register::page))
         .route("/register/{number}/dossier", get(register::dossier))
+        .route("/register/{number}/filing", get(filing::page))
+        .route("/register/{number}/filing/package", get(filing::package))
         .route("/ledger", get(ledger::list))
         .route("/ledger/{entry}", get(ledger::entry))
         .fallback(nowhere)
@@ -106,11 +119,12 @@ impl Frame {
     }
 
     /// Name and address of the parts of the workshop, as the navigation lists them.
-    fn sections(&self) -> [(&'static str, &'static str); 5] {
+    fn sections(&self) -> [(&'static str, &'static str); 6] {
         [
             ("orders", "/"),
             ("data", "/data"),
             ("try", "/try"),
+            ("receipts", "/receipts"),
             ("register", "/register"),
             ("ledger", "/ledger"),
         ]
@@ -135,6 +149,8 @@ enum Problem {
     Missing,
     /// The workshop could not answer.
     Workshop(WorkshopError),
+    /// The model server refused.
+    Refused { status: StatusCode, text: String },
 }
 
 impl From<WorkshopError> for Problem {
@@ -168,6 +184,9 @@ impl Problem {
                 format!("{error} {}", error.next()),
                 error.code().to_owned(),
             ),
+            Problem::Refused { status, text } => {
+                (status, say.it("web.problem.workshop"), text, String::new())
+            }
         };
         let frame = Frame::new(tongue, "");
         let page = ProblemPage {

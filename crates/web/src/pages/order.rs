@@ -12,6 +12,7 @@ use lathe_workshop::{LogLine, OrderId, OrderState, OrderView, StepName, StepStat
 use super::curve::Curve;
 use super::deployment::Deployment;
 use super::gate::GateView;
+use super::pending::Pending;
 use super::report::ReportView;
 use super::steps::{self, StepRow};
 use super::{Frame, Problem, html, order_took, short};
@@ -27,6 +28,7 @@ const LOG_LINES_MAX: u32 = 200;
 struct OrderPage {
     frame: Frame,
     order: Head,
+    pending: Vec<Pending>,
     highlights: Vec<Tile>,
     steps: Vec<StepRow>,
     curve: Option<Curve>,
@@ -42,6 +44,7 @@ struct OrderPage {
 struct OrderLive<'a> {
     frame: &'a Frame,
     order: &'a Head,
+    pending: &'a [Pending],
     highlights: &'a [Tile],
     steps: &'a [StepRow],
     curve: &'a Option<Curve>,
@@ -105,6 +108,7 @@ pub(super) async fn live(
     let live = OrderLive {
         frame: &page.frame,
         order: &page.order,
+        pending: &page.pending,
         highlights: &page.highlights,
         steps: &page.steps,
         curve: &page.curve,
@@ -122,6 +126,8 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
     let report = state.desk.report(&id).await?;
     let verdict = state.desk.verdict(&id).await?;
     let log = state.desk.log_tail(&id, LOG_LINES_MAX).await?;
+    let mut pending = state.desk.pending().await?;
+    pending.retain(|it| it.order == id);
     let say = tongue.say;
     let report_view = report.as_ref().map(|report| ReportView::new(say, report));
     let gate = verdict.as_ref().map(|verdict| GateView::new(say, verdict));
@@ -141,6 +147,7 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
     Ok(OrderPage {
         frame: Frame::new(tongue.clone(), "orders"),
         order: head(say, &order),
+        pending: pending.iter().map(Pending::new).collect(),
         highlights,
         curve: Curve::new(say, &points, is_tuning),
         steps: steps::rows(say, order.steps),

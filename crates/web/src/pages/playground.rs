@@ -75,10 +75,10 @@ pub(super) struct Choosing {
 /// The form of the page.
 #[derive(Debug, Deserialize)]
 pub(super) struct AskForm {
-    model: String,
-    user: String,
+    pub model: String,
+    pub user: String,
     #[serde(default)]
-    system: String,
+    pub system: String,
 }
 
 /// An answer that the script received, to be drawn.
@@ -229,16 +229,16 @@ fn model(chosen: &DeploymentView) -> Model {
 }
 
 /// What the model server answered.
-struct Told {
-    text: String,
+pub(super) struct Told {
+    pub text: String,
     /// What it cost, in words.
-    usage: String,
+    pub usage: String,
     /// The receipt's id.
-    receipt: String,
+    pub receipt: String,
 }
 
 /// Asks the model server over its own router; on an error the status and reason of its refusal.
-async fn complete(
+pub(super) async fn complete(
     state: &AppState,
     say: Say,
     form: &AskForm,

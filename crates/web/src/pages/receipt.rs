@@ -51,17 +51,17 @@ struct Passage {
 }
 
 /// A record that holds the passage, with the passage marked.
-struct Sentence {
-    href: String,
+pub(super) struct Sentence {
+    pub href: String,
     /// The passage stands in what the model was to answer, not in what it was shown.
-    in_answer: bool,
-    before: String,
-    said: String,
-    after: String,
+    pub in_answer: bool,
+    pub before: String,
+    pub said: String,
+    pub after: String,
     /// The side in which it does not stand.
-    other: String,
-    terms: String,
-    withdrawn: bool,
+    pub other: String,
+    pub terms: String,
+    pub withdrawn: bool,
 }
 
 /// `GET /receipts/{id}`.
@@ -91,7 +91,7 @@ fn show(tongue: Tongue, trace: TraceView) -> Response {
     let (question, answer) = texts(&trace);
     let (batch, batch_href) = batch(say, &trace);
     let page = ReceiptPage {
-        frame: Frame::new(tongue, "try"),
+        frame: Frame::new(tongue, "receipts"),
         facts: vec![
             say.it_of("web.ended", word(receipt.ended)),
             say.with("web.receipt.tokens", &tokens),
@@ -156,7 +156,7 @@ fn passages(say: Say, passages: &[PassageView], records: &[RecordView]) -> Vec<P
 
 /// The record with the passage marked where it stands: in what the model was shown, or in what it
 /// was to answer.
-fn sentence(record: &RecordView, passage: &PassageView) -> Sentence {
+pub(super) fn sentence(record: &RecordView, passage: &PassageView) -> Sentence {
     let in_answer = !record.prompt.contains(&passage.text);
     let (text, other) = if in_answer {
         (&record.answer, &record.prompt)

@@ -1,7 +1,7 @@
 //! `/register` and `/register/{number}`: the workshop's own register (算法登记), open to all.
 //!
 //! A registration is never called a filing: that is the authority's act, and shown only with its
-//! number, date and document.
+//! number, date and the digest of its document.
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
@@ -10,20 +10,28 @@ use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, VARY};
 use axum::response::{Html, IntoResponse, Response};
 use lathe_evidence::statement::RegistrationAction;
+use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{RegistrationView, Said};
 
 use super::breaker::BreakerBadge;
 use super::chain::{self, EntryLink, Link, word};
+use super::filing::Filed;
+use super::pending::Pending;
 use super::playground::encoded;
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem};
 use crate::AppState;
 use crate::format;
 use crate::lang::{Say, Tongue};
 
+/// Waiting models shown; more are in `lathe register pending`.
+const PENDING_SHOWN_MAX: usize = 20;
+
 #[derive(Template)]
 #[template(path = "register.html")]
 struct RegisterPage {
     frame: Frame,
+    /// What waits for approval; on the first page alone.
+    pending: Vec<Pending>,
     rows: Vec<Row>,
     offset: u32,
     pager: Pager,
@@ -49,10 +57,11 @@ struct RegistrationPage {
     row: Row,
     model: String,
     deployment_href: String,
+    bom_href: String,
     self_approved: bool,
-    pending: bool,
+    pending: Vec<Pending>,
     steps: Vec<Step>,
-    filings: Vec<String>,
+    filings: Vec<Filed>,
     chain: Vec<Link>,
 }
 
@@ -75,13 +84,18 @@ pub(super) async fn list(
     let page = page.map(|Query(page)| page).unwrap_or_default();
     let say = tongue.say;
     let found = state.desk.registrations(PAGE_ROWS + 1, page.offset()).await;
-    let registrations = match found {
-        Ok(registrations) => registrations,
-        Err(error) => return Problem::from(error).page(tongue),
+    let (registrations, pending) = match (found, state.desk.pending().await) {
+        (Ok(registrations), Ok(pending)) => (registrations, pending),
+        (Err(error), _) | (_, Err(error)) => return Problem::from(error).page(tongue),
     };
+    let waiting = pending.iter().take(PENDING_SHOWN_MAX);
     let shown = registrations.iter().take(PAGE_ROWS as usize);
     let page = RegisterPage {
         frame: Frame::new(tongue, "register"),
+        pending: match page.offset() {
+            0 => waiting.map(Pending::new).collect(),
+            _ => Vec::new(),
+        },
         rows: shown.map(|it| row(say, it)).collect(),
         offset: page.offset(),
         pager: page.pager("/register", registrations.len()),
@@ -95,8 +109,12 @@ pub(super) async fn page(
     Path(number): Path<String>,
     tongue: Tongue,
 ) -> Response {
+    let pending = match state.desk.pending().await {
+        Ok(pending) => pending,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
     match state.desk.registration(&number).await {
-        Ok(Some(view)) => show(tongue, &view),
+        Ok(Some(view)) => show(tongue, &view, &pending),
         Ok(None) => Problem::Missing.page(tongue),
         Err(error) => Problem::from(error).page(tongue),
     }
@@ -113,22 +131,48 @@ pub(super) async fn dossier(
     tongue: Tongue,
 ) -> Response {
     match state.desk.dossier(&number, tongue.say.lang()).await {
-        Ok(Some(page)) => {
-            let headers = [
-                (CONTENT_SECURITY_POLICY, DOSSIER_POLICY),
-                (CACHE_CONTROL, "no-store"),
-                (VARY, "Accept-Language, Cookie"),
-            ];
-            (headers, Html(page)).into_response()
-        }
+        Ok(Some(page)) => printed(page),
         Ok(None) => Problem::Missing.page(tongue),
         Err(error) => Problem::from(error).page(tongue),
     }
 }
 
-fn show(tongue: Tongue, view: &RegistrationView) -> Response {
+/// A page that the register made whole, as an answer.
+pub(super) fn printed(page: String) -> Response {
+    let headers = [
+        (CONTENT_SECURITY_POLICY, DOSSIER_POLICY),
+        (CACHE_CONTROL, "no-store"),
+        (VARY, "Accept-Language, Cookie"),
+    ];
+    (headers, Html(page)).into_response()
+}
+
+fn show(tongue: Tongue, view: &RegistrationView, pending: &[PendingRow]) -> Response {
     let say = tongue.say;
     let chain = view.chain.as_ref();
+    let waits = pending.iter().filter(|it| it.number == view.number);
+    let page = RegistrationPage {
+        frame: Frame::new(tongue, "register"),
+        row: row(say, view),
+        model: view.model.to_string(),
+        deployment_href: format!("/deployments/{}", encoded(&view.name)),
+        bom_href: bom_href(&view.name),
+        self_approved: chain.is_some_and(|it| it.self_approved),
+        pending: waits.map(Pending::new).collect(),
+        steps: life(say, view),
+        filings: view.filings.iter().map(|it| Filed::new(say, it)).collect(),
+        chain: chain.map(|it| chain::links(say, it)).unwrap_or_default(),
+    };
+    page.frame.answer(StatusCode::OK, &page)
+}
+
+/// Where the bill of materials of a deployment stands.
+pub(super) fn bom_href(name: &str) -> String {
+    format!("/api/deployments/{}/ml-bom", encoded(name))
+}
+
+/// Its steps and the decisions about it, in the order in which they were said.
+fn life(say: Say, view: &RegistrationView) -> Vec<Step> {
     let mut steps: Vec<(u64, Step)> = view
         .steps
         .iter()
@@ -149,27 +193,7 @@ fn show(tongue: Tongue, view: &RegistrationView) -> Response {
         (it.index, step(say, it, class, name, &it.said.reason))
     }));
     steps.sort_by_key(|(index, _)| *index);
-    let page = RegistrationPage {
-        frame: Frame::new(tongue, "register"),
-        row: row(say, view),
-        model: view.model.to_string(),
-        deployment_href: format!("/deployments/{}", encoded(&view.name)),
-        self_approved: chain.is_some_and(|it| it.self_approved),
-        pending: view.state == RegistrationAction::Reviewed && view.approvals.is_empty(),
-        steps: steps.into_iter().map(|(_, step)| step).collect(),
-        filings: view
-            .filings
-            .iter()
-            .map(|it| {
-                format!(
-                    "{} {} ({})",
-                    it.said.authority, it.said.number, it.said.date
-                )
-            })
-            .collect(),
-        chain: chain.map(|it| chain::links(say, it)).unwrap_or_default(),
-    };
-    page.frame.answer(StatusCode::OK, &page)
+    steps.into_iter().map(|(_, step)| step).collect()
 }
 
 fn class(action: RegistrationAction) -> &'static str {
@@ -209,7 +233,12 @@ fn row(say: Say, view: &RegistrationView) -> Row {
             None => String::new(),
         },
         filed: match view.filings.last() {
-            Some(filing) => format!("{} ({})", filing.said.number, filing.said.date),
+            Some(it) => format!(
+                "{} · {} · {}",
+                it.said.number,
+                it.said.date,
+                it.subject.short()
+            ),
             None => say.it("web.register.filed.none"),
         },
         breaker: BreakerBadge::new(

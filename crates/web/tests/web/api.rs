@@ -236,6 +236,22 @@ async fn a_finished_orders_events_tell_all_and_end() {
     assert_eq!(order["id"], DONE);
 }
 
+#[tokio::test]
+async fn a_deployment_has_its_bill_of_materials_and_a_registration_its_filing() {
+    let request = Request::get("/api/deployments/customer-care/ml-bom").header("host", "localhost");
+    let Ok(response) = app()
+        .oneshot(request.body(Body::empty()).expect("a request"))
+        .await;
+    let kind = response.headers()["content-type"].to_str().expect("ASCII");
+    assert_eq!(kind, "application/vnd.cyclonedx+json; version=1.6");
+    let nobody = send(Method::GET, "/api/deployments/nobody/ml-bom", None).await;
+    assert_eq!(nobody.0, StatusCode::NOT_FOUND);
+    let path = format!("/api/register/{}/filing", crate::sample::trace::NUMBER);
+    assert_eq!(get(&path).await["filed"], false);
+    let nothing = send(Method::GET, "/api/register/none/filing", None).await;
+    assert_eq!(nothing.0, StatusCode::NOT_FOUND);
+}
+
 /// Every route in the source stands in the reference, and the reference invents none.
 #[test]
 fn the_reference_names_every_endpoint() {

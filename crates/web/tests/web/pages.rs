@@ -84,11 +84,18 @@ fn pages() -> Vec<String> {
         "/try".to_owned(),
         "/data".to_owned(),
         format!("/data/{DATASET}"),
+        "/receipts".to_owned(),
         format!("/receipts/{RECEIPT}"),
+        "/tour".to_owned(),
         format!("/records/{}", leaf()),
+        format!("/records/{}/withdraw", leaf()),
         "/deployments/customer-care".to_owned(),
         "/register".to_owned(),
         format!("/register/{NUMBER}"),
+        format!("/register/{NUMBER}/filing"),
+        format!(
+            "/register/{NUMBER}/filing?public=yes&generative=yes&base-filed=no&opinion=no&recommends=no"
+        ),
         "/ledger".to_owned(),
         "/ledger?kind=training".to_owned(),
         "/ledger/6".to_owned(),
@@ -384,7 +391,11 @@ async fn every_form_refuses_another_origin_and_a_large_body() {
         "/orders",
         "/try",
         "/try/answer",
+        "/tour",
+        "/tour/flip",
+        &format!("/records/{}/withdraw", leaf()),
         "/api/orders",
+        "/api/operations",
         "/v1/chat/completions",
     ] {
         let answer = send(
@@ -432,6 +443,8 @@ fn the_catalogue_and_the_pages_agree() {
         "web.cause",
         "web.decision",
         "web.ended",
+        "web.filing.kind",
+        "web.filing.read",
         "web.kind",
         "web.ledger.approval",
         "web.role",
@@ -505,4 +518,130 @@ async fn a_registration_is_never_called_a_filing() {
         let dossier = get(&app, &format!("/register/{NUMBER}/dossier"), lang).await;
         assert!(dossier.text.contains(NUMBER), "{}", dossier.text);
     }
+}
+
+#[tokio::test]
+async fn four_clicks_lead_from_an_order_to_a_withdrawn_sentence() {
+    let app = app(SampleDesk::new());
+    // 1: the order's page asks, and the answer's sentences stand there with their licence.
+    let order = get(&app, &format!("/orders/{DONE}"), "en").await.text;
+    assert!(
+        order.contains("action=\"/tour\"")
+            && order.contains("name=\"name\" value=\"customer-care\"")
+    );
+    let asked = post(&app, "/tour", "name=customer-care").await;
+    assert_eq!(asked.status, StatusCode::OK);
+    for said in [
+        "The zoom is superb",
+        "2.3",
+        &format!("href=\"/receipts/{RECEIPT}\""),
+        "<mark>the battery lasts a whole weekend</mark>",
+        "MIT",
+        "action=\"/tour/flip\"",
+    ] {
+        assert!(asked.text.contains(said), "{said}");
+    }
+    // 2: a copy is altered and refused by name.
+    let form = format!("name=customer-care&receipt={RECEIPT}&question=q&answer=a");
+    let flipped = post(&app, "/tour/flip", &form).await;
+    assert_eq!(flipped.status, StatusCode::OK);
+    for said in [
+        "chain-altered",
+        "not what it was &#60;b&#62;",
+        "adapter_model.safetensors",
+    ] {
+        assert!(flipped.text.contains(said), "{said}");
+    }
+    // 3: the second look.
+    let href = format!("/records/{}/withdraw", leaf());
+    assert!(flipped.text.contains(&format!("href=\"{href}\"")));
+    let look = get(&app, &href, "en").await.text;
+    assert!(look.contains("customer-care") && look.contains("for good"));
+    // 4: it is restricted, with the command that tunes again.
+    let done = post(&app, &href, "reason=asked+by+its+author&sure=yes").await;
+    assert_eq!(done.status, StatusCode::OK);
+    for said in [
+        "href=\"/deployments/customer-care\"",
+        "restricted",
+        "lathe run packs/customer-care",
+    ] {
+        assert!(done.text.contains(said), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_withdrawn_without_reason_and_confirmation() {
+    let app = app(SampleDesk::new());
+    let href = format!("/records/{}/withdraw", leaf());
+    let unsure = post(&app, &href, "reason=asked").await;
+    assert_eq!(unsure.status, StatusCode::BAD_REQUEST);
+    assert!(unsure.text.contains("tick the box") && unsure.text.contains("value=\"asked\""));
+    let silent = post(&app, &href, "reason=+&sure=yes").await;
+    assert_eq!(silent.status, StatusCode::BAD_REQUEST);
+    assert!(silent.text.contains("a decision needs a reason"));
+    let nothing = format!("/records/{}/withdraw", "0".repeat(64));
+    assert_eq!(
+        post(&app, &nothing, "reason=a&sure=yes").await.status,
+        StatusCode::NOT_FOUND
+    );
+    assert_eq!(
+        post(&app, "/tour", "name=nobody").await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn what_waits_is_shown_with_the_command_that_decides() {
+    let app = app(SampleDesk::new());
+    let command = "lathe approve LR-2026-0002 --key KEY-FILE --reason";
+    for page in [
+        "/register".to_owned(),
+        format!("/orders/{QUEUED}"),
+        format!("/orders/{QUEUED}/live"),
+    ] {
+        let answer = get(&app, &page, "en").await;
+        assert!(answer.text.contains(command), "{page}");
+    }
+    let other = get(&app, &format!("/orders/{DONE}"), "en").await;
+    assert!(!other.text.contains("lathe approve"));
+}
+
+#[tokio::test]
+async fn the_questionnaire_decides_when_nothing_is_open() {
+    let app = app(SampleDesk::new());
+    let href = format!("/register/{NUMBER}/filing");
+    let open = get(&app, &href, "en").await.text;
+    // The ledger answers one of the six itself: the model was tuned.
+    assert!(open.contains("5 questions are open") && open.contains("yes, the ledger says so"));
+    assert!(!open.contains("/filing/package"));
+    let query = "public=yes&generative=yes&base-filed=no&opinion=no&recommends=no&tuned=no";
+    let decided = get(&app, &format!("{href}?{query}"), "zh").await.text;
+    assert!(decided.contains("生成式人工智能服务备案") && decided.contains("第十七条"));
+    let package = format!("{href}/package?base-filed=no&#38;generative=yes");
+    assert!(decided.contains(&package), "{decided}");
+    let printed = get(
+        &app,
+        &format!("{href}/package?public=yes&tuned=maybe"),
+        "zh",
+    )
+    .await;
+    assert!(printed.text.contains("1 answers"), "{}", printed.text);
+}
+
+#[tokio::test]
+async fn a_filing_is_shown_with_number_date_and_digest() {
+    let app = app(SampleDesk::filed());
+    let digest = lathe_evidence::Digest::of(b"document");
+    for page in [
+        format!("/register/{NUMBER}"),
+        format!("/register/{NUMBER}/filing"),
+    ] {
+        let text = get(&app, &page, "en").await.text;
+        for said in ["X-2026-17", "2026-11-25", &digest.to_string()] {
+            assert!(text.contains(said), "{page}: {said}");
+        }
+    }
+    let text = get(&app, "/register", "en").await.text;
+    let said = format!("X-2026-17 · 2026-11-25 · {}", digest.short());
+    assert!(text.contains(&said), "{said}");
 }

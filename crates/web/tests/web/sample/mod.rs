@@ -14,9 +14,10 @@ use lathe_evidence::report::Report;
 use lathe_evidence::statement::Link;
 use lathe_gate::Verdict;
 use lathe_web::{Asked, Desk};
+use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
-    BreakerView, EntryTrace, EntryView, LedgerHead, ReceiptLine, RecordTrace, RegistrationView,
-    TraceView,
+    BreakerView, EntryTrace, EntryView, FilingView, LedgerHead, ReceiptLine, RecordTrace,
+    RegistrationView, TraceView,
 };
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
@@ -55,6 +56,7 @@ pub struct SampleDesk {
     trace: TraceView,
     record: RecordTrace,
     registrations: Vec<RegistrationView>,
+    pending: Vec<PendingRow>,
     entries: Vec<EntryView>,
     entry: EntryTrace,
     breaker: BreakerView,
@@ -78,6 +80,7 @@ impl SampleDesk {
             trace: trace::trace(),
             record: trace::record_trace(),
             registrations: vec![trace::registration_view()],
+            pending: vec![trace::pending()],
             entries: trace::entries(),
             entry: trace::entry(),
             breaker: trace::breaker(),
@@ -92,8 +95,18 @@ impl SampleDesk {
             datasets: Vec::new(),
             deployments: Vec::new(),
             registrations: Vec::new(),
+            pending: Vec::new(),
             ..SampleDesk::new()
         }
+    }
+
+    /// The same workshop, its registration filed with the authority.
+    pub fn filed() -> SampleDesk {
+        let mut desk = SampleDesk::new();
+        for view in &mut desk.registrations {
+            view.filings = vec![trace::filing()];
+        }
+        desk
     }
 
     /// The same workshop with `text` in every place that people, packs or models can write to.
@@ -124,13 +137,22 @@ impl SampleDesk {
 
     fn write_over_evidence(&mut self, text: &str) {
         trace::write_over(&mut self.trace, text);
+        self.trace.receipt.name = text.to_owned();
         if let Some(record) = self.trace.records.first() {
             self.record.record = record.clone();
         }
         for used in &mut self.record.deployments {
             used.deployment.said.name = text.to_owned();
         }
+        for row in &mut self.pending {
+            row.name = text.to_owned();
+        }
         for view in &mut self.registrations {
+            view.filings = vec![trace::filing()];
+            for it in &mut view.filings {
+                it.said.number = text.to_owned();
+                it.said.authority = text.to_owned();
+            }
             view.name = text.to_owned();
             for step in &mut view.steps {
                 step.said.note = text.to_owned();
@@ -307,6 +329,23 @@ impl Desk for SampleDesk {
         );
         asked((number == trace::NUMBER).then_some(page))
     }
+    fn pending(&self) -> Asked<'_, Vec<PendingRow>> {
+        asked(self.pending.clone())
+    }
+    fn filing<'a>(&'a self, of: &'a str) -> Asked<'a, Option<FilingView>> {
+        let mut all = self.registrations.iter();
+        asked(all.find(|it| it.number == of).map(|it| FilingView {
+            number: it.number.clone(),
+            name: it.name.clone(),
+            filed: !it.filings.is_empty(),
+            filings: Vec::new(),
+        }))
+    }
+    fn ml_bom<'a>(&'a self, name: &'a str) -> Asked<'a, Option<Value>> {
+        let mut all = self.deployments.iter();
+        let found = all.any(|it| it.name == name);
+        asked(found.then(|| json!({ "bomFormat": "CycloneDX" })))
+    }
     fn ledger_head(&self) -> Asked<'_, LedgerHead> {
         asked(trace::head())
     }
@@ -334,8 +373,7 @@ impl Desk for SampleDesk {
         })
     }
     fn operate(&self, operation: Operation) -> Asked<'_, Value> {
-        let done = serde_json::to_value(operation).expect("our own types serialise");
-        Box::pin(std::future::ready(Ok(done)))
+        Box::pin(std::future::ready(trace::operated(&operation)))
     }
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

@@ -2,10 +2,13 @@
 
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::Receipt;
+use lathe_evidence::statement::Filing;
+use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
-    BreakerView, ChainView, EntryTrace, EntryView, LedgerHead, RecordTrace, RegistrationView,
+    BreakerView, ChainView, EntryTrace, EntryView, LedgerHead, RecordTrace, RegistrationView, Said,
     TraceView,
 };
+use lathe_workshop::{Operation, WorkshopError};
 use serde_json::{Value, json};
 
 use super::{DATASET, DONE, PLACED_MS};
@@ -218,6 +221,53 @@ pub fn registration_view() -> RegistrationView {
         "steps": [step(5, "submitted"), step(6, "reviewed"), step(8, "registered")],
         "approvals": [chain().approval], "chain": chain(), "filings": [], "breaker": breaker_now(),
     }))
+}
+
+/// A model that waits for somebody's approval.
+pub fn pending() -> PendingRow {
+    read(json!({
+        "number": "LR-2026-0002", "name": "triage", "model": digest("triage"),
+        "verdict": digest("verdict"), "order": super::QUEUED, "at_ms": PLACED_MS,
+    }))
+}
+
+/// An act of an authority, as evidence.
+pub fn filing() -> Said<Filing> {
+    read(said(
+        12,
+        "filing",
+        digest("document"),
+        json!({
+            "registration": NUMBER, "kind": "generative-service", "authority": "CAC",
+            "number": "X-2026-17", "date": "2026-11-25", "at_ms": PLACED_MS,
+        }),
+    ))
+}
+
+/// What comes of an operation: for those that a page shows, something of their form; for the others
+/// the operation itself.
+pub fn operated(operation: &Operation) -> Result<Value, WorkshopError> {
+    Ok(match operation {
+        Operation::FilingPackage { of, answers, .. } => {
+            json!({ "page": format!("<!doctype html><h1>{of}: {} answers</h1>", answers.len()) })
+        }
+        Operation::Flip { name } => json!({
+            "name": name, "file": "objects/77ab/adapter_model.safetensors",
+            "refused": { "code": "chain-altered", "text": "the adapter is not what it was <b>", "next": "Run the order again." },
+        }),
+        Operation::Withdraw { reason, .. } if reason.trim().is_empty() => {
+            return Err(WorkshopError::new(
+                "reason-missing",
+                "a decision needs a reason",
+                "give it",
+            ));
+        }
+        Operation::Withdraw { .. } => json!({
+            "withdrawal": digest("withdrawal"), "datasets": [DATASET],
+            "restricted": ["customer-care"], "retune": ["lathe run packs/customer-care"],
+        }),
+        other => serde_json::to_value(other).expect("our own types serialise"),
+    })
 }
 
 /// The head of the sample ledger.

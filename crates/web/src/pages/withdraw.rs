@@ -1,0 +1,161 @@
+//! `/records/{leaf}/withdraw`: a record is taken back, for good, after a second look.
+//!
+//! GET shows what will be restricted and asks for the reason; POST does it. The ledger keeps the
+//! withdrawal and its reason; what was tuned on the record answers only restricted from then on.
+
+use askama::Template;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use lathe_evidence::Digest;
+use lathe_evidence::statement::Withdrawn;
+use lathe_workshop::trace::RecordTrace;
+use lathe_workshop::{Operation, WorkshopError};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::playground::encoded;
+use super::{Frame, Problem};
+use crate::AppState;
+use crate::api;
+use crate::lang::Tongue;
+
+#[derive(Template)]
+#[template(path = "withdraw.html")]
+struct WithdrawPage {
+    frame: Frame,
+    href: String,
+    prompt: String,
+    answer: String,
+    terms: String,
+    /// Name and page of what will be restricted.
+    restricts: Vec<(String, String)>,
+    reason: String,
+    error: Option<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "withdrawn.html")]
+struct WithdrawnPage {
+    frame: Frame,
+    href: String,
+    /// Name and page of what is restricted now.
+    restricted: Vec<(String, String)>,
+    retune: Vec<String>,
+    entry_href: String,
+}
+
+/// What confirms it.
+#[derive(Debug, Deserialize)]
+pub(super) struct Confirmed {
+    #[serde(default)]
+    reason: String,
+    /// Ticked by hand.
+    sure: Option<String>,
+}
+
+/// `GET /records/{leaf}/withdraw`: the second look.
+pub(super) async fn confirm(
+    State(state): State<AppState>,
+    Path(leaf): Path<String>,
+    tongue: Tongue,
+) -> Response {
+    match record(&state, &leaf).await {
+        Ok(trace) => show(tongue, &trace, String::new(), None),
+        Err(problem) => problem.page(tongue),
+    }
+}
+
+/// `POST /records/{leaf}/withdraw`: does it, or shows the form again with the reason why not.
+pub(super) async fn withdraw(
+    State(state): State<AppState>,
+    Path(leaf): Path<String>,
+    tongue: Tongue,
+    form: Result<Form<Confirmed>, FormRejection>,
+) -> Response {
+    let Form(form) = match form {
+        Ok(form) => form,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let trace = match record(&state, &leaf).await {
+        Ok(trace) => trace,
+        Err(problem) => return problem.page(tongue),
+    };
+    if form.sure.is_none() {
+        let error = WorkshopError::new(
+            "withdraw-unconfirmed",
+            tongue.say.it("web.withdraw.unsure"),
+            String::new(),
+        );
+        return show(tongue, &trace, form.reason, Some(&error));
+    }
+    let operation = Operation::Withdraw {
+        what: Withdrawn::Leaf(trace.record.leaf),
+        reason: form.reason.clone(),
+    };
+    match state.desk.operate(operation).await {
+        Ok(done) => done_page(tongue, &leaf, &done),
+        Err(error) => show(tongue, &trace, form.reason, Some(&error)),
+    }
+}
+
+/// The record, if it is one that may still be withdrawn.
+async fn record(state: &AppState, leaf: &str) -> Result<RecordTrace, Problem> {
+    let leaf: Digest = leaf.parse().map_err(|_| Problem::Missing)?;
+    let trace = state.desk.trace_record(&leaf).await?;
+    trace.ok_or(Problem::Missing)
+}
+
+fn linked(name: &str) -> (String, String) {
+    (name.to_owned(), format!("/deployments/{}", encoded(name)))
+}
+
+fn show(
+    tongue: Tongue,
+    trace: &RecordTrace,
+    reason: String,
+    error: Option<&WorkshopError>,
+) -> Response {
+    let record = &trace.record;
+    let current = trace.deployments.iter().filter(|it| it.current);
+    let page = WithdrawPage {
+        frame: Frame::new(tongue, "data"),
+        href: format!("/records/{}", record.leaf),
+        prompt: match record.prompt.is_empty() {
+            true => record.id.clone(),
+            false => record.prompt.clone(),
+        },
+        answer: record.answer.clone(),
+        terms: format!(
+            "{} · {} · {}",
+            record.dataset_name, record.id, record.licence
+        ),
+        restricts: current.map(|it| linked(&it.deployment.said.name)).collect(),
+        reason,
+        error: error.map(|it| (it.to_string(), it.next().to_owned())),
+    };
+    let status = error.map_or(StatusCode::OK, api::status_of);
+    page.frame.answer(status, &page)
+}
+
+fn done_page(tongue: Tongue, leaf: &str, done: &Value) -> Response {
+    let texts = |value: &Value| -> Vec<String> {
+        let all = value.as_array().into_iter().flatten();
+        all.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
+    let page = WithdrawnPage {
+        frame: Frame::new(tongue, "data"),
+        href: format!("/records/{}", encoded(leaf)),
+        restricted: texts(&done["restricted"])
+            .iter()
+            .map(|name| linked(name))
+            .collect(),
+        retune: texts(&done["retune"]),
+        entry_href: format!(
+            "/ledger/{}",
+            encoded(done["withdrawal"].as_str().unwrap_or_default())
+        ),
+    };
+    page.frame.answer(StatusCode::OK, &page)
+}
