@@ -1,9 +1,10 @@
-"""Makes engine-vectors.safetensors: what PyTorch, transformers and peft say about tiny-model.
+"""Makes engine-vectors.safetensors: what PyTorch, transformers and peft say about tiny-model,
+and qwen2-vectors.safetensors: the same about tiny-qwen2.
 
     pip install torch==2.15.0 transformers==5.24.0 peft==0.21.2 safetensors==0.8.0
     python tests/reference/make_engine_vectors.py
 
-All arithmetic is f32 on the weights of tests/fixtures/tiny-model with a random LoRA
+All arithmetic is f32 on the weights of tests/fixtures with a random LoRA
 adapter (rank 4, alpha 8, B not zero, so that every gradient is). Three sequences are
 run one by one, without padding: prefix + first, prefix + second, and alone. Where
 the engine computes the prefix once, the figures must still be these.
@@ -19,6 +20,10 @@ In the file:
                                         PEFT without "base_model.model."
   losses                                the loss before each of ten AdamW steps (learning
                                         rate 0.01, betas 0.9 and 0.999, eps 1e-8, decay 0.01)
+  preference.policy, .reference         log probabilities of chosen and rejected for two pairs,
+                                        with and without the adapter
+  preference.losses                     their DPO losses (beta 0.3)
+  preference.<key>                      gradient of the mean of these losses
   answer.<sequence>                     twelve greedy tokens after it, with the adapter
   margin.<sequence>                     the lead of each of them over the second best logit
 """
@@ -31,15 +36,20 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 HERE = pathlib.Path(__file__).parent
-MODEL = HERE.parent / "fixtures" / "tiny-model"
+MODELS = {"tiny-model": "engine-vectors", "tiny-qwen2": "qwen2-vectors"}
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-RANK, ALPHA, STEPS, ANSWER = 4, 8, 10, 12
+RANK, ALPHA, STEPS, ANSWER, BETA = 4, 8, 10, 12, 0.3
 PREFIX = "base_model.model."
 
 
 def main():
+    for model, vectors in MODELS.items():
+        make(HERE.parent / "fixtures" / model, HERE / f"{vectors}.safetensors")
+
+
+def make(folder, path):
     torch.manual_seed(7)
-    base = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     vocab = base.config.vocab_size
     parts = {name: torch.randint(3, vocab, (length,))
              for name, length in [("prefix", 11), ("first", 13), ("second", 7), ("alone", 19)]}
@@ -71,10 +81,11 @@ def main():
     loss(model, sequences, targets).backward()
     for name, parameter in lora(model):
         out[f"gradient.{name}"] = parameter.grad.clone()
+    out |= preference(model, parts)
     out["losses"] = ten_losses(model, sequences, targets)
     out = {name: value.to(torch.int32) if value.dtype == torch.int64 else value.contiguous()
            for name, value in out.items()}
-    save_file(out, HERE / "engine-vectors.safetensors")
+    save_file(out, path)
 
 
 def adapted(base):
@@ -104,6 +115,34 @@ def loss(model, sequences, targets):
         total = total + (weights * nll).sum()
         weight_sum += weights.sum()
     return total / weight_sum
+
+
+def preference(model, parts):
+    """DPO (Rafailov et al. 2023): first over second after prefix, second over first after alone."""
+    pairs = [("prefix", "first", "second"), ("alone", "second", "first")]
+
+    def log_probs():
+        return torch.stack([
+            torch.stack([answer_log_prob(model, parts[prompt], parts[answer]) for answer in answers])
+            for prompt, *answers in pairs
+        ])
+
+    model.zero_grad()
+    with torch.no_grad(), model.disable_adapter():
+        reference = log_probs()
+    policy = log_probs()
+    moved = policy - reference
+    losses = -torch.nn.functional.logsigmoid(BETA * (moved[:, 0] - moved[:, 1]))
+    losses.mean().backward()
+    out = {"policy": policy.detach(), "reference": reference, "losses": losses.detach()}
+    out |= {name: parameter.grad.clone() for name, parameter in lora(model)}
+    return {f"preference.{name}": value for name, value in out.items()}
+
+
+def answer_log_prob(model, prompt, answer):
+    tokens = torch.cat([prompt, answer])
+    rows = torch.arange(len(prompt) - 1, len(tokens) - 1)
+    return logits_at(model, tokens, rows).log_softmax(-1).gather(1, answer[:, None]).sum()
 
 
 def ten_losses(model, sequences, targets):

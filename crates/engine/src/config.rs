@@ -34,6 +34,8 @@ pub enum Architecture {
     /// Pre-norm decoder with RMSNorm, rotary positions, grouped-query attention
     /// and SwiGLU, without biases (`LlamaForCausalLM`).
     Llama,
+    /// The same with biases on queries, keys and values (`Qwen2ForCausalLM`: Qwen 2 and 2.5).
+    Qwen2,
 }
 
 impl Architecture {
@@ -41,12 +43,31 @@ impl Architecture {
     fn from_name(name: &str) -> Result<Self, EngineError> {
         match name {
             "LlamaForCausalLM" | "llama" => Ok(Self::Llama),
+            "Qwen2ForCausalLM" | "qwen2" => Ok(Self::Qwen2),
             other => Err(EngineError::Unsupported {
                 what: "model architecture",
                 name: other.to_owned(),
-                supported: "LlamaForCausalLM (in GGUF: llama)".to_owned(),
+                supported: "LlamaForCausalLM, Qwen2ForCausalLM (in GGUF: llama, qwen2)".to_owned(),
             }),
         }
+    }
+
+    /// What it is called in GGUF files.
+    pub(crate) fn gguf_name(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Qwen2 => "qwen2",
+        }
+    }
+
+    /// Whether queries, keys and values have a bias.
+    pub(crate) fn has_attention_biases(self) -> bool {
+        matches!(self, Self::Qwen2)
+    }
+
+    /// Whether llama.cpp interleaves the halves of each head in the rows of Q and K.
+    pub(crate) fn is_interleaved_in_gguf(self) -> bool {
+        matches!(self, Self::Llama)
     }
 }
 
@@ -96,6 +117,26 @@ impl Config {
             *frequency /= divisor;
         }
         frequencies
+    }
+
+    /// Numbers in the weights: embeddings (and the head where it is not the same matrix), four
+    /// attention and three feed-forward matrices, biases and two norms a block, one last norm.
+    pub fn parameters(&self) -> u64 {
+        let (queries, keys) = (
+            (self.heads * self.head_dim) as u64,
+            (self.kv_heads * self.head_dim) as u64,
+        );
+        let hidden = self.hidden as u64;
+        let attention = 2 * hidden * queries + 2 * hidden * keys;
+        let feed_forward = 3 * hidden * self.intermediate as u64;
+        let biases = if self.architecture.has_attention_biases() {
+            queries + 2 * keys
+        } else {
+            0
+        };
+        let block = attention + feed_forward + biases + 2 * hidden;
+        let tables = if self.tied_embeddings { 1 } else { 2 };
+        self.layers as u64 * block + tables * self.vocab as u64 * hidden + hidden
     }
 
     /// Adds a token that ends an answer, once.

@@ -1,11 +1,11 @@
-//! One linear layer: a frozen matrix packed for the machine and its LoRA term.
+//! One linear layer: a frozen matrix packed for the machine, its bias and its LoRA term.
 //!
 //! ```text
-//! forward    low = x·Aᵀ          y  = x·Wᵀ + low·(s·B)ᵀ        s = alpha / rank
+//! forward    low = x·Aᵀ          y  = b + x·Wᵀ + low·(s·B)ᵀ    s = alpha / rank
 //! backward   dlow = dy·(s·B)     dx = dy·W + dlow·A
 //!            dA = dlowᵀ·x        dB = s·dyᵀ·low
 //! ```
-//! W is frozen: there is no dW, here or elsewhere. `low` is kept from the forward
+//! W and b are frozen: there is no dW, here or elsewhere. `low` is kept from the forward
 //! pass, `x` is whatever the block kept or computes again. W is either rounded to
 //! the packing's precision or kept in the blocks of 4 or 8 bits it is stored in;
 //! the LoRA term has the packing's precision in both.
@@ -16,7 +16,7 @@ use crate::rows::Rows;
 use crate::weights::RawModel;
 use lathe_kernel::{
     AdaptedProduct, Isa, LowRank, PackedMatrix, Pool, Precision, Product, QuantisedMatrix,
-    QuantisedProduct, matmul, matmul_adapted, matmul_low_rank, matmul_quantised, matmul_tn,
+    QuantisedProduct, bias, matmul, matmul_adapted, matmul_low_rank, matmul_quantised, matmul_tn,
 };
 
 /// How matrices are packed: for which instructions, in which precision, and
@@ -46,6 +46,8 @@ impl Packing {
 pub(crate) struct Linear {
     forward: Frozen,
     transposed: Option<PackedMatrix>,
+    /// `[out]`, where the architecture has one.
+    bias: Option<Vec<f32>>,
 }
 
 /// The form that W is multiplied in.
@@ -54,7 +56,7 @@ enum Frozen {
     Quantised(QuantisedMatrix),
 }
 
-/// y (+)= x·Wᵀ + the LoRA term, for one layer of several that read the same x.
+/// y (+)= b + x·Wᵀ + the LoRA term, for one layer of several that read the same x.
 pub(crate) struct LinearProduct<'a> {
     pub(crate) linear: &'a Linear,
     pub(crate) low_rank: Option<LowRank<'a>>,
@@ -63,7 +65,7 @@ pub(crate) struct LinearProduct<'a> {
 }
 
 impl Linear {
-    /// Packs the tensor of that name.
+    /// Packs the matrix `<name>.weight` and, where there is one, `<name>.bias`.
     ///
     /// # Errors
     /// What reading it reports.
@@ -73,6 +75,11 @@ impl Linear {
         name: &str,
         (out, depth): (usize, usize),
     ) -> Result<Self, EngineError> {
+        let bias = match format!("{name}.bias") {
+            bias if raw.has_tensor(&bias) => Some(raw.tensor_f32(&bias)?.1),
+            _ => None,
+        };
+        let name = &format!("{name}.weight");
         let codes = if packing.as_stored {
             raw.codes(name)?
         } else {
@@ -101,6 +108,7 @@ impl Linear {
         Ok(Self {
             forward,
             transposed,
+            bias,
         })
     }
 
@@ -117,8 +125,12 @@ impl Linear {
                 linear,
                 low_rank,
                 y,
-                add,
+                mut add,
             } = product;
+            if let Some(bias) = &linear.bias {
+                bias::apply(pool, bias, y, add);
+                add = true;
+            }
             match &linear.forward {
                 Frozen::Rounded(weights) => rounded.push(AdaptedProduct {
                     product: Product {

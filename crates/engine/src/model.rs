@@ -153,14 +153,32 @@ pub(crate) enum Embeddings {
 }
 
 impl Embeddings {
-    fn new(precision: Precision, width: usize, values: Vec<f32>) -> Self {
+    /// Reads a tensor some rows at a time: it is the largest of many models.
+    fn load(precision: Precision, raw: &RawModel, name: &str) -> Result<Self, EngineError> {
+        const ROWS_AT_ONCE: usize = 1024;
+        let (rows, width) = (raw.config.vocab, raw.config.hidden);
+        let (mut exact, mut rounded) = (Vec::new(), Vec::new());
         match precision {
-            Precision::F32 => Self::F32 { width, values },
+            Precision::F32 => exact.reserve_exact(rows * width),
+            Precision::Bf16 => rounded.reserve_exact(rows * width),
+        }
+        for start in (0..rows).step_by(ROWS_AT_ONCE) {
+            let values = raw.rows_f32(name, start..rows.min(start + ROWS_AT_ONCE))?;
+            match precision {
+                Precision::F32 => exact.extend(values),
+                Precision::Bf16 => rounded.extend(values.into_iter().map(bf16::to_bf16)),
+            }
+        }
+        Ok(match precision {
+            Precision::F32 => Self::F32 {
+                width,
+                values: exact,
+            },
             Precision::Bf16 => Self::Bf16 {
                 width,
-                values: values.into_iter().map(bf16::to_bf16).collect(),
+                values: rounded,
             },
-        }
+        })
     }
 
     /// Writes the rows of `tokens` to `out` `[tokens, hidden]`.
@@ -210,14 +228,11 @@ fn pack_ends(raw: &RawModel, packing: Packing) -> Result<(Embeddings, Linear), E
         tied_embeddings,
         ..
     } = raw.config;
-    let embeddings = values(raw, "model.embed_tokens.weight")?;
-    let head = if tied_embeddings {
-        "model.embed_tokens.weight"
-    } else {
-        "lm_head.weight"
-    };
+    let name = "model.embed_tokens";
+    let embeddings = Embeddings::load(packing.precision, raw, &format!("{name}.weight"))?;
+    let head = if tied_embeddings { name } else { "lm_head" };
     let head = Linear::load(packing, raw, head, (vocab, hidden))?;
-    Ok((Embeddings::new(packing.precision, hidden, embeddings), head))
+    Ok((embeddings, head))
 }
 
 fn pack_layer(raw: &RawModel, packing: Packing, layer: usize) -> Result<Layer, EngineError> {
@@ -229,7 +244,7 @@ fn pack_layer(raw: &RawModel, packing: Packing, layer: usize) -> Result<Layer, E
         } else {
             "mlp"
         };
-        let name = format!("{prefix}.{group}.{}.weight", TARGETS[projection as usize]);
+        let name = format!("{prefix}.{group}.{}", TARGETS[projection as usize]);
         Linear::load(packing, raw, &name, projection.shape(&raw.config))
     };
     Ok(Layer {

@@ -65,6 +65,23 @@ impl Entry {
     /// # Errors
     /// [`EngineError::Unsupported`] for a type other than BF16, F16 and F32.
     pub fn values(&self, file: &[u8], name: &str) -> Result<Vec<f32>, EngineError> {
+        let rows = self.shape.first().copied().unwrap_or(1);
+        Ok(self.rows(file, name, 0..rows)?.0)
+    }
+
+    /// The values of some rows, and the part of the file they lie in.
+    ///
+    /// # Errors
+    /// As [`Entry::values`].
+    ///
+    /// # Panics
+    /// If the tensor does not have these rows.
+    pub fn rows(
+        &self,
+        file: &[u8],
+        name: &str,
+        rows: Range<usize>,
+    ) -> Result<(Vec<f32>, Range<usize>), EngineError> {
         let format = match self.dtype {
             Dtype::F32 => BlockType::F32,
             Dtype::F16 => BlockType::F16,
@@ -77,8 +94,14 @@ impl Entry {
                 });
             }
         };
-        let bytes = file.get(self.bytes.clone());
-        format.dequantize(bytes.ok_or_else(|| damaged(format!("{name} is cut off")))?)
+        let all = self.shape.first().copied().unwrap_or(1);
+        assert!(rows.end <= all, "rows {rows:?} of {all} were asked for");
+        let row_bytes = self.bytes.len() / all.max(1);
+        let start = self.bytes.start;
+        let part = start + rows.start * row_bytes..start + rows.end * row_bytes;
+        let bytes = file.get(part.clone());
+        let bytes = bytes.ok_or_else(|| damaged(format!("{name} is cut off")))?;
+        Ok((format.dequantize(bytes)?, part))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 pub(crate) use bytes::{Bytes, read_text};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 /// An opened model whose tensors are read on demand.
@@ -53,17 +54,39 @@ impl RawModel {
     /// # Errors
     /// [`EngineError::MissingTensor`] where the file has none of that name.
     pub fn tensor_f32(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), EngineError> {
-        let tensor = self
-            .tensors
-            .get(name)
-            .ok_or_else(|| EngineError::MissingTensor {
-                name: name.to_owned(),
-            })?;
+        let shape = self.tensor(name)?.shape();
+        let values = self.rows_f32(name, 0..shape[0])?;
+        Ok((shape.to_vec(), values))
+    }
+
+    /// The values of some rows of that tensor, as [`RawModel::tensor_f32`] has them.
+    ///
+    /// # Errors
+    /// [`EngineError::MissingTensor`] where the file has none of that name.
+    ///
+    /// # Panics
+    /// If the tensor does not have these rows.
+    pub fn rows_f32(&self, name: &str, rows: Range<usize>) -> Result<Vec<f32>, EngineError> {
+        let tensor = self.tensor(name)?;
         let file = &self.files[tensor.file];
-        match &tensor.stored {
-            Stored::Safetensors(entry) => Ok((entry.shape.clone(), entry.values(file, name)?)),
-            Stored::Gguf(stored) => Ok((stored.info.shape.clone(), stored.values(file)?)),
-        }
+        let (values, read) = match &tensor.stored {
+            Stored::Safetensors(entry) => entry.rows(file, name, rows)?,
+            Stored::Gguf(stored) => stored.rows(file, rows)?,
+        };
+        file.let_go(read);
+        Ok(values)
+    }
+
+    /// Whether there is a tensor of that Hugging Face name.
+    pub fn has_tensor(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    fn tensor(&self, name: &str) -> Result<&Tensor, EngineError> {
+        let tensor = self.tensors.get(name);
+        tensor.ok_or_else(|| EngineError::MissingTensor {
+            name: name.to_owned(),
+        })
     }
 
     /// The tensor of that Hugging Face name as codes and scales, in Hugging Face layout; `None`
@@ -72,13 +95,15 @@ impl RawModel {
     /// # Errors
     /// [`EngineError::MissingTensor`] where the file has none of that name.
     pub fn codes(&self, name: &str) -> Result<Option<Codes>, EngineError> {
-        let tensor = self.tensors.get(name);
-        let tensor = tensor.ok_or_else(|| EngineError::MissingTensor {
-            name: name.to_owned(),
-        })?;
+        let tensor = self.tensor(name)?;
         match &tensor.stored {
             Stored::Safetensors(_) => Ok(None),
-            Stored::Gguf(stored) => stored.codes(&self.files[tensor.file]),
+            Stored::Gguf(stored) => {
+                let file = &self.files[tensor.file];
+                let codes = stored.codes(file)?;
+                file.let_go(stored.info.bytes.clone());
+                Ok(codes)
+            }
         }
     }
 

@@ -15,18 +15,21 @@ const HIDDEN: usize = 64;
 const INNER: usize = 96;
 const TOKENS: usize = 40;
 
+const ARCHITECTURES: [&str; 2] = ["llama", "qwen2"];
+
 /// Two heads of width 32, one of them for keys and values.
-fn metadata() -> GgufWriter {
+fn metadata(architecture: &str) -> GgufWriter {
     let tokens: Vec<String> = (0..TOKENS).map(|token| format!("t{token}")).collect();
+    let key = |key: &str| format!("{architecture}.{key}");
     GgufWriter::default()
-        .string("general.architecture", "llama")
-        .unsigned("llama.block_count", 2)
-        .unsigned("llama.context_length", 128)
-        .unsigned("llama.embedding_length", HIDDEN as u32)
-        .unsigned("llama.feed_forward_length", INNER as u32)
-        .unsigned("llama.attention.head_count", 2)
-        .unsigned("llama.attention.head_count_kv", 1)
-        .float("llama.attention.layer_norm_rms_epsilon", 1e-5)
+        .string("general.architecture", architecture)
+        .unsigned(&key("block_count"), 2)
+        .unsigned(&key("context_length"), 128)
+        .unsigned(&key("embedding_length"), HIDDEN as u32)
+        .unsigned(&key("feed_forward_length"), INNER as u32)
+        .unsigned(&key("attention.head_count"), 2)
+        .unsigned(&key("attention.head_count_kv"), 1)
+        .float(&key("attention.layer_norm_rms_epsilon"), 1e-5)
         .string("tokenizer.ggml.model", "gpt2")
         .string("tokenizer.ggml.pre", "gpt-2")
         .strings("tokenizer.ggml.tokens", tokens.iter().map(String::as_str))
@@ -60,9 +63,9 @@ fn random_blocks(random: &mut Numbers, block_type: BlockType, values: usize) -> 
     bytes
 }
 
-fn quantised_model() -> tempfile::TempDir {
+fn quantised_model(architecture: &str) -> tempfile::TempDir {
     let mut random = Numbers(3);
-    let mut writer = metadata();
+    let mut writer = metadata(architecture);
     let kinds = [
         BlockType::Q4_1,
         BlockType::Q4_0,
@@ -84,6 +87,9 @@ fn quantised_model() -> tempfile::TempDir {
         }
         for name in ["attn_norm", "ffn_norm"] {
             writer = norm(writer, &format!("blk.{block}.{name}.weight"));
+        }
+        if architecture == "qwen2" {
+            writer = biases(writer, &mut random, block);
         }
     }
     writer = norm(writer, "output_norm.weight");
@@ -109,6 +115,16 @@ fn norm(writer: GgufWriter, name: &str) -> GgufWriter {
         .flat_map(f32::to_le_bytes)
         .collect();
     writer.tensor(name, &[HIDDEN as u64], id(BlockType::F32), &ones)
+}
+
+fn biases(mut writer: GgufWriter, random: &mut Numbers, block: usize) -> GgufWriter {
+    for (part, width) in [("q", HIDDEN), ("k", HIDDEN / 2), ("v", HIDDEN / 2)] {
+        let values = (0..width).flat_map(|_| (0.5 * random.normal()).to_le_bytes());
+        let (bytes, shape) = (values.collect::<Vec<u8>>(), [width as u64]);
+        let name = format!("blk.{block}.attn_{part}.bias");
+        writer = writer.tensor(&name, &shape, id(BlockType::F32), &bytes);
+    }
+    writer
 }
 
 fn load(folder: &tempfile::TempDir, precision: Precision, as_stored: bool) -> Model {
@@ -152,7 +168,11 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
 
 #[test]
 fn logits_are_close_to_those_of_dequantised_weights() {
-    let folder = quantised_model();
+    ARCHITECTURES.into_iter().for_each(close_to_dequantised);
+}
+
+fn close_to_dequantised(architecture: &str) {
+    let folder = quantised_model(architecture);
     let exact = load(&folder, Precision::F32, false);
     let stored = load(&folder, Precision::Bf16, true);
     assert_eq!(exact.arithmetic(), "f32");
@@ -169,14 +189,21 @@ fn logits_are_close_to_those_of_dequantised_weights() {
         let found = logits(&stored, &pool, Some(&adapters[1]), &[&tokens]);
         let expected = logits(&exact, &pool, Some(&adapters[0]), &[&tokens]);
         let cosine = cosine(&found, &expected);
-        assert!(cosine > 0.999, "seed {seed}: cosine {cosine}");
+        assert!(
+            cosine > 0.999,
+            "{architecture}, seed {seed}: cosine {cosine}"
+        );
         assert_ne!(found, expected, "another arithmetic was asked for");
     }
 }
 
 #[test]
 fn chunks_batch_and_threads_do_not_change_a_bit() {
-    let folder = quantised_model();
+    ARCHITECTURES.into_iter().for_each(same_bits);
+}
+
+fn same_bits(architecture: &str) {
+    let folder = quantised_model(architecture);
     let model = load(&folder, Precision::Bf16, true);
     let adapter = PackedAdapter::new(&model, &random_adapter(&model, 4));
     let tokens = Numbers(5).tokens(70, TOKENS);

@@ -88,6 +88,50 @@ fn what_is_left_out_has_its_usual_value() {
 }
 
 #[test]
+fn qwen_2_is_read_with_its_window_switched_off() {
+    let qwen2 = |change: fn(&mut Value)| {
+        let mut config = read_json("fixtures/tiny-qwen2/config.json");
+        change(&mut config);
+        parse(&config)
+    };
+    let config = qwen2(|_| {}).expect("is read");
+    assert_eq!(config.architecture, Architecture::Qwen2);
+    assert_eq!((config.rope_theta, config.rms_eps), (1e6, 1e-6));
+    assert!(!config.tied_embeddings);
+    let unnamed = qwen2(|config| config["architectures"] = json!([])).expect("by model_type");
+    assert_eq!(unnamed, config);
+    let windowed: [fn(&mut Value); 2] = [
+        |config| config["use_sliding_window"] = json!(true),
+        |config| config["layer_types"] = json!(["full_attention", "sliding_attention"]),
+    ];
+    for change in windowed {
+        let error = qwen2(change).expect_err("is refused").to_string();
+        assert!(error.contains("\"sliding_window\""), "{error}");
+    }
+}
+
+/// What the models' own files hold, counted from their cards: 494 and 1,544 million.
+#[test]
+fn the_parameters_of_published_shapes_are_counted() {
+    let published = |hidden: usize, layers: usize, heads: usize, inner: usize| {
+        let mut config = read_json("fixtures/tiny-qwen2/config.json");
+        for (key, value) in [
+            ("hidden_size", hidden),
+            ("num_hidden_layers", layers),
+            ("num_attention_heads", heads),
+            ("intermediate_size", inner),
+            ("vocab_size", 151_936),
+        ] {
+            config[key] = json!(value);
+        }
+        config["tie_word_embeddings"] = json!(true);
+        parse(&config).expect("is read").parameters()
+    };
+    assert_eq!(published(896, 24, 14, 4864), 494_032_768);
+    assert_eq!(published(1536, 28, 12, 8960), 1_543_714_304);
+}
+
+#[test]
 fn models_that_are_not_computed_are_refused_by_name() {
     let refused = |key: &str, value: Value, name: &str| {
         let error = changed(|config| config[key] = value).expect_err("is refused");

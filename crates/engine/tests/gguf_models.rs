@@ -88,6 +88,104 @@ fn rows_of_q_and_k_come_in_the_order_of_hugging_face() {
     assert_eq!(rows(&model, &name("v_proj")), [0.0, 1.0, 2.0, 3.0]);
 }
 
+/// The model of a folder as llama.cpp's converter writes a Qwen 2: rows as they are.
+fn qwen2_as_gguf(folder: &RawModel) -> GgufWriter {
+    let config = &folder.config;
+    let number = |value: usize| value as u32;
+    let tokens = (0..config.vocab as u32).map(|id| format!("token {id}"));
+    let mut writer = GgufWriter::default()
+        .string("general.architecture", "qwen2")
+        .unsigned("qwen2.block_count", number(config.layers))
+        .unsigned("qwen2.context_length", number(config.context))
+        .unsigned("qwen2.embedding_length", number(config.hidden))
+        .unsigned("qwen2.feed_forward_length", number(config.intermediate))
+        .unsigned("qwen2.attention.head_count", number(config.heads))
+        .unsigned("qwen2.attention.head_count_kv", number(config.kv_heads))
+        .float("qwen2.attention.layer_norm_rms_epsilon", config.rms_eps)
+        .float("qwen2.rope.freq_base", config.rope_theta)
+        .string("tokenizer.ggml.model", "gpt2")
+        .string("tokenizer.ggml.pre", "qwen2")
+        .strings(
+            "tokenizer.ggml.tokens",
+            tokens.collect::<Vec<_>>().iter().map(String::as_str),
+        )
+        .strings("tokenizer.ggml.merges", [])
+        .unsigned("tokenizer.ggml.bos_token_id", 1)
+        .unsigned("tokenizer.ggml.eos_token_id", 2);
+    for name in folder.tensor_names() {
+        let (shape, values) = folder.tensor_f32(name).expect("is there");
+        let shape: Vec<u64> = shape.iter().map(|&size| size as u64).collect();
+        let bytes: Vec<u8> = values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        writer = writer.tensor(&gguf_name(name), &shape, F32, &bytes);
+    }
+    writer
+}
+
+fn gguf_name(name: &str) -> String {
+    [
+        ("model.layers", "blk"),
+        ("self_attn.o_proj", "attn_output"),
+        ("self_attn.", "attn_"),
+        ("mlp.", "ffn_"),
+        ("_proj", ""),
+        ("input_layernorm", "attn_norm"),
+        ("post_attention_layernorm", "ffn_norm"),
+        ("model.embed_tokens", "token_embd"),
+        ("model.norm", "output_norm"),
+        ("lm_head", "output"),
+    ]
+    .iter()
+    .fold(name.to_owned(), |name, (from, to)| name.replace(from, to))
+}
+
+fn tiny_qwen2() -> RawModel {
+    let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests");
+    lathe_engine::open(&tests.join("fixtures/tiny-qwen2")).expect("the folder opens")
+}
+
+#[test]
+fn a_qwen_2_is_the_folder_it_was_made_from() {
+    let folder = tiny_qwen2();
+    let gguf = open(qwen2_as_gguf(&folder)).expect("opens");
+    assert_eq!(gguf.config, folder.config);
+    let names: Vec<_> = folder.tensor_names().collect();
+    assert_eq!(names, gguf.tensor_names().collect::<Vec<_>>());
+    assert_eq!(names.len(), 3 + 12 * folder.config.layers);
+    for name in names {
+        assert_eq!(
+            gguf.tensor_f32(name).expect("is there"),
+            folder.tensor_f32(name).expect("is there"),
+            "{name}"
+        );
+    }
+    let window = qwen2_as_gguf(&folder).unsigned("qwen2.attention.sliding_window", 256);
+    refused(window, "engine-unsupported", "256 tokens of sliding window");
+}
+
+#[test]
+fn rows_are_read_alone_as_they_are_together() {
+    let models = [
+        tiny_qwen2(),
+        open(qwen2_as_gguf(&tiny_qwen2())).expect("opens"),
+        open(tensors(metadata())).expect("opens"),
+    ];
+    for model in models {
+        for name in ["model.embed_tokens", "model.layers.0.self_attn.q_proj"] {
+            let name = format!("{name}.weight");
+            let (shape, whole) = model.tensor_f32(&name).expect("is there");
+            let mut parts = Vec::new();
+            for row in (0..shape[0]).step_by(3) {
+                let rows = row..shape[0].min(row + 3);
+                parts.extend(model.rows_f32(&name, rows).expect("is there"));
+            }
+            assert_eq!(parts, whole, "{name}");
+        }
+    }
+}
+
 #[test]
 fn what_is_left_out_has_its_usual_value() {
     let config = open(tensors(metadata())).expect("opens").config;

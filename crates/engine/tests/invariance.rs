@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Numbers, push_segment, random_adapter, tiny_model};
+use common::{Numbers, fixture, push_segment, random_adapter, tiny_model};
 use lathe_engine::{
     Batch, Chunk, GenerateSpec, KvCache, Model, PackedAdapter, Scratch, Target, Trainer, forward,
     generate_greedy,
@@ -11,6 +11,12 @@ use lathe_engine::{
 use lathe_kernel::{Pool, Precision};
 
 const PRECISIONS: [Precision; 2] = [Precision::Bf16, Precision::F32];
+
+/// Both architectures in both precisions.
+fn models() -> impl Iterator<Item = Model> {
+    let of = |name| PRECISIONS.map(|precision| fixture(name, precision));
+    ["tiny-model", "tiny-qwen2"].into_iter().flat_map(of)
+}
 
 /// Logits after every token of `tokens`, fed in chunks of the given lengths.
 fn logits_in_chunks(
@@ -40,8 +46,7 @@ fn logits_in_chunks(
 
 #[test]
 fn inference_is_the_same_bits_for_every_chunking_and_thread_count() {
-    for precision in PRECISIONS {
-        let model = tiny_model(precision);
+    for model in models() {
         let adapter = PackedAdapter::new(&model, &random_adapter(&model, 4));
         let tokens = Numbers(5).tokens(70, model.config.vocab);
         let expected = logits_in_chunks(&model, &Pool::new(1), &adapter, &tokens, &[70]);
@@ -61,8 +66,8 @@ fn inference_is_the_same_bits_for_every_chunking_and_thread_count() {
 
 #[test]
 fn inference_is_the_same_bits_whatever_is_in_the_batch() {
-    for precision in PRECISIONS {
-        let (model, pool) = (tiny_model(precision), Pool::new(2));
+    for model in models() {
+        let pool = Pool::new(2);
         let adapter = PackedAdapter::new(&model, &random_adapter(&model, 4));
         let mut random = Numbers(6);
         let lengths = [1, 40, 3, 17, 2, 66, 1];
@@ -182,8 +187,8 @@ fn sequences(vocab: usize) -> [Vec<u32>; 3] {
 
 #[test]
 fn packed_losses_are_the_bits_of_separate_ones() {
-    for precision in PRECISIONS {
-        let (model, pool) = (tiny_model(precision), Pool::new(2));
+    for model in models() {
+        let pool = Pool::new(2);
         let adapter = random_adapter(&model, 4);
         let mut trainer = Trainer::new(&model, &pool);
         let (mut packed, mut separate) = (Batch::default(), Vec::new());
@@ -237,8 +242,7 @@ fn a_shared_prefix_is_a_repeated_prefix() {
 
 #[test]
 fn gradients_are_the_same_bits_at_any_thread_count() {
-    for precision in PRECISIONS {
-        let model = tiny_model(precision);
+    for model in models() {
         let adapter = random_adapter(&model, 4);
         let mut batch = Batch::default();
         let [first, second, third] = sequences(model.config.vocab);

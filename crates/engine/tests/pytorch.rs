@@ -7,7 +7,7 @@
 
 mod common;
 
-use common::{relative_error, repository_file, tiny_model};
+use common::{fixture, relative_error, repository_file};
 use lathe_engine::{
     Adapter, Batch, GenerateSpec, LoraSpec, Model, PackedAdapter, Segment, Target, Trainer,
     generate_greedy,
@@ -15,14 +15,19 @@ use lathe_engine::{
 use lathe_kernel::{Pool, Precision};
 use safetensors::SafeTensors;
 
+/// The models, and the files that say what PyTorch makes of them.
+const MODELS: [(&str, &str); 2] = [
+    ("tiny-model", "engine-vectors"),
+    ("tiny-qwen2", "qwen2-vectors"),
+];
 const SEQUENCES: [&str; 3] = ["first", "second", "alone"];
 
 /// The reference file.
 struct Vectors(Vec<u8>);
 
 impl Vectors {
-    fn read() -> Self {
-        let path = repository_file("reference/engine-vectors.safetensors");
+    fn read(name: &str) -> Self {
+        let path = repository_file("reference").join(format!("{name}.safetensors"));
         Self(std::fs::read(path).expect("the vectors are committed"))
     }
 
@@ -140,18 +145,25 @@ fn expected_losses(vectors: &Vectors, kind: &str, vocab: usize) -> Vec<f32> {
 
 /// Losses, with and without the adapter, and every gradient, within the tolerances.
 fn check(precision: Precision, loss_error_max: f32, gradient_error_max: f32) {
-    let (model, pool) = (tiny_model(precision), Pool::new(2));
-    let vectors = Vectors::read();
-    let adapter = vectors.adapter(&model);
+    for (name, vectors) in MODELS {
+        let (model, vectors) = (fixture(name, precision), Vectors::read(vectors));
+        println!("{name}:");
+        check_model(&model, &vectors, loss_error_max, gradient_error_max);
+    }
+}
+
+fn check_model(model: &Model, vectors: &Vectors, loss_error_max: f32, gradient_error_max: f32) {
+    let pool = Pool::new(2);
+    let adapter = vectors.adapter(model);
     let expected = vectors.flat(&adapter, "gradient");
-    let mut trainer = Trainer::new(&model, &pool);
+    let mut trainer = Trainer::new(model, &pool);
     for share_prefix in [false, true] {
         let batch = vectors.batch(share_prefix);
         for (kind, adapter) in [("base_logits", None), ("logits", Some(&adapter))] {
             let found = trainer.token_losses(adapter, &batch);
-            let expected = expected_losses(&vectors, kind, model.config.vocab);
+            let expected = expected_losses(vectors, kind, model.config.vocab);
             let error = relative_error(found, &expected);
-            println!("{precision:?} {kind} shared {share_prefix}: losses off by {error:.1e}");
+            println!("{kind} shared {share_prefix}: losses off by {error:.1e}");
             assert!(error < loss_error_max, "{kind}: {error}");
         }
         let weight: f32 = batch.targets.iter().map(|target| target.weight).sum();
@@ -164,7 +176,7 @@ fn check(precision: Precision, loss_error_max: f32, gradient_error_max: f32) {
             assert!(error < gradient_error_max, "{}: {error}", tensor.name);
             worst = worst.max(error);
         }
-        println!("{precision:?} shared {share_prefix}: gradients off by {worst:.1e}");
+        println!("shared {share_prefix}: gradients off by {worst:.1e}");
     }
 }
 
@@ -179,13 +191,12 @@ fn losses_and_gradients_in_bf16_are_close() {
 }
 
 /// Ten steps of AdamW as PyTorch takes them (decay apart from the gradient).
-fn ten_losses(precision: Precision) -> Vec<f32> {
-    let (model, pool) = (tiny_model(precision), Pool::new(2));
-    let vectors = Vectors::read();
-    let mut adapter = vectors.adapter(&model);
+fn ten_losses(model: &Model, vectors: &Vectors) -> Vec<f32> {
+    let pool = Pool::new(2);
+    let mut adapter = vectors.adapter(model);
     let batch = vectors.batch(true);
     let weight: f32 = batch.targets.iter().map(|target| target.weight).sum();
-    let mut trainer = Trainer::new(&model, &pool);
+    let mut trainer = Trainer::new(model, &pool);
     let mut moments = vec![(0.0f64, 0.0f64); adapter.values.len()];
     let mut losses = Vec::new();
     for step in 1..=10 {
@@ -210,21 +221,30 @@ fn ten_losses(precision: Precision) -> Vec<f32> {
 
 #[test]
 fn ten_adamw_losses_are_pytorchs() {
-    let expected = Vectors::read().floats("losses");
-    for (precision, error_max) in [(Precision::F32, 1e-4), (Precision::Bf16, 0.02)] {
-        let error = relative_error(&ten_losses(precision), &expected);
-        println!("{precision:?}: ten losses off by {error:.1e}");
-        assert!(error < error_max, "{precision:?}: {error}");
+    for (name, vectors) in MODELS {
+        let vectors = Vectors::read(vectors);
+        let expected = vectors.floats("losses");
+        for (precision, error_max) in [(Precision::F32, 1e-4), (Precision::Bf16, 0.02)] {
+            let found = ten_losses(&fixture(name, precision), &vectors);
+            let error = relative_error(&found, &expected);
+            println!("{name}, {precision:?}: ten losses off by {error:.1e}");
+            assert!(error < error_max, "{name}, {precision:?}: {error}");
+        }
     }
 }
 
 #[test]
 fn greedy_answers_are_transformers() {
+    for (name, vectors) in MODELS {
+        check_answers(&fixture(name, Precision::F32), &Vectors::read(vectors));
+    }
+}
+
+fn check_answers(model: &Model, vectors: &Vectors) {
     // Caches hold keys and values in bf16: a smaller lead may change hands.
     const MARGIN_MIN: f32 = 0.05;
-    let (model, pool) = (tiny_model(Precision::F32), Pool::new(2));
-    let vectors = Vectors::read();
-    let adapter = PackedAdapter::new(&model, &vectors.adapter(&model));
+    let pool = Pool::new(2);
+    let adapter = PackedAdapter::new(model, &vectors.adapter(model));
     let prefix = vectors.tokens("prefix");
     let prompts = SEQUENCES.map(|sequence| match sequence {
         "alone" => vectors.tokens("alone"),
@@ -235,7 +255,7 @@ fn greedy_answers_are_transformers() {
         stop: Vec::new(),
         batch_max: 2,
     };
-    let answers = generate_greedy(&model, &pool, Some(&adapter), &prompts, &spec, &mut |_| {});
+    let answers = generate_greedy(model, &pool, Some(&adapter), &prompts, &spec, &mut |_| {});
     let mut compared = 0;
     for (sequence, answer) in SEQUENCES.iter().zip(answers) {
         let margins = vectors.floats(&format!("margin.{sequence}"));

@@ -12,6 +12,7 @@
 
 pub mod attention;
 pub mod bf16;
+pub mod bias;
 mod buffer;
 pub mod cross_entropy;
 pub mod f16;

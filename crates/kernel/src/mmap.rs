@@ -3,10 +3,10 @@
 use std::ffi::c_void;
 use std::fs::File;
 use std::io;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 /// A file mapped into memory, read-only. The file must not be shortened or written to while it is
 /// mapped (reading past a new end raises SIGBUS): map only files that are replaced by renaming.
@@ -48,6 +48,31 @@ impl Mmap {
         let start = NonNull::new(start.cast())
             .ok_or_else(|| io::Error::other("the system mapped the file at zero"))?;
         Ok(Mmap { start, len })
+    }
+
+    /// Gives the memory of the whole pages in `range` back to the system; reading them again brings
+    /// them back from the file.
+    ///
+    /// # Panics
+    /// If `range` is not inside the map.
+    pub fn let_go(&self, range: Range<usize>) {
+        assert!(
+            range.start <= range.end && range.end <= self.len,
+            "{range:?} is outside of 0..{}",
+            self.len
+        );
+        let page = rustix::param::page_size();
+        let start = range.start.next_multiple_of(page);
+        let end = range.end / page * page;
+        if start < end {
+            // SAFETY: whole pages of this map, which is private and never written: what comes back
+            // after this is the file's content, as before. A failure only leaves the pages where
+            // they are.
+            let _advised = unsafe {
+                let address = self.start.as_ptr().add(start).cast::<c_void>();
+                madvise(address, end - start, Advice::LinuxDontNeed)
+            };
+        }
     }
 }
 
@@ -92,6 +117,19 @@ mod tests {
         drop(file);
         std::fs::remove_file(path).expect("still there");
         assert_eq!(&*map, &content[..]);
+    }
+
+    #[test]
+    fn what_was_let_go_is_read_again() {
+        let content: Vec<u8> = (0..50_000_u32).map(|i| (i % 239) as u8).collect();
+        let (path, file) = file_with("let-go", &content);
+        let map = Mmap::map(&file).expect("a plain file");
+        for range in [0..0, 5..9_000, 0..50_000, 49_999..50_000, 50_000..50_000] {
+            assert_eq!(&*map, &content[..]);
+            map.let_go(range);
+        }
+        assert_eq!(&*map, &content[..]);
+        std::fs::remove_file(path).expect("still there");
     }
 
     #[test]

@@ -1,4 +1,6 @@
 //! Config from GGUF metadata.
+//!
+//! The keys of a model begin with its architecture's name: `llama.block_count`.
 
 use super::{Architecture, Config, damaged, rope, unsupported};
 use crate::error::EngineError;
@@ -17,25 +19,26 @@ impl Config {
             .string("general.architecture")?
             .unwrap_or("(none named)");
         let architecture = Architecture::from_name(name)?;
-        refuse_variants(gguf)?;
-        let hidden = need(gguf, "llama.embedding_length")?;
-        let heads = need(gguf, "llama.attention.head_count")?;
+        let keys = Keys {
+            gguf,
+            prefix: architecture.gguf_name(),
+        };
+        refuse_variants(&keys)?;
+        let hidden = keys.need("embedding_length")?;
+        let heads = keys.need("attention.head_count")?;
         let mut config = Self {
             architecture,
             hidden,
-            layers: need(gguf, "llama.block_count")?,
+            layers: keys.need("block_count")?,
             heads,
-            kv_heads: size(gguf, "llama.attention.head_count_kv")?.unwrap_or(heads),
-            head_dim: head_dim(gguf, hidden, heads)?,
-            intermediate: need(gguf, "llama.feed_forward_length")?,
-            vocab: vocab(gguf)?,
-            rms_eps: gguf
-                .float("llama.attention.layer_norm_rms_epsilon")?
-                .ok_or_else(|| lacks("llama.attention.layer_norm_rms_epsilon"))?
-                as f32,
-            rope_theta: gguf.float("llama.rope.freq_base")?.unwrap_or(10_000.0) as f32,
+            kv_heads: keys.size("attention.head_count_kv")?.unwrap_or(heads),
+            head_dim: head_dim(&keys, hidden, heads)?,
+            intermediate: keys.need("feed_forward_length")?,
+            vocab: vocab(&keys)?,
+            rms_eps: keys.need_float("attention.layer_norm_rms_epsilon")? as f32,
+            rope_theta: keys.float("rope.freq_base")?.unwrap_or(10_000.0) as f32,
             rope_divisors: Vec::new(),
-            context: need(gguf, "llama.context_length")?,
+            context: keys.need("context_length")?,
             tied_embeddings: gguf.tensor("output.weight").is_none(),
             bos: token(gguf, "tokenizer.ggml.bos_token_id")?,
             eos: Vec::new(),
@@ -46,28 +49,64 @@ impl Config {
             }
         }
         let mut config = config.checked()?;
-        config.rope_divisors = divisors(gguf, config.head_dim)?;
+        config.rope_divisors = divisors(&keys, config.head_dim)?;
         config.checked()
     }
 }
 
-/// What a llama file may say that this engine does not compute.
-fn refuse_variants(gguf: &Gguf) -> Result<(), EngineError> {
-    if let Some(experts) = gguf
-        .unsigned("llama.expert_count")?
-        .filter(|count| *count > 0)
-    {
-        return Err(unsupported(
-            "Llama variant",
-            format!("{experts} experts"),
-            "dense layers",
-        ));
+/// The metadata of one architecture.
+struct Keys<'a> {
+    gguf: &'a Gguf<'a>,
+    prefix: &'static str,
+}
+
+impl Keys<'_> {
+    fn name(&self, key: &str) -> String {
+        format!("{}.{key}", self.prefix)
+    }
+
+    fn size(&self, key: &str) -> Result<Option<usize>, EngineError> {
+        let value = self.gguf.unsigned(&self.name(key))?;
+        Ok(value.map(|value| usize::try_from(value).unwrap_or(usize::MAX)))
+    }
+
+    fn need(&self, key: &str) -> Result<usize, EngineError> {
+        self.size(key)?.ok_or_else(|| lacks(&self.name(key)))
+    }
+
+    fn float(&self, key: &str) -> Result<Option<f64>, EngineError> {
+        self.gguf.float(&self.name(key))
+    }
+
+    fn need_float(&self, key: &str) -> Result<f64, EngineError> {
+        self.float(key)?.ok_or_else(|| lacks(&self.name(key)))
+    }
+}
+
+/// What a file may say that this engine does not compute.
+fn refuse_variants(keys: &Keys<'_>) -> Result<(), EngineError> {
+    let refused = [
+        ("expert_count", "experts", "dense layers"),
+        (
+            "attention.sliding_window",
+            "tokens of sliding window",
+            "attention over the whole context",
+        ),
+    ];
+    for (key, things, supported) in refused {
+        if let Some(count) = keys.size(key)?.filter(|count| *count > 0) {
+            return Err(unsupported(
+                "model variant",
+                format!("{count} {things}"),
+                supported,
+            ));
+        }
     }
     Ok(())
 }
 
-fn head_dim(gguf: &Gguf, hidden: usize, heads: usize) -> Result<usize, EngineError> {
-    let head_dim = match size(gguf, "llama.attention.key_length")? {
+fn head_dim(keys: &Keys<'_>, hidden: usize, heads: usize) -> Result<usize, EngineError> {
+    let head_dim = match keys.size("attention.key_length")? {
         Some(head_dim) => head_dim,
         None if hidden.checked_rem(heads) == Some(0) => hidden / heads,
         None => {
@@ -76,11 +115,11 @@ fn head_dim(gguf: &Gguf, hidden: usize, heads: usize) -> Result<usize, EngineErr
             )));
         }
     };
-    for key in ["llama.attention.value_length", "llama.rope.dimension_count"] {
-        if let Some(other) = size(gguf, key)?.filter(|other| *other != head_dim) {
+    for key in ["attention.value_length", "rope.dimension_count"] {
+        if let Some(other) = keys.size(key)?.filter(|other| *other != head_dim) {
             return Err(unsupported(
-                "Llama variant",
-                format!("{key} = {other}"),
+                "model variant",
+                format!("{} = {other}", keys.name(key)),
                 &format!("the head width, {head_dim}"),
             ));
         }
@@ -88,44 +127,34 @@ fn head_dim(gguf: &Gguf, hidden: usize, heads: usize) -> Result<usize, EngineErr
     Ok(head_dim)
 }
 
-fn vocab(gguf: &Gguf) -> Result<usize, EngineError> {
-    if let Some(vocab) = size(gguf, "llama.vocab_size")? {
+fn vocab(keys: &Keys<'_>) -> Result<usize, EngineError> {
+    if let Some(vocab) = keys.size("vocab_size")? {
         return Ok(vocab);
     }
-    gguf.array("tokenizer.ggml.tokens")?
+    let tokens = keys.gguf.array("tokenizer.ggml.tokens")?;
+    tokens
         .map(|tokens| tokens.len())
-        .ok_or_else(|| lacks("llama.vocab_size"))
+        .ok_or_else(|| lacks(&keys.name("vocab_size")))
 }
 
-fn divisors(gguf: &Gguf, head_dim: usize) -> Result<Vec<f32>, EngineError> {
+fn divisors(keys: &Keys<'_>, head_dim: usize) -> Result<Vec<f32>, EngineError> {
     // How files from before 2024 spell linear scaling.
-    if let Some(factor) = gguf.float("llama.rope.scale_linear")? {
+    if let Some(factor) = keys.float("rope.scale_linear")? {
         return Ok(rope::linear(head_dim, factor));
     }
-    match gguf.string("llama.rope.scaling.type")?.unwrap_or("none") {
+    let kind = keys.gguf.string(&keys.name("rope.scaling.type"))?;
+    match kind.unwrap_or("none") {
         "none" => Ok(Vec::new()),
-        "linear" => {
-            let factor = gguf
-                .float("llama.rope.scaling.factor")?
-                .ok_or_else(|| lacks("llama.rope.scaling.factor"))?;
-            Ok(rope::linear(head_dim, factor))
-        }
+        "linear" => Ok(rope::linear(
+            head_dim,
+            keys.need_float("rope.scaling.factor")?,
+        )),
         other => Err(unsupported(
             "rotary scaling",
             other.to_owned(),
             "none, linear",
         )),
     }
-}
-
-fn size(gguf: &Gguf, key: &str) -> Result<Option<usize>, EngineError> {
-    Ok(gguf
-        .unsigned(key)?
-        .map(|value| usize::try_from(value).unwrap_or(usize::MAX)))
-}
-
-fn need(gguf: &Gguf, key: &str) -> Result<usize, EngineError> {
-    size(gguf, key)?.ok_or_else(|| lacks(key))
 }
 
 fn token(gguf: &Gguf, key: &str) -> Result<Option<u32>, EngineError> {

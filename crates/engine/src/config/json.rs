@@ -30,6 +30,8 @@ struct HfConfig {
     mlp_bias: Option<bool>,
     partial_rotary_factor: Option<f64>,
     quantization_config: Option<serde_json::Value>,
+    use_sliding_window: Option<bool>,
+    layer_types: Option<Vec<String>>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -71,7 +73,7 @@ impl Config {
         let architecture = architecture(bytes)?;
         let hf: HfConfig =
             serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
-        refuse_variants(&hf)?;
+        refuse_variants(architecture, &hf)?;
         let head_dim = head_dim(&hf)?;
         let rope = hf.rope_parameters.as_ref().or(hf.rope_scaling.as_ref());
         let theta = rope
@@ -137,13 +139,14 @@ pub(crate) fn generation_eos(bytes: &[u8]) -> Result<Vec<u32>, EngineError> {
         .unwrap_or_default())
 }
 
-/// What a Llama config may say that this engine does not compute.
-fn refuse_variants(hf: &HfConfig) -> Result<(), EngineError> {
-    if hf.attention_bias == Some(true) || hf.mlp_bias == Some(true) {
+/// What a config may say that this engine does not compute.
+fn refuse_variants(architecture: Architecture, hf: &HfConfig) -> Result<(), EngineError> {
+    refuse_variants_of_attention(architecture, hf)?;
+    if hf.mlp_bias == Some(true) {
         return Err(unsupported(
-            "Llama variant",
+            "model variant",
             "biases".to_owned(),
-            "layers without biases",
+            "feed-forward layers without biases",
         ));
     }
     if let Some(activation) = hf.hidden_act.as_deref().filter(|name| *name != "silu") {
@@ -165,6 +168,34 @@ fn refuse_variants(hf: &HfConfig) -> Result<(), EngineError> {
             "quantisation of safetensors",
             "quantization_config".to_owned(),
             "BF16, F16 or F32 safetensors, or a GGUF file",
+        ));
+    }
+    Ok(())
+}
+
+/// Qwen 2's biases are its own and no setting; a window is one that older Qwen 2 configs name but
+/// switch off.
+fn refuse_variants_of_attention(
+    architecture: Architecture,
+    hf: &HfConfig,
+) -> Result<(), EngineError> {
+    if architecture == Architecture::Llama && hf.attention_bias == Some(true) {
+        return Err(unsupported(
+            "model variant",
+            "biases".to_owned(),
+            "attention without biases",
+        ));
+    }
+    let whole = |kind: &String| kind == "full_attention";
+    let mixed = hf
+        .layer_types
+        .as_ref()
+        .is_some_and(|kinds| !kinds.iter().all(whole));
+    if hf.use_sliding_window == Some(true) || mixed {
+        return Err(unsupported(
+            "model variant",
+            "sliding_window".to_owned(),
+            "attention over the whole context, use_sliding_window: false",
         ));
     }
     Ok(())

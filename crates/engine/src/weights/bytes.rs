@@ -4,7 +4,7 @@ use crate::error::EngineError;
 use lathe_kernel::mmap::Mmap;
 use std::fs::File;
 use std::io::Read;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::path::Path;
 
 /// Longest file read into memory, in bytes; the largest published `tokenizer.json` is 33 MB.
@@ -21,6 +21,14 @@ impl Bytes {
         let file = File::open(path).map_err(|error| EngineError::io("open", path, error))?;
         let map = Mmap::map(&file).map_err(|error| EngineError::io("map", path, error))?;
         Ok(Self::Mapped(map))
+    }
+
+    /// Gives the memory of what was read back, if it is only mapped: a model's file need not be
+    /// held beside its packed form. Reading it again is possible.
+    pub(crate) fn let_go(&self, range: Range<usize>) {
+        if let Self::Mapped(map) = self {
+            map.let_go(range);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use crate::gguf::{Gguf, TensorInfo};
 use crate::template::{ChatTemplate, SpecialTokens};
 use crate::tokenizer::Tokenizer;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// Divisors of the rotary frequencies, which Llama 3.1 files hold as a tensor.
 const ROPE_DIVISORS: &str = "rope_freqs.weight";
@@ -20,17 +21,26 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// The values in Hugging Face's layout.
-    pub(super) fn values(&self, file: &[u8]) -> Result<Vec<f32>, EngineError> {
-        let values = dequantized(&self.info, file)?;
-        Ok(match (self.interleaved_heads, &self.info.shape[..]) {
-            (Some(heads), &[rows, cols]) => {
-                let order = deinterleaved(heads, rows);
-                let rows = order.iter().flat_map(|row| &values[row * cols..][..cols]);
-                rows.copied().collect()
-            }
-            _ => values,
-        })
+    /// The values of some rows in Hugging Face's layout, and the part of the file they lie in.
+    pub(super) fn rows(
+        &self,
+        file: &[u8],
+        rows: Range<usize>,
+    ) -> Result<(Vec<f32>, Range<usize>), EngineError> {
+        let (info, all) = (&self.info, self.info.bytes.clone());
+        let bytes = stored_bytes(info, file)?;
+        let row_bytes = bytes.len() / info.shape[0];
+        let Some(heads) = self.interleaved_heads else {
+            let part = rows.start * row_bytes..rows.end * row_bytes;
+            let values = info.block_type.dequantize(&bytes[part.clone()])?;
+            return Ok((values, all.start + part.start..all.start + part.end));
+        };
+        let mut values = Vec::with_capacity(rows.len() * (info.len() / info.shape[0]));
+        for row in &deinterleaved(heads, info.shape[0])[rows] {
+            let bytes = &bytes[row * row_bytes..][..row_bytes];
+            values.extend(info.block_type.dequantize(bytes)?);
+        }
+        Ok((values, all))
     }
 
     /// The same as codes and scales, where the format consists of such.

@@ -16,7 +16,7 @@ pub(super) struct Expected {
     pub(super) interleaved_heads: Option<usize>,
 }
 
-/// All tensors of the Llama family.
+/// All tensors of a model.
 pub(super) fn expected(config: &Config) -> Vec<Expected> {
     let plain = |name: &str, gguf_name: &str, shape: &[usize]| Expected {
         name: format!("{name}.weight"),
@@ -39,10 +39,15 @@ pub(super) fn expected(config: &Config) -> Vec<Expected> {
 }
 
 fn block(config: &Config, layer: usize) -> impl Iterator<Item = Expected> {
+    matrices_and_norms(config, layer).chain(attention_biases(config, layer))
+}
+
+fn matrices_and_norms(config: &Config, layer: usize) -> impl Iterator<Item = Expected> + use<> {
     let (hidden, inner) = (config.hidden, config.intermediate);
     let queries = config.heads * config.head_dim;
     let keys = config.kv_heads * config.head_dim;
-    let (heads, kv_heads) = (Some(config.heads), Some(config.kv_heads));
+    let interleaved = config.architecture.is_interleaved_in_gguf();
+    let [heads, kv_heads] = [config.heads, config.kv_heads].map(|it| interleaved.then_some(it));
     let parts = [
         ("input_layernorm", "attn_norm", vec![hidden], None),
         ("self_attn.q_proj", "attn_q", vec![queries, hidden], heads),
@@ -67,6 +72,23 @@ fn block(config: &Config, layer: usize) -> impl Iterator<Item = Expected> {
             interleaved_heads,
         },
     )
+}
+
+fn attention_biases(config: &Config, layer: usize) -> impl Iterator<Item = Expected> + use<> {
+    let queries = config.heads * config.head_dim;
+    let keys = config.kv_heads * config.head_dim;
+    let parts = if config.architecture.has_attention_biases() {
+        &[("q", queries), ("k", keys), ("v", keys)][..]
+    } else {
+        &[]
+    };
+    let expected = |&(part, width): &(&str, usize)| Expected {
+        name: format!("model.layers.{layer}.self_attn.{part}_proj.bias"),
+        gguf_name: format!("blk.{layer}.attn_{part}.bias"),
+        shape: vec![width],
+        interleaved_heads: None,
+    };
+    parts.iter().map(expected).collect::<Vec<_>>().into_iter()
 }
 
 /// Holds the tensors against what the config implies.
@@ -101,6 +123,8 @@ pub(super) fn unknown(name: &str) -> EngineError {
     EngineError::Unsupported {
         what: "tensor",
         name: name.to_owned(),
-        supported: "the tensors of the Llama family, without biases or experts".to_owned(),
+        supported: "the tensors that the model's architecture has, without further biases or \
+                    experts"
+            .to_owned(),
     }
 }

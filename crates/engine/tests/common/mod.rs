@@ -15,13 +15,24 @@ pub fn repository_file(name: &str) -> PathBuf {
 
 /// The two-layer random model, packed so that gradients can be had.
 pub fn tiny_model(precision: Precision) -> Model {
+    fixture("tiny-model", precision)
+}
+
+/// The same with Qwen 2's biases and a head of its own.
+pub fn tiny_qwen2(precision: Precision) -> Model {
+    fixture("tiny-qwen2", precision)
+}
+
+/// A model among `tests/fixtures`, packed so that gradients can be had.
+pub fn fixture(name: &str, precision: Precision) -> Model {
     let options = LoadOptions {
         isa: Isa::detect(),
         precision,
         trainable: true,
         as_stored: false,
     };
-    Model::load(&repository_file("fixtures/tiny-model"), options).expect("the fixture loads")
+    let path = repository_file("fixtures").join(name);
+    Model::load(&path, options).expect("the fixture loads")
 }
 
 /// An adapter on all linear layers whose B is not zero.

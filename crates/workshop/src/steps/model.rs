@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 
-use lathe_engine::Config;
 use lathe_evidence::Digest;
 use lathe_evidence::statement::BaseModel;
 use serde_json::{Value, json};
@@ -44,7 +43,7 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     keep_fetched(job, &fetched)?;
     let raw = lathe_engine::open(&weights(&job.out)?)?;
     let name = name_of(job, &fetched.path);
-    let parameters = parameters(&raw.config);
+    let parameters = raw.config.parameters();
     let millions = format!("{:.1}", parameters as f64 / 1e6);
     Ok(Output {
         figure: figure(
@@ -76,21 +75,6 @@ fn name_of(job: &Job, path: &Path) -> String {
         name.map_or("model".into(), |name| name.to_string_lossy().into_owned())
     };
     job.pack.model.name.clone().unwrap_or_else(stem)
-}
-
-/// Numbers in the weights of a Llama: embeddings (and the head where it is not the same matrix),
-/// four attention and three feed-forward matrices and two norms a block, one last norm.
-fn parameters(config: &Config) -> u64 {
-    let (heads, kv_heads) = (
-        config.heads * config.head_dim,
-        config.kv_heads * config.head_dim,
-    );
-    let attention = 2 * config.hidden * heads + 2 * config.hidden * kv_heads;
-    let feed_forward = 3 * config.hidden * config.intermediate;
-    let block = attention + feed_forward + 2 * config.hidden;
-    let tables = if config.tied_embeddings { 1 } else { 2 };
-    let ends = tables * config.vocab * config.hidden + config.hidden;
-    (config.layers * block + ends) as u64
 }
 
 /// What the engine opens in a model's artifact: its .gguf file, else the folder.
