@@ -24,6 +24,8 @@ pub(crate) struct HeadWork {
     logits: Rows,
     dnormed: Rows,
     dhidden: Rows,
+    /// The gradient of each target's loss at its row of the stream.
+    per_target: Rows,
     targets: Vec<(u32, f32)>,
     tokens: Vec<u32>,
 }
@@ -87,6 +89,56 @@ impl Head<'_> {
         }
     }
 
+    /// Appends the negative log-likelihood of every target to `losses`, and keeps the gradient of
+    /// each, without weight, in `work` until [`Head::scatter_weighted`].
+    ///
+    /// For losses whose weights follow from the likelihoods: a row's gradient is linear in its
+    /// weight, so the logits need be computed only once.
+    pub(crate) fn losses_apart(
+        &self,
+        stream: &[f32],
+        targets: &[Target],
+        work: &mut HeadWork,
+        losses: &mut Vec<f32>,
+    ) {
+        let (width, vocab) = (self.model.config.hidden, self.model.config.vocab);
+        work.per_target.fit(targets.len(), width);
+        for (index, chunk) in targets.chunks(CHUNK_ROWS_MAX).enumerate() {
+            let stream_rows = chunk.iter().map(|target| target.row as usize);
+            self.gather(stream, stream_rows, chunk.len(), work);
+            let logits = work.logits.fit(chunk.len(), vocab);
+            self.project(&work.normed, chunk.len(), logits);
+            let done = losses.len();
+            losses.resize(done + chunk.len(), 0.0);
+            work.targets.clear();
+            work.targets
+                .extend(chunk.iter().map(|target| (target.token, 1.0)));
+            let losses = &mut losses[done..];
+            cross_entropy::forward_backward(self.pool, logits, vocab, &work.targets, losses);
+            self.back_to_hidden(chunk.len(), work);
+            let start = index * CHUNK_ROWS_MAX * width;
+            work.per_target[start..][..chunk.len() * width].copy_from_slice(&work.dhidden);
+        }
+    }
+
+    /// Adds the kept gradients, each times its weight, to the targets' rows of `gradient`.
+    pub(crate) fn scatter_weighted(
+        &self,
+        targets: &[Target],
+        weights: &[f32],
+        gradient: &mut [f32],
+        work: &HeadWork,
+    ) {
+        let width = self.model.config.hidden;
+        let rows = work.per_target.chunks_exact(width);
+        for ((target, weight), from) in targets.iter().zip(weights).zip(rows) {
+            let to = &mut gradient[target.row as usize * width..][..width];
+            for (to, from) in to.iter_mut().zip(from) {
+                *to += weight * from;
+            }
+        }
+    }
+
     /// Copies and norms the given rows.
     fn gather(
         &self,
@@ -123,8 +175,19 @@ impl Head<'_> {
 
     /// Takes the gradient of the logits back to the rows of the stream.
     fn scatter(&self, chunk: &[Target], gradient: &mut [f32], work: &mut HeadWork) {
+        let width = self.model.config.hidden;
+        self.back_to_hidden(chunk.len(), work);
+        for (target, from) in chunk.iter().zip(work.dhidden.chunks_exact(width)) {
+            let to = &mut gradient[target.row as usize * width..][..width];
+            for (to, from) in to.iter_mut().zip(from) {
+                *to += from;
+            }
+        }
+    }
+
+    /// From the gradient of a chunk's logits to that of the rows before the final norm.
+    fn back_to_hidden(&self, rows: usize, work: &mut HeadWork) {
         let (width, eps) = (self.model.config.hidden, self.model.config.rms_eps);
-        let rows = chunk.len();
         let dnormed = work.dnormed.fit(rows, width);
         let product = self.model.head.product_back(dnormed, false);
         matmul_group(self.pool, &work.logits, rows, &mut [product]);
@@ -140,11 +203,5 @@ impl Head<'_> {
             dnormed,
             dhidden,
         );
-        for (target, from) in chunk.iter().zip(dhidden.chunks_exact(width)) {
-            let to = &mut gradient[target.row as usize * width..][..width];
-            for (to, from) in to.iter_mut().zip(from) {
-                *to += from;
-            }
-        }
     }
 }

@@ -8,6 +8,8 @@
 //!
 //! Not here: the optimizer, the schedule, and how records become batches.
 
+mod preference;
+
 use crate::adapter::Adapter;
 use crate::batch::{Batch, LossSum};
 use crate::block::{Activations, Attend, AttendBack, Block, Heads, Work};
@@ -18,6 +20,7 @@ use crate::packed_adapter::PackedAdapter;
 use crate::rows::{Rows, read_and_write};
 use lathe_kernel::Pool;
 use lathe_kernel::attention::{self, Shape, Span};
+pub use preference::{LogProbs, PairLoss};
 
 /// Computes losses and gradients; keeps its buffers from step to step.
 pub struct Trainer<'a> {

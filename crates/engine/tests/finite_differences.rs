@@ -7,7 +7,7 @@
 mod common;
 
 use common::{Numbers, push_segment, random_adapter, tiny_model};
-use lathe_engine::{Batch, Trainer};
+use lathe_engine::{Adapter, Batch, PairBatch, PairLoss, Trainer};
 use lathe_kernel::{Pool, Precision};
 
 fn batch(vocab: usize) -> Batch {
@@ -84,4 +84,63 @@ fn gradients_are_added_and_scaled() {
             "{added} for {expected}"
         );
     }
+}
+
+#[test]
+fn the_preference_gradient_agrees_with_finite_differences() {
+    let (model, pool) = (tiny_model(Precision::F32), Pool::new(2));
+    let adapter = random_adapter(&model, 4);
+    let mut random = Numbers(8);
+    let mut batch = PairBatch::default();
+    for (prompt, chosen, rejected) in [(9, 4, 7), (14, 6, 1), (1, 3, 5)] {
+        let [prompt, chosen, rejected] =
+            [prompt, chosen, rejected].map(|len| random.tokens(len, model.config.vocab));
+        batch.push(&prompt, &chosen, &rejected);
+    }
+    let mut trainer = Trainer::new(&model, &pool);
+    let references = trainer.pair_log_probs(None, &batch);
+    let (beta, scale) = (0.2, 1.0);
+    let mut gradients = vec![0.0; adapter.values.len()];
+    let losses = trainer.preference_loss_and_gradients(
+        &adapter,
+        &batch,
+        &references,
+        (beta, scale),
+        &mut gradients,
+    );
+    assert!(losses.iter().any(|it| it.loss > 0.1), "{losses:?}");
+
+    let mut loss_of = |moved: &Adapter| -> f64 {
+        let policy = trainer.pair_log_probs(Some(moved), &batch);
+        let pairs = policy.into_iter().zip(&references);
+        pairs
+            .map(|(policy, reference)| PairLoss::new(policy, *reference, beta).loss)
+            .sum()
+    };
+    for tensor in &adapter.tensors {
+        let range = tensor.offset..tensor.offset + tensor.rows * tensor.cols;
+        let direction: Vec<f32> = range.clone().map(|_| random.normal()).collect();
+        let length = norm(&direction);
+        let mut loss_at = |step: f32| {
+            let mut moved = adapter.clone();
+            for (value, d) in moved.values[range.clone()].iter_mut().zip(&direction) {
+                *value += step * d / length;
+            }
+            loss_of(&moved)
+        };
+        let step = 0.02;
+        let measured = (loss_at(step) - loss_at(-step)) / f64::from(2.0 * step);
+        let own = &gradients[range.clone()];
+        let claimed: f32 = own
+            .iter()
+            .zip(&direction)
+            .map(|(g, d)| g * d / length)
+            .sum();
+        let error = (measured - f64::from(claimed)).abs() / f64::from(norm(own));
+        assert!(error < 5e-3, "{}: {measured} and {claimed}", tensor.name);
+    }
+}
+
+fn norm(values: &[f32]) -> f32 {
+    values.iter().map(|value| value * value).sum::<f32>().sqrt()
 }

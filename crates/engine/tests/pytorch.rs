@@ -9,8 +9,8 @@ mod common;
 
 use common::{fixture, relative_error, repository_file};
 use lathe_engine::{
-    Adapter, Batch, GenerateSpec, LoraSpec, Model, PackedAdapter, Segment, Target, Trainer,
-    generate_greedy,
+    Adapter, Batch, GenerateSpec, LogProbs, LoraSpec, Model, PackedAdapter, PairBatch, Segment,
+    Target, Trainer, generate_greedy,
 };
 use lathe_kernel::{Pool, Precision};
 use safetensors::SafeTensors;
@@ -188,6 +188,68 @@ fn losses_and_gradients_in_f32_are_pytorchs() {
 #[test]
 fn losses_and_gradients_in_bf16_are_close() {
     check(Precision::Bf16, 0.02, 0.05);
+}
+
+/// The pairs of the reference, prompts and answers.
+fn pairs(vectors: &Vectors) -> PairBatch {
+    let mut batch = PairBatch::default();
+    for names in [["prefix", "first", "second"], ["alone", "second", "first"]] {
+        let [prompt, chosen, rejected] = names.map(|name| vectors.tokens(name));
+        batch.push(&prompt, &chosen, &rejected);
+    }
+    batch
+}
+
+/// Log probabilities, DPO losses and gradients, within the tolerances.
+fn check_preference(name: &str, precision: Precision, error_max: [f32; 2]) {
+    let (_, vectors) = MODELS
+        .into_iter()
+        .find(|(model, _)| *model == name)
+        .expect("one of the models");
+    let (model, vectors, pool) = (
+        fixture(name, precision),
+        Vectors::read(vectors),
+        Pool::new(2),
+    );
+    let (adapter, batch) = (vectors.adapter(&model), pairs(&vectors));
+    let expected = |kind: &str| vectors.floats(&format!("preference.{kind}"));
+    let mut trainer = Trainer::new(&model, &pool);
+    let flat = |found: &[LogProbs]| -> Vec<f32> {
+        let both = found.iter().flat_map(|it| [it.chosen, it.rejected]);
+        both.map(|value| value as f32).collect()
+    };
+    let references = trainer.pair_log_probs(None, &batch);
+    let policy = trainer.pair_log_probs(Some(&adapter), &batch);
+    for (kind, found) in [("reference", &references), ("policy", &policy)] {
+        let error = relative_error(&flat(found), &expected(kind));
+        assert!(error < error_max[0], "{name} {kind}: {error}");
+    }
+    let mut gradients = vec![0.0; adapter.values.len()];
+    let losses = trainer.preference_loss_and_gradients(
+        &adapter,
+        &batch,
+        &references,
+        (0.3, 0.5),
+        &mut gradients,
+    );
+    let found: Vec<f32> = losses.iter().map(|it| it.loss as f32).collect();
+    let error = relative_error(&found, &expected("losses"));
+    println!("{name} {precision:?}: preference losses off by {error:.1e}");
+    assert!(error < error_max[1], "{name} losses: {error}");
+    let expected = vectors.flat(&adapter, "preference");
+    for tensor in &adapter.tensors {
+        let range = tensor.offset..tensor.offset + tensor.rows * tensor.cols;
+        let error = relative_error(&gradients[range.clone()], &expected[range]);
+        assert!(error < error_max[1], "{name} {}: {error}", tensor.name);
+    }
+}
+
+#[test]
+fn preference_losses_and_gradients_are_pytorchs() {
+    for (name, _) in MODELS {
+        check_preference(name, Precision::F32, [1e-5, 1e-4]);
+        check_preference(name, Precision::Bf16, [0.01, 0.15]);
+    }
 }
 
 /// Ten steps of AdamW as PyTorch takes them (decay apart from the gradient).
