@@ -1,6 +1,7 @@
 //! Pairs of answers to one prompt, as a batch.
 //!
-//! The prompt is a segment of its own that both answers continue, so it is computed once. What
+//! What is shared is computed once: either each pair's prompt, which both its answers continue, or
+//! what all prompts of the batch begin with; the second pays where that is most of a prompt. What
 //! predicts nothing is left out: an answer's last token is only ever a target.
 
 use crate::batch::{Batch, Segment, Target};
@@ -22,46 +23,81 @@ pub struct PairBatch {
     pub batch: Batch,
     /// The pairs, in the order they came.
     pub pairs: Vec<Pair>,
+    /// Tokens of the first segment, where all prompts begin with it.
+    common: usize,
 }
 
 impl PairBatch {
+    /// An empty batch of pairs whose prompts all begin with `common`; with no token in it, each
+    /// prompt is shared by its own two answers.
+    pub fn after(common: &[u32]) -> Self {
+        let mut batch = Self {
+            common: common.len(),
+            ..Self::default()
+        };
+        if !common.is_empty() {
+            batch.segment(common, None);
+        }
+        batch
+    }
+
     /// Appends a pair.
     ///
     /// # Panics
-    /// If the prompt or an answer has no token.
+    /// If the prompt has no token besides the batch's common ones, or an answer has none.
     pub fn push(&mut self, prompt: &[u32], chosen: &[u32], rejected: &[u32]) {
-        assert!(!prompt.is_empty(), "a pair needs a prompt");
-        let prefix = self.segment(prompt, None);
-        let chosen = self.answer(prefix, chosen);
-        let rejected = self.answer(prefix, rejected);
+        let (common, own) = prompt.split_at(self.common);
+        assert!(!own.is_empty(), "a pair needs a prompt of its own");
+        debug_assert!(
+            self.batch.tokens.starts_with(common),
+            "the prompt begins otherwise"
+        );
+        let shared = if self.common > 0 {
+            None
+        } else {
+            Some(self.segment(own, None))
+        };
+        let [chosen, rejected] = [chosen, rejected].map(|answer| self.answer(shared, own, answer));
         self.pairs.push(Pair { chosen, rejected });
     }
 
-    /// Rows that one more pair would take.
-    pub fn rows_of(prompt: &[u32], chosen: &[u32], rejected: &[u32]) -> usize {
+    /// Rows that a pair takes in a batch after `common` tokens.
+    pub fn rows_of(common: usize, prompt: &[u32], chosen: &[u32], rejected: &[u32]) -> usize {
         let answers = [chosen, rejected].map(|answer| answer.len().saturating_sub(1));
-        prompt.len() + answers.iter().sum::<usize>()
+        let copies = if common > 0 { 2 } else { 1 };
+        copies * (prompt.len() - common) + answers.iter().sum::<usize>()
     }
 
-    /// Appends the rows of an answer and what they predict; returns its targets.
-    fn answer(&mut self, prefix: usize, answer: &[u32]) -> Range<usize> {
+    /// Appends the rows of an answer, after its prompt's where that is not `shared`, and what they
+    /// predict; returns the targets.
+    fn answer(&mut self, shared: Option<usize>, own: &[u32], answer: &[u32]) -> Range<usize> {
         let (last, rows) = answer.split_last().expect("an answer has a token");
-        let prompt = &self.batch.segments[prefix];
-        // The prompt's last row predicts the answer's first token.
-        let before = prompt.start + prompt.len - 1;
         let start = self.batch.tokens.len();
+        // The prompt's last row predicts the answer's first token.
+        let (before, start) = match shared {
+            Some(prompt) => {
+                let prompt = &self.batch.segments[prompt];
+                (prompt.start + prompt.len - 1, start)
+            }
+            None => (start + own.len() - 1, start + own.len()),
+        };
         let places = std::iter::once(before).chain(start..start + rows.len());
         let first = self.batch.targets.len();
         let tokens = rows.iter().chain([last]);
-        self.batch
-            .targets
-            .extend(places.zip(tokens).map(|(row, &token)| Target {
-                row: row as u32,
-                token,
-                weight: 1.0,
-            }));
-        if !rows.is_empty() {
-            self.segment(rows, Some(prefix));
+        let targets = places.zip(tokens).map(|(row, &token)| Target {
+            row: row as u32,
+            token,
+            weight: 1.0,
+        });
+        self.batch.targets.extend(targets);
+        match shared {
+            Some(_) if rows.is_empty() => {}
+            Some(_) => {
+                self.segment(rows, shared);
+            }
+            None => {
+                self.segment(&[own, rows].concat(), Some(0));
+            }
         }
         first..first + answer.len()
     }
@@ -118,7 +154,30 @@ mod tests {
                 rejected: 5..7
             }
         );
-        let rows = PairBatch::rows_of(&[1, 2, 3], &[4, 5, 6], &[7]);
-        assert_eq!(rows + PairBatch::rows_of(&[8], &[9], &[10, 11]), 7);
+        let rows = PairBatch::rows_of(0, &[1, 2, 3], &[4, 5, 6], &[7]);
+        assert_eq!(rows + PairBatch::rows_of(0, &[8], &[9], &[10, 11]), 7);
+    }
+
+    #[test]
+    fn what_all_prompts_begin_with_can_be_the_shared_part() {
+        let mut pairs = PairBatch::after(&[1, 2]);
+        pairs.push(&[1, 2, 3], &[4, 5, 6], &[7]);
+        assert_eq!(pairs.batch.tokens, [1, 2, 3, 4, 5, 3]);
+        let segments: Vec<_> = pairs
+            .batch
+            .segments
+            .iter()
+            .map(|it| (it.start, it.len, it.prefix))
+            .collect();
+        assert_eq!(segments, [(0, 2, None), (2, 3, Some(0)), (5, 1, Some(0))]);
+        let targets: Vec<_> = pairs
+            .batch
+            .targets
+            .iter()
+            .map(|it| (it.row, it.token))
+            .collect();
+        assert_eq!(targets, [(2, 4), (3, 5), (4, 6), (5, 7)]);
+        let rows = PairBatch::rows_of(2, &[1, 2, 3], &[4, 5, 6], &[7]);
+        assert_eq!(2 + rows, pairs.batch.tokens.len());
     }
 }

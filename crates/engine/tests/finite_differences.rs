@@ -88,14 +88,20 @@ fn gradients_are_added_and_scaled() {
 
 #[test]
 fn the_preference_gradient_agrees_with_finite_differences() {
+    for common in [&[][..], &[7, 5, 300, 41]] {
+        check_preference(common);
+    }
+}
+
+fn check_preference(common: &[u32]) {
     let (model, pool) = (tiny_model(Precision::F32), Pool::new(2));
     let adapter = random_adapter(&model, 4);
     let mut random = Numbers(8);
-    let mut batch = PairBatch::default();
+    let mut batch = PairBatch::after(common);
     for (prompt, chosen, rejected) in [(9, 4, 7), (14, 6, 1), (1, 3, 5)] {
-        let [prompt, chosen, rejected] =
+        let [own, chosen, rejected] =
             [prompt, chosen, rejected].map(|len| random.tokens(len, model.config.vocab));
-        batch.push(&prompt, &chosen, &rejected);
+        batch.push(&[common, &own].concat(), &chosen, &rejected);
     }
     let mut trainer = Trainer::new(&model, &pool);
     let references = trainer.pair_log_probs(None, &batch);

@@ -9,8 +9,10 @@ use lathe_engine::EngineError;
 #[non_exhaustive]
 pub enum TuneError {
     /// A value in the spec cannot be used.
-    #[error("tune.sft.{key}: {reason}")]
+    #[error("tune.{stage}.{key}: {reason}")]
     Spec {
+        /// The stage's name.
+        stage: &'static str,
         /// The key in the pack.
         key: &'static str,
         /// What is wrong and what would be right.
@@ -52,12 +54,24 @@ pub enum TuneError {
         /// The cutoff in tokens.
         tokens_max: usize,
     },
+    /// No pair is left to learn from.
+    #[error(
+        "all {pairs} pairs are over {tokens_max} tokens; raise tune.dpo.tokens_max or shorten them"
+    )]
+    NoPairs {
+        /// Pairs given.
+        pairs: usize,
+        /// The cutoff in tokens.
+        tokens_max: usize,
+    },
     /// The loss or a gradient stopped being a number.
     #[error(
-        "step {step} of {steps}: {what} is {value}: lower tune.sft.learning_rate or lengthen its \
+        "step {step} of {steps}: {what} is {value}: lower tune.{stage}.learning_rate or lengthen its \
          warm-up; the checkpoints before this step are sound"
     )]
     Diverged {
+        /// The stage's name.
+        stage: &'static str,
         /// The step, counted from 1.
         step: u64,
         /// All steps.
@@ -101,6 +115,7 @@ impl TuneError {
             Self::NoEndToken => "tune-no-end-token",
             Self::Boundary { .. } => "tune-boundary",
             Self::NothingToLearn { .. } => "tune-nothing-to-learn",
+            Self::NoPairs { .. } => "tune-nothing-to-learn",
             Self::Diverged { .. } => "tune-diverged",
             Self::File { .. } => "tune-file",
             Self::Damaged { .. } => "tune-checkpoint-damaged",

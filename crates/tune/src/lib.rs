@@ -1,6 +1,7 @@
 //! Tuning: from examples and a base model to an adapter.
 //!
-//! [`sft`] is the stage: supervised fine-tuning of a LoRA adapter. The pieces it is made of stand
+//! [`sft`] is the stage: supervised fine-tuning of a LoRA adapter; [`dpo`] learns from pairs of
+//! answers and is no stage of an order yet. The pieces they are made of stand
 //! beside it, one file each: [`pack`] turns examples into token rows, [`plan`] says which rows make
 //! up which step, [`batching`] cuts a step into bounded micro-batches, [`adamw`], [`schedule`] and
 //! [`clip`] move the weights, [`checkpoint`] makes the work survive a kill, [`batch_order`] commits
@@ -15,6 +16,7 @@ pub mod batch_order;
 pub mod batching;
 pub mod checkpoint;
 pub mod clip;
+pub mod dpo;
 pub mod error;
 mod files;
 pub mod pack;
@@ -30,5 +32,6 @@ pub mod trainer_log;
 #[cfg(test)]
 mod vectors;
 
+pub use dpo::{Dpo, DpoPair, DpoSpec, DpoStep};
 pub use error::TuneError;
 pub use sft::{SftJob, SftOutcome, SftSpec, TuneEvent};

@@ -102,6 +102,7 @@ impl SftSpec {
             .chain(self.running_rules());
         match rules.find(|(_, holds, _)| !holds) {
             Some((key, _, reason)) => Err(TuneError::Spec {
+                stage: "sft",
                 key,
                 reason: reason.to_owned(),
             }),

@@ -111,6 +111,7 @@ impl<'a> Stepper<'a> {
             return Ok(());
         }
         Err(TuneError::Diverged {
+            stage: "sft",
             step: step + 1,
             steps: self.steps,
             what,

@@ -1,0 +1,101 @@
+//! Speed of preference tuning (DPO) on pairs that share their prompt.
+//!
+//!     cargo run --release -p lathe-tune --example dpo_speed -- MODEL PAIRS.jsonl [STEPS] [BATCH]
+//!
+//! PAIRS.jsonl holds lines {"prompt", "chosen", "rejected"} of rendered text, as
+//! benches/peers/dpo_pairs.py writes them. Takes 12 steps of 8 pairs where nothing else is said, and
+//! prints one JSON object. A step is everything: reference, forward, backward, optimizer. tokens/s
+//! counts what a peer has to compute, prompt and answer of both sides without padding, from the
+//! median step after the first; loss is that of the last step.
+
+use std::error::Error;
+use std::fs::read_to_string;
+use std::path::Path;
+use std::time::Instant;
+
+use lathe_engine::{LoadOptions, Model};
+use lathe_kernel::{Pool, default_threads};
+use lathe_tune::{Dpo, DpoPair, DpoSpec, TuneError};
+use serde::Deserialize;
+use serde_json::json;
+
+#[derive(Deserialize)]
+struct Line {
+    prompt: String,
+    chosen: String,
+    rejected: String,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [model, pairs, rest @ ..] = arguments.as_slice() else {
+        return Err("usage: dpo_speed MODEL PAIRS.jsonl [STEPS] [BATCH]".into());
+    };
+    let number = |at: usize, usual: usize| rest.get(at).map_or(Ok(usual), |text| text.parse());
+    let (steps, batch_pairs) = (number(0, 12)?, number(1, 8)?);
+    let options = LoadOptions {
+        trainable: true,
+        ..LoadOptions::default()
+    };
+    let model = Model::load(Path::new(model), options)?;
+    let pairs = read(&model, Path::new(pairs))?;
+    let pool = Pool::new(default_threads());
+    let spec = DpoSpec {
+        batch_pairs,
+        learning_rate: 5e-4,
+        ..DpoSpec::default()
+    };
+    let mut run = Dpo::new(&model, &pool, pairs, &spec)?;
+    let (mut tokens, mut rates, mut loss) = (Vec::new(), Vec::new(), f64::NAN);
+    for _ in 0..steps {
+        let start = Instant::now();
+        let Some(step) = run.step()? else { break };
+        let seconds = start.elapsed().as_secs_f64();
+        tokens.push(step.tokens as f64 / seconds);
+        rates.push(step.pairs as f64 / seconds);
+        loss = step.loss;
+    }
+    println!(
+        "{}",
+        json!({
+            "steps": rates.len(),
+            "tokens_per_s": median(tokens).round(),
+            "pairs_per_s": median(rates),
+            "peak_mib": peak_mib(),
+            "loss": loss,
+        })
+    );
+    Ok(())
+}
+
+fn read(model: &Model, path: &Path) -> Result<Vec<DpoPair>, Box<dyn Error>> {
+    let end = *model.config.eos.first().ok_or(TuneError::NoEndToken)?;
+    let pair = |(at, line): (usize, &str)| {
+        let line: Line = serde_json::from_str(line)?;
+        let (id, answers) = (at.to_string(), [&line.chosen[..], &line.rejected]);
+        let pair = DpoPair::encode(&model.tokenizer, end, &id, &line.prompt, answers)?;
+        Ok(pair)
+    };
+    read_to_string(path)?
+        .lines()
+        .enumerate()
+        .map(pair)
+        .collect()
+}
+
+/// The middle value, the first left out where there are more.
+fn median(mut values: Vec<f64>) -> f64 {
+    if values.len() > 1 {
+        values.remove(0);
+    }
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The most memory this process has held, where the system says so.
+fn peak_mib() -> Option<u64> {
+    let status = read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024)
+}
