@@ -93,6 +93,25 @@ pub(crate) fn signed(value: f64, places: usize) -> String {
     }
 }
 
+/// A text with every digest in it cut to the beginning by which people know it.
+pub(crate) fn short_digests(text: &str) -> String {
+    const DIGEST_CHARS: usize = 64;
+    const SHOWN_CHARS: usize = 12;
+    let mut short = String::with_capacity(text.len());
+    for part in text.split_inclusive(|it: char| !it.is_ascii_hexdigit()) {
+        // What ends the run of digits, if anything does, is its last character.
+        let digits = part.trim_end_matches(|it: char| !it.is_ascii_hexdigit());
+        if digits.len() == DIGEST_CHARS {
+            short.push_str(&digits[..SHOWN_CHARS]);
+            short.push('…');
+            short.push_str(&part[DIGEST_CHARS..]);
+        } else {
+            short.push_str(part);
+        }
+    }
+    short
+}
+
 /// A moment as the `datetime` of a `<time>` element wants it: `2026-11-03T12:30:05Z`.
 pub(crate) use lathe_evidence::moment::utc as moment;
 
@@ -128,6 +147,16 @@ mod tests {
         assert_eq!(decimals(-1.25, 2), "−1.25");
         assert_eq!(decimals(f64::NAN, 2), "–");
         assert_eq!(signed(0.125, 3), "+0.125");
+    }
+
+    #[test]
+    fn digests_are_cut_and_other_words_are_not() {
+        let digest = "0123456789ab".to_owned() + &"c".repeat(52);
+        let text = format!("{digest}: objects/{digest}/a is {digest}0, 模型 {digest}");
+        let short =
+            format!("0123456789ab…: objects/0123456789ab…/a is {digest}0, 模型 0123456789ab…");
+        assert_eq!(short_digests(&text), short);
+        assert_eq!(short_digests(""), "");
     }
 
     #[test]

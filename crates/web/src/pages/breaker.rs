@@ -28,6 +28,18 @@ pub(super) struct BreakerBadge {
 }
 
 impl BreakerBadge {
+    /// The badge of a registration's name, which answers only once it is deployed.
+    pub(super) fn of(say: Say, view: &RegistrationView) -> BreakerBadge {
+        match (&view.breaker, &view.chain) {
+            (Some(now), _) => BreakerBadge::new(say, now.state),
+            (None, Some(_)) => BreakerBadge::new(say, BreakerState::Closed),
+            (None, None) => BreakerBadge {
+                class: "",
+                text: say.it("web.breaker.none"),
+            },
+        }
+    }
+
     /// The badge of a state.
     pub(super) fn new(say: Say, state: BreakerState) -> BreakerBadge {
         BreakerBadge {

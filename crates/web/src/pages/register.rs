@@ -241,10 +241,7 @@ fn row(say: Say, view: &RegistrationView) -> Row {
             ),
             None => say.it("web.register.filed.none"),
         },
-        breaker: BreakerBadge::new(
-            say,
-            view.breaker.as_ref().map(|it| it.state).unwrap_or_default(),
-        ),
+        breaker: BreakerBadge::of(say, view),
         changed: format::moment(changed_ms),
         changed_text: format::moment_text(changed_ms),
     }

@@ -19,6 +19,7 @@ use super::playground::{self, AskForm, Told};
 use super::receipt::{self, Sentence};
 use super::{Frame, Problem, short};
 use crate::AppState;
+use crate::format;
 use crate::lang::{Say, Tongue};
 
 /// Sentences shown.
@@ -165,7 +166,7 @@ async fn flipped(
     let name = form.name;
     let operation = Operation::Flip { name: name.clone() };
     let said = state.desk.operate(operation).await?;
-    let part = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let part = |value: &Value| format::short_digests(value.as_str().unwrap_or_default());
     let flip = Flip {
         file: part(&said["file"]),
         code: part(&said["refused"]["code"]),
@@ -235,7 +236,7 @@ fn rests(say: Say, trace: &TraceView) -> Vec<String> {
         say.with("tour.registered", &[number, by, ("self", "")])
     });
     let data = chain.datasets.iter().map(|it| {
-        let records = crate::format::count(it.said.train);
+        let records = format::count(it.said.train);
         let arguments = [
             ("name", it.said.name.as_str()),
             ("records", &records),
