@@ -116,6 +116,44 @@ pub fn forward(
     chunks: &mut [Chunk<'_>],
     scratch: &mut Scratch,
 ) -> Vec<f32> {
+    run_blocks(model, pool, adapter, chunks, scratch, &mut |_| ());
+    let ends = scratch.starts.iter().zip(&*chunks);
+    let last: Vec<usize> = ends
+        .filter(|(_, chunk)| chunk.logits)
+        .map(|(start, chunk)| start + chunk.tokens.len() - 1)
+        .collect();
+    let stream = &scratch.streams[model.layers.len() % 2];
+    Head { model, pool }.logits(stream, &last, &mut scratch.head)
+}
+
+/// The residual stream of a prompt after each block, `[tokens, hidden]` each: for comparing one
+/// arithmetic with another.
+///
+/// # Panics
+/// If [`Chunk::check`] would refuse the prompt.
+pub fn hidden_states(model: &Model, pool: &Pool, tokens: &[u32]) -> Vec<Vec<f32>> {
+    let mut states = Vec::with_capacity(model.layers.len());
+    let mut cache = KvCache::new(&model.config);
+    let chunk = Chunk {
+        cache: &mut cache,
+        tokens,
+        logits: false,
+    };
+    let mut scratch = Scratch::default();
+    let mut keep = |state: &[f32]| states.push(state.to_vec());
+    run_blocks(model, pool, None, &mut [chunk], &mut scratch, &mut keep);
+    states
+}
+
+/// Takes the chunks through the blocks, shows each block's output, and leaves the last in the scratch.
+fn run_blocks(
+    model: &Model,
+    pool: &Pool,
+    adapter: Option<&PackedAdapter>,
+    chunks: &mut [Chunk<'_>],
+    scratch: &mut Scratch,
+    each: &mut dyn FnMut(&[f32]),
+) {
     let width = model.config.hidden;
     let rows = scratch.place(model, chunks);
     let tokens = chunks.iter().flat_map(|chunk| chunk.tokens.iter().copied());
@@ -139,14 +177,8 @@ pub fn forward(
             &mut scratch.work,
             output,
         );
+        each(output);
     }
-    let ends = scratch.starts.iter().zip(&*chunks);
-    let last: Vec<usize> = ends
-        .filter(|(_, chunk)| chunk.logits)
-        .map(|(start, chunk)| start + chunk.tokens.len() - 1)
-        .collect();
-    let stream = &scratch.streams[model.layers.len() % 2];
-    Head { model, pool }.logits(stream, &last, &mut scratch.head)
 }
 
 impl Scratch {

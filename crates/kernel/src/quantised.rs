@@ -21,6 +21,10 @@ use input::Input;
 pub use pack::{BLOCK, Bits, Blocks, Offsets, QuantisedMatrix};
 use tile::Rows;
 
+/// Tasks that a product with few rows is cut into for each thread: enough to even out, few enough that
+/// a thread reads long stretches of memory.
+const TASKS_A_THREAD: usize = 4;
+
 /// One product of a [`matmul_quantised`].
 #[derive(Debug)]
 pub struct QuantisedProduct<'a> {
@@ -58,7 +62,7 @@ pub fn matmul_quantised(pool: &Pool, x: &[f32], m: usize, products: &mut [Quanti
     let input = Input::new(pool, x, m, depth, isa);
     let jobs: Vec<Job<'_>> = products
         .iter_mut()
-        .map(|p| Job::new(p, m, isa, depth))
+        .map(|p| Job::new(p, m, isa, depth, pool.threads()))
         .collect();
     let rows = m.min(TASK_ROWS);
     let runs = m.div_ceil(rows);
@@ -86,7 +90,13 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn new(product: &'a mut QuantisedProduct<'_>, m: usize, isa: crate::Isa, depth: usize) -> Self {
+    fn new(
+        product: &'a mut QuantisedProduct<'_>,
+        m: usize,
+        isa: crate::Isa,
+        depth: usize,
+        threads: usize,
+    ) -> Self {
         let weights = product.weights;
         assert_eq!(
             (weights.isa, weights.depth),
@@ -104,7 +114,9 @@ impl<'a> Job<'a> {
             weights,
             out: SharedMut::new(product.out),
             accumulate: product.accumulate,
-            panels: TASK_WORDS_MIN.div_ceil(work.max(1)),
+            panels: TASK_WORDS_MIN
+                .div_ceil(work.max(1))
+                .max(weights.panels() / (threads * TASKS_A_THREAD)),
         }
     }
 

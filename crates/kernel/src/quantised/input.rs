@@ -12,12 +12,13 @@ pub(super) const BLOCK_WORDS: usize = BLOCK / 4;
 /// Elements a task converts; less than this is not worth waking anybody.
 const TASK_ELEMENTS: usize = 16 * 1024;
 
-/// Rows as codes; `blocks` scales and sums of codes a row.
+/// Rows as codes; `blocks` scales and sums of codes a row, the sums as whole numbers and times their scale.
 pub(super) struct Input {
     pub(super) blocks: usize,
     pub(super) codes: Scratch,
     pub(super) scales: FloatScratch,
-    pub(super) sums: FloatScratch,
+    pub(super) sums: Scratch,
+    pub(super) scaled_sums: FloatScratch,
 }
 
 impl Input {
@@ -27,20 +28,23 @@ impl Input {
             blocks,
             codes: Scratch::words(m * blocks * BLOCK_WORDS),
             scales: Scratch::floats(m * blocks),
-            sums: Scratch::floats(m * blocks),
+            sums: Scratch::words(m * blocks),
+            scaled_sums: Scratch::floats(m * blocks),
         };
         let codes = SharedMut::new(&mut input.codes[..]);
         let scales = SharedMut::new(&mut input.scales[..]);
         let sums = SharedMut::new(&mut input.sums[..]);
+        let scaled_sums = SharedMut::new(&mut input.scaled_sums[..]);
         let per_task = (TASK_ELEMENTS / BLOCK).max(1);
         pool.run((m * blocks).div_ceil(per_task), &|task| {
             let run = task * per_task..((task + 1) * per_task).min(m * blocks);
             // SAFETY: tasks convert different blocks.
-            let (codes, scales, sums) = unsafe {
+            let (codes, scales, sums, scaled_sums) = unsafe {
                 (
                     codes.slice(run.start * BLOCK_WORDS..run.end * BLOCK_WORDS),
                     scales.slice(run.clone()),
                     sums.slice(run.clone()),
+                    scaled_sums.slice(run.clone()),
                 )
             };
             let x = &x[run.start * BLOCK..run.end * BLOCK];
@@ -51,6 +55,7 @@ impl Input {
                     codes,
                     scales,
                     sums,
+                    scaled_sums,
                 },
             );
         });
@@ -62,7 +67,8 @@ struct Quantise<'a> {
     x: &'a [f32],
     codes: &'a mut [u32],
     scales: &'a mut [f32],
-    sums: &'a mut [f32],
+    sums: &'a mut [u32],
+    scaled_sums: &'a mut [f32],
 }
 
 impl Kernel for Quantise<'_> {
@@ -74,9 +80,12 @@ impl Kernel for Quantise<'_> {
             .x
             .chunks_exact(BLOCK)
             .zip(self.codes.chunks_exact_mut(BLOCK_WORDS));
-        let figures = self.scales.iter_mut().zip(self.sums);
-        for ((x, codes), (scale, sum)) in blocks.zip(figures) {
-            (*scale, *sum) = quantise_block(s, x, codes);
+        let sums = self.sums.iter_mut().zip(self.scaled_sums);
+        let figures = self.scales.iter_mut().zip(sums);
+        for ((x, codes), (scale, (sum, scaled_sum))) in blocks.zip(figures) {
+            let exact;
+            (*scale, exact) = quantise_block(s, x, codes);
+            (*sum, *scaled_sum) = (exact as i32 as u32, *scale * exact);
         }
     }
 }

@@ -7,6 +7,12 @@ use super::input::{BLOCK_WORDS, Input};
 use super::pack::{Bits, QuantisedMatrix, VECTORS};
 use crate::simd::{Kernel, Simd};
 
+/// How far ahead of its use a weight is asked for, in words: with few rows, weights come from memory,
+/// and what the processor fetches by itself stops at every panel.
+const AHEAD_WORDS: usize = 2 * 1024;
+/// Words of a line of the cache.
+const LINE_WORDS: usize = 16;
+
 /// Some rows times some panels.
 pub(super) struct Rows<'a> {
     pub(super) input: &'a Input,
@@ -39,6 +45,14 @@ impl Rows<'_> {
     #[inline(always)]
     fn panels<S: Simd, const WORDS: usize, const OFFSETS: bool>(&self, s: S) {
         let (w, width) = (self.weights, VECTORS * S::LANES);
+        let few = self.rows > 1;
+        if few {
+            ask_for(
+                s,
+                w.words[self.panel * w.panel_words()..].as_ptr(),
+                AHEAD_WORDS,
+            );
+        }
         for panel in 0..self.columns.div_ceil(width) {
             let mut row = 0;
             while row < self.rows {
@@ -47,13 +61,15 @@ impl Rows<'_> {
                     codes: self.input.codes[at * BLOCK_WORDS..].as_ptr(),
                     scales: self.input.scales[at..].as_ptr(),
                     sums: self.input.sums[at..].as_ptr(),
+                    scaled_sums: self.input.scaled_sums[at..].as_ptr(),
                     blocks: self.input.blocks,
                     w: w.words[(self.panel + panel) * w.panel_words()..].as_ptr(),
-                    zero: f32::from(w.zero.unwrap_or(0)),
+                    zero: i32::from(w.zero.unwrap_or(0)),
                     out: self.out.wrapping_add(row * w.columns + panel * width),
                     out_stride: w.columns,
                     columns: width.min(self.columns - panel * width),
                     accumulate: self.accumulate,
+                    ahead: if few && row == 0 { AHEAD_WORDS } else { 0 },
                 };
                 // SAFETY: the input has the rows, the weights the panel, and nobody else writes to
                 // these rows and columns.
@@ -63,18 +79,29 @@ impl Rows<'_> {
     }
 }
 
+/// Asks for the `words` words from `at` on.
+#[inline(always)]
+fn ask_for<S: Simd>(s: S, at: *const u32, words: usize) {
+    for word in (0..words).step_by(LINE_WORDS) {
+        s.prefetch(at.wrapping_add(word).cast());
+    }
+}
+
 /// A tile by pointers; its input rows are `blocks` blocks apart.
 struct Tile {
     codes: *const u32,
     scales: *const f32,
-    sums: *const f32,
+    sums: *const u32,
+    scaled_sums: *const f32,
     blocks: usize,
     w: *const u32,
-    zero: f32,
+    zero: i32,
     out: *mut f32,
     out_stride: usize,
     columns: usize,
     accumulate: bool,
+    /// How far ahead weights are asked for, in words; 0 for not at all.
+    ahead: usize,
 }
 
 /// Computes as many of `rows` rows as one tile takes and returns their number.
@@ -115,6 +142,10 @@ impl Tile {
         let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
         let mut w = self.w;
         for block in 0..self.blocks {
+            let record = WORDS * width + width / 2 * (1 + usize::from(OFFSETS));
+            if self.ahead > 0 {
+                ask_for(s, w.wrapping_add(self.ahead), record);
+            }
             // SAFETY: the block is inside the panel and the rows.
             unsafe {
                 let products = self.block::<S, WORDS, OFFSETS, ROWS>(s, block, w);
@@ -130,7 +161,7 @@ impl Tile {
                 for row in 0..ROWS {
                     let at = row * self.blocks + block;
                     let scale = *self.scales.add(at);
-                    let code_sum = s.splat(scale * *self.sums.add(at));
+                    let code_sum = s.splat(*self.scaled_sums.add(at));
                     for vector in 0..VECTORS {
                         let both = s.mul(columns[vector], s.splat(scale));
                         let product = s.integers_as_floats(products[row][vector]);
@@ -162,9 +193,10 @@ impl Tile {
         let mut products = [[s.splat_words(0); VECTORS]; ROWS];
         if !OFFSETS {
             for (row, products) in products.iter_mut().enumerate() {
-                // SAFETY: the row has the block. At most 255 · 32 · 127, exact in f32.
-                let zero = unsafe { *self.sums.add(row * self.blocks + block) } * -self.zero;
-                *products = [s.splat_words(zero as i32 as u32); VECTORS];
+                // SAFETY: the row has the block.
+                let sum = unsafe { *self.sums.add(row * self.blocks + block) } as i32;
+                // At most 255 · 32 · 127.
+                *products = [s.splat_words(-(sum * self.zero) as u32); VECTORS];
             }
         }
         for word in 0..WORDS {
