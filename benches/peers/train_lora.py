@@ -1,94 +1,69 @@
-"""LoRA tuning with PyTorch + transformers + peft on the token rows that Lathe trains on.
+"""LoRA tuning with PyTorch + transformers + peft on the steps that Lathe takes; prints one JSON object.
 
-Reads rows as JSON lines {"tokens": [...], "answer_start": n}, runs optimizer steps in padded
-batches as a plain script would, and prints one JSON object. tokens/s counts the real tokens
-(padding earns nothing), from the median step.
+Reads FOLDER/order.jsonl ({"step", "tokens", "answer_start"} a line) and FOLDER/first (the adapter to
+start from, as peft stores it), takes the same steps with the given learning rates in padded batches,
+and prints every step's loss, the mean over its supervised tokens.
 
-usage: train_lora.py MODEL.gguf ROWS.jsonl [--steps N] [--batch N] [--dtype bf16|f32] [--lr X]
+usage: train_lora.py MODEL.gguf FOLDER RATES.json [--dtype bf16|f32]
 """
 import argparse
+import itertools
 import json
 import os
-import resource
-import statistics
-import time
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import PeftModel
 from transformers import AutoModelForCausalLM, GgufConfig
 
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
-
-def batches(rows, size):
-    for start in range(0, len(rows) - size + 1, size):
-        chunk = rows[start : start + size]
-        width = max(len(row["tokens"]) for row in chunk)
-        ids = torch.zeros(size, width, dtype=torch.long)
-        labels = torch.full((size, width), -100)
-        mask = torch.zeros(size, width, dtype=torch.long)
-        for i, row in enumerate(chunk):
-            tokens = torch.tensor(row["tokens"])
-            ids[i, : len(tokens)] = tokens
-            mask[i, : len(tokens)] = 1
-            labels[i, row["answer_start"] : len(tokens)] = tokens[row["answer_start"] :]
-        yield ids, mask, labels
-
-
-def load(path, dtype):
-    folder, name = os.path.split(path)
-    # Unpacked once: left in its blocks, the base would be unpacked in every step.
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=name, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
-    )
-    model = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules=TARGETS))
-    model.train()
-    return model
+def batch(rows):
+    width = max(len(row["tokens"]) for row in rows)
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    labels = torch.full((len(rows), width), -100)
+    mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for i, row in enumerate(rows):
+        tokens = torch.tensor(row["tokens"])
+        ids[i, : len(tokens)] = tokens
+        mask[i, : len(tokens)] = 1
+        labels[i, row["answer_start"] : len(tokens)] = tokens[row["answer_start"] :]
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("model")
-    parser.add_argument("rows")
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("folder")
+    parser.add_argument("rates")
     parser.add_argument("--dtype", choices=["bf16", "f32"], default="bf16")
-    parser.add_argument("--lr", type=float, default=5e-4)
     arguments = parser.parse_args()
 
-    torch.manual_seed(0)
-    model = load(arguments.model, torch.bfloat16 if arguments.dtype == "bf16" else torch.float32)
+    folder, name = os.path.split(arguments.model)
+    # Unpacked once: left in its blocks, the base would be unpacked in every step.
+    base = AutoModelForCausalLM.from_pretrained(
+        folder,
+        gguf_file=name,
+        dtype=torch.bfloat16 if arguments.dtype == "bf16" else torch.float32,
+        quantization_config=GgufConfig(dequantize=True),
+    )
+    model = PeftModel.from_pretrained(base, os.path.join(arguments.folder, "first"), is_trainable=True)
+    model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=arguments.lr)
-    with open(arguments.rows) as file:
+    with open(arguments.rates) as file:
+        ours = json.load(file)
+    optimizer = torch.optim.AdamW(parameters, lr=1.0, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    with open(os.path.join(arguments.folder, "order.jsonl")) as file:
         rows = [json.loads(line) for line in file]
-
-    seconds, tokens, losses = [], [], []
-    for step, (ids, mask, labels) in enumerate(batches(rows, arguments.batch)):
-        if step == arguments.steps:
-            break
-        start = time.perf_counter()
-        loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+    losses = []
+    for step, group in itertools.groupby(rows, key=lambda row: row["step"]):
+        for settings in optimizer.param_groups:
+            settings["lr"] = ours["learning_rates"][step]
+        loss = model(**batch(list(group))).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        seconds.append(time.perf_counter() - start)
-        tokens.append(int(mask.sum()))
         losses.append(float(loss))
-    print(
-        json.dumps(
-            {
-                "peer": f"torch {torch.__version__} {arguments.dtype}, peft, padded batches of {arguments.batch}",
-                "threads": torch.get_num_threads(),
-                "steps": len(seconds),
-                "tokens_per_s": round(statistics.median(t / s for t, s in zip(tokens, seconds)), 1),
-                "first_loss": losses[0],
-                "last_loss": losses[-1],
-                "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            }
-        )
-    )
+    print(json.dumps({"losses": losses, "peer": f"torch {torch.__version__} {arguments.dtype}, peft"}))
 
 
 if __name__ == "__main__":

@@ -22,9 +22,35 @@ pub const PEERS: Environment = Environment {
         "transformers==5.24.0",
         "peft==0.21.2",
         "safetensors==0.8.0",
-        "gguf",
+        "gguf==0.19.0",
         "openai==3.57.0",
+        "trl==1.16.0",
+        "datasets==5.2.0",
     ],
+};
+
+/// PyTorch with Intel's extension, which asks for an older release.
+pub const IPEX: Environment = Environment {
+    name: "ipex",
+    requirements: &[
+        "torch==2.8.0",
+        "intel-extension-for-pytorch==2.8.0",
+        "transformers==5.24.0",
+        "peft==0.21.2",
+        "gguf==0.19.0",
+    ],
+};
+
+/// OpenVINO's peers of serving.
+pub const OPENVINO: Environment = Environment {
+    name: "openvino",
+    requirements: &["openvino-genai==2026.4.1.0", "numpy"],
+};
+
+/// What builds llama.cpp from the sources in its Python package.
+pub const BUILD: Environment = Environment {
+    name: "build",
+    requirements: &["cmake==4.4.5", "ninja==1.13.2"],
 };
 
 /// The packages that others verify evidence with.

@@ -65,6 +65,18 @@ pub fn output(command: &mut Command) -> Result<String, String> {
         .map_err(|_| format!("`{line}` printed bytes that are not UTF-8"))
 }
 
+/// The JSON object in the last line that is one, of what the command prints.
+pub fn last_object(command: &mut Command) -> Result<serde_json::Value, String> {
+    let printed = output(command)?;
+    let mut objects = printed
+        .lines()
+        .rev()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    objects
+        .find(serde_json::Value::is_object)
+        .ok_or_else(|| format!("`{}` printed no JSON object: {printed}", describe(command)))
+}
+
 /// True when `PROGRAM --version` runs.
 pub fn has(program: &str, arguments: &[&str]) -> bool {
     command(program, arguments)
@@ -74,7 +86,8 @@ pub fn has(program: &str, arguments: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-fn describe(command: &Command) -> String {
+/// The command as one line.
+pub fn describe(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|part| part.to_string_lossy().into_owned())

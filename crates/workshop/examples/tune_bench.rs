@@ -1,9 +1,14 @@
-//! One side of `cargo xtask bench train`: this engine's tuning, and the token rows for its peers.
+//! This engine's side of the rows of `cargo xtask bench` that tune on the pack's records.
 //!
-//! `tune_bench rows PACK MODEL DATASET RECORDS` prints the first training records as token rows, one
-//! JSON object a line. `tune_bench speed PACK MODEL DATASET RECORDS` tunes on the same records and
-//! prints one JSON object: tokens/s counts the same tokens a peer would have to compute, from the
-//! median step.
+//!     tune_bench rows   PACK MODEL DATASET RECORDS [INSTRUCTION]
+//!     tune_bench speed  PACK MODEL DATASET RECORDS [INSTRUCTION]
+//!     tune_bench losses PACK MODEL DATASET STEPS OUT
+//!
+//! `rows` prints the first training records as token rows, one JSON object a line, for the peers.
+//! `speed` tunes on the same records and prints one JSON object: tokens/s counts the tokens that a peer
+//! would have to compute, from the median step. INSTRUCTION takes the place of the pack's own.
+//! `losses` tunes so many steps on the whole training split with hard labels, writes the first adapter
+//! and the rows in the order of the steps to the folder OUT, and prints every step's loss.
 
 use std::error::Error;
 use std::path::Path;
@@ -11,25 +16,30 @@ use std::time::Instant;
 
 use lathe_data::Dataset;
 use lathe_data::task::{Example, Task};
-use lathe_engine::{LoadOptions, Model};
+use lathe_engine::{Adapter, LoadOptions, Model};
 use lathe_tune::pack;
+use lathe_tune::plan::Plan;
 use lathe_tune::sft::{self, SftJob, SftSpec};
 use lathe_workshop::pack::load;
 use serde_json::json;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [mode, pack, model, dataset, records] = arguments.as_slice() else {
-        return Err("usage: tune_bench rows|speed PACK MODEL DATASET RECORDS".into());
+    let [mode, pack, model, dataset, count, rest @ ..] = arguments.as_slice() else {
+        return Err("usage: tune_bench rows|speed|losses PACK MODEL DATASET COUNT …".into());
     };
-    let pack = load(Path::new(pack), false)?.pack;
+    let mut pack = load(Path::new(pack), false)?.pack;
+    let losses = mode == "losses";
+    if let (false, Some(instruction)) = (losses, rest.first()) {
+        pack.task.system = Some(instruction.clone());
+    }
     let task = Task::new(pack.task)?;
     let dataset = Dataset::load(Path::new(dataset))?;
     let examples = dataset
         .prepared
         .train
         .iter()
-        .take(records.parse()?)
+        .take(if losses { usize::MAX } else { count.parse()? })
         .map(|record| task.render(record))
         .collect::<Result<Vec<_>, _>>()?;
     let options = LoadOptions {
@@ -40,7 +50,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     match mode.as_str() {
         "rows" => rows(&model, &examples, &pack.tune.sft),
         "speed" => speed(&model, &examples, &pack.tune.sft),
-        other => Err(format!("no mode '{other}'; there are rows and speed").into()),
+        "losses" => {
+            let out = rest.first().ok_or("losses needs a folder to write to")?;
+            compare(
+                &model,
+                &examples,
+                &pack.tune.sft,
+                count.parse()?,
+                Path::new(out),
+            )
+        }
+        other => Err(format!("no mode '{other}'; there are rows, speed and losses").into()),
     }
 }
 
@@ -92,6 +112,59 @@ fn speed(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<(), Box<
             "peak_memory_mib": peak_memory_mib(),
         })
     );
+    Ok(())
+}
+
+/// What a peer needs to take the same steps, and the losses of ours.
+fn compare(
+    model: &Model,
+    examples: &[Example],
+    spec: &SftSpec,
+    steps: usize,
+    out: &Path,
+) -> Result<(), Box<dyn Error>> {
+    let steps_per_epoch = examples.len().div_ceil(spec.batch_records);
+    let spec = SftSpec {
+        soft_number: None,
+        // Just under, so that rounding up gives these steps.
+        epochs: (steps as f64 - 0.5) / steps_per_epoch as f64,
+        ..spec.clone()
+    };
+    let packed = pack::pack(model, examples, &spec)?;
+    let plan = Plan::new(
+        packed.rows.len(),
+        spec.batch_records,
+        spec.epochs,
+        spec.seed,
+    );
+    Adapter::new(&model.config, &spec.lora(), spec.seed)?.save_peft(&out.join("first"), "base")?;
+    let order = plan.batches(0).enumerate().flat_map(|(step, batch)| {
+        let line = |at: usize| {
+            let row = &packed.rows[at];
+            json!({"step": step, "tokens": row.tokens, "answer_start": row.answer_start})
+        };
+        batch
+            .into_iter()
+            .map(|at| line(at).to_string() + "\n")
+            .collect::<Vec<_>>()
+    });
+    std::fs::write(out.join("order.jsonl"), order.collect::<String>())?;
+    let pool = lathe_kernel::Pool::new(lathe_kernel::default_threads());
+    let job = SftJob {
+        model,
+        pool: &pool,
+        examples,
+        spec: &spec,
+        base_name: "base",
+        work_dir: &out.join("work"),
+        out_dir: &out.join("adapter"),
+    };
+    let (mut losses, mut rates) = (Vec::new(), Vec::new());
+    sft::run(&job, &mut |event| {
+        losses.push(event.loss);
+        rates.push(event.learning_rate);
+    })?;
+    println!("{}", json!({"losses": losses, "learning_rates": rates}));
     Ok(())
 }
 

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::figures;
 use crate::acceptance::append;
 use crate::shell::{self, Outcome};
 
@@ -24,7 +23,7 @@ pub fn run() -> Outcome {
         name,
     ]))?;
     let program = shell::target_dir().join("release/examples").join(name);
-    let found = figures(&mut shell::command(program, &[]))?;
+    let found = shell::last_object(&mut shell::command(program, &[]))?;
     let number = |name: &str| found[name].as_f64().unwrap_or(f64::NAN);
     append(
         "The ledger on one core",

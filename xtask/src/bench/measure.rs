@@ -1,0 +1,221 @@
+//! One row measured: the sides in turn, the ratio with its range.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::rows::{Row, Work};
+use super::{ours, peers};
+use crate::shell;
+
+/// How often the sides alternate.
+pub const TURNS: usize = 3;
+
+/// A program that measures, and where its figure stands in the JSON it prints.
+pub struct Side {
+    /// Who, with version and format.
+    pub name: String,
+    /// Makes the command anew for every turn.
+    pub command: Command,
+    /// The key of the figure in the last line that is a JSON object.
+    pub key: &'static str,
+}
+
+impl Side {
+    fn run(&mut self) -> Result<f64, String> {
+        let object = shell::last_object(&mut self.command)?;
+        object[self.key]
+            .as_f64()
+            .filter(|figure| *figure > 0.0)
+            .ok_or_else(|| format!("{}: no figure '{}' in {object}", self.name, self.key))
+    }
+
+    /// The command as one line, folders cut off.
+    fn line(&self) -> String {
+        let words = std::iter::once(self.command.get_program()).chain(self.command.get_args());
+        let short = words.map(|word| {
+            let word = word.to_string_lossy();
+            let name = word.rsplit('/').next().unwrap_or(&word);
+            name.to_owned()
+        });
+        short.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What came out.
+pub struct Measured {
+    pub row: String,
+    goal: f64,
+    passes_at: f64,
+    ours: f64,
+    peer: f64,
+    peer_name: String,
+    ratios: Vec<f64>,
+    /// How the sides were run.
+    commands: Vec<String>,
+    /// The peers that were not the best, with their figures.
+    others: Vec<(String, f64)>,
+    why: Option<String>,
+}
+
+/// Runs the sides of a row; what cannot be measured is a line with its reason.
+pub fn measure(row: &Row) -> Measured {
+    let mut measured = Measured {
+        row: row.name.clone(),
+        goal: row.goal,
+        passes_at: row.passes_at,
+        ours: f64::NAN,
+        peer: f64::NAN,
+        peer_name: String::new(),
+        ratios: Vec::new(),
+        commands: Vec::new(),
+        others: Vec::new(),
+        why: None,
+    };
+    if let Err(why) = turns(row.work, &mut measured) {
+        measured.why = Some(why);
+    }
+    measured
+}
+
+fn turns(work: Work, measured: &mut Measured) -> Result<(), String> {
+    let mut mine = ours::side(work)?;
+    let better = if less_is_better(work) { -1.0 } else { 1.0 };
+    let mut sides = peers::sides(work)?;
+    let first = mine.run()?;
+    let mut figures = Vec::new();
+    for side in &mut sides {
+        match side.run() {
+            Ok(figure) => figures.push(figure),
+            Err(why) => {
+                eprintln!("  {} left out: {why}", side.name);
+                figures.push(f64::NAN);
+            }
+        }
+    }
+    let best = (0..sides.len())
+        .filter(|&at| figures[at].is_finite())
+        .max_by(|&a, &b| (better * figures[a]).total_cmp(&(better * figures[b])))
+        .ok_or("no peer could be measured")?;
+    let (mut ours, mut peer) = (vec![first], vec![figures[best]]);
+    for _ in 1..TURNS {
+        ours.push(mine.run()?);
+        peer.push(sides[best].run()?);
+    }
+    measured.ratios = ours
+        .iter()
+        .zip(&peer)
+        .map(|(ours, peer)| (ours / peer).powf(better))
+        .collect();
+    measured.ours = median(&ours);
+    measured.peer = median(&peer);
+    measured.peer_name = sides[best].name.clone();
+    measured.commands = vec![mine.line(), sides[best].line()];
+    let others = sides
+        .iter()
+        .zip(&figures)
+        .enumerate()
+        .filter(|(at, _)| *at != best);
+    measured.others = others
+        .map(|(_, (side, figure))| (side.name.clone(), *figure))
+        .collect();
+    Ok(())
+}
+
+/// Memory and time are better when less; the ratio is larger-is-better all the same.
+fn less_is_better(work: Work) -> bool {
+    matches!(work, Work::LoraMemory | Work::Start)
+}
+
+impl Measured {
+    /// Whether the row reached what it has to.
+    pub fn passes(&self) -> bool {
+        !self.ratios.is_empty() && median(&self.ratios) >= self.passes_at
+    }
+
+    /// The line of `--json`.
+    pub fn json(&self) -> Value {
+        let Some((low, high)) = self.range() else {
+            return json!({"row": self.row, "ours": null, "peer": null, "peer_name": null, "ratio": null,
+                "ratio_min": null, "ratio_max": null, "goal": self.goal, "passes_at": self.passes_at, "why": self.why});
+        };
+        json!({"row": self.row, "ours": round(self.ours), "peer": round(self.peer), "peer_name": self.peer_name,
+            "ratio": round(median(&self.ratios)), "ratio_min": round(low), "ratio_max": round(high),
+            "goal": self.goal, "passes_at": self.passes_at, "commands": self.commands,
+            "others": self.others.iter().map(|(name, figure)| json!([name, round(*figure)])).collect::<Vec<_>>()})
+    }
+
+    fn range(&self) -> Option<(f64, f64)> {
+        let low = self.ratios.iter().copied().reduce(f64::min)?;
+        Some((low, self.ratios.iter().copied().reduce(f64::max)?))
+    }
+
+    /// One line for the terminal.
+    pub fn sentence(&self) -> String {
+        match self.range() {
+            None => format!(
+                "{}: {}",
+                self.row,
+                self.why.as_deref().unwrap_or("not measured")
+            ),
+            Some((low, high)) => format!(
+                "{}: {} against {} ({}), ratio {:.2} ({low:.2} to {high:.2}), passes at {}, goal {}",
+                self.row,
+                round(self.ours),
+                round(self.peer),
+                self.peer_name,
+                median(&self.ratios),
+                self.passes_at,
+                self.goal
+            ),
+        }
+    }
+
+    /// The row of the results' table.
+    pub fn table_row(&self) -> String {
+        let (ratio, range) = match self.range() {
+            None => ("–".to_owned(), self.why.clone().unwrap_or_default()),
+            Some((low, high)) => (
+                format!("**{:.2}**", median(&self.ratios)),
+                format!(" ({low:.2}–{high:.2})"),
+            ),
+        };
+        format!(
+            "| {} | {} | {} | {} | {ratio}{range} | {} | {} |\n",
+            self.row,
+            round(self.ours),
+            round(self.peer),
+            self.peer_name,
+            self.passes_at,
+            self.goal
+        )
+    }
+
+    /// Commands and other peers of the row.
+    pub fn footnote(&self) -> String {
+        let others = self
+            .others
+            .iter()
+            .map(|(name, figure)| format!("; {name}: {}", round(*figure)));
+        let commands = self.commands.join("` against `");
+        if commands.is_empty() {
+            return String::new();
+        }
+        format!(
+            "- {}: `{commands}`{}\n",
+            self.row,
+            others.collect::<String>()
+        )
+    }
+}
+
+fn round(value: f64) -> f64 {
+    let digits = if value.abs() < 100.0 { 1000.0 } else { 10.0 };
+    (value * digits).round() / digits
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

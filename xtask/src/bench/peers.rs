@@ -1,0 +1,195 @@
+//! The peers of every row, each at its best settings.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::measure::Side;
+use super::rows::{Bits, Shape, Work};
+use super::{llama_cpp, models, ours};
+use crate::python::{self, Environment};
+use crate::shell;
+
+/// Threads both sides are given.
+fn threads() -> String {
+    std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .to_string()
+}
+
+/// All peers of a row.
+pub fn sides(work: Work) -> Result<Vec<Side>, String> {
+    match work {
+        Work::Prompt(shape, bits, tokens) => prompt(&models::answers(shape, bits)?, bits, tokens),
+        Work::Decode(shape, sequences) => decode(&models::answers(shape, Bits::Four)?, sequences),
+        Work::Lora(shape) => lora(shape, "tokens_per_s"),
+        Work::LoraMemory => lora(Shape::SmolLm2, "peak_mib"),
+        Work::Full => torch(
+            "benches/peers/train_full.py",
+            &models::base(Shape::SmolLm2)?,
+            &["--steps", "5"],
+            "tokens_per_s",
+        ),
+        Work::Sft => trl_sft(),
+        Work::Dpo => trl_dpo(),
+        Work::Start => Ok(vec![script(
+            &python::PEERS,
+            "benches/peers/start.py",
+            "one second",
+            "seconds",
+            |it| {
+                it.arg("second");
+            },
+        )?]),
+    }
+}
+
+/// Reading a prompt: llama.cpp, its fork, and for 8 bits OpenVINO.
+fn prompt(model: &Path, bits: Bits, tokens: usize) -> Result<Vec<Side>, String> {
+    let (tokens, threads) = (tokens.to_string(), threads());
+    let bench = |name: &str, program, extra: &[&str]| {
+        let mut command = Command::new(program);
+        command.arg("-m").arg(model).args([
+            "-p", &tokens, "-n", "0", "-t", &threads, "-fa", "1", "-r", "3", "-o",
+        ]);
+        command.args(extra);
+        side(name, command, "avg_ts")
+    };
+    let mut sides = vec![
+        bench(
+            llama_cpp::NAME,
+            llama_cpp::program("llama-bench")?,
+            &["jsonl"],
+        ),
+        bench(
+            llama_cpp::IK_NAME,
+            llama_cpp::ik_program("llama-bench")?,
+            &["jsonl", "-rtr", "1"],
+        ),
+    ];
+    if bits == Bits::Eight {
+        let prompt = |it: &mut Command| {
+            it.arg(model).args([&tokens, &threads]);
+        };
+        sides.push(script(
+            &python::OPENVINO,
+            "benches/peers/openvino_prompt.py",
+            "OpenVINO GenAI 2026.4.1",
+            "tokens_per_s",
+            prompt,
+        )?);
+    }
+    Ok(sides)
+}
+
+/// Writing answers after prompts of 64 tokens, 48 each.
+fn decode(model: &Path, sequences: usize) -> Result<Vec<Side>, String> {
+    let (sequences, threads) = (sequences.to_string(), threads());
+    let bench = |name: &str, program, extra: &[&str]| {
+        let mut command = Command::new(program);
+        command.arg("-m").arg(model).args([
+            "-c", "4096", "-npp", "64", "-ntg", "48", "-npl", &sequences, "-t", &threads,
+        ]);
+        command.args(extra);
+        side(name, command, "speed_tg")
+    };
+    Ok(vec![
+        bench(
+            llama_cpp::NAME,
+            llama_cpp::program("llama-batched-bench")?,
+            &["-fa", "on", "--output-format", "jsonl"],
+        ),
+        bench(
+            llama_cpp::IK_NAME,
+            llama_cpp::ik_program("llama-batched-bench")?,
+            &["-fa", "1", "-rtr", "--output-format", "jsonl"],
+        ),
+    ])
+}
+
+fn lora(shape: Shape, key: &'static str) -> Result<Vec<Side>, String> {
+    torch(
+        "benches/peers/lora_dense.py",
+        &models::base(shape)?,
+        &["--steps", "4"],
+        key,
+    )
+}
+
+/// A PyTorch script: eager and compiled, and with Intel's extension.
+fn torch(path: &str, model: &Path, extra: &[&str], key: &'static str) -> Result<Vec<Side>, String> {
+    let of = |environment, name: &str, flags: &[&str]| {
+        script(environment, path, name, key, |it| {
+            it.arg(model)
+                .args(extra)
+                .args(["--dtype", "bf16"])
+                .args(flags);
+        })
+    };
+    Ok(vec![
+        of(&python::PEERS, "PyTorch 2.15 bf16, eager", &[])?,
+        of(
+            &python::PEERS,
+            "PyTorch 2.15 bf16, torch.compile",
+            &["--compile"],
+        )?,
+        of(&python::IPEX, "PyTorch 2.8 bf16, IPEX 2.8", &["--ipex"])?,
+    ])
+}
+
+/// TRL's SFTTrainer: packed rows, and padded ones grouped by length.
+fn trl_sft() -> Result<Vec<Side>, String> {
+    let (model, rows) = (models::base(Shape::SmolLm2)?, ours::token_rows()?);
+    ["packing", "grouped"]
+        .map(|way| {
+            let name = format!("TRL 1.16 SFTTrainer, PEFT, bf16, {way}");
+            script(
+                &python::PEERS,
+                "benches/peers/trl_sft.py",
+                &name,
+                "tokens_per_s",
+                |it| {
+                    it.arg(&model).arg(&rows).arg(way);
+                },
+            )
+        })
+        .into_iter()
+        .collect()
+}
+
+/// TRL's DPOTrainer.
+fn trl_dpo() -> Result<Vec<Side>, String> {
+    let (model, pairs) = (models::base(Shape::SmolLm2)?, ours::pairs()?);
+    let count = ours::PAIRS.to_string();
+    Ok(vec![script(
+        &python::PEERS,
+        "benches/peers/trl_dpo.py",
+        "TRL 1.16 DPOTrainer, PEFT, bf16",
+        "tokens_per_s",
+        |it| {
+            it.arg(model).arg(pairs).arg(count);
+        },
+    )?])
+}
+
+fn script(
+    environment: &Environment,
+    path: &str,
+    name: &str,
+    key: &'static str,
+    arguments: impl FnOnce(&mut Command),
+) -> Result<Side, String> {
+    let mut command = environment.command(path)?;
+    arguments(&mut command);
+    Ok(side(name, command, key))
+}
+
+fn side(name: &str, mut command: Command, key: &'static str) -> Side {
+    command
+        .env("OMP_NUM_THREADS", threads())
+        .current_dir(shell::root());
+    Side {
+        name: name.to_owned(),
+        command,
+        key,
+    }
+}
