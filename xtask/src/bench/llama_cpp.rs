@@ -1,6 +1,6 @@
 //! llama.cpp and ik_llama.cpp, built for this machine from the sources inside their Python packages.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::python;
 use crate::shell::{self, Outcome};
@@ -99,6 +99,8 @@ impl Build {
                 .arg(&archive)
                 .arg(folder),
         )?;
+        let sources = folder.join(&unpacked).join(self.sources);
+        mend(&sources)?;
         let (tools, build) = (python.with_file_name("cmake"), folder.join("build"));
         let ninja = format!(
             "-DCMAKE_MAKE_PROGRAM={}",
@@ -108,12 +110,24 @@ impl Build {
             &tools,
             &["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", &ninja],
         );
-        configure
-            .args(self.options)
-            .arg("-S")
-            .arg(folder.join(&unpacked).join(self.sources));
+        configure.args(self.options).arg("-S").arg(&sources);
         shell::run(configure.arg("-B").arg(&build))?;
         let mut compile = shell::command(&tools, &["--build"]);
         shell::run(compile.arg(&build).arg("--target").args(self.programs))
     }
+}
+
+/// The fork's package leaves out the script that writes its version into the program: without one,
+/// nothing builds.
+fn mend(sources: &Path) -> Outcome {
+    const SCRIPT: &str = "set(BUILD_NUMBER 0)\nset(BUILD_COMMIT unknown)\nset(BUILD_COMPILER unknown)\nset(BUILD_TARGET unknown)\n\
+        configure_file(common/build-info.cpp.in ${CMAKE_SOURCE_DIR}/common/build-info.cpp)\n";
+    let folder = sources.join("common/cmake");
+    let path = folder.join("build-info-gen-cpp.cmake");
+    if !sources.join("common/build-info.cpp.in").exists() || path.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&path, SCRIPT))
+        .map_err(|error| format!("writing {}: {error}", path.display()))
 }

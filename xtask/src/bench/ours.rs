@@ -12,8 +12,9 @@ use crate::shell;
 
 /// Records of the sft row.
 pub const RECORDS: usize = 256;
-/// Pairs of the dpo row.
-pub const PAIRS: usize = 64;
+/// Pairs of the dpo row: steps of eight.
+pub const PAIRS: usize = 8 * STEPS;
+const STEPS: usize = 8;
 /// The instruction that all records of the sft row share.
 const INSTRUCTION: &str = "Rate the feeling from -4 to 4 and name its class, as JSON.";
 
@@ -52,7 +53,7 @@ pub fn side(work: Work) -> Result<Side, String> {
             (
                 example("dpo_speed")?,
                 "tokens_per_s",
-                vec![path, text(pairs()?), PAIRS.to_string()],
+                vec![path, text(pairs()?), STEPS.to_string()],
             )
         }
         Work::Start => return start(),
@@ -107,7 +108,11 @@ pub fn pairs() -> Result<&'static Path, String> {
         let mut script = crate::python::PEERS.command("benches/peers/dpo_pairs.py")?;
         write(
             &path,
-            &shell::output(script.arg(order.dataset.join("records.jsonl")))?,
+            &shell::output(
+                script
+                    .arg(order.dataset.join("records.jsonl"))
+                    .arg(&order.model),
+            )?,
         )?;
         Ok(path)
     });
