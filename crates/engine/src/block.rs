@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::linear::{Linear, LinearProduct, Lora};
 use crate::model::Model;
 use crate::packed_adapter::PackedAdapter;
+use crate::parameters::LayerPlaces;
 use crate::rows::Rows;
 use Projection::{Down, Gate, Key, Output, Query, Up, Value};
 use lathe_kernel::{AdaptedProduct, Pool, matmul_adapted, rmsnorm, rope, swiglu};
@@ -128,6 +129,14 @@ pub(crate) struct Work {
     dlow: Rows,
 }
 
+/// Where the gradients of a block's own weights go, where these learn.
+#[derive(Clone, Copy)]
+pub(crate) struct Learning<'a> {
+    pub(crate) places: &'a LayerPlaces,
+    /// Whether they are added to what is there.
+    pub(crate) add: bool,
+}
+
 /// One block applied to some rows.
 pub(crate) struct Block<'a> {
     pool: &'a Pool,
@@ -135,6 +144,7 @@ pub(crate) struct Block<'a> {
     frequencies: &'a [f32],
     layer: &'a Layer,
     loras: Option<&'a LayerLoras>,
+    learning: Option<Learning<'a>>,
     /// Position of every row in its own sequence.
     positions: &'a [u32],
 }
@@ -154,8 +164,14 @@ impl<'a> Block<'a> {
             frequencies: &model.frequencies,
             layer: &model.layers[layer],
             loras: adapter.map(|adapter| &adapter.layers[layer]),
+            learning: None,
             positions,
         }
+    }
+
+    /// The same with gradients of the block's own weights.
+    pub(crate) fn learning(self, learning: Option<Learning<'a>>) -> Self {
+        Self { learning, ..self }
     }
 
     /// Writes the block's output for `input` `[rows, hidden]` and keeps its activations.
@@ -197,7 +213,8 @@ impl<'a> Block<'a> {
     }
 
     /// Turns `stream`, the gradient of the block's output, into the gradient of its
-    /// `input`, and adds the adapter's gradients to the flat `gradients`.
+    /// `input`, and brings the gradients of what learns to the flat `gradients`: the
+    /// adapter's are added, those of the weights as [`Learning`] says.
     ///
     /// With `first`, nothing below the block can learn: `stream` is left meaningless.
     pub(crate) fn backward(
@@ -252,6 +269,10 @@ impl<'a> Block<'a> {
         back(Gate, normed, dgate, dnormed, false);
         back(Up, normed, dup, dnormed, true);
         self.norm_back(&saved.middle, &self.layer.mlp_norm, dnormed, stream);
+        if let Some(Learning { places, add }) = self.learning {
+            let place = &mut gradients[places.mlp_norm..][..config.hidden];
+            self.norm_gradient(&saved.middle, dnormed, place, add);
+        }
     }
 
     fn backward_attention(
@@ -295,6 +316,10 @@ impl<'a> Block<'a> {
         if !first {
             self.norm_back(input, &self.layer.attention_norm, dnormed, stream);
         }
+        if let Some(Learning { places, add }) = self.learning {
+            let place = &mut gradients[places.attention_norm..][..config.hidden];
+            self.norm_gradient(input, dnormed, place, add);
+        }
     }
 
     fn norm(&self, x: &[f32], weight: &[f32], out: &mut [f32]) {
@@ -319,6 +344,11 @@ impl<'a> Block<'a> {
             dy,
             dx,
         );
+    }
+
+    fn norm_gradient(&self, x: &[f32], dy: &[f32], dweight: &mut [f32], add: bool) {
+        let (eps, width) = (self.config.rms_eps, self.config.hidden);
+        rmsnorm::weight_gradient(self.pool, x, eps, width, dy, dweight, add);
     }
 
     fn rotate(&self, heads: &mut Heads, inverse: bool) {
@@ -388,6 +418,12 @@ impl<'a> Block<'a> {
         if let Some(lora) = lora {
             let low = &low[projection as usize];
             lora.gradients(self.pool, (x, low), (dy, dlow), gradients);
+        }
+        if let Some(Learning { places, add }) = self.learning {
+            let (out, depth) = projection.shape(self.config);
+            let place = &mut gradients[places.linears[projection as usize]..][..out * depth];
+            self.linear(projection)
+                .gradient(self.pool, (x, dy), place, add);
         }
     }
 

@@ -10,11 +10,14 @@
 use crate::batch::Target;
 use crate::linear::{Linear, LinearProduct};
 use crate::model::Model;
+use crate::parameters::Places;
 use crate::rows::Rows;
 use lathe_kernel::{Pool, cross_entropy, matmul_group, rmsnorm};
 
 /// Rows whose logits exist at the same time.
 const CHUNK_ROWS_MAX: usize = 128;
+/// The same where the output matrix learns: every chunk reads and writes its whole gradient.
+const LEARNING_ROWS_MAX: usize = 512;
 
 /// Buffers of the head.
 #[derive(Default)]
@@ -28,6 +31,24 @@ pub(crate) struct HeadWork {
     per_target: Rows,
     targets: Vec<(u32, f32)>,
     tokens: Vec<u32>,
+}
+
+/// Where the gradients of a loss go.
+pub(crate) struct Back<'a> {
+    /// Receives the stream's, added to what is there.
+    pub(crate) stream: &'a mut [f32],
+    /// What each target's weight is multiplied by.
+    pub(crate) scale: f32,
+    /// Where the model's own weights learn.
+    pub(crate) weights: Option<HeadLearning<'a>>,
+}
+
+/// Where the gradients of the final norm and the output matrix go.
+pub(crate) struct HeadLearning<'a> {
+    pub(crate) gradients: &'a mut [f32],
+    pub(crate) places: &'a Places,
+    /// Whether they are added to what is there.
+    pub(crate) add: bool,
 }
 
 /// The final norm and the output matrix of a model.
@@ -51,18 +72,30 @@ impl Head<'_> {
         logits
     }
 
-    /// Appends the negative log-likelihood of every target to `losses`; with `scale`,
-    /// adds scale · weight · its gradient to the target's row of `gradient`.
+    /// Appends the negative log-likelihood of every target to `losses`; with `back`,
+    /// also brings scale · weight · its gradient where that says.
     pub(crate) fn losses(
         &self,
         stream: &[f32],
         targets: &[Target],
-        mut back: Option<(&mut [f32], f32)>,
+        mut back: Option<Back<'_>>,
         work: &mut HeadWork,
         losses: &mut Vec<f32>,
     ) {
         let vocab = self.model.config.vocab;
-        for chunk in targets.chunks(CHUNK_ROWS_MAX) {
+        let learns = matches!(
+            &back,
+            Some(Back {
+                weights: Some(_),
+                ..
+            })
+        );
+        let chunk_rows = if learns {
+            LEARNING_ROWS_MAX
+        } else {
+            CHUNK_ROWS_MAX
+        };
+        for chunk in targets.chunks(chunk_rows) {
             let rows = chunk.len();
             self.gather(
                 stream,
@@ -75,12 +108,12 @@ impl Head<'_> {
             let done = losses.len();
             losses.resize(done + rows, 0.0);
             let losses = &mut losses[done..];
-            if let Some((gradient, scale)) = &mut back {
-                let weigh = |target: &Target| (target.token, target.weight * *scale);
+            if let Some(back) = &mut back {
+                let weigh = |target: &Target| (target.token, target.weight * back.scale);
                 work.targets.clear();
                 work.targets.extend(chunk.iter().map(weigh));
                 cross_entropy::forward_backward(self.pool, logits, vocab, &work.targets, losses);
-                self.scatter(chunk, gradient, work);
+                self.scatter(chunk, back, work);
             } else {
                 work.tokens.clear();
                 work.tokens.extend(chunk.iter().map(|target| target.token));
@@ -173,15 +206,19 @@ impl Head<'_> {
         Linear::multiply(self.pool, normed, rows, vec![product]);
     }
 
-    /// Takes the gradient of the logits back to the rows of the stream.
-    fn scatter(&self, chunk: &[Target], gradient: &mut [f32], work: &mut HeadWork) {
+    /// Takes the gradient of the logits back to the rows of the stream and to the weights.
+    fn scatter(&self, chunk: &[Target], back: &mut Back<'_>, work: &mut HeadWork) {
         let width = self.model.config.hidden;
         self.back_to_hidden(chunk.len(), work);
         for (target, from) in chunk.iter().zip(work.dhidden.chunks_exact(width)) {
-            let to = &mut gradient[target.row as usize * width..][..width];
+            let to = &mut back.stream[target.row as usize * width..][..width];
             for (to, from) in to.iter_mut().zip(from) {
                 *to += from;
             }
+        }
+        if let Some(learning) = &mut back.weights {
+            self.weight_gradients(learning, work);
+            learning.add = true;
         }
     }
 
@@ -203,5 +240,21 @@ impl Head<'_> {
             dnormed,
             dhidden,
         );
+    }
+
+    /// The gradients of the output matrix and the final norm by one chunk.
+    fn weight_gradients(&self, learning: &mut HeadLearning<'_>, work: &HeadWork) {
+        let (width, eps) = (self.model.config.hidden, self.model.config.rms_eps);
+        let HeadLearning {
+            gradients,
+            places,
+            add,
+        } = learning;
+        let place = &mut gradients[places.head..][..self.model.config.vocab * width];
+        let operands = (&*work.normed, &*work.logits);
+        self.model.head.gradient(self.pool, operands, place, *add);
+        let place = &mut gradients[places.final_norm..][..width];
+        let (x, dy) = (&work.hidden, &work.dnormed);
+        rmsnorm::weight_gradient(self.pool, x, eps, width, dy, place, *add);
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! A model comes in as a GGUF file or a Hugging Face folder ([`weights`]), is
 //! packed for the machine ([`model`]), tuned through a LoRA adapter
-//! ([`train`]), and answers ([`infer`], [`generate`]). Tuning, evaluation and
+//! ([`train`]) or wholly ([`full`]), and answers ([`infer`], [`generate`]). Tuning, evaluation and
 //! serving run the same block code on the same packed weights.
 //!
 //! What is absent on purpose: no network, no pickle, no code from a model's
@@ -16,6 +16,7 @@ pub mod batch;
 mod block;
 pub mod config;
 pub mod error;
+pub mod full;
 pub mod fuzz;
 pub mod generate;
 pub mod gguf;
@@ -25,6 +26,7 @@ mod linear;
 pub mod model;
 pub mod packed_adapter;
 pub mod pairs;
+pub mod parameters;
 pub mod random;
 mod rows;
 pub mod safetensors;
@@ -38,11 +40,13 @@ pub use adapter::{Adapter, AdapterTensor, LoraSpec};
 pub use batch::{Batch, LossSum, Segment, Target};
 pub use config::{Architecture, Config};
 pub use error::EngineError;
+pub use full::FullTrainer;
 pub use generate::{GenerateSpec, generate_greedy};
 pub use infer::{Chunk, KvCache, Scratch, forward};
 pub use model::{LoadOptions, Model};
 pub use packed_adapter::PackedAdapter;
 pub use pairs::{Pair, PairBatch};
+pub use parameters::{Parameter, Parameters};
 pub use sampling::{Sampler, Sampling};
 pub use template::{ChatTemplate, Message};
 pub use tokenizer::{StreamDecoder, Tokenizer};

@@ -17,6 +17,7 @@ use crate::weights::RawModel;
 use lathe_kernel::{
     AdaptedProduct, Isa, LowRank, PackedMatrix, Pool, Precision, Product, QuantisedMatrix,
     QuantisedProduct, bias, matmul, matmul_adapted, matmul_low_rank, matmul_quantised, matmul_tn,
+    matmul_tn_bf16,
 };
 
 /// How matrices are packed: for which instructions, in which precision, and
@@ -115,6 +116,51 @@ impl Linear {
     /// Whether the weights are kept in the blocks they are stored in.
     pub(crate) fn is_quantised(&self) -> bool {
         matches!(self.forward, Frozen::Quantised(_))
+    }
+
+    /// How many values it puts out and takes in.
+    pub(crate) fn shape(&self) -> (usize, usize) {
+        match &self.forward {
+            Frozen::Rounded(weights) => (weights.rows_out(), weights.depth()),
+            Frozen::Quantised(weights) => (weights.rows_out(), weights.depth()),
+        }
+    }
+
+    /// Takes up new values `[out, in]`, in the memory of the old.
+    ///
+    /// # Panics
+    /// If the weights are kept in the blocks they are stored in.
+    pub(crate) fn repack(&mut self, pool: &Pool, w: &[f32]) {
+        match &mut self.forward {
+            Frozen::Rounded(weights) => weights.repack(pool, w),
+            Frozen::Quantised(_) => panic!("weights that learn are not loaded as stored"),
+        }
+        if let Some(transposed) = &mut self.transposed {
+            transposed.repack_transposed(pool, w);
+        }
+    }
+
+    /// dW (+)= dyᵀ·x, the operands rounded as the weights are.
+    ///
+    /// # Panics
+    /// If the weights are kept in the blocks they are stored in.
+    pub(crate) fn gradient(
+        &self,
+        pool: &Pool,
+        (x, dy): (&[f32], &[f32]),
+        dw: &mut [f32],
+        add: bool,
+    ) {
+        let Frozen::Rounded(weights) = &self.forward else {
+            panic!("weights that learn are not loaded as stored");
+        };
+        let (out, depth) = (weights.rows_out(), weights.depth());
+        let rows = x.len() / depth;
+        let product = match weights.precision() {
+            Precision::Bf16 => matmul_tn_bf16,
+            Precision::F32 => matmul_tn,
+        };
+        product(pool, dy, x, rows, out, depth, dw, 1.0, add);
     }
 
     /// Computes the products of one `x` `[rows, in]`.

@@ -80,7 +80,11 @@ impl Model {
     /// # Errors
     /// What opening the files and reading their tensors reports.
     pub fn load(path: &Path, options: LoadOptions) -> Result<Self, EngineError> {
-        let raw = weights::open(path)?;
+        Self::pack(weights::open(path)?, options)
+    }
+
+    /// Packs an opened model.
+    pub(crate) fn pack(raw: RawModel, options: LoadOptions) -> Result<Self, EngineError> {
         let LoadOptions {
             isa,
             precision,
@@ -179,6 +183,14 @@ impl Embeddings {
                 values: rounded,
             },
         })
+    }
+
+    /// Takes up new values, in the memory of the old.
+    pub(crate) fn set(&mut self, pool: &Pool, new: &[f32]) {
+        match self {
+            Self::F32 { values, .. } => values.copy_from_slice(new),
+            Self::Bf16 { values, .. } => bf16::round_all(pool, new, values),
+        }
     }
 
     /// Writes the rows of `tokens` to `out` `[tokens, hidden]`.

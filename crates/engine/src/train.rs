@@ -1,10 +1,10 @@
-//! Loss and gradients of an adapter over a packed batch.
+//! Loss and gradients over a packed batch.
 //!
 //! Forward through the blocks with their activations kept, loss on the target rows
 //! only, backward through the blocks in turn. There is no tape: every block knows
-//! its own backward pass. Only the adapter has gradients; weights, norms and
-//! embeddings are frozen. Batches of any composition give the same bits at any
-//! number of threads.
+//! its own backward pass. Either an adapter has gradients and the model is frozen
+//! ([`Trainer`]), or all weights of the model have ([`crate::full`]). Batches of any
+//! composition give the same bits at any number of threads.
 //!
 //! Not here: the optimizer, the schedule, and how records become batches.
 
@@ -12,11 +12,12 @@ mod preference;
 
 use crate::adapter::Adapter;
 use crate::batch::{Batch, LossSum};
-use crate::block::{Activations, Attend, AttendBack, Block, Heads, Work};
-use crate::head::{Head, HeadWork};
+use crate::block::{Activations, Attend, AttendBack, Block, Heads, Learning, Work};
+use crate::head::{Back, Head, HeadLearning, HeadWork};
 use crate::linear::Packing;
 use crate::model::Model;
 use crate::packed_adapter::PackedAdapter;
+use crate::parameters::Places;
 use crate::rows::{Rows, read_and_write};
 use lathe_kernel::Pool;
 use lathe_kernel::attention::{self, Shape, Span};
@@ -24,14 +25,42 @@ pub use preference::{LogProbs, PairLoss};
 
 /// Computes losses and gradients; keeps its buffers from step to step.
 pub struct Trainer<'a> {
-    model: &'a Model,
-    pool: &'a Pool,
-    buffers: Buffers,
+    pub(crate) model: &'a Model,
+    pub(crate) pool: &'a Pool,
+    pub(crate) buffers: Buffers,
+}
+
+/// What has gradients.
+#[derive(Clone, Copy)]
+pub(crate) enum Learner<'a> {
+    /// An adapter; its gradients are added to what is there.
+    Adapter(&'a PackedAdapter),
+    /// The model's own weights.
+    Weights { places: &'a Places, add: bool },
+}
+
+impl<'a> Learner<'a> {
+    fn adapter(self) -> Option<&'a PackedAdapter> {
+        match self {
+            Self::Adapter(adapter) => Some(adapter),
+            Self::Weights { .. } => None,
+        }
+    }
+
+    fn layer(self, layer: usize) -> Option<Learning<'a>> {
+        match self {
+            Self::Adapter(_) => None,
+            Self::Weights { places, add } => Some(Learning {
+                places: &places.layers[layer],
+                add,
+            }),
+        }
+    }
 }
 
 /// Everything a step writes. Grows to the largest batch seen.
 #[derive(Default)]
-struct Buffers {
+pub(crate) struct Buffers {
     positions: Vec<u32>,
     spans: Vec<Span>,
     /// The residual stream before each block and after the last.
@@ -41,7 +70,8 @@ struct Buffers {
     denominators: Vec<Rows>,
     work: Work,
     head: HeadWork,
-    gradient: Rows,
+    /// Of the loss by the residual stream.
+    pub(crate) gradient: Rows,
     losses: Vec<f32>,
 }
 
@@ -110,7 +140,18 @@ impl<'a> Trainer<'a> {
             "one gradient for every value"
         );
         let packed = PackedAdapter::pack(self.model, adapter, self.model.packing, self.pool);
-        self.forward(Some(&packed), batch, true);
+        self.backpropagate(Learner::Adapter(&packed), batch, scale, gradients)
+    }
+
+    /// The loss of a batch, and the gradient times `scale` of what learns.
+    pub(crate) fn backpropagate(
+        &mut self,
+        learner: Learner<'_>,
+        batch: &Batch,
+        scale: f32,
+        gradients: &mut [f32],
+    ) -> LossSum {
+        self.forward(learner.adapter(), batch, true);
         let Buffers {
             streams,
             head,
@@ -127,14 +168,21 @@ impl<'a> Trainer<'a> {
             model: self.model,
             pool: self.pool,
         };
-        at.losses(
-            stream,
-            &batch.targets,
-            Some((gradient, scale)),
-            head,
-            losses,
-        );
-        self.backward(&packed, gradients);
+        let weights = match learner {
+            Learner::Adapter(_) => None,
+            Learner::Weights { places, add } => Some(HeadLearning {
+                gradients: &mut *gradients,
+                places,
+                add,
+            }),
+        };
+        let back = Back {
+            stream: gradient,
+            scale,
+            weights,
+        };
+        at.losses(stream, &batch.targets, Some(back), head, losses);
+        self.backward(learner, gradients);
         self.sum(batch)
     }
 
@@ -171,7 +219,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Takes the gradient of the last stream down through the blocks.
-    fn backward(&mut self, adapter: &PackedAdapter, gradients: &mut [f32]) {
+    fn backward(&mut self, learner: Learner<'_>, gradients: &mut [f32]) {
         let (model, pool) = (self.model, self.pool);
         let Buffers {
             positions,
@@ -184,14 +232,15 @@ impl<'a> Trainer<'a> {
             ..
         } = &mut self.buffers;
         for layer in (0..model.layers.len()).rev() {
-            let block = Block::new(model, pool, Some(adapter), layer, positions);
+            let block = Block::new(model, pool, learner.adapter(), layer, positions)
+                .learning(learner.layer(layer));
             let mut attend = Packed {
                 shape: model.attention_shape(),
                 spans,
                 denominators: &mut denominators[layer],
             };
             let kept = (&*streams[layer], &activations[layer]);
-            let first = layer == 0;
+            let first = layer == 0 && matches!(learner, Learner::Adapter(_));
             block.backward(&mut attend, kept, work, gradient, first, gradients);
         }
     }

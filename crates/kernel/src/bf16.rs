@@ -3,6 +3,9 @@
 //! Nothing here is vectorised; the fast paths convert whole rows themselves and agree with these
 //! functions bit for bit.
 
+use crate::Pool;
+use crate::parallel::SharedMut;
+
 /// Rounds to the nearest bfloat16, ties to even. A NaN stays a (quiet) NaN.
 #[inline(always)]
 pub fn to_bf16(value: f32) -> u16 {
@@ -22,6 +25,26 @@ pub fn from_bf16(value: u16) -> f32 {
     f32::from_bits(u32::from(value) << 16)
 }
 
+/// [`to_bf16`] of every value, in parallel.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn round_all(pool: &Pool, from: &[f32], to: &mut [u16]) {
+    /// Values a task converts.
+    const TASK_VALUES: usize = 64 * 1024;
+    let len = from.len();
+    assert_eq!(to.len(), len, "there is room for every value");
+    let to = SharedMut::new(to);
+    pool.run(len.div_ceil(TASK_VALUES), &|task| {
+        let run = task * TASK_VALUES..((task + 1) * TASK_VALUES).min(len);
+        // SAFETY: tasks write different values.
+        let to = unsafe { to.slice(run.clone()) };
+        for (to, from) in to.iter_mut().zip(&from[run]) {
+            *to = to_bf16(*from);
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +59,15 @@ mod tests {
                 assert_eq!(to_bf16(value), bits);
             }
         }
+    }
+
+    #[test]
+    fn many_values_are_rounded_one_by_one() {
+        let values = crate::testing::random(1, 150_000);
+        let mut rounded = vec![0; values.len()];
+        round_all(&Pool::new(3), &values, &mut rounded);
+        let expected: Vec<u16> = values.iter().map(|value| to_bf16(*value)).collect();
+        assert_eq!(rounded, expected);
     }
 
     #[test]

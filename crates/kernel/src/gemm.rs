@@ -10,6 +10,7 @@ mod input;
 mod micro;
 mod pack;
 mod plan;
+mod repack;
 mod transposed;
 
 use crate::Pool;

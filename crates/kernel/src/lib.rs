@@ -10,6 +10,7 @@
 //! threads, and a row of [`matmul`] or [`attention::cached`] never depends on the other rows of the
 //! call, on their number or on how a sequence was cut into chunks.
 
+pub mod adamw;
 pub mod attention;
 pub mod bf16;
 pub mod bias;

@@ -2,10 +2,11 @@
 //!
 //! Forward: `y_i = w_i · x_i · r` with `r = 1 / sqrt(mean(x²) + eps)`.
 //!
-//! Backward, `dy` given: `dx_i = r · (w_i · dy_i - x_i · r² · mean(w · dy · x))`. The gradient of `w`
-//! is not formed; norms stay frozen.
+//! Backward, `dy` given: `dx_i = r · (w_i · dy_i - x_i · r² · mean(w · dy · x))`, and where the weight
+//! learns, `dw_i = Σ dy_i · x_i · r` over the rows.
 
 use crate::Pool;
+use crate::buffer::Scratch;
 use crate::parallel::for_each_rows;
 use crate::simd::{self, Kernel, Simd, map_vectors, sum_vectors};
 
@@ -57,6 +58,42 @@ pub fn backward(
             },
         );
     });
+}
+
+/// The gradient of the weight, given `dout`, `[rows, width]` as `x`: written to `dweight`, or added to
+/// it if `accumulate`.
+///
+/// # Panics
+/// If the lengths do not fit `width`.
+pub fn weight_gradient(
+    pool: &Pool,
+    x: &[f32],
+    eps: f32,
+    width: usize,
+    dout: &[f32],
+    dweight: &mut [f32],
+    accumulate: bool,
+) {
+    /// Rows that are summed by one task; the sums of the tasks are added in order.
+    const BLOCK_ROWS: usize = 32;
+    let rows = check(x, dweight, width, dout);
+    let blocks = rows.div_ceil(BLOCK_ROWS);
+    let mut partial = Scratch::floats(blocks * width);
+    for_each_rows(pool, blocks, [(&mut partial[..], width)], |run, [sums]| {
+        for (block, sums) in run.zip(sums.chunks_exact_mut(width)) {
+            let rows = block * BLOCK_ROWS * width..((block + 1) * BLOCK_ROWS).min(rows) * width;
+            let (x, dout) = (&x[rows.clone()], &dout[rows]);
+            simd::vectorize(pool.isa(), WeightGradient { x, eps, dout, sums });
+        }
+    });
+    if !accumulate {
+        dweight.fill(0.0);
+    }
+    for sums in partial.chunks_exact(width) {
+        for (dweight, sum) in dweight.iter_mut().zip(sums) {
+            *dweight += sum;
+        }
+    }
 }
 
 /// The number of rows.
@@ -133,6 +170,30 @@ impl Kernel for Backward<'_> {
     }
 }
 
+struct WeightGradient<'a> {
+    x: &'a [f32],
+    eps: f32,
+    dout: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+impl Kernel for WeightGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let width = self.sums.len();
+        self.sums.fill(0.0);
+        let rows = self.x.chunks_exact(width);
+        for (x, dout) in rows.zip(self.dout.chunks_exact(width)) {
+            let r = s.splat(inverse_rms(s, x, self.eps));
+            map_vectors!(s, sum in self.sums, [x in x, dout in dout] => {
+                s.fma(s.mul(dout, x), r, sum)
+            });
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +262,29 @@ mod tests {
     }
 
     #[test]
+    fn the_gradient_of_the_weight_is_written_or_added() {
+        for_each_isa(|pool| {
+            for (rows, width) in [(0, 5), (1, 3), (3, 37), (75, 20)] {
+                let (x, dout) = (random(1, rows * width), random(3, rows * width));
+                let weight = random(2, width);
+                let mut dweight = vec![f32::NAN; width];
+                weight_gradient(pool, &x, EPS, width, &dout, &mut dweight, false);
+                assert_is_gradient(&weight, &dweight, 1, 3e-3, |weight| {
+                    let out = reference(&x, weight, width);
+                    out.iter()
+                        .zip(&dout)
+                        .map(|(out, dout)| f64::from(*out) * f64::from(*dout))
+                        .sum()
+                });
+                let mut added = weight.clone();
+                weight_gradient(pool, &x, EPS, width, &dout, &mut added, true);
+                let expected: Vec<f32> = weight.iter().zip(&dweight).map(|(w, d)| w + d).collect();
+                assert_close(&added, &expected, 1e-6, "added");
+            }
+        });
+    }
+
+    #[test]
     fn thread_count_is_invisible() {
         let (rows, width) = (150, 577);
         let (x, weight, dout) = (
@@ -210,9 +294,12 @@ mod tests {
         );
         assert_thread_count_is_invisible(|pool| {
             let (mut out, mut dx) = (vec![0.0; rows * width], vec![0.0; rows * width]);
+            let mut dweight = vec![0.0; width];
             forward(pool, &x, &weight, EPS, width, &mut out);
             backward(pool, &x, &weight, EPS, width, &dout, &mut dx);
+            weight_gradient(pool, &x, EPS, width, &dout, &mut dweight, false);
             out.extend(dx);
+            out.extend(dweight);
             out
         });
     }

@@ -107,6 +107,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     /// `a / b`
     fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// `√a`
+    fn sqrt(self, a: Self::F) -> Self::F;
     /// `a · b + c`, rounded once where the machine can.
     fn fma(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
     /// `b > a ? b : a` in effect: if either is not a number, `b`.

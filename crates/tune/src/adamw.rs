@@ -9,7 +9,10 @@
 //!
 //! One flat vector of f32 parameters, moments in f32, the step's constants in f64. Every element is
 //! on its own, so that no order of summation exists that could differ between runs. There are no
-//! parameter groups and no AMSGrad.
+//! parameter groups and no AMSGrad. The loop over the elements is the kernel's.
+
+use lathe_kernel::Pool;
+use lathe_kernel::adamw::{self, Constants};
 
 /// Constants of the optimizer; the learning rate comes with every step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,11 +92,19 @@ impl AdamW {
         &self.second
     }
 
-    /// Moves `values` against `gradients` by one step.
+    /// Moves `values` against `gradient_factor · gradients` by one step. The same bits at any number
+    /// of threads.
     ///
     /// # Panics
     /// If a length differs from the state's.
-    pub fn step(&mut self, values: &mut [f32], gradients: &[f32], learning_rate: f64) {
+    pub fn step(
+        &mut self,
+        pool: &Pool,
+        values: &mut [f32],
+        gradients: &[f32],
+        gradient_factor: f32,
+        learning_rate: f64,
+    ) {
         assert_eq!(values.len(), self.first.len(), "one moment per value");
         assert_eq!(gradients.len(), self.first.len(), "one gradient per value");
         self.steps += 1;
@@ -105,18 +116,19 @@ impl AdamW {
         } = self.spec;
         let correction1 = 1.0 - beta1.powf(self.steps as f64);
         let correction2 = (1.0 - beta2.powf(self.steps as f64)).sqrt();
-        let keep = (1.0 - learning_rate * weight_decay) as f32;
-        let step_size = (learning_rate / correction1) as f32;
-        let (keep1, take1) = (beta1 as f32, (1.0 - beta1) as f32);
-        let (keep2, take2) = (beta2 as f32, (1.0 - beta2) as f32);
-        let (correction2, epsilon) = (correction2 as f32, epsilon as f32);
-        let moments = self.first.iter_mut().zip(&mut self.second);
-        for ((value, &gradient), (first, second)) in values.iter_mut().zip(gradients).zip(moments) {
-            *first = keep1 * *first + take1 * gradient;
-            *second = keep2 * *second + take2 * gradient * gradient;
-            let denominator = second.sqrt() / correction2 + epsilon;
-            *value = keep * *value - step_size * *first / denominator;
-        }
+        let constants = Constants {
+            beta1: beta1 as f32,
+            rest1: (1.0 - beta1) as f32,
+            beta2: beta2 as f32,
+            rest2: (1.0 - beta2) as f32,
+            gradient_factor,
+            keep: (1.0 - learning_rate * weight_decay) as f32,
+            step_size: (learning_rate / correction1) as f32,
+            correction: correction2 as f32,
+            epsilon: epsilon as f32,
+        };
+        let (first, second) = (&mut self.first, &mut self.second);
+        adamw::step(pool, &constants, values, first, second, gradients);
     }
 }
 
@@ -140,9 +152,11 @@ mod tests {
             };
             let mut values = vectors::floats(&case["start"]);
             let mut optimizer = AdamW::new(spec, values.len());
+            let pool = Pool::new(2);
             for step in case["steps"].as_array().expect("steps") {
                 let rate = step["learning_rate"].as_f64().expect("a rate");
-                optimizer.step(&mut values, &vectors::floats(&step["gradients"]), rate);
+                let gradients = vectors::floats(&step["gradients"]);
+                optimizer.step(&pool, &mut values, &gradients, 1.0, rate);
                 close(&values, &vectors::floats(&step["values"]), 2e-6);
             }
             assert_eq!(optimizer.steps(), 12);
@@ -151,6 +165,7 @@ mod tests {
 
     #[test]
     fn goes_on_where_it_stopped() {
+        let pool = Pool::new(2);
         let gradients = [0.5, -0.25, 1e-3];
         let (mut whole, mut halves) = (vec![1.0, -1.0, 0.5], vec![1.0, -1.0, 0.5]);
         let spec = AdamWSpec {
@@ -159,16 +174,16 @@ mod tests {
         };
         let mut optimizer = AdamW::new(spec, 3);
         for _ in 0..6 {
-            optimizer.step(&mut whole, &gradients, 1e-2);
+            optimizer.step(&pool, &mut whole, &gradients, 1.0, 1e-2);
         }
         let mut before = AdamW::new(spec, 3);
         for _ in 0..2 {
-            before.step(&mut halves, &gradients, 1e-2);
+            before.step(&pool, &mut halves, &gradients, 1.0, 1e-2);
         }
         let (first, second) = (before.first().to_vec(), before.second().to_vec());
         let mut after = AdamW::restore(spec, before.steps(), first, second);
         for _ in 0..4 {
-            after.step(&mut halves, &gradients, 1e-2);
+            after.step(&pool, &mut halves, &gradients, 1.0, 1e-2);
         }
         assert_eq!(whole, halves);
         assert_eq!(optimizer, after);

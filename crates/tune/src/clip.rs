@@ -1,5 +1,8 @@
 //! Clipping by the global norm (Pascanu et al. 2013), as `torch.nn.utils.clip_grad_norm_`.
 
+use lathe_kernel::Pool;
+use std::sync::OnceLock;
+
 /// Added to the norm before dividing, as PyTorch does.
 const EPSILON: f64 = 1e-6;
 
@@ -9,10 +12,9 @@ const EPSILON: f64 = 1e-6;
 /// and at any number of threads. A norm that is not finite is returned as it is and nothing is
 /// scaled: the caller has to stop.
 pub fn clip(gradients: &mut [f32], norm_max: f64) -> f64 {
-    let norm = norm(gradients);
-    let factor = norm_max / (norm + EPSILON);
+    let norm = squares(gradients).sqrt();
+    let factor = factor(norm, norm_max);
     if norm.is_finite() && factor < 1.0 {
-        let factor = factor as f32;
         for gradient in gradients {
             *gradient *= factor;
         }
@@ -20,8 +22,28 @@ pub fn clip(gradients: &mut [f32], norm_max: f64) -> f64 {
     norm
 }
 
-/// The L2 norm. Eight running sums let the processor overlap the additions; their number is fixed.
-fn norm(values: &[f32]) -> f64 {
+/// What gradients of this norm are multiplied by so that it is at most `norm_max`.
+pub fn factor(norm: f64, norm_max: f64) -> f32 {
+    (norm_max / (norm + EPSILON)).min(1.0) as f32
+}
+
+/// The L2 norm of very many gradients. The sums of runs of fixed length are added in order, so that
+/// it is the same at any number of threads.
+pub fn norm(pool: &Pool, gradients: &[f32]) -> f64 {
+    const RUN: usize = 64 * 1024;
+    let runs: Vec<&[f32]> = gradients.chunks(RUN).collect();
+    let sums: Vec<OnceLock<f64>> = runs.iter().map(|_| OnceLock::new()).collect();
+    pool.run(runs.len(), &|run| {
+        drop(sums[run].set(squares(runs[run])));
+    });
+    let sums = sums
+        .iter()
+        .map(|sum| sum.get().expect("every run is summed"));
+    sums.sum::<f64>().sqrt()
+}
+
+/// Σ x². Eight running sums let the processor overlap the additions; their number is fixed.
+fn squares(values: &[f32]) -> f64 {
     const LANES: usize = 8;
     let mut sums = [0.0f64; LANES];
     let chunks = values.chunks_exact(LANES);
@@ -35,7 +57,7 @@ fn norm(values: &[f32]) -> f64 {
             *sum += f64::from(value) * f64::from(value);
         }
     }
-    (sums.iter().sum::<f64>() + rest).sqrt()
+    sums.iter().sum::<f64>() + rest
 }
 
 #[cfg(test)]
@@ -58,6 +80,20 @@ mod tests {
             );
             close(&gradients, &vectors::floats(&case["clipped"]), 1e-6);
         }
+    }
+
+    #[test]
+    fn many_gradients_have_the_same_norm_at_any_number_of_threads() {
+        let gradients: Vec<f32> = (0..300_001).map(|i| (i % 7) as f32 - 3.0).collect();
+        let alone = norm(&Pool::new(1), &gradients);
+        let expected = squares(&gradients).sqrt();
+        assert!((alone - expected).abs() < 1e-9 * expected);
+        for threads in [2, 3, 8] {
+            let found = norm(&Pool::new(threads), &gradients);
+            assert_eq!(found.to_bits(), alone.to_bits());
+        }
+        assert_eq!(norm(&Pool::new(2), &[]), 0.0);
+        assert_eq!((factor(3.999_999, 1.0), factor(0.5, 1.0)), (0.25, 1.0));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Tuning: from examples and a base model to an adapter.
 //!
 //! [`sft`] is the stage: supervised fine-tuning of a LoRA adapter; [`dpo`] learns from pairs of
-//! answers and is no stage of an order yet. The pieces they are made of stand
+//! answers, [`full`] takes steps that move all weights of a model, and neither is a stage of an order
+//! yet. The pieces they are made of stand
 //! beside it, one file each: [`pack`] turns examples into token rows, [`plan`] says which rows make
 //! up which step, [`batching`] cuts a step into bounded micro-batches, [`adamw`], [`schedule`] and
 //! [`clip`] move the weights, [`checkpoint`] makes the work survive a kill, [`batch_order`] commits
@@ -9,7 +10,7 @@
 //!
 //! Same examples, spec, seed and machine kind give the same weights, bit for bit, resumed or not.
 //! What is absent: the model's arithmetic (`lathe-engine`), the choice of records (`lathe-data`),
-//! any judgement of the result (`lathe-eval`, `lathe-gate`), and tuning of the base weights.
+//! any judgement of the result (`lathe-eval`, `lathe-gate`), and a stage of full tuning.
 
 pub mod adamw;
 pub mod batch_order;
@@ -19,6 +20,7 @@ pub mod clip;
 pub mod dpo;
 pub mod error;
 mod files;
+pub mod full;
 pub mod pack;
 pub mod plan;
 pub mod schedule;

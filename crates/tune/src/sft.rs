@@ -212,7 +212,7 @@ impl<'a> Run<'a> {
             tokens,
         };
         Ok(Self {
-            stepper: Stepper::new(trainer, packed, spec, plan.steps(), len),
+            stepper: Stepper::new(trainer, job.pool, packed, spec, plan.steps(), len),
             log: TrainerLog::open(job.work_dir, began.step)?,
             job,
             plan,

@@ -2,6 +2,7 @@
 
 use lathe_engine::train::Trainer;
 use lathe_engine::{Adapter, LossSum};
+use lathe_kernel::Pool;
 
 use crate::TuneError;
 use crate::adamw::AdamW;
@@ -27,6 +28,7 @@ pub(crate) struct StepDone {
 /// Takes steps; keeps its buffers from one to the next.
 pub(crate) struct Stepper<'a> {
     trainer: Trainer<'a>,
+    pool: &'a Pool,
     packed: &'a Packed,
     spec: &'a SftSpec,
     schedule: Schedule,
@@ -38,6 +40,7 @@ impl<'a> Stepper<'a> {
     /// A stepper for an adapter of `values` numbers and a run of `steps` steps.
     pub fn new(
         trainer: Trainer<'a>,
+        pool: &'a Pool,
         packed: &'a Packed,
         spec: &'a SftSpec,
         steps: u64,
@@ -46,6 +49,7 @@ impl<'a> Stepper<'a> {
         let schedule = Schedule::new(spec.schedule, spec.learning_rate, spec.warmup_ratio, steps);
         Self {
             trainer,
+            pool,
             packed,
             spec,
             schedule,
@@ -71,7 +75,8 @@ impl<'a> Stepper<'a> {
         let grad_norm = clip(&mut self.gradients, self.spec.max_grad_norm);
         self.finite(step, "gradient norm", grad_norm)?;
         let learning_rate = self.schedule.learning_rate(step);
-        optimizer.step(&mut adapter.values, &self.gradients, learning_rate);
+        let values = &mut adapter.values;
+        optimizer.step(self.pool, values, &self.gradients, 1.0, learning_rate);
         Ok(StepDone {
             loss,
             grad_norm,

@@ -136,6 +136,11 @@ impl PackedMatrix {
         self.depth
     }
 
+    /// How the values are held.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
     /// Bytes of memory the packed form takes.
     pub fn bytes(&self) -> usize {
         size_of_val(&self.words[..])

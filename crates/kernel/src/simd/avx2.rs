@@ -104,6 +104,10 @@ impl Simd for Avx2 {
         pure!(_mm256_div_ps(a, b))
     }
     #[inline(always)]
+    fn sqrt(self, a: __m256) -> __m256 {
+        pure!(_mm256_sqrt_ps(a))
+    }
+    #[inline(always)]
     fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         pure!(_mm256_fmadd_ps(a, b, c))
     }

@@ -84,6 +84,10 @@ impl Simd for Portable {
         each(|i| a[i] / b[i])
     }
     #[inline(always)]
+    fn sqrt(self, a: Floats) -> Floats {
+        each(|i| a[i].sqrt())
+    }
+    #[inline(always)]
     fn fma(self, a: Floats, b: Floats, c: Floats) -> Floats {
         // Not `mul_add`: without the instruction that is a slow library call.
         each(|i| a[i] * b[i] + c[i])

@@ -193,7 +193,14 @@ fn the_cut_into_micro_batches_changes_rounding_only() {
         };
         let adapter = warm_adapter(&bench);
         let trainer = Trainer::new(&bench.model, &bench.pool);
-        let mut stepper = Stepper::new(trainer, &packed, &spec, 1, adapter.values.len());
+        let mut stepper = Stepper::new(
+            trainer,
+            &bench.pool,
+            &packed,
+            &spec,
+            1,
+            adapter.values.len(),
+        );
         let (sum, _) = stepper.gradients(&adapter, &[0, 1, 2, 3, 4, 5, 6, 7]);
         (sum.mean(), stepper.into_gradients())
     };
@@ -237,7 +244,14 @@ fn sharing_the_prefix_changes_rounding_only() {
         let packed = bench.packed(sharing);
         let adapter = warm_adapter(&bench);
         let trainer = Trainer::new(&bench.model, &bench.pool);
-        let mut stepper = Stepper::new(trainer, &packed, &bench.spec, 1, adapter.values.len());
+        let mut stepper = Stepper::new(
+            trainer,
+            &bench.pool,
+            &packed,
+            &bench.spec,
+            1,
+            adapter.values.len(),
+        );
         let (sum, tokens) = stepper.gradients(&adapter, &[0, 1, 2, 3]);
         (sum.mean(), tokens, stepper.into_gradients())
     };

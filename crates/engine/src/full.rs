@@ -1,0 +1,161 @@
+//! Loss and gradients of all weights of a model: full tuning.
+//!
+//! ```text
+//! dW = dyᵀ·x   for every linear layer and the head, beside dx = dy·W
+//! dw = Σ dy·x·r   for every norm        dE[token] += dx   for every row of the batch
+//! ```
+//! Weights that learn are held twice: as [`Parameters`] in f32, which the optimizer
+//! moves, and packed in a [`Model`], which computes. After a step the packed form is
+//! written anew in its own memory. The blocks are those of every other use. Tied
+//! embeddings are one tensor with one gradient, the head's and the look-up's together.
+//!
+//! Not here: the optimizer and its schedule.
+
+use crate::batch::{Batch, LossSum};
+use crate::error::EngineError;
+use crate::linear::Linear;
+use crate::model::{LoadOptions, Model};
+use crate::parameters::{Parameters, Places};
+use crate::train::{Buffers, Learner, Trainer};
+use crate::weights;
+use lathe_kernel::{Pool, Precision};
+use std::path::Path;
+
+/// Computes losses and gradients of a model's own weights; keeps its buffers from step
+/// to step.
+pub struct FullTrainer<'a> {
+    pool: &'a Pool,
+    model: Model,
+    places: Places,
+    /// Values in all.
+    len: usize,
+    buffers: Buffers,
+}
+
+impl<'a> FullTrainer<'a> {
+    /// Opens a `.gguf` file or a Hugging Face folder; gives the weights apart, because
+    /// they are the optimizer's. Products are computed in `precision`.
+    ///
+    /// # Errors
+    /// What opening the files and reading their tensors reports.
+    pub fn load(
+        path: &Path,
+        precision: Precision,
+        pool: &'a Pool,
+    ) -> Result<(Self, Parameters), EngineError> {
+        let raw = weights::open(path)?;
+        let parameters = Parameters::read(&raw)?;
+        let places = parameters.places(&raw.config)?;
+        let options = LoadOptions {
+            isa: pool.isa(),
+            precision,
+            trainable: true,
+            as_stored: false,
+        };
+        let trainer = Self {
+            pool,
+            model: Model::pack(raw, options)?,
+            places,
+            len: parameters.values.len(),
+            buffers: Buffers::default(),
+        };
+        Ok((trainer, parameters))
+    }
+
+    /// The model as it was last taken up.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Makes the model compute with these weights, laid out as [`Parameters::values`].
+    ///
+    /// # Panics
+    /// If there are more or fewer than the model has.
+    pub fn take_up(&mut self, values: &[f32]) {
+        assert_eq!(values.len(), self.len, "one value for every weight");
+        let Self {
+            pool,
+            model,
+            places,
+            ..
+        } = self;
+        let (vocab, hidden) = (model.config.vocab, model.config.hidden);
+        let set = |linear: &mut Linear, place: usize| {
+            let (out, depth) = linear.shape();
+            linear.repack(pool, &values[place..][..out * depth]);
+        };
+        let norm = |norm: &mut [f32], place: usize| {
+            norm.copy_from_slice(&values[place..][..hidden]);
+        };
+        let embeddings = &values[places.embeddings..][..vocab * hidden];
+        model.embeddings.set(pool, embeddings);
+        set(&mut model.head, places.head);
+        norm(&mut model.final_norm, places.final_norm);
+        for (layer, places) in model.layers.iter_mut().zip(&places.layers) {
+            norm(&mut layer.attention_norm, places.attention_norm);
+            norm(&mut layer.mlp_norm, places.mlp_norm);
+            for (linear, &place) in layer.linears.iter_mut().zip(&places.linears) {
+                set(linear, place);
+            }
+        }
+    }
+
+    /// The loss of a batch.
+    ///
+    /// # Panics
+    /// If [`Batch::check`] would refuse the batch.
+    pub fn loss(&mut self, batch: &Batch) -> LossSum {
+        self.with_trainer(|trainer, _| trainer.loss(None, batch))
+    }
+
+    /// The loss of a batch, and its gradient times `scale`, laid out as
+    /// [`Parameters::values`]: written to `gradients`, or added to it if `add`.
+    ///
+    /// # Panics
+    /// If `gradients` has another length than the parameters, or [`Batch::check`] would
+    /// refuse the batch.
+    pub fn loss_and_gradients(
+        &mut self,
+        batch: &Batch,
+        scale: f32,
+        gradients: &mut [f32],
+        add: bool,
+    ) -> LossSum {
+        assert_eq!(gradients.len(), self.len, "one gradient for every value");
+        let (vocab, hidden) = (self.model.config.vocab, self.model.config.hidden);
+        if batch.targets.is_empty() {
+            // No row comes to the head, and so no gradient of a loss to anything.
+            if !add {
+                gradients.fill(0.0);
+            }
+            return LossSum::default();
+        }
+        let of_embeddings = self.places.embeddings..self.places.embeddings + vocab * hidden;
+        if !add && self.places.head != self.places.embeddings {
+            gradients[of_embeddings.clone()].fill(0.0);
+        }
+        self.with_trainer(|trainer, places| {
+            let learner = Learner::Weights { places, add };
+            let sum = trainer.backpropagate(learner, batch, scale, gradients);
+            let of_rows = trainer.buffers.gradient.chunks_exact(hidden);
+            let embeddings = &mut gradients[of_embeddings];
+            for (&token, from) in batch.tokens.iter().zip(of_rows) {
+                let to = &mut embeddings[token as usize * hidden..][..hidden];
+                to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+            }
+            sum
+        })
+    }
+
+    /// Lends the buffers to a [`Trainer`] on the model as it is now.
+    fn with_trainer<R>(&mut self, work: impl FnOnce(&mut Trainer<'_>, &Places) -> R) -> R {
+        let mut trainer = Trainer {
+            model: &self.model,
+            pool: self.pool,
+            buffers: std::mem::take(&mut self.buffers),
+        };
+        let result = work(&mut trainer, &self.places);
+        self.buffers = trainer.buffers;
+        result
+    }
+}

@@ -1,0 +1,111 @@
+//! All weights of a model as one flat vector of f32, for full tuning.
+//!
+//! An optimizer needs to know nothing of layers, so every tensor lies in one vector,
+//! in the order of the tensors' names; gradients are laid out the same. These numbers
+//! are the model: what it computes with is rounded from them after every step.
+
+use crate::adapter::TARGETS;
+use crate::block::PROJECTIONS;
+use crate::config::Config;
+use crate::error::EngineError;
+use crate::weights::RawModel;
+use std::ops::Range;
+
+/// Where one tensor lies in [`Parameters::values`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Hugging Face's name: `model.layers.0.self_attn.q_proj.weight`.
+    pub name: String,
+    /// Row-major shape.
+    pub shape: Vec<usize>,
+    /// Index of the first value in [`Parameters::values`].
+    pub offset: usize,
+}
+
+impl Parameter {
+    /// Where its values lie.
+    pub fn range(&self) -> Range<usize> {
+        self.offset..self.offset + self.shape.iter().product::<usize>()
+    }
+}
+
+/// The weights of a model in full precision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameters {
+    /// The tensors, one after another.
+    pub tensors: Vec<Parameter>,
+    /// All numbers, one flat vector.
+    pub values: Vec<f32>,
+}
+
+impl Parameters {
+    /// Reads and dequantises every tensor.
+    ///
+    /// # Errors
+    /// What reading the tensors reports.
+    pub fn read(raw: &RawModel) -> Result<Self, EngineError> {
+        let (mut tensors, mut values) = (Vec::new(), Vec::new());
+        for name in raw.tensor_names() {
+            let (shape, read) = raw.tensor_f32(name)?;
+            tensors.push(Parameter {
+                name: name.to_owned(),
+                shape,
+                offset: values.len(),
+            });
+            values.extend(read);
+        }
+        Ok(Self { tensors, values })
+    }
+
+    /// Where the tensors of a model lie.
+    ///
+    /// # Errors
+    /// [`EngineError::MissingTensor`] where one is not among them.
+    pub(crate) fn places(&self, config: &Config) -> Result<Places, EngineError> {
+        let place = |name: String| match self.tensors.iter().find(|tensor| tensor.name == name) {
+            Some(tensor) => Ok(tensor.offset),
+            None => Err(EngineError::MissingTensor { name }),
+        };
+        let layer = |layer: usize| {
+            let own = |part: &str| place(format!("model.layers.{layer}.{part}.weight"));
+            let mut linears = [0; PROJECTIONS];
+            for (linear, target) in linears.iter_mut().zip(TARGETS) {
+                let attention = matches!(target, "q_proj" | "k_proj" | "v_proj" | "o_proj");
+                let group = if attention { "self_attn" } else { "mlp" };
+                *linear = own(&format!("{group}.{target}"))?;
+            }
+            Ok(LayerPlaces {
+                attention_norm: own("input_layernorm")?,
+                mlp_norm: own("post_attention_layernorm")?,
+                linears,
+            })
+        };
+        let embeddings = place("model.embed_tokens.weight".to_owned())?;
+        Ok(Places {
+            embeddings,
+            head: match config.tied_embeddings {
+                true => embeddings,
+                false => place("lm_head.weight".to_owned())?,
+            },
+            final_norm: place("model.norm.weight".to_owned())?,
+            layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Index of each tensor's first value.
+pub(crate) struct Places {
+    pub(crate) embeddings: usize,
+    /// That of the embeddings where both are one tensor.
+    pub(crate) head: usize,
+    pub(crate) final_norm: usize,
+    pub(crate) layers: Vec<LayerPlaces>,
+}
+
+/// [`Places`] of one block.
+pub(crate) struct LayerPlaces {
+    pub(crate) attention_norm: usize,
+    pub(crate) mlp_norm: usize,
+    /// By [`crate::block::Projection`].
+    pub(crate) linears: [usize; PROJECTIONS],
+}
