@@ -34,7 +34,7 @@ pub fn norm(pool: &Pool, gradients: &[f32]) -> f64 {
     let runs: Vec<&[f32]> = gradients.chunks(RUN).collect();
     let sums: Vec<OnceLock<f64>> = runs.iter().map(|_| OnceLock::new()).collect();
     pool.run(runs.len(), &|run| {
-        drop(sums[run].set(squares(runs[run])));
+        sums[run].get_or_init(|| squares(runs[run]));
     });
     let sums = sums
         .iter()
