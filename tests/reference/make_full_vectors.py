@@ -1,4 +1,4 @@
-"""Makes full-vectors.safetensors: what PyTorch says about tuning all weights of tiny-model.
+"""Makes full-vectors.safetensors: what PyTorch says about tuning all weights.
 
     pip install torch==2.15.0 transformers==5.24.0 safetensors==0.8.0
     python tests/reference/make_full_vectors.py
@@ -12,6 +12,7 @@ In the file:
   weights.<sequence>             weight of each target
   gradient.<tensor>              tied: of the weighted mean over all targets, for every tensor
   untied.gradient.<tensor>       the same, untied, for the embeddings, the head and the last norm
+  biases.gradient.<tensor>       the same of tiny-qwen2, for its biases
   losses                         tied: before each of three AdamW steps and after the last
                                  (learning rate 0.001, betas 0.9 and 0.999, eps 1e-8, decay 0.01,
                                  gradients clipped to a norm of 1)
@@ -27,6 +28,7 @@ from transformers import AutoModelForCausalLM
 
 HERE = pathlib.Path(__file__).parent
 MODEL = HERE.parent / "fixtures" / "tiny-model"
+WITH_BIASES = HERE.parent / "fixtures" / "tiny-qwen2"
 STEPS = 3
 ENDS = ["model.embed_tokens.weight", "lm_head.weight", "model.norm.weight"]
 
@@ -52,13 +54,18 @@ def main():
     loss(model, tokens, weights).backward()
     out.update({f"untied.gradient.{name}": p.grad.clone()
                 for name, p in model.named_parameters() if name in ENDS})
+
+    model = load(WITH_BIASES)
+    loss(model, tokens, weights).backward()
+    out.update({f"biases.gradient.{name}": p.grad.clone()
+                for name, p in model.named_parameters() if name.endswith(".bias")})
     out = {name: value.to(torch.int32) if value.dtype == torch.int64 else value.contiguous()
            for name, value in out.items()}
     save_file(out, HERE / "full-vectors.safetensors")
 
 
-def load():
-    return AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
+def load(model=MODEL):
+    return AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
 
 
 def loss(model, tokens, weights):

@@ -17,7 +17,7 @@ use crate::packed_adapter::PackedAdapter;
 use crate::parameters::LayerPlaces;
 use crate::rows::Rows;
 use Projection::{Down, Gate, Key, Output, Query, Up, Value};
-use lathe_kernel::{AdaptedProduct, Pool, matmul_adapted, rmsnorm, rope, swiglu};
+use lathe_kernel::{AdaptedProduct, Pool, bias, matmul_adapted, rmsnorm, rope, swiglu};
 
 /// The seven linear layers of a block, in the order of [`crate::adapter::TARGETS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -424,6 +424,9 @@ impl<'a> Block<'a> {
             let place = &mut gradients[places.linears[projection as usize]..][..out * depth];
             self.linear(projection)
                 .gradient(self.pool, (x, dy), place, add);
+            if let Some(place) = places.biases[projection as usize] {
+                bias::gradient(self.pool, dy, &mut gradients[place..][..out], add);
+            }
         }
     }
 

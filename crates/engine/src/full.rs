@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! dW = dyᵀ·x   for every linear layer and the head, beside dx = dy·W
-//! dw = Σ dy·x·r   for every norm        dE[token] += dx   for every row of the batch
+//! dw = Σ dy·x·r   for every norm        db = Σ dy   for every bias
+//! dE[token] += dx   for every row of the batch
 //! ```
 //! Weights that learn are held twice: as [`Parameters`] in f32, which the optimizer
 //! moves, and packed in a [`Model`], which computes. After a step the packed form is
@@ -96,6 +97,12 @@ impl<'a> FullTrainer<'a> {
             norm(&mut layer.mlp_norm, places.mlp_norm);
             for (linear, &place) in layer.linears.iter_mut().zip(&places.linears) {
                 set(linear, place);
+            }
+            for (linear, place) in layer.linears.iter_mut().zip(places.biases) {
+                if let Some(place) = place {
+                    let (out, _) = linear.shape();
+                    linear.set_bias(&values[place..][..out]);
+                }
             }
         }
     }

@@ -5,7 +5,8 @@
 //! backward   dlow = dy·(s·B)     dx = dy·W + dlow·A
 //!            dA = dlowᵀ·x        dB = s·dyᵀ·low
 //! ```
-//! W and b are frozen: there is no dW, here or elsewhere. `low` is kept from the forward
+//! Beside a LoRA term W and b are frozen; in full tuning ([`crate::full`]) there is none, and
+//! dW = dyᵀ·x and db = Σ dy. `low` is kept from the forward
 //! pass, `x` is whatever the block kept or computes again. W is either rounded to
 //! the packing's precision or kept in the blocks of 4 or 8 bits it is stored in;
 //! the LoRA term has the packing's precision in both.
@@ -138,6 +139,18 @@ impl Linear {
         if let Some(transposed) = &mut self.transposed {
             transposed.repack_transposed(pool, w);
         }
+    }
+
+    /// Takes up a new bias.
+    ///
+    /// # Panics
+    /// If the layer has none.
+    pub(crate) fn set_bias(&mut self, new: &[f32]) {
+        let bias = self
+            .bias
+            .as_mut()
+            .expect("only a bias that is there has a place");
+        bias.copy_from_slice(new);
     }
 
     /// dW (+)= dyᵀ·x, the operands rounded as the weights are.

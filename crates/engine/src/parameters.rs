@@ -68,16 +68,18 @@ impl Parameters {
         };
         let layer = |layer: usize| {
             let own = |part: &str| place(format!("model.layers.{layer}.{part}.weight"));
-            let mut linears = [0; PROJECTIONS];
-            for (linear, target) in linears.iter_mut().zip(TARGETS) {
+            let (mut linears, mut biases) = ([0; PROJECTIONS], [None; PROJECTIONS]);
+            for (index, target) in TARGETS.into_iter().enumerate() {
                 let attention = matches!(target, "q_proj" | "k_proj" | "v_proj" | "o_proj");
                 let group = if attention { "self_attn" } else { "mlp" };
-                *linear = own(&format!("{group}.{target}"))?;
+                linears[index] = own(&format!("{group}.{target}"))?;
+                biases[index] = place(format!("model.layers.{layer}.{group}.{target}.bias")).ok();
             }
             Ok(LayerPlaces {
                 attention_norm: own("input_layernorm")?,
                 mlp_norm: own("post_attention_layernorm")?,
                 linears,
+                biases,
             })
         };
         let embeddings = place("model.embed_tokens.weight".to_owned())?;
@@ -108,4 +110,6 @@ pub(crate) struct LayerPlaces {
     pub(crate) mlp_norm: usize,
     /// By [`crate::block::Projection`].
     pub(crate) linears: [usize; PROJECTIONS],
+    /// The same of those that have a bias.
+    pub(crate) biases: [Option<usize>; PROJECTIONS],
 }

@@ -3,10 +3,12 @@
 //! ```text
 //! y[r, j] (+)= bias[j]
 //! ```
-//! Products add to what is there, so a layer with a bias starts its output from it. Biases are
-//! frozen here: there is no gradient.
+//! Products add to what is there, so a layer with a bias starts its output from it.
+//!
+//! Backward, where the bias learns: `dbias[j] = Σ dy[r, j]` over the rows.
 
 use crate::Pool;
+use crate::buffer::Scratch;
 use crate::parallel::for_each_rows;
 
 /// Writes `bias` to every row of `y`, `[rows, bias.len()]`, or adds it with `add`.
@@ -31,10 +33,65 @@ pub fn apply(pool: &Pool, bias: &[f32], y: &mut [f32], add: bool) {
     });
 }
 
+/// The gradient of the bias, given that of the rows: written to `dbias`, or added to it if
+/// `accumulate`. The same bits at any number of threads.
+///
+/// # Panics
+/// If `dy` is not whole rows as wide as `dbias`.
+pub fn gradient(pool: &Pool, dy: &[f32], dbias: &mut [f32], accumulate: bool) {
+    /// Rows that are summed by one task; the sums of the tasks are added in order.
+    const BLOCK_ROWS: usize = 32;
+    let width = dbias.len();
+    assert!(
+        width > 0 && dy.len().is_multiple_of(width),
+        "{} values are not rows of {width}",
+        dy.len()
+    );
+    let blocks = (dy.len() / width).div_ceil(BLOCK_ROWS);
+    let mut partial = Scratch::floats(blocks * width);
+    for_each_rows(pool, blocks, [(&mut partial[..], width)], |run, [sums]| {
+        sums.fill(0.0);
+        let dy = dy[run.start * BLOCK_ROWS * width..].chunks(BLOCK_ROWS * width);
+        for (sums, block) in sums.chunks_exact_mut(width).zip(dy) {
+            add_rows(sums, block);
+        }
+    });
+    if !accumulate {
+        dbias.fill(0.0);
+    }
+    add_rows(dbias, &partial);
+}
+
+fn add_rows(sums: &mut [f32], rows: &[f32]) {
+    for row in rows.chunks_exact(sums.len()) {
+        sums.iter_mut()
+            .zip(row)
+            .for_each(|(sum, value)| *sum += value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::random;
+    use crate::testing::{assert_close, assert_thread_count_is_invisible, random};
+
+    #[test]
+    fn the_gradient_is_the_sum_of_the_rows_at_any_thread_count() {
+        for (rows, width) in [(0, 5), (1, 1), (7, 3), (90, 1000)] {
+            let (dy, before) = (random(1, rows * width), random(2, width));
+            let sum = |j| (0..rows).map(|r| f64::from(dy[r * width + j])).sum::<f64>();
+            let expected: Vec<f32> = (0..width).map(|j| sum(j) as f32).collect();
+            assert_thread_count_is_invisible(|pool| {
+                let (mut written, mut added) = (vec![f32::NAN; width], before.clone());
+                gradient(pool, &dy, &mut written, false);
+                gradient(pool, &dy, &mut added, true);
+                assert_close(&written, &expected, 1e-5, "written");
+                let more: Vec<f32> = added.iter().zip(&before).map(|(a, b)| a - b).collect();
+                assert_close(&more, &expected, 1e-5, "added");
+                written
+            });
+        }
+    }
 
     #[test]
     fn every_row_gets_it_once() {

@@ -95,6 +95,7 @@ pub struct DpoStep {
 /// A run over pairs, step by step.
 pub struct Dpo<'a> {
     trainer: Trainer<'a>,
+    pool: &'a Pool,
     spec: &'a DpoSpec,
     pairs: Vec<DpoPair>,
     /// Tokens that all prompts begin with, if sharing them saves more than sharing prompts.
@@ -135,6 +136,7 @@ impl<'a> Dpo<'a> {
         let (steps, values) = (plan.steps(), adapter.values.len());
         Ok(Self {
             trainer: Trainer::new(model, pool),
+            pool,
             spec,
             references: vec![None; pairs.len()],
             common: common(&pairs, spec.batch_pairs),
@@ -181,7 +183,8 @@ impl<'a> Dpo<'a> {
         self.finite(step, "gradient norm", grad_norm)?;
         let learning_rate = self.schedule.learning_rate(step);
         let values = &mut self.adapter.values;
-        self.optimizer.step(values, &self.gradients, learning_rate);
+        self.optimizer
+            .step(self.pool, values, &self.gradients, 1.0, learning_rate);
         let preferred = losses.iter().filter(|it| it.margin > 0.0).count();
         Ok(Some(DpoStep {
             loss: mean,

@@ -9,7 +9,7 @@
 //! ([`Trainer::pair_log_probs`] with no adapter). Absent: label smoothing and the other losses of
 //! the family.
 
-use super::Trainer;
+use super::{Learner, Trainer};
 use crate::adapter::Adapter;
 use crate::head::Head;
 use crate::packed_adapter::PackedAdapter;
@@ -99,7 +99,7 @@ impl Trainer<'_> {
         let packed = PackedAdapter::pack(self.model, adapter, self.model.packing, self.pool);
         self.forward(Some(&packed), &batch.batch, true);
         let losses = self.pair_losses(batch, references, beta, scale);
-        self.backward(&packed, gradients);
+        self.backward(Learner::Adapter(&packed), gradients);
         losses
     }
 
