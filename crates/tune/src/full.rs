@@ -121,6 +121,7 @@ impl<'a> FullTuner<'a> {
             return Ok(());
         }
         Err(TuneError::Diverged {
+            stage: "full",
             step: self.optimizer.steps() + 1,
             steps: self.spec.steps,
             what,
