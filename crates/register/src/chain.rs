@@ -23,6 +23,7 @@ use lathe_ledger::History;
 
 pub use denial::{Denial, DenialKind};
 pub use judge::{challengers, figures, judge};
+pub use standing::restored_since;
 pub use walk::{Judged, Said, Trunk, Walk, walk, walk_evaluation, walk_verdict};
 
 /// The artifacts, as the caller can read them. Reading is bounded by the caller.

@@ -41,6 +41,8 @@ pub enum DenialKind {
     NotApproved,
     /// Another deployment took the name.
     Replaced,
+    /// The home was restored from a backup since.
+    Restored,
     /// Data it rests on was withdrawn.
     Withdrawn,
     /// A verdict or an approval is past its time.
@@ -59,6 +61,7 @@ impl DenialKind {
             DenialKind::NotRegistered => "chain-not-registered",
             DenialKind::NotApproved => "chain-not-approved",
             DenialKind::Replaced => "chain-replaced",
+            DenialKind::Restored => "chain-restored",
             DenialKind::Withdrawn => "chain-withdrawn",
             DenialKind::Expired => "chain-expired",
         }
@@ -77,6 +80,7 @@ impl DenialKind {
             DenialKind::NotRegistered => "run the order again, so that its model is registered",
             DenialKind::NotApproved => "let a key with the role of approver approve it",
             DenialKind::Replaced => "serve the newer deployment",
+            DenialKind::Restored => "run the order again: it says a fresh deployment",
             DenialKind::Withdrawn => "run the order again: it leaves out what was withdrawn",
             DenialKind::Expired => "run the order again: the gate decides anew",
         }

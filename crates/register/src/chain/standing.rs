@@ -4,18 +4,20 @@ use std::collections::HashMap;
 
 use lathe_evidence::Digest;
 use lathe_evidence::statement::{
-    ApprovalPolicy, Decision, Deployment, Registration, RegistrationAction, Withdrawal, Withdrawn,
+    ApprovalPolicy, Dataset, Decision, Deployment, Registration, RegistrationAction, Withdrawal,
+    Withdrawn,
 };
 use lathe_ledger::History;
 
 use super::denial::{Denial, DenialKind};
-use super::walk::{Trunk, Walk};
+use super::walk::{Said, Trunk, Walk};
 use crate::registrations;
 
 /// Why the deployment does not stand, whatever the time.
 pub(super) fn denials(history: &History, walk: &Walk<'_>) -> Vec<Denial> {
     let mut found = Vec::new();
     found.extend(replaced(history, walk));
+    found.extend(restored(history, walk));
     found.extend(not_registered(history, walk));
     found.extend(not_approved(history, walk));
     found
@@ -37,6 +39,24 @@ fn replaced(history: &History, walk: &Walk<'_>) -> Option<Denial> {
     );
     let rule = "the newest deployment of a name answers";
     Some(Denial::new(DenialKind::Replaced, rule, why))
+}
+
+/// The home was put back from a backup after it was deployed: what the backup does not know of, a
+/// newer deployment or a withdrawal, may have happened, so somebody has to deploy again.
+fn restored(history: &History, walk: &Walk<'_>) -> Option<Denial> {
+    let since = restored_since(history, walk.deployment.index)?;
+    let why = format!(
+        "the deployment in entry {} is from before the home was restored from a backup in entry {since}",
+        walk.deployment.index
+    );
+    let rule = "what answers was deployed after the home was last restored";
+    Some(Denial::new(DenialKind::Restored, rule, why))
+}
+
+/// The entry after `index` that says that the home was restored, if there is one.
+pub fn restored_since(history: &History, index: u64) -> Option<u64> {
+    let newest = history.of_kind("restored").next_back()?;
+    (newest.index > index).then_some(newest.index)
 }
 
 /// The register has moved on, or never was there.
@@ -159,7 +179,7 @@ pub(super) fn withdrawn(
                     line.map(|line| format!("record {line}, leaf {leaf},"))
                 }
                 Withdrawn::Dataset(digest) => {
-                    (*digest == dataset.subject).then(|| "the whole".to_owned())
+                    taken_back(history, digest, dataset).then(|| "the whole".to_owned())
                 }
                 Withdrawn::Agreement(name) => (dataset.what.agreement.as_ref() == Some(name))
                     .then(|| format!("the agreement {name:?}")),
@@ -175,4 +195,16 @@ pub(super) fn withdrawn(
         }
     }
     found
+}
+
+/// Whether withdrawing the dataset version `withdrawn` takes `dataset` back: it is that version, or
+/// another one made from the same file.
+fn taken_back(history: &History, withdrawn: &Digest, dataset: &Said<'_, Dataset>) -> bool {
+    if *withdrawn == dataset.subject {
+        return true;
+    }
+    let said = history
+        .find("dataset", withdrawn)
+        .and_then(|entry| history.said::<Dataset>(&entry.link));
+    said.is_some_and(|it| it.file == dataset.what.file)
 }

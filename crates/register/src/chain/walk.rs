@@ -12,6 +12,7 @@ use lathe_evidence::statement::{
 };
 use lathe_gate::Policy;
 use lathe_ledger::History;
+use lathe_ledger::history::Entry;
 
 use super::denial::{Denial, DenialKind};
 
@@ -335,6 +336,7 @@ fn check_deployment(history: &History, walk: &Walk<'_>) -> Result<(), Denial> {
     )?;
     let task = ("the task measured", trunk.evaluation.what.task);
     same(rule, ("the task deployed", deployment.what.task), task)?;
+    check_previous(history, deployment)?;
     let Some(entry) = history.get(&deployment.link) else {
         return Ok(());
     };
@@ -362,6 +364,23 @@ fn check_deployment(history: &History, walk: &Walk<'_>) -> Result<(), Denial> {
         "the deployment is about its model and base",
         why,
     ))
+}
+
+/// The deployment names as its predecessor the one that had the name when it was said, or none.
+fn check_previous(history: &History, deployment: &Said<'_, Deployment>) -> Result<(), Denial> {
+    let named = |link: Option<Link>| link.map_or_else(|| "none".to_owned(), |it| it.to_string());
+    let stood = |entry: &&Entry| entry.void.is_none_or(|by| by > deployment.index);
+    let earlier = history.entries().iter().rev();
+    let earlier = earlier.skip_while(|it| it.index >= deployment.index);
+    let before = earlier.filter(stood).find(|entry| {
+        let said = <&Deployment>::try_from(&entry.statement.predicate);
+        said.is_ok_and(|it| it.name == deployment.what.name)
+    });
+    same(
+        "a deployment names the one that it takes the name from",
+        ("the predecessor named", named(deployment.what.previous)),
+        ("the one that had the name", named(before.map(|it| it.link))),
+    )
 }
 
 /// Registration, approval and deployment are of one number, name, verdict and model.

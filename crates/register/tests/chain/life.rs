@@ -110,6 +110,56 @@ fn an_older_deployment_is_not_brought_back() {
 }
 
 #[test]
+fn after_a_restore_only_a_fresh_deployment_counts() {
+    let (mut home, made) = whole();
+    let (size, root) = (home.history.len(), home.history.root());
+    let at_ms = home.now();
+    let said = Restored {
+        size,
+        root,
+        reason: "disk replaced".to_owned(),
+        at_ms,
+    };
+    home.tell(root, said);
+    check(&home, &made, &["chain-restored"]);
+    // The same registration and verdict, deployed again.
+    let at_ms = home.now();
+    let old = home.history.said::<Deployment>(&made.deployment()).cloned();
+    let fresh = Deployment {
+        previous: Some(made.deployment()),
+        at_ms,
+        ..old.expect("said")
+    };
+    let subjects = vec![
+        Subject::new(NAME, made.model),
+        Subject::new("base model", made.base),
+    ];
+    let statement = Statement {
+        subjects,
+        predicate: fresh.into(),
+    };
+    let link = home.say(&statement).expect("the ledger takes it");
+    chain::verify(&home.history, &link, &home.files, home.at_ms).expect("whole");
+    check(&home, &made, &["chain-replaced", "chain-restored"]);
+}
+
+#[test]
+fn a_withdrawn_dataset_takes_every_version_of_its_file_with_it() {
+    let mut home = Home::new(ApprovalPolicy::Itself);
+    let first = make(&mut home, "one", &|_| {}).expect("whole");
+    let second = make(&mut home, "two", &|_| {}).expect("whole");
+    assert_ne!(first.dataset, second.dataset);
+    let at_ms = home.now();
+    let said = Withdrawal {
+        what: Withdrawn::Dataset(first.dataset),
+        reason: "asked".to_owned(),
+        at_ms,
+    };
+    home.tell(first.dataset, said);
+    check(&home, &second, &["chain-withdrawn"]);
+}
+
+#[test]
 fn a_cancelled_registration_admits_nothing_and_others_disturb_nothing() {
     let (mut home, made) = whole();
     let verdict = made.links["verdict"];

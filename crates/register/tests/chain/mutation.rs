@@ -213,6 +213,57 @@ fn pieces_of_another_model_do_not_fit() {
     }
 }
 
+#[test]
+fn the_predecessor_of_a_deployment_counts() {
+    type Change = fn(&mut Deployment, &[Link]);
+    let changes: [(&str, Change); 4] = [
+        ("as it is", |_, _| {}),
+        ("dropped", |said, _| said.previous = None),
+        ("an older one", |said, earlier| {
+            said.previous = Some(earlier[0])
+        }),
+        ("none of its name", |said, _| {
+            said.previous = Some(digest("another"));
+        }),
+    ];
+    for (place, (what, change)) in changes.into_iter().enumerate() {
+        let mut home = Home::new(ApprovalPolicy::Itself);
+        let first = make(&mut home, "one", &|_| {}).expect("whole");
+        let second = make(&mut home, "two", &|_| {}).expect("whole");
+        let earlier = [first.deployment(), second.deployment()];
+        let made = make(&mut home, "three", &|statement| {
+            if let Predicate::Deployment(said) = &mut statement.predicate {
+                change(said, &earlier);
+            }
+        });
+        match made {
+            // What is not in the ledger is not even written into it.
+            Err(error) => assert!(place == 3 && error.contains("previous"), "{what}: {error}"),
+            Ok(made) => {
+                let expected: &[&str] = if place == 0 { &[] } else { &["chain-mismatch"] };
+                assert_eq!(codes(&home, &made, home.at_ms), expected, "{what}");
+            }
+        }
+    }
+    // The first of a name names none, though there is one to name.
+    let mut home = Home::new(ApprovalPolicy::Itself);
+    let first = make(&mut home, "one", &|_| {}).expect("whole");
+    let other = make(
+        &mut home,
+        "two",
+        &|statement| match &mut statement.predicate {
+            Predicate::Deployment(said) => {
+                said.name = "another".to_owned();
+                said.previous = Some(first.deployment());
+            }
+            Predicate::Registration(said) => said.name = "another".to_owned(),
+            _ => {}
+        },
+    );
+    let made = other.expect("said");
+    assert_eq!(codes(&home, &made, home.at_ms), ["chain-mismatch"]);
+}
+
 /// Leads every link to a statement of `kind` to another one.
 fn swap(said: &mut Predicate, kind: &str, to: Link) {
     match said {
