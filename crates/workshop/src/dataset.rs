@@ -19,6 +19,7 @@ use crate::order::{OrderId, StepError};
 use crate::steps;
 use crate::store::Change;
 use crate::store::change::NewArtifact;
+use crate::withdrawn::WithdrawnData;
 use crate::workshop::Workshop;
 
 /// Reads, seals and registers the file.
@@ -30,7 +31,8 @@ pub(crate) async fn add(
     request: DatasetRequest,
 ) -> Result<DatasetView, WorkshopError> {
     let home = shop.home().clone();
-    let built = tokio::task::spawn_blocking(move || build(&home, &request))
+    let withdrawn = WithdrawnData::now(shop).await?;
+    let built = tokio::task::spawn_blocking(move || build(&home, &request, withdrawn))
         .await
         .map_err(|error| {
             WorkshopError::new(
@@ -54,20 +56,26 @@ pub(crate) async fn add(
     Ok(view)
 }
 
-fn build(home: &Home, request: &DatasetRequest) -> Result<(Sealed, Digest), StepError> {
+fn build(
+    home: &Home,
+    request: &DatasetRequest,
+    withdrawn: WithdrawnData,
+) -> Result<(Sealed, Digest), StepError> {
     let spec = spec_of(request)?;
     let read = reader::read(&request.file, &spec.reader)?;
+    let (_, file) = objects::hash_file(&request.file)?;
+    withdrawn.refuse_file(&spec.name, &file)?;
     let encoding = read.encoding.to_string();
     let options = PrepareOptions {
         records_max: None,
         salt_seed: home.salt_seed()?,
-        withdrawn: Default::default(),
+        withdrawn: withdrawn.leaves,
     };
     let prepared = prepare(read, &spec, &options)?;
     let root = prepared.root;
     let dataset = Dataset {
         spec,
-        file: objects::hash_file(&request.file)?.1,
+        file,
         encoding,
         prepared,
     };

@@ -37,6 +37,7 @@ pub mod steps;
 pub mod store;
 pub mod trace;
 pub mod view;
+mod withdrawn;
 pub mod words;
 pub mod worker;
 pub mod workshop;

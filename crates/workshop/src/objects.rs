@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,18 @@ pub fn path(home: &Home, digest: &str) -> PathBuf {
 /// # Errors
 /// `disk-full`, `read-only` or `home-io`.
 pub fn seal(home: &Home, built: &Path) -> Result<Sealed, WorkshopError> {
-    let manifest = manifest_of(built)?;
+    place(home, built, manifest_of(built)?)
+}
+
+/// Like [`seal`], for a folder that this process filled and hashed while it did.
+///
+/// # Errors
+/// As [`seal`].
+pub(crate) fn place(
+    home: &Home,
+    built: &Path,
+    manifest: Manifest,
+) -> Result<Sealed, WorkshopError> {
     let digest = manifest.digest();
     let bytes = manifest.bytes();
     let place = path(home, &digest.to_string());
@@ -192,17 +203,25 @@ fn files_under(folder: &Path) -> Result<Vec<PathBuf>, WorkshopError> {
 /// # Errors
 /// When it cannot be read.
 pub(crate) fn hash_file(path: &Path) -> Result<(u64, Digest), WorkshopError> {
-    let fail = |error: io::Error| io_error("read", path, &error);
-    let mut file = File::open(path).map_err(fail)?;
+    let hash = || copy_hashed(&mut File::open(path)?, &mut io::sink());
+    hash().map_err(|error| io_error("read", path, &error))
+}
+
+/// Copies in pieces; gives size and SHA-256 of what was copied.
+///
+/// # Errors
+/// When it can be neither read nor written.
+pub(crate) fn copy_hashed(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<(u64, Digest)> {
     let mut hasher = Hasher::new();
     let mut buffer = vec![0; 1 << 18];
     let mut size = 0;
     loop {
-        let read = file.read(&mut buffer).map_err(fail)?;
+        let read = from.read(&mut buffer)?;
         if read == 0 {
             return Ok((size, hasher.finish()));
         }
         hasher.update(&buffer[..read]);
+        to.write_all(&buffer[..read])?;
         size += read as u64;
     }
 }

@@ -5,11 +5,10 @@
 //! stored in one transaction. So a kill at any moment costs at most the step
 //! that ran, which resumes from its own checkpoints.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use lathe_evidence::Digest;
-use lathe_evidence::statement::{Link, Withdrawal, Withdrawn};
+use lathe_evidence::statement::Link;
 use tokio::sync::watch;
 
 use crate::clock::now_ms;
@@ -24,6 +23,7 @@ use crate::steps::{self, Context, Say, WorkerStep};
 use crate::store::Change;
 use crate::store::change::{Finished, NewArtifact};
 use crate::store::orders::{OrderRow, StepRow};
+use crate::withdrawn::WithdrawnData;
 use crate::worker::{Event, Job, Made};
 use crate::workshop::Workshop;
 
@@ -108,7 +108,7 @@ async fn drive(
         pack,
         upstream: BTreeMap::new(),
         links: BTreeMap::new(),
-        withdrawn: withdrawn(shop).await?,
+        withdrawn: WithdrawnData::now(shop).await?,
     };
     for row in &rows {
         let step = row.name;
@@ -131,18 +131,6 @@ async fn drive(
         at_ms: now_ms(),
     }])
     .await
-}
-
-/// The leaves of records that were withdrawn one by one.
-async fn withdrawn(shop: &Workshop) -> Result<BTreeSet<Digest>, WorkshopError> {
-    let history = shop.store().ledger()?.read().await;
-    let leaves = history.of_kind("withdrawal").filter_map(|entry| {
-        match &history.said::<Withdrawal>(&entry.link)?.what {
-            Withdrawn::Leaf(leaf) => Some(*leaf),
-            Withdrawn::Dataset(_) | Withdrawn::Agreement(_) => None,
-        }
-    });
-    Ok(leaves.collect())
 }
 
 async fn fail(
@@ -211,6 +199,7 @@ async fn advance(
     stop: &mut watch::Receiver<bool>,
 ) -> Result<Made, Halt> {
     let step = steps::worker_step(row.name);
+    refuse_withdrawn(context, row.name)?;
     if let Some(made) = kept(context, row) {
         if let Some(step) = step {
             let say = says(context, row.name, step, &made).await?;
@@ -237,6 +226,25 @@ async fn advance(
             Ok(made)
         }
         None => steps::run_in_daemon(context, row.name).await,
+    }
+}
+
+/// Stops before data is fetched whose agreement was withdrawn, and before a file is read that was.
+fn refuse_withdrawn(context: &Context, name: StepName) -> Result<(), WorkshopError> {
+    let data = &context.pack.data;
+    match name {
+        StepName::Data => context
+            .withdrawn
+            .refuse_agreement(&data.name, data.agreement.as_deref()),
+        StepName::Prepare => {
+            let file = &context.made(StepName::Data)?.output.facts;
+            let file = file.get("sha256").and_then(|it| it.as_str());
+            match file.and_then(|it| it.parse().ok()) {
+                Some(file) => context.withdrawn.refuse_file(&data.name, &file),
+                None => Ok(()),
+            }
+        }
+        _ => Ok(()),
     }
 }
 
@@ -373,7 +381,7 @@ async fn listen(
         out: out_folder(context, name, input),
         work: context.shop.home().work().join(folder_name(name, input)),
         upstream: context.upstream.clone(),
-        withdrawn: context.withdrawn.clone(),
+        withdrawn: context.withdrawn.leaves.clone(),
     };
     let mut running = Running::start(context.shop.worker(), &job).await?;
     loop {

@@ -52,6 +52,8 @@ pub enum Cause {
     Withdrawn,
     /// A verdict or an approval is past its time.
     Expired,
+    /// The home was restored from a backup: it waits for a fresh deployment.
+    Restored,
     /// The evidence is whole again, or another deployment took the name.
     Renewed,
 }

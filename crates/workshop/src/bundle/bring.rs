@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lathe_evidence::Digest;
-use lathe_evidence::statement::{Dataset, Deployment, Imported, Role};
+use lathe_evidence::statement::{Dataset, Deployment, Imported, Role, Training};
 use lathe_ledger::history::{History, Problem, Trust};
 use lathe_ledger::{Envelope, PublicKey};
 use lathe_register::chain::{self, Chain, Denial};
@@ -22,11 +22,11 @@ use crate::key::digest_of;
 use crate::objects::{self, Sealed};
 use crate::order::{OrderId, OrderState, StepName};
 use crate::pack::Pack;
-use crate::pieces::Folders;
-use crate::steps::{self, Context};
+use crate::steps::{self, Context, tune};
 use crate::store::Change;
 use crate::store::change::{Finished, NewArtifact, NewOrder};
 use crate::store::orders::{OrderRow, parse};
+use crate::withdrawn::WithdrawnData;
 use crate::worker::Made;
 use crate::workshop::Workshop;
 
@@ -125,7 +125,7 @@ impl Workshop {
             pack: parse::<Pack>("the bundle's pack", &order.spec)?,
             upstream: BTreeMap::new(),
             links: BTreeMap::new(),
-            withdrawn: std::collections::BTreeSet::new(),
+            withdrawn: WithdrawnData::default(),
         };
         let mut changes = vec![
             Change::Placed {
@@ -255,11 +255,12 @@ fn hold(
     };
     let history = History::verify(unpacked.envelopes.clone(), &unpacked.checkpoint, &trust)
         .map_err(|problems| refused(&request.from, problems.iter().map(Problem::to_string)))?;
-    let pieces = Folders::new(unpacked.artifacts());
-    let chain = chain::verify(&history, &unpacked.card.deployment, &pieces, now_ms())
+    let deployment = &unpacked.card.deployment;
+    let chain = chain::verify(&history, deployment, &unpacked.pieces(), now_ms())
         .map_err(|denials| refused(&request.from, denials.iter().map(Denial::to_string)))?;
-    let carried = order_of(&history, &unpacked.order, &unpacked.seal)
+    let mut carried = order_of(&history, &unpacked.order, &unpacked.seal)
         .map_err(|problem| refused(&request.from, std::iter::once(problem)))?;
+    tuned_there(&mut carried, &history, &chain);
     let mut strays = strays(&carried, &unpacked.objects, &history, &chain);
     if unpacked.card.name != chain.name {
         strays.push(format!(
@@ -275,7 +276,8 @@ fn hold(
     }
     let mut sealed = BTreeMap::new();
     for object in &unpacked.objects {
-        let made = objects::seal(home, &unpacked.artifacts().join(object.digest.to_string()))?;
+        let copy = unpacked.artifacts().join(object.digest.to_string());
+        let made = objects::place(home, &copy, object.manifest.clone())?;
         sealed.insert(made.digest, made);
     }
     let evidence = objects::seal(home, &unpacked.evidence())?;
@@ -291,6 +293,22 @@ fn hold(
         sealed,
         evidence: digest,
     })
+}
+
+/// Where and by what the adapter was tuned is what the statement that travelled says, not this
+/// machine and this engine.
+fn tuned_there(carried: &mut Carried, history: &History, chain: &Chain) {
+    let said = chain.training.as_ref();
+    let Some(said) = said.and_then(|link| history.said::<Training>(link)) else {
+        return;
+    };
+    for step in &mut carried.steps {
+        if step.name == StepName::Tune {
+            let facts = &mut step.output.facts;
+            facts.insert(tune::ENGINE.to_owned(), said.engine.clone().into());
+            facts.insert(tune::MACHINE.to_owned(), said.machine.clone().into());
+        }
+    }
 }
 
 /// The order, if a key of the foreign ledger that may run orders stands behind it.

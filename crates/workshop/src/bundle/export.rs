@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use lathe_evidence::Digest;
+use lathe_evidence::manifest::{Manifest, ManifestFile};
 use lathe_evidence::statement::{Deployment, Link};
 use lathe_ledger::history::History;
 use lathe_register::chain::{self, Chain};
@@ -290,11 +291,12 @@ pub(super) fn durable(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Copies the listed files of an artifact and nothing else.
+/// Copies the listed files of an artifact and nothing else; gives the manifest of what was copied.
 ///
 /// # Errors
 /// The file system's.
-pub(super) fn copy(from: &Path, to: &Path, object: &CardObject) -> Result<(), WorkshopError> {
+pub(super) fn copy(from: &Path, to: &Path, object: &CardObject) -> Result<Manifest, WorkshopError> {
+    let mut copied = Vec::new();
     for file in object.manifest.files() {
         // The manifest's paths were checked to be plain when it was read.
         let (from, to) = (from.join(&file.path), to.join(&file.path));
@@ -306,10 +308,15 @@ pub(super) fn copy(from: &Path, to: &Path, object: &CardObject) -> Result<(), Wo
         let mut target = File::create(&to).map_err(fail)?;
         // A file longer than listed is cut, and then hashes to something else.
         let mut bounded = io::Read::take(&mut source, file.size.saturating_add(1));
-        io::copy(&mut bounded, &mut target).map_err(fail)?;
+        let (size, sha256) = objects::copy_hashed(&mut bounded, &mut target).map_err(fail)?;
         target.sync_all().map_err(fail)?;
+        copied.push(ManifestFile {
+            path: file.path.clone(),
+            size,
+            sha256,
+        });
     }
-    Ok(())
+    Ok(Manifest::new(copied).expect("the paths are those of a manifest"))
 }
 
 /// Envelopes are canonical JSON, which has no line breaks.

@@ -3,10 +3,13 @@
 //! What is verified is the copy, so that nobody can change a file between looking and taking. Nothing
 //! is copied but what `artifacts.jsonl` lists.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use lathe_evidence::Digest;
+use lathe_register::chain::Pieces;
 use serde::de::DeserializeOwned;
 
 use super::card::{
@@ -15,7 +18,7 @@ use super::card::{
 use super::export::copy;
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
-use crate::objects;
+use crate::pieces::Folders;
 
 /// Largest ledger.
 const LEDGER_BYTES_MAX: u64 = 4 << 30;
@@ -48,9 +51,36 @@ impl Unpacked {
         self.folder.join(OBJECTS)
     }
 
+    /// The artifacts as the chain reads them. Each was hashed while it was copied.
+    pub(super) fn pieces(&self) -> Copied {
+        Copied {
+            known: self.objects.iter().map(|it| it.digest).collect(),
+            files: Folders::new(self.artifacts()),
+        }
+    }
+
     /// The folder that holds the ledger and the cards as they came.
     pub(super) fn evidence(&self) -> PathBuf {
         self.folder.join("evidence")
+    }
+}
+
+/// Copies that were hashed as they were made.
+pub(super) struct Copied {
+    known: BTreeSet<Digest>,
+    files: Folders,
+}
+
+impl Pieces for Copied {
+    fn manifest(&self, artifact: Digest) -> Result<Digest, String> {
+        match self.known.get(&artifact) {
+            Some(digest) => Ok(*digest),
+            None => Err("it does not go along".to_owned()),
+        }
+    }
+
+    fn file(&self, artifact: Digest, path: &str) -> Result<Vec<u8>, String> {
+        self.files.file(artifact, path)
     }
 }
 
@@ -111,7 +141,7 @@ pub(super) fn unpack(from: &Path, folder: &Path) -> Result<Unpacked, WorkshopErr
     })
 }
 
-/// Copies the artifacts and hashes the copies.
+/// Copies the artifacts and hashes what is copied, once: nobody else writes where the copies lie.
 fn take(from: &Path, folder: &Path, objects: &[CardObject]) -> Result<(), WorkshopError> {
     for object in objects {
         let inside = Path::new(OBJECTS).join(object.digest.to_string());
@@ -121,8 +151,7 @@ fn take(from: &Path, folder: &Path, objects: &[CardObject]) -> Result<(), Worksh
                 format!("{} has another manifest", object.digest),
             ));
         }
-        copy(&from.join(&inside), &folder.join(&inside), object)?;
-        let found = objects::manifest_of(&folder.join(&inside))?.digest();
+        let found = copy(&from.join(&inside), &folder.join(&inside), object)?.digest();
         if found != object.digest {
             let reason = format!("the files of {} hash to {found}", object.digest);
             return Err(damaged(from, reason));

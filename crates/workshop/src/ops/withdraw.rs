@@ -1,5 +1,6 @@
 //! `withdraw`: a record, a dataset version or an agreement is taken back. Every deployment that was
-//! tuned on it is restricted, with the statement, in one transaction.
+//! tuned on it is restricted, with the statement, in one transaction. A dataset is taken back with
+//! every version made from the same file.
 
 use std::collections::BTreeSet;
 
@@ -30,6 +31,7 @@ pub(super) async fn run(
     let holders = holders(shop, &what).await?;
     let rows = shop.store().deployments().await?;
     let (subject, name) = subject_of(&what);
+    let leaves_a_rest = matches!(what, Withdrawn::Leaf(_));
     let (link, moved, dependent) = shop
         .apply_said(|speaker| {
             let dependent = dependent(speaker.history(), &rows, &holders);
@@ -49,7 +51,11 @@ pub(super) async fn run(
         })
         .await?;
     shop.breakers().moved(&moved);
-    let orders = orders_again(shop, &dependent).await?;
+    let orders = match leaves_a_rest {
+        true => orders_again(shop, &dependent).await?,
+        // Nothing is left to tune on: the order itself has to name other data.
+        false => Vec::new(),
+    };
     Ok(json!({
         "withdrawal": link,
         "datasets": holders,
@@ -89,11 +95,15 @@ async fn holders(shop: &Workshop, what: &Withdrawn) -> Result<BTreeSet<Digest>, 
             .collect()
     };
     let found: BTreeSet<Digest> = match what {
-        Withdrawn::Dataset(digest) => known
-            .iter()
-            .map(|(dataset, _)| *dataset)
-            .filter(|dataset| dataset == digest)
-            .collect(),
+        Withdrawn::Dataset(digest) => {
+            let named = known.iter().find(|(dataset, _)| dataset == digest);
+            let file = named.map(|(_, said)| said.file);
+            known
+                .iter()
+                .filter(|(_, said)| Some(said.file) == file)
+                .map(|(dataset, _)| *dataset)
+                .collect()
+        }
         Withdrawn::Agreement(name) => known
             .iter()
             .filter(|(_, said)| said.agreement.as_deref() == Some(name))
@@ -157,14 +167,16 @@ fn datasets_of(history: &History, deployment: &Link) -> BTreeSet<Digest> {
     found
 }
 
-/// The commands that tune again without it: the pack is prepared anew and leaves it out.
-async fn orders_again(
+/// The commands that run the orders of these deployments again.
+pub(super) async fn orders_again(
     shop: &Workshop,
     rows: &[DeploymentRow],
 ) -> Result<Vec<String>, WorkshopError> {
     let mut commands = BTreeSet::new();
     for row in rows {
-        if let Some(order) = shop.store().order(&row.order).await? {
+        let order = shop.store().order(&row.order).await?;
+        // One that came in a bundle has no pack here: it is brought in again instead.
+        if let Some(order) = order.filter(|order| !order.folder.is_empty()) {
             let folder = shop.home().away(&order.folder);
             let quick = if row.demonstration { " --quick" } else { "" };
             commands.insert(format!("lathe run {}{quick}", folder.display()));

@@ -18,7 +18,7 @@ pub mod prepare;
 pub(crate) mod register;
 pub mod tune;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lathe_data::Source;
@@ -37,6 +37,7 @@ use crate::queue::{self, Halt};
 use crate::store::change::{Finished, Registration};
 use crate::store::orders::OrderRow;
 use crate::store::{Change, Speaker};
+use crate::withdrawn::WithdrawnData;
 use crate::worker::{Emit, Job, Made};
 use crate::workshop::Workshop;
 
@@ -53,8 +54,8 @@ pub struct Context {
     pub upstream: BTreeMap<StepName, Made>,
     /// The statements about what they left.
     pub links: BTreeMap<StepName, Link>,
-    /// Records that were withdrawn, by their leaves: they are left out.
-    pub withdrawn: BTreeSet<Digest>,
+    /// What was withdrawn: single records are left out.
+    pub withdrawn: WithdrawnData,
 }
 
 /// What a step says in the ledger, spoken in the transaction that stores what it made.

@@ -36,7 +36,7 @@ fn key(context: &Context) -> Result<Value, WorkshopError> {
         "records": context.pack.records,
         "demonstration": context.order.demonstration,
         "scan": lathe_data::scan::VERSION,
-        "withdrawn": context.withdrawn,
+        "withdrawn": context.withdrawn.leaves,
         "version": env!("CARGO_PKG_VERSION"),
     }))
 }

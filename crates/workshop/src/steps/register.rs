@@ -15,6 +15,7 @@ use lathe_evidence::statement::{
     RegistrationAction, Subject,
 };
 use lathe_ledger::History;
+use lathe_ledger::history::Entry;
 use lathe_register::chain;
 
 use crate::catalogue::DeploymentRow;
@@ -71,21 +72,28 @@ pub(super) fn say(
     let model = candidate.row.model()?;
     let (verdict, judged) = judge(speaker, candidate, model)?;
     let last = registration_of(speaker.history(), &candidate.row.name);
+    let mut desk = Desk {
+        speaker,
+        candidate,
+        model,
+        verdict,
+    };
     if !judged.passed {
-        ask_for_correction(speaker, candidate, model, last, verdict, &judged)?;
+        desk.ask_for_correction(last, &judged)?;
         return Ok(Standing::Refused(judged));
     }
-    let reviewed = review(speaker, candidate, model, last, verdict)?;
+    let reviewed = desk.review(last)?;
     let number = reviewed.number.clone();
-    let approval = match approval_of(speaker.history(), &number, &verdict) {
+    let history = desk.speaker.history();
+    let approval = match approval_of(history, &number, &verdict) {
         Some(link) => link,
-        None if speaker.history().approval_policy() == ApprovalPolicy::TwoPerson => {
+        None if history.approval_policy() == ApprovalPolicy::TwoPerson => {
             return Ok(Standing::Waits { number, verdict });
         }
-        None => approve_oneself(speaker, candidate, model, &number, verdict, &judged)?,
+        None => desk.approve_oneself(number, judged.expires_ms)?,
     };
-    let registration = enter(speaker, candidate, model, reviewed, verdict, approval)?;
-    deploy(speaker, candidate, model, registration, verdict).map(Standing::Deployed)
+    let registration = desk.enter(reviewed, approval)?;
+    desk.deploy(registration).map(Standing::Deployed)
 }
 
 /// The verdict, as it stands or newly said.
@@ -157,128 +165,160 @@ fn year(at_ms: i64) -> i32 {
     i32::try_from(year_of_era + era * 400 + i64::from(january)).unwrap_or(i32::MAX)
 }
 
-/// A step of a registration, said.
-fn step(
-    speaker: &mut Speaker<'_>,
-    name: &str,
+/// Where one candidate is registered and deployed: everything said here is about its model and rests
+/// on its verdict.
+struct Desk<'d, 's> {
+    speaker: &'d mut Speaker<'s>,
+    candidate: &'d Candidate<'d>,
     model: Digest,
-    said: Registration,
-) -> Result<Registered, WorkshopError> {
-    let link = speaker.say(name, model, said.clone())?;
-    Ok(Registered {
-        number: said.number.clone(),
-        link,
-        said,
-    })
+    verdict: Link,
 }
 
-/// Hands the registration in, where it is not: a new number, or again after a correction.
-fn submit(
-    speaker: &mut Speaker<'_>,
-    candidate: &Candidate<'_>,
-    model: Digest,
-    last: Option<&Registered>,
-    verdict: Link,
-) -> Result<Registered, WorkshopError> {
-    let name = &candidate.row.name;
-    let said = Registration {
-        number: last.map_or_else(
-            || next_number(speaker.history(), year(speaker.at_ms())),
-            |last| last.number.clone(),
-        ),
-        name: name.clone(),
-        action: RegistrationAction::Submitted,
-        previous: last.map(|last| last.link),
-        verdict,
-        approval: None,
-        note: format!("handed in by order {}", candidate.order),
-        at_ms: speaker.at_ms(),
-    };
-    step(speaker, name, model, said)
-}
+impl Desk<'_, '_> {
+    /// Says the step of the registration that comes after `last`; without one, the first of a new
+    /// number.
+    fn step(
+        &mut self,
+        last: Option<&Registered>,
+        action: RegistrationAction,
+        approval: Option<Link>,
+        note: String,
+    ) -> Result<Registered, WorkshopError> {
+        let at_ms = self.speaker.at_ms();
+        let number = match last {
+            Some(last) => last.number.clone(),
+            None => next_number(self.speaker.history(), year(at_ms)),
+        };
+        let name = &self.candidate.row.name;
+        let said = Registration {
+            number: number.clone(),
+            name: name.clone(),
+            action,
+            previous: last.map(|last| last.link),
+            verdict: self.verdict,
+            approval,
+            note,
+            at_ms,
+        };
+        let link = self.speaker.say(name, self.model, said.clone())?;
+        Ok(Registered { number, link, said })
+    }
 
-/// Asks for correction of what is not registered yet. What is registered stands as it is: of the
-/// attempt to change it the verdict tells.
-fn ask_for_correction(
-    speaker: &mut Speaker<'_>,
-    candidate: &Candidate<'_>,
-    model: Digest,
-    last: Option<Registered>,
-    verdict: Link,
-    judged: &lathe_gate::Verdict,
-) -> Result<(), WorkshopError> {
-    use RegistrationAction::{
-        Changed, CorrectionAsked, Registered as Entered, Reviewed, Submitted,
-    };
-    let rules: Vec<&str> = judged
-        .findings
-        .iter()
-        .filter(|finding| !finding.passed)
-        .map(|finding| finding.rule.as_str())
-        .collect();
-    let note = format!("does not hold: {}", rules.join("; "));
-    let handed_in = match last {
-        Some(last) if matches!(last.said.action, Entered | Changed) => return Ok(()),
-        Some(last) if last.said.action == CorrectionAsked && last.said.verdict == verdict => {
-            return Ok(());
+    /// Hands the registration in, where it is not: a new number, or again after a correction.
+    fn submit(&mut self, last: Option<&Registered>) -> Result<Registered, WorkshopError> {
+        let note = format!("handed in by order {}", self.candidate.order);
+        self.step(last, RegistrationAction::Submitted, None, note)
+    }
+
+    /// Asks for correction of what is not registered yet. What is registered stands as it is: of the
+    /// attempt to change it the verdict tells.
+    fn ask_for_correction(
+        &mut self,
+        last: Option<Registered>,
+        judged: &lathe_gate::Verdict,
+    ) -> Result<(), WorkshopError> {
+        use RegistrationAction::{
+            Changed, CorrectionAsked, Registered as Entered, Reviewed, Submitted,
+        };
+        let failed = judged.findings.iter().filter(|finding| !finding.passed);
+        let rules: Vec<&str> = failed.map(|finding| finding.rule.as_str()).collect();
+        let note = format!("does not hold: {}", rules.join("; "));
+        let handed_in = match last {
+            Some(last) if matches!(last.said.action, Entered | Changed) => return Ok(()),
+            Some(last)
+                if last.said.action == CorrectionAsked && last.said.verdict == self.verdict =>
+            {
+                return Ok(());
+            }
+            Some(last) if matches!(last.said.action, Submitted | Reviewed) => last,
+            other => self.submit(other.as_ref())?,
+        };
+        self.step(Some(&handed_in), CorrectionAsked, None, note)
+            .map(drop)
+    }
+
+    /// Brings the registration to the point where it may be approved.
+    fn review(&mut self, last: Option<Registered>) -> Result<Registered, WorkshopError> {
+        use RegistrationAction::{
+            Changed, CorrectionAsked, Registered as Entered, Reviewed, Submitted,
+        };
+        let last = match last {
+            Some(last) if matches!(last.said.action, Entered | Changed) => return Ok(last),
+            Some(last) if last.said.action == Reviewed && last.said.verdict == self.verdict => {
+                return Ok(last);
+            }
+            // Another verdict came while the last one waited.
+            Some(last) if matches!(last.said.action, Submitted | Reviewed) => {
+                let note = "another verdict took its place".to_owned();
+                Some(self.step(Some(&last), CorrectionAsked, None, note)?)
+            }
+            other => other,
+        };
+        let submitted = self.submit(last.as_ref())?;
+        let note = "complete, and passed by the gate".to_owned();
+        self.step(Some(&submitted), Reviewed, None, note)
+    }
+
+    fn approve_oneself(
+        &mut self,
+        number: String,
+        expires_ms: Option<i64>,
+    ) -> Result<Link, WorkshopError> {
+        let said = Approval {
+            number,
+            verdict: self.verdict,
+            decision: Decision::Approved,
+            reason: "self-approved: this workshop's policy is `approval: self`".to_owned(),
+            expires_ms,
+            at_ms: self.speaker.at_ms(),
+        };
+        self.speaker.say(&self.candidate.row.name, self.model, said)
+    }
+
+    /// Enters the model into the register, or changes what is entered, or finds it as it is.
+    fn enter(&mut self, last: Registered, approval: Link) -> Result<Link, WorkshopError> {
+        use RegistrationAction::{Changed, Registered as Entered};
+        let entered = matches!(last.said.action, Entered | Changed);
+        if entered && last.said.verdict == self.verdict && last.said.approval == Some(approval) {
+            return Ok(last.link);
         }
-        Some(last) if matches!(last.said.action, Submitted | Reviewed) => last,
-        other => submit(speaker, candidate, model, other.as_ref(), verdict)?,
-    };
-    correct(speaker, candidate, model, handed_in, verdict, note).map(drop)
-}
+        let action = if entered { Changed } else { Entered };
+        let note = format!("by order {}", self.candidate.order);
+        let step = self.step(Some(&last), action, Some(approval), note)?;
+        Ok(step.link)
+    }
 
-/// Gives a registration back for correction.
-fn correct(
-    speaker: &mut Speaker<'_>,
-    candidate: &Candidate<'_>,
-    model: Digest,
-    last: Registered,
-    verdict: Link,
-    note: String,
-) -> Result<Registered, WorkshopError> {
-    let said = Registration {
-        action: RegistrationAction::CorrectionAsked,
-        previous: Some(last.link),
-        verdict,
-        approval: None,
-        note,
-        at_ms: speaker.at_ms(),
-        ..last.said
-    };
-    step(speaker, &candidate.row.name, model, said)
-}
-
-/// Brings the registration to the point where it may be approved.
-fn review(
-    speaker: &mut Speaker<'_>,
-    candidate: &Candidate<'_>,
-    model: Digest,
-    last: Option<Registered>,
-    verdict: Link,
-) -> Result<Registered, WorkshopError> {
-    use RegistrationAction::{Changed, Registered as Entered, Reviewed, Submitted};
-    let last = match last {
-        Some(last) if matches!(last.said.action, Entered | Changed) => return Ok(last),
-        Some(last) if last.said.action == Reviewed && last.said.verdict == verdict => {
-            return Ok(last);
+    /// The deployment, as it stands or newly said. One from before a restore does not stand.
+    fn deploy(&mut self, registration: Link) -> Result<Link, WorkshopError> {
+        let row = self.candidate.row;
+        let history = self.speaker.history();
+        let previous = deployment_of(history, &row.name);
+        if let Some((entry, said)) = previous
+            && said.registration == registration
+            && said.verdict == self.verdict
+            && chain::restored_since(history, entry.index).is_none()
+        {
+            return Ok(entry.link);
         }
-        // Another verdict came while the last one waited.
-        Some(last) if matches!(last.said.action, Submitted | Reviewed) => {
-            let note = "another verdict took its place".to_owned();
-            Some(correct(speaker, candidate, model, last, verdict, note)?)
+        let base_model = super::digest(&row.base)?;
+        let adapter = row.adapter.as_deref().map(super::digest).transpose()?;
+        let said = Deployment {
+            name: row.name.clone(),
+            registration,
+            verdict: self.verdict,
+            base_model,
+            adapter,
+            task: self.candidate.task,
+            demonstration: row.demonstration,
+            previous: previous.map(|(entry, _)| entry.link),
+            at_ms: self.speaker.at_ms(),
+        };
+        let mut subjects = vec![Subject::new(&row.name, self.model)];
+        if adapter.is_some() {
+            subjects.push(Subject::new("base model", base_model));
         }
-        other => other,
-    };
-    let submitted = submit(speaker, candidate, model, last.as_ref(), verdict)?;
-    let said = Registration {
-        action: Reviewed,
-        previous: Some(submitted.link),
-        note: "complete, and passed by the gate".to_owned(),
-        at_ms: speaker.at_ms(),
-        ..submitted.said
-    };
-    step(speaker, &candidate.row.name, model, said)
+        self.speaker.say_of(subjects, said)
+    }
 }
 
 /// The standing approval of this verdict under this number.
@@ -295,93 +335,11 @@ fn approval_of(history: &History, number: &str, verdict: &Link) -> Option<Link> 
     (decision == Decision::Approved && stands).then_some(link)
 }
 
-fn approve_oneself(
-    speaker: &mut Speaker<'_>,
-    candidate: &Candidate<'_>,
-    model: Digest,
-    number: &str,
-    verdict: Link,
-    judged: &lathe_gate::Verdict,
-) -> Result<Link, WorkshopError> {
-    let said = Approval {
-        number: number.to_owned(),
-        verdict,
-        decision: Decision::Approved,
-        reason: "self-approved: this workshop's policy is `approval: self`".to_owned(),
-        expires_ms: judged.expires_ms,
-        at_ms: speaker.at_ms(),
-    };
-    speaker.say(&candidate.row.name, model, said)
-}
-
-/// Enters the model into the register, or changes what is entered, or finds it as it is.
-fn enter(
-    speaker: &mut Speaker<'_>,
-    candidate: &Candidate<'_>,
-    model: Digest,
-    last: Registered,
-    verdict: Link,
-    approval: Link,
-) -> Result<Link, WorkshopError> {
-    use RegistrationAction::{Changed, Registered as Entered};
-    let entered = matches!(last.said.action, Entered | Changed);
-    if entered && last.said.verdict == verdict && last.said.approval == Some(approval) {
-        return Ok(last.link);
-    }
-    let said = Registration {
-        number: last.number,
-        name: candidate.row.name.clone(),
-        action: if entered { Changed } else { Entered },
-        previous: Some(last.link),
-        verdict,
-        approval: Some(approval),
-        note: format!("by order {}", candidate.order),
-        at_ms: speaker.at_ms(),
-    };
-    step(speaker, &candidate.row.name, model, said).map(|entered| entered.link)
-}
-
-/// The deployment, as it stands or newly said.
-fn deploy(
-    speaker: &mut Speaker<'_>,
-    candidate: &Candidate<'_>,
-    model: Digest,
-    registration: Link,
-    verdict: Link,
-) -> Result<Link, WorkshopError> {
-    let row = candidate.row;
-    let previous = deployment_of(speaker.history(), &row.name);
-    if let Some((link, said)) = &previous
-        && said.registration == registration
-        && said.verdict == verdict
-    {
-        return Ok(*link);
-    }
-    let base_model = super::digest(&row.base)?;
-    let adapter = row.adapter.as_deref().map(super::digest).transpose()?;
-    let said = Deployment {
-        name: row.name.clone(),
-        registration,
-        verdict,
-        base_model,
-        adapter,
-        task: candidate.task,
-        demonstration: row.demonstration,
-        previous: previous.map(|(link, _)| link),
-        at_ms: speaker.at_ms(),
-    };
-    let mut subjects = vec![Subject::new(&row.name, model)];
-    if adapter.is_some() {
-        subjects.push(Subject::new("base model", base_model));
-    }
-    speaker.say_of(subjects, said)
-}
-
 /// The newest standing deployment under this name.
-pub(crate) fn deployment_of(history: &History, name: &str) -> Option<(Link, Deployment)> {
+fn deployment_of<'h>(history: &'h History, name: &str) -> Option<(&'h Entry, &'h Deployment)> {
     let mut deployments = history.of_kind("deployment").rev();
     deployments.find_map(|entry| match &entry.statement.predicate {
-        Predicate::Deployment(said) if said.name == name => Some((entry.link, said.clone())),
+        Predicate::Deployment(said) if said.name == name => Some((entry, said)),
         _ => None,
     })
 }

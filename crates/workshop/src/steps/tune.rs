@@ -28,6 +28,11 @@ pub const STEP: WorkerStep = WorkerStep {
     says,
 };
 
+/// The fact that names the engine's version.
+pub(crate) const ENGINE: &str = "engine";
+/// The fact that names the instructions it computed with.
+pub(crate) const MACHINE: &str = "machine";
+
 fn key(context: &Context) -> Result<Value, WorkshopError> {
     Ok(json!({
         "model": context.artifact(StepName::Model)?,
@@ -86,7 +91,11 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
             "batch_order_root": outcome.batch_order_root,
             "weights_sha256": weights,
         })),
-        facts: members(json!({ "name": name })),
+        facts: members(json!({
+            "name": name,
+            ENGINE: compute::engine(),
+            MACHINE: compute::instructions(),
+        })),
     })
 }
 
@@ -121,6 +130,12 @@ fn registers(
     })])
 }
 
+/// Where and by which engine it was tuned: for an order that was brought in, not here.
+fn fact(output: &Output, name: &str) -> Option<String> {
+    let text = output.facts.get(name)?.as_str()?;
+    Some(text.to_owned())
+}
+
 /// `training`: how the adapter was tuned.
 fn says(
     context: &Context,
@@ -149,8 +164,8 @@ fn says(
         batch_order_root: digest_figure(output, "batch_order_root")?,
         steps: steps.unwrap_or_default(),
         weights: digest_figure(output, "weights_sha256")?,
-        engine: compute::engine(),
-        machine: compute::instructions(),
+        engine: fact(output, ENGINE).unwrap_or_else(compute::engine),
+        machine: fact(output, MACHINE).unwrap_or_else(compute::instructions),
         at_ms: 0,
     };
     let name = super::deploy::name_of(context);

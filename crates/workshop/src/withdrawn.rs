@@ -1,0 +1,105 @@
+//! What was withdrawn, as orders heed it: single records are left out when data is prepared, and an
+//! order whose whole dataset or agreement was taken back is refused before it reads anything of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lathe_evidence::Digest;
+use lathe_evidence::statement::{Dataset, Withdrawal, Withdrawn};
+use lathe_ledger::History;
+
+use crate::error::WorkshopError;
+use crate::workshop::Workshop;
+
+/// All that was withdrawn in this workshop.
+#[derive(Debug, Clone, Default)]
+pub struct WithdrawnData {
+    /// Records, by their leaves.
+    pub leaves: BTreeSet<Digest>,
+    /// Whole datasets, by the digest of the file they were read from.
+    files: BTreeMap<Digest, TakenBack>,
+    /// Agreements, by name.
+    agreements: BTreeMap<String, TakenBack>,
+}
+
+/// A whole that was taken back.
+#[derive(Debug, Clone)]
+struct TakenBack {
+    entry: u64,
+    reason: String,
+}
+
+impl WithdrawnData {
+    /// What the ledger says now.
+    ///
+    /// # Errors
+    /// `ledger-broken`.
+    pub(crate) async fn now(shop: &Workshop) -> Result<Self, WorkshopError> {
+        let history = shop.store().ledger()?.read().await;
+        Ok(Self::of(&history))
+    }
+
+    fn of(history: &History) -> Self {
+        let mut found = Self::default();
+        for entry in history.of_kind("withdrawal") {
+            let Some(said) = history.said::<Withdrawal>(&entry.link) else {
+                continue;
+            };
+            let whole = TakenBack {
+                entry: entry.index,
+                reason: said.reason.clone(),
+            };
+            match &said.what {
+                Withdrawn::Leaf(leaf) => found.leaves.extend([*leaf]),
+                Withdrawn::Agreement(name) => found.agreements.extend([(name.clone(), whole)]),
+                Withdrawn::Dataset(digest) => {
+                    let known = history.find("dataset", digest);
+                    let known = known.and_then(|it| history.said::<Dataset>(&it.link));
+                    found.files.extend(known.map(|it| (it.file, whole)));
+                }
+            }
+        }
+        found
+    }
+
+    /// Refuses data under an agreement that was withdrawn.
+    ///
+    /// # Errors
+    /// `agreement-withdrawn`.
+    pub(crate) fn refuse_agreement(
+        &self,
+        data: &str,
+        agreement: Option<&str>,
+    ) -> Result<(), WorkshopError> {
+        let Some((name, taken)) = agreement.and_then(|it| self.agreements.get_key_value(it)) else {
+            return Ok(());
+        };
+        Err(WorkshopError::new(
+            "agreement-withdrawn",
+            format!(
+                "the agreement {name:?}, under which {data} was to be used, was withdrawn in entry {} of the ledger: {}",
+                taken.entry, taken.reason
+            ),
+            "name data that may be used in `data.source`, or the agreement that holds now in `data.agreement`",
+        ))
+    }
+
+    /// Refuses a file of which a dataset was withdrawn as a whole.
+    ///
+    /// # Errors
+    /// `dataset-withdrawn`.
+    pub(crate) fn refuse_file(&self, data: &str, file: &Digest) -> Result<(), WorkshopError> {
+        let Some(taken) = self.files.get(file) else {
+            return Ok(());
+        };
+        Err(WorkshopError::new(
+            "dataset-withdrawn",
+            format!(
+                "the dataset {data}, read from the file {}, was withdrawn as a whole in entry {} of the ledger: {}",
+                file.short(),
+                taken.entry,
+                taken.reason
+            ),
+            "name another file in `data.source`; what was taken back as a whole is not used again",
+        ))
+    }
+}
