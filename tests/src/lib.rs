@@ -2,6 +2,8 @@
 //! `tests/`. They start the real program on homes of their own and look only at
 //! what it prints, what it serves and what it leaves on the disk.
 
+pub mod forge;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -76,6 +78,13 @@ impl Home {
     pub fn new() -> Home {
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("salt.seed"), [7; 32]).expect("writes");
+        Home { folder }
+    }
+
+    /// A copy of this one, writable.
+    pub fn copy(&self) -> Home {
+        let folder = tempfile::tempdir().expect("a folder");
+        copy_folder(self.path(), folder.path());
         Home { folder }
     }
 
@@ -185,6 +194,20 @@ impl Default for Home {
     }
 }
 
+/// Copies a folder, files and all, writable.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("makes a folder");
+    for entry in fs::read_dir(from).expect("lists") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::write(&target, fs::read(entry.path()).expect("reads")).expect("writes");
+        }
+    }
+}
+
 /// Bytes as text.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -227,11 +250,19 @@ pub struct Serving {
 impl Serving {
     /// Starts `command` and waits for the home's lock file to name the URL.
     pub fn start(home: &Home, command: &mut Command) -> Serving {
-        let child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("lathe starts");
+        Serving::spawned(home, command.stdout(Stdio::piped()).stderr(Stdio::piped()))
+    }
+
+    /// Starts `command`, which says what it has to say into the file `log`.
+    pub fn start_logged(home: &Home, command: &mut Command, log: &Path) -> Serving {
+        // A copied home names the process that had the original.
+        let _ = fs::remove_file(home.path().join("lock"));
+        let file = fs::File::create(log).expect("a file");
+        Serving::spawned(home, command.stdout(Stdio::null()).stderr(file))
+    }
+
+    fn spawned(home: &Home, command: &mut Command) -> Serving {
+        let child = command.spawn().expect("lathe starts");
         let url = wait_for("the daemon's URL", || {
             let text = fs::read_to_string(home.path().join("lock")).ok()?;
             let holder: Value = serde_json::from_str(&text).ok()?;

@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use lathe_tests::{Home, Serving, fixture, text, wait_for};
+use lathe_tests::forge;
+use lathe_tests::{Home, Serving, copy_folder, fixture, text, wait_for};
 use serde_json::{Value, json};
 
 /// A home with a deployed order, its bundle, and the id of its root key.
@@ -69,18 +70,33 @@ fn an_order_arrives_with_its_weights_and_is_measured_and_registered_anew() {
     );
 }
 
-/// Copies a folder, files and all, writable.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).expect("makes a folder");
-    for entry in fs::read_dir(from).expect("lists") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::write(&target, fs::read(entry.path()).expect("reads")).expect("writes");
-        }
-    }
+#[test]
+fn the_training_that_arrives_says_where_it_was_done() {
+    let home = Home::new();
+    let pack = fixture("tiny-pack");
+    let mut run = home.run(&pack, &[]);
+    let output = run.env("LATHE_ISA", "portable").output().expect("starts");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let bundle = home.path().join("order.bundle");
+    let name = bundle.to_str().expect("a plain name");
+    let said = home.json(&["bundle", "export", "tiny-pack", name, "--json"]);
+    let key = said["root_key"].as_str().expect("a key");
+    let there = Home::new();
+    let out = import(&there, &bundle, key);
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    answer(&there);
+    let machine = |home: &Home, kind: &str| {
+        let told = forge::told(home.path());
+        let it = told.iter().find(|it| it.kind() == kind).expect("said");
+        it.said["predicate"]["machine"].clone()
+    };
+    assert_eq!(machine(&home, "training"), "portable");
+    assert_eq!(machine(&there, "training"), "portable");
+    // What was measured was measured there.
+    let measured_here = Home::new();
+    measured_here.finish(&pack, &[]);
+    let own = machine(&measured_here, "evaluation");
+    assert_eq!(machine(&there, "evaluation"), own);
 }
 
 /// Every file of a folder, the folder's path left out.
@@ -112,7 +128,7 @@ fn a_bundle_is_refused_under_another_key_and_wherever_a_file_is_changed_or_gone(
     for file in &all {
         for gone in [false, true] {
             let changed = there.path().join("changed.bundle");
-            copy(&bundle, &changed);
+            copy_folder(&bundle, &changed);
             let path = changed.join(file);
             if gone {
                 fs::remove_file(&path).expect("removes");

@@ -21,9 +21,11 @@ pub mod proofs;
 pub mod receipts;
 pub mod tiles;
 pub mod tree;
+pub mod witness;
 
 pub use checkpoint::Checkpoint;
 pub use dsse::Envelope;
 pub use history::History;
 pub use keys::{PublicKey, SigningKey};
 pub use tree::Tree;
+pub use witness::Witness;

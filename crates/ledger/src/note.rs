@@ -21,7 +21,7 @@ pub const NAME_BYTES_MAX: usize = 200;
 /// The type byte of a plain Ed25519 signature.
 const ED25519: u8 = 0x01;
 /// The type byte of a timestamped Ed25519 cosignature of a checkpoint (C2SP tlog-cosignature).
-const COSIGNATURE: u8 = 0x04;
+pub(crate) const COSIGNATURE: u8 = 0x04;
 
 /// What a signature line begins with.
 const DASH: &str = "\u{2014} ";
@@ -263,7 +263,7 @@ pub fn check_name(name: &str) -> Result<(), NoteError> {
 }
 
 /// The first four bytes of SHA-256(name ‖ newline ‖ type ‖ key).
-fn key_id(name: &str, kind: u8, key: &PublicKey) -> [u8; 4] {
+pub(crate) fn key_id(name: &str, kind: u8, key: &PublicKey) -> [u8; 4] {
     let hashed = [name.as_bytes(), &[b'\n', kind], &key.to_bytes()].concat();
     let digest = Digest::of(&hashed).0;
     [digest[0], digest[1], digest[2], digest[3]]

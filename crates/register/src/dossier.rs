@@ -110,4 +110,5 @@ fn report_of(bytes: &[u8], said: Digest) -> Option<Report> {
 }
 
 pub(crate) use page::{sections as sections_page, value_text};
+pub use page::time;
 pub(crate) use rows::model_sections;

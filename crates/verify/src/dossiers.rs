@@ -1,7 +1,7 @@
 //! Dossiers that a reader was given: made anew from the ledger, they are the same bytes or not.
 //!
-//! Of the two forms this is the canonical JSON; it names its number and the size of the ledger that
-//! it was made from.
+//! In every form that is printed: canonical JSON, and the page in Chinese and English. Each names its
+//! number and the size of the ledger that it was made from.
 
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use lathe_evidence::Digest;
 use lathe_evidence::statement::{Registration, Verdict};
 use lathe_ledger::History;
 use lathe_register::dossier::dossier;
+use lathe_register::{Lang, registrations};
 use serde::Deserialize;
 
 use crate::findings::Mismatch;
@@ -68,8 +69,11 @@ pub fn check(given: &[Given], history: &History, objects: &Objects, findings: &m
 }
 
 fn compare(bytes: &[u8], history: &History, objects: &Objects) -> Result<String, String> {
-    let Head { number, size } = serde_json::from_slice(bytes)
-        .map_err(|error| format!("it is no dossier in JSON: {error}"))?;
+    let Head { number, size } = match bytes.starts_with(b"<") {
+        true => page_head(bytes, history).ok_or("it is no dossier's page of this ledger")?,
+        false => serde_json::from_slice(bytes)
+            .map_err(|error| format!("it is no dossier, neither JSON nor a page: {error}"))?,
+    };
     if !(1..=history.len()).contains(&size) {
         let len = history.len();
         return Err(format!(
@@ -80,13 +84,31 @@ fn compare(bytes: &[u8], history: &History, objects: &Objects) -> Result<String,
     // Reports may be left out of a dossier; then it has no intervals.
     for report in [report.as_deref(), None] {
         let made = dossier(history, &number, size, report).map_err(|it| it.to_string())?;
-        if made.to_json() == bytes {
+        let pages = Lang::ALL.map(|lang| made.to_html(lang).into_bytes());
+        if made.to_json() == bytes || pages.iter().any(|page| page == bytes) {
             return Ok(format!(
                 "{number} at {size} entries comes out byte for byte"
             ));
         }
     }
     Err(format!("{number} at {size} entries comes out otherwise"))
+}
+
+/// The number and the size that a page says it is of: its heading ends with the one, its foot tells
+/// the other. Believed only if the whole page comes out the same.
+fn page_head(bytes: &[u8], history: &History) -> Option<Head> {
+    let page = std::str::from_utf8(bytes).ok()?;
+    let (_, heading) = page.split_once("<h1>")?;
+    let (heading, _) = heading.split_once("</h1>")?;
+    let (_, foot) = page.rsplit_once("<footer>")?;
+    let (_, size) = foot.split_once("</code>, ")?;
+    let digits = size.split(|it: char| !it.is_ascii_digit()).next()?;
+    let number = heading.rsplit(' ').next()?;
+    let known = registrations::register(history);
+    Some(Head {
+        number: known.get(number)?.number.clone(),
+        size: digits.parse().ok()?,
+    })
 }
 
 /// The report that the number's newest step rests on, if it can be read.

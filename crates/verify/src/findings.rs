@@ -18,6 +18,8 @@ pub(crate) enum Mismatch {
     Receipt,
     /// A dossier that was given.
     Dossier,
+    /// A witness's cosignature.
+    Witness,
 }
 
 impl Mismatch {
@@ -28,6 +30,7 @@ impl Mismatch {
             Mismatch::Row => "verify-row",
             Mismatch::Receipt => "verify-receipt",
             Mismatch::Dossier => "verify-dossier",
+            Mismatch::Witness => "verify-witness",
         }
     }
 }
@@ -49,7 +52,7 @@ pub struct Finding {
 /// All that was looked at.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Findings {
-    /// Whether pinned keys or an older checkpoint stand behind it.
+    /// Whether pinned keys, an older checkpoint or a witness stand behind it.
     pub anchored: bool,
     /// In the order it was looked at.
     pub findings: Vec<Finding>,
@@ -113,7 +116,7 @@ impl fmt::Display for Findings {
         let anchor = if self.anchored {
             "anchored by what you brought"
         } else {
-            "self-consistent, not anchored: bring a key (--key) or an older checkpoint (--checkpoint)"
+            "self-consistent, not anchored: bring a key (--key), an older checkpoint (--checkpoint) or a witness (--witness)"
         };
         match failures {
             0 => writeln!(f, "\nAll holds; {anchor}."),

@@ -12,6 +12,7 @@ mod findings;
 pub mod objects;
 pub mod store;
 mod trust;
+mod witnesses;
 
 use std::path::PathBuf;
 
@@ -27,6 +28,8 @@ pub struct Request {
     pub keys: Vec<String>,
     /// A file with an older checkpoint.
     pub checkpoint: Option<PathBuf>,
+    /// Witnesses' keys, or files with them.
+    pub witnesses: Vec<String>,
     /// Files with dossiers that are to come out the same.
     pub dossiers: Vec<PathBuf>,
     /// The moment to judge what expires at, milliseconds since 1970.
@@ -39,6 +42,7 @@ pub struct Request {
 /// It could not be read; what does not hold is no error but a finding.
 pub fn run(request: &Request) -> Result<Findings, VerifyError> {
     let trust = trust::read(request)?;
+    let witnesses = trust::witnesses(request)?;
     let given = request.dossiers.iter().map(|it| dossiers::Given::read(it));
     let given = given.collect::<Result<Vec<_>, _>>()?;
     let material = if request.place.join(bundle::CARD).exists() {
@@ -49,6 +53,9 @@ pub fn run(request: &Request) -> Result<Findings, VerifyError> {
     let objects = objects::Objects::new(&request.place, &material);
     let (mut findings, history) = check::judge(&material, &objects, &trust, request.at_ms);
     if let Some(history) = history {
+        let kept = trust::kept(request)?;
+        let notes = [kept.as_deref(), Some(&material.note)];
+        witnesses::check(&witnesses, &notes, &history, &mut findings);
         dossiers::check(&given, &history, &objects, &mut findings);
     }
     Ok(findings)

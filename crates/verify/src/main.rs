@@ -21,6 +21,7 @@ use lathe_verify::{Findings, Request, VerifyError};
 Examples:
   lathe-verify ~/.lathe
   lathe-verify backup --key workshop.pub --checkpoint checkpoint.txt
+  lathe-verify backup --checkpoint cosigned.txt --witness witness.vkey
   lathe-verify support.bundle --key workshop.pub --json"
 )]
 struct Arguments {
@@ -33,7 +34,10 @@ struct Arguments {
     /// A checkpoint kept from before, which it must continue
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
-    /// A dossier (JSON) that has to come out of the ledger byte for byte
+    /// A witness that must have cosigned the checkpoint: its key (NAME+ID+KEY), or a file with it
+    #[arg(long = "witness", value_name = "KEY")]
+    witnesses: Vec<String>,
+    /// A dossier (JSON, or the page in either language) that has to come out of the ledger byte for byte
     #[arg(long = "dossier", value_name = "FILE")]
     dossiers: Vec<PathBuf>,
     /// The moment to judge what expires at, milliseconds since 1970; now, if absent
@@ -70,6 +74,7 @@ fn run(arguments: &Arguments) -> Result<Findings, VerifyError> {
         place: arguments.place.clone(),
         keys: arguments.keys.clone(),
         checkpoint: arguments.checkpoint.clone(),
+        witnesses: arguments.witnesses.clone(),
         dossiers: arguments.dossiers.clone(),
         at_ms: arguments.at_ms.unwrap_or(now_ms),
     };

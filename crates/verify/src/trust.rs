@@ -1,10 +1,10 @@
-//! What the reader brings: pinned keys and an older checkpoint.
+//! What the reader brings: pinned keys, an older checkpoint, and witnesses.
 
 use std::path::Path;
 
 use lathe_evidence::Digest;
 use lathe_ledger::history::Trust;
-use lathe_ledger::{Checkpoint, PublicKey};
+use lathe_ledger::{Checkpoint, PublicKey, Witness};
 
 use crate::{Request, VerifyError};
 
@@ -19,6 +19,24 @@ pub fn read(request: &Request) -> Result<Trust, VerifyError> {
         roots: roots.collect::<Result<_, _>>()?,
         minimum: minimum.transpose()?,
     })
+}
+
+/// The witnesses that the request names.
+pub fn witnesses(request: &Request) -> Result<Vec<Witness>, VerifyError> {
+    let read = |given: &String| {
+        // A key holds a `+`; a text without one can only be a file.
+        let key = match given.contains('+') && !Path::new(given).exists() {
+            true => given.clone(),
+            false => text(Path::new(given))?,
+        };
+        Witness::parse(&key).map_err(|error| refused(given, &error))
+    };
+    request.witnesses.iter().map(read).collect()
+}
+
+/// The checkpoint's note as it was kept, with whatever others signed under it.
+pub fn kept(request: &Request) -> Result<Option<String>, VerifyError> {
+    request.checkpoint.as_deref().map(text).transpose()
 }
 
 /// An id, or a file with a public key.

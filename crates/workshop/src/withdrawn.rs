@@ -2,18 +2,23 @@
 //! order whose whole dataset or agreement was taken back is refused before it reads anything of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
+use lathe_data::dataset as prepared;
+use lathe_data::prepare::leaf_of;
 use lathe_evidence::Digest;
 use lathe_evidence::statement::{Dataset, Withdrawal, Withdrawn};
 use lathe_ledger::History;
 
 use crate::error::WorkshopError;
+use crate::objects;
 use crate::workshop::Workshop;
 
 /// All that was withdrawn in this workshop.
 #[derive(Debug, Clone, Default)]
 pub struct WithdrawnData {
-    /// Records, by their leaves.
+    /// Records, by their leaves, and by their contents where a dataset here still has them: under other
+    /// terms or from another source a record has another leaf, and is the same record.
     pub leaves: BTreeSet<Digest>,
     /// Whole datasets, by the digest of the file they were read from.
     files: BTreeMap<Digest, TakenBack>,
@@ -34,8 +39,41 @@ impl WithdrawnData {
     /// # Errors
     /// `ledger-broken`.
     pub(crate) async fn now(shop: &Workshop) -> Result<Self, WorkshopError> {
-        let history = shop.store().ledger()?.read().await;
-        Ok(Self::of(&history))
+        let (mut found, folders) = {
+            let history = shop.store().ledger()?.read().await;
+            let datasets = history.of_kind("dataset");
+            let digests = datasets.map(|entry| entry.statement.subject().to_string());
+            let folders = digests.map(|digest| objects::path(shop.home(), &digest));
+            (Self::of(&history), folders.collect::<BTreeSet<PathBuf>>())
+        };
+        if found.leaves.is_empty() {
+            return Ok(found);
+        }
+        tokio::task::spawn_blocking(move || {
+            let contents: Vec<_> = folders
+                .iter()
+                .flat_map(|folder| found.contents(folder))
+                .collect();
+            found.leaves.extend(contents);
+            found
+        })
+        .await
+        .map_err(|error| WorkshopError::new("daemon-crashed", error.to_string(), ""))
+    }
+
+    /// The contents of the withdrawn records that the dataset in `folder` holds. One that cannot be read
+    /// adds none: what rests on it is refused by its chain.
+    fn contents(&self, folder: &Path) -> Vec<Digest> {
+        let Ok(dataset) = prepared::Dataset::load(folder) else {
+            return Vec::new();
+        };
+        let sides = [&dataset.prepared.train, &dataset.prepared.test];
+        let taken = sides.into_iter().flatten();
+        let taken = taken.filter(|sealed| self.leaves.contains(&sealed.leaf));
+        taken
+            .filter_map(|sealed| leaf_of(&sealed.record, &dataset.spec, &sealed.risk).ok())
+            .map(|leaf| leaf.content)
+            .collect()
     }
 
     fn of(history: &History) -> Self {

@@ -23,6 +23,9 @@ pub struct Args {
     /// A checkpoint kept from before, which it must continue.
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
+    /// A witness that must have cosigned the checkpoint: its key (NAME+ID+KEY), or a file with it.
+    #[arg(long = "witness", value_name = "KEY")]
+    witnesses: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -35,6 +38,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         place: globals.home()?.root().to_path_buf(),
         keys: args.keys.clone(),
         checkpoint: args.checkpoint.clone(),
+        witnesses: args.witnesses.clone(),
         dossiers: Vec::new(),
         at_ms: now.map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
     };

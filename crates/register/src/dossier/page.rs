@@ -84,7 +84,7 @@ pub(crate) fn value_text(value: &Value, lang: Lang) -> Option<String> {
 }
 
 /// A moment as a page has it: `2026-11-25 21:08:25 UTC`.
-fn time(at_ms: i64) -> String {
+pub fn time(at_ms: i64) -> String {
     moment::utc(at_ms)
         .replacen('T', " ", 1)
         .replace('Z', " UTC")

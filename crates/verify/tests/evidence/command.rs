@@ -5,6 +5,9 @@ use std::process::{Command, Output};
 
 use crate::world::{self, World, key};
 use lathe_ledger::history::{History, Trust};
+use lathe_ledger::note::Note;
+use lathe_ledger::{Checkpoint, Witness};
+use lathe_register::Lang;
 use lathe_register::dossier::dossier;
 use serde_json::Value;
 use sqlx::Connection as _;
@@ -123,6 +126,7 @@ async fn a_home_is_judged_by_what_it_holds_and_what_was_kept_outside() {
     check(home, &["--key", "no-such-file"], 2, "no-such-file");
     check(home, &["--checkpoint", &ours], 2, "not a signed note");
     check(kept.path(), &[], 2, "store.sqlite");
+    witness(home, kept.path(), &world.material().note);
     let json = check(home, &["--json"], 0, "\"holds\": true");
     let json: Value = serde_json::from_str(&json).expect("it is JSON");
     assert_eq!(json["anchored"], false);
@@ -144,6 +148,48 @@ async fn a_home_is_judged_by_what_it_holds_and_what_was_kept_outside() {
     drop(connection);
 }
 
+/// A pinned witness anchors the ledger if it cosigned what the ledger continues, and fails it if not.
+fn witness(home: &Path, kept: &Path, note: &str) {
+    const NAME: &str = "witness.example.com/w1";
+    let file = kept.join("cosigned");
+    let cosigned = file.to_string_lossy();
+    let write = |note: &str, by: u8| {
+        let mut note = Note::parse(note).expect("a note");
+        note.cosign(NAME, &key(by), 1_679_315_147).expect("a name");
+        std::fs::write(&file, note.to_string()).expect("written");
+    };
+    let pinned = Witness::new(NAME, key(7).public()).expect("a name");
+    let vkey = kept.join("witness.vkey");
+    std::fs::write(&vkey, format!("{pinned}\n")).expect("written");
+    let (text, vkey) = (pinned.to_string(), vkey.to_string_lossy());
+
+    write(note, 7);
+    for given in [&text[..], &vkey] {
+        let given = ["--checkpoint", &cosigned, "--witness", given];
+        let printed = check(home, &given, 0, "All holds; anchored");
+        assert!(printed.contains("2023-03-20 12:25:47 UTC"), "{printed}");
+    }
+    // The home's own checkpoint is nobody's but the workshop's.
+    check(home, &["--witness", &text], 1, "verify-witness");
+    write(note, 8);
+    let given = ["--checkpoint", &cosigned, "--witness", &text];
+    check(home, &given, 1, "verify-witness");
+    // One that it cosigned, of a history that this is not.
+    let mut other = Checkpoint::parse(note).expect("a checkpoint");
+    other.root = lathe_evidence::Digest::of(b"another history");
+    write(&other.sign(&key(1)).expect("a name"), 7);
+    check(home, &given, 1, "ledger-rewritten");
+    let key = key(7).public().to_pem();
+    std::fs::write(kept.join("witness.pem"), key).expect("written");
+    let pem = kept.join("witness.pem");
+    check(
+        home,
+        &["--witness", &pem.to_string_lossy()],
+        2,
+        "NAME+ID+KEY",
+    );
+}
+
 /// A dossier comes out byte for byte at every size it can be made at, and one changed byte is seen.
 fn dossiers(world: &World, kept: &Path) {
     let material = world.material();
@@ -161,14 +207,18 @@ fn dossiers(world: &World, kept: &Path) {
     let report = std::fs::read(report).expect("it can be read");
     for (size, report) in [(14, None), (history.len(), Some(&report[..]))] {
         let made = dossier(&history, &number, size, report).expect("it can be made");
-        let mut bytes = made.to_json();
-        std::fs::write(&file, &bytes).expect("written");
-        check(world.home(), &arguments, 0, "comes out byte for byte");
-        let at = bytes.iter().position(|it| *it == b'M').expect("MIT");
-        bytes[at] = b'm';
-        std::fs::write(&file, &bytes).expect("written");
-        check(world.home(), &arguments, 1, "verify-dossier");
+        let pages = Lang::ALL.map(|lang| made.to_html(lang).into_bytes());
+        for mut bytes in pages.into_iter().chain([made.to_json()]) {
+            std::fs::write(&file, &bytes).expect("written");
+            check(world.home(), &arguments, 0, "comes out byte for byte");
+            let at = bytes.windows(3).position(|it| it == b"MIT").expect("MIT");
+            bytes[at] = b'm';
+            std::fs::write(&file, &bytes).expect("written");
+            check(world.home(), &arguments, 1, "verify-dossier");
+        }
     }
+    std::fs::write(&file, "<h1>L-2026-none</h1>").expect("written");
+    check(world.home(), &arguments, 1, "no dossier's page");
 }
 
 /// Writes the first model's bundle: the whole ledger, and its own artifacts alone.

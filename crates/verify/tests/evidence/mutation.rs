@@ -227,6 +227,7 @@ fn every_change_is_refused_by_name() {
     moved(&judge, &material, &mut count);
     roles(&judge, &material, &mut count);
     expired(&judge, &material, &mut count);
+    deployed(&judge, &material, &mut count);
     files(&judge, &material, &mut count);
     answers(&judge, &material, &mut count);
     rows(&judge, &material, &mut count);
@@ -252,6 +253,7 @@ fn every_change_is_refused_by_name() {
 /// How many cases of each kind there are at least.
 const LEAST: &[(&str, usize)] = &[
     ("checkpoint altered", 172),
+    ("deployment from before a restore", 2),
     ("digest swapped with another model's", 75),
     ("entry dropped", 28),
     ("entry dropped, signed anew", 28),
@@ -269,6 +271,7 @@ const LEAST: &[(&str, usize)] = &[
     ("file swapped with another model's", 12),
     ("ledger cut", 27),
     ("older state replayed, signed anew", 27),
+    ("predecessor altered", 4),
     ("receipt altered", 90),
     ("receipt doubled", 3),
     ("receipt dropped", 6),
@@ -511,6 +514,47 @@ fn expired(judge: &Judge<'_>, material: &Material, count: &mut Count) {
             assert!(names >= MODELS.len(), "{days} days: {found:?}");
         }
         count.add("expired");
+    }
+}
+
+/// What comes before a deployment and after it: a predecessor that it did not have, and a restore
+/// since, with all keys.
+fn deployed(judge: &Judge<'_>, material: &Material, count: &mut Count) {
+    let said = &judge.world.said;
+    let place = |name: &str, what: &str| {
+        let slot = format!("{name}/{what}");
+        said.iter().position(|it| it.slot == slot).expect("said")
+    };
+    let last = &material.entries[place(MODELS[1], "deployment")];
+    for (name, other, kind) in [
+        (MODELS[1], MODELS[0], "deployment"),
+        (MODELS[1], MODELS[0], "training"),
+        (MODELS[1], MODELS[1], "verdict"),
+        (MODELS[0], MODELS[0], "verdict"),
+    ] {
+        let index = place(name, "deployment");
+        let link = &material.entries[place(other, kind)].link;
+        let payload = with(&said[index].payload, "/predicate", |said| {
+            let mut said = said.clone();
+            said["previous"] = link.as_str().into();
+            said
+        });
+        let changed = judge.world.retold(&BTreeMap::from([(index, payload)]));
+        let case = format!("{name} takes its name from the {kind} of {other}");
+        judge.refuse(&changed, &["chain-mismatch", "ledger-link"], &case);
+        count.add("predecessor altered");
+    }
+    let mut restored = material.clone();
+    let mut entry = last.clone();
+    entry.envelope = world::restored(said).into_bytes();
+    restored.entries.push(entry);
+    sign_anew(&mut restored);
+    let found = world::server(&restored, judge.world.home(), NOW_MS);
+    let stopped = found.iter().filter(|it| *it == "chain-restored").count();
+    assert_eq!(stopped, MODELS.len(), "{found:?}");
+    for _ in MODELS {
+        judge.refuse(&restored, &["chain-restored"], "restored since");
+        count.add("deployment from before a restore");
     }
 }
 

@@ -300,6 +300,8 @@ impl Scribe {
                 payload,
             }],
         };
+        // Before anything is deployed: what was deployed before a restore does not count.
+        scribe.say("restored", backup);
         scribe.say("key", |at_ms| {
             let added = Key {
                 key: key(2).public().to_record("auditor", &[Role::Auditor]),
@@ -534,20 +536,6 @@ fn afterwards(scribe: &mut Scribe) {
         };
         Statement::of("notice", digest("document"), said)
     });
-    scribe.say("restored", |at_ms| {
-        let root = digest("backup");
-        let reason = "a disk failed".to_owned();
-        Statement::of(
-            "checkpoint",
-            root,
-            Restored {
-                size: 3,
-                root,
-                reason,
-                at_ms,
-            },
-        )
-    });
     scribe.say("imported", |at_ms| {
         let said = Imported {
             origin: "lathe/elsewhere".to_owned(),
@@ -703,4 +691,24 @@ pub fn copy_of(home: &Path) -> (tempfile::TempDir, Vec<PathBuf>) {
     }
     files.sort();
     (copy, files)
+}
+
+/// The home was put back from a backup.
+fn backup(at_ms: i64) -> Statement {
+    let root = Digest::of(b"backup");
+    let said = Restored {
+        size: 1,
+        root,
+        reason: "a disk failed".to_owned(),
+        at_ms,
+    };
+    Statement::of("checkpoint", root, said)
+}
+
+/// The same, said after everything else.
+pub fn restored(said: &[Said]) -> Envelope {
+    let last = said.last().expect("it is sound");
+    let last: serde_json::Value = serde_json::from_slice(&last.payload).expect("it is sound");
+    let at_ms = last["predicate"]["at_ms"].as_i64().expect("it is sound");
+    seal(&backup(at_ms + 1).to_bytes().expect("it is sound"))
 }
