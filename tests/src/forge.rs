@@ -77,7 +77,8 @@ pub fn forge(home: &Path, change: impl FnOnce(&mut Vec<Told>)) {
         let key = SigningKey::from_pem(&pem).expect("a key");
         let replaced = sign(&mut told, &key);
         let origin = origin.as_str().expect("an origin");
-        write(&mut store, &told, &replaced, origin, &key).await
+        write(&mut store, &told, &replaced, origin, &key).await?;
+        store.close().await
     });
 }
 
@@ -89,8 +90,8 @@ pub fn lead(home: &Path, name: &str, to: &str) {
             .bind(to)
             .bind(name)
             .execute(&mut store)
-            .await
-            .map(drop)
+            .await?;
+        store.close().await
     });
 }
 
@@ -98,8 +99,9 @@ pub fn lead(home: &Path, name: &str, to: &str) {
 pub fn told(home: &Path) -> Vec<Told> {
     let mut told = Vec::new();
     block(async {
-        told = all(&mut open(home).await?).await?;
-        Ok(())
+        let mut store = open(home).await?;
+        told = all(&mut store).await?;
+        store.close().await
     });
     told
 }

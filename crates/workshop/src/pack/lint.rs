@@ -42,3 +42,44 @@ fn setting(pack: &Pack) -> Setting {
         metrics,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_sample_pack_uses_every_section_of_the_gate_and_every_rule_bites() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs/customer-care");
+        for quick in [false, true] {
+            let pack = crate::pack::load(&folder, quick).unwrap().pack;
+            assert_eq!(orphans(&pack), [], "quick: {quick}");
+            let gate = &pack.gate;
+            assert_eq!(gate.require.len(), 4);
+            assert!(gate.licences.is_some() && gate.expires_days.is_some());
+            let data = gate.data;
+            assert!(data.personal_max_share.is_some() && data.harmful_max_share.is_some());
+            assert!(data.duplicates_max_share.is_some() && data.overlap_max_records.is_some());
+            let sliced = gate.thresholds.iter().any(|it| it.slice.is_some());
+            assert_eq!(sliced, !quick, "400 records are too few for slices");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_cannot_bite_is_named() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packs/customer-care");
+        let mut pack = crate::pack::load(&folder, false).unwrap().pack;
+        pack.evaluate.slices.clear();
+        let places: Vec<String> = orphans(&pack).into_iter().map(|it| it.place).collect();
+        assert_eq!(
+            places,
+            ["thresholds[2]"],
+            "a slice that the report does not have"
+        );
+        pack.gate.thresholds.remove(2);
+        pack.gate.data.personal_max_share = Some(1.0.try_into().unwrap());
+        let places: Vec<String> = orphans(&pack).into_iter().map(|it| it.place).collect();
+        assert_eq!(places, ["data.personal_max_share"], "no share is above one");
+    }
+}
