@@ -30,7 +30,7 @@ fn wait_for_status(serving: &Serving, wanted: u16) -> String {
 }
 
 /// Runs the pack, which must be refused in this step with this code; gives the error.
-fn refused(home: &Home, pack: &PathBuf, more: &[&str], step: &str, code: &str) -> Value {
+fn refused(home: &Home, pack: &Path, more: &[&str], step: &str, code: &str) -> Value {
     let output = home.run(pack, more).output().expect("lathe starts");
     assert!(!output.status.success(), "{}", text(&output.stdout));
     let order = home.newest_order();

@@ -263,8 +263,7 @@ fn newest<'t>(told: &'t mut [Told], kind: &str) -> &'t mut Told {
 
 /// Without the key: the old signature around another payload.
 fn altered() -> Vec<Case> {
-    let alter = |kind: &'static str, member: &'static str| {
-        let expected = "ledger does not hold";
+    let alter = |kind: &'static str, member: &'static str, expected: &'static str| {
         case("starting: field altered", expected, move |told| {
             let it = newest(told, kind);
             it.predicate()[member] = other(&it.predicate()[member].clone());
@@ -272,9 +271,9 @@ fn altered() -> Vec<Case> {
         })
     };
     vec![
-        alter("training", "seed"),
-        alter("evaluation", "report"),
-        alter("approval", "reason"),
+        alter("training", "seed", "training: the signature of key"),
+        alter("evaluation", "report", "evaluation: the signature of key"),
+        alter("approval", "reason", "approval: the signature of key"),
     ]
 }
 
@@ -300,18 +299,22 @@ fn said_anew() -> Vec<Case> {
         })
     };
     vec![
-        anew("dataset", "licence", "dataset"),
-        anew("dataset", "root", "root"),
-        anew("training", "seed", "training"),
-        anew("training", "weights", "weights"),
-        anew("evaluation", "report", "report"),
-        anew("verdict", "policy", "policy"),
-        anew("approval", "number", "number"),
-        anew("deployment", "task", "task"),
-        case("starting: field said anew", "predecessor", |told| {
-            let it = newest(told, "deployment").predicate();
-            it.as_object_mut().expect("members").remove("previous");
-        }),
+        anew("dataset", "licence", "at /spec/licence"),
+        anew("dataset", "root", "the root tuned on is"),
+        anew("training", "seed", "at /spec/seed"),
+        anew("training", "weights", "the weights hash to"),
+        anew("evaluation", "report", "report.json is altered"),
+        anew("verdict", "policy", "the verdict keeps its policy"),
+        anew("approval", "number", "the number approved is"),
+        anew("deployment", "task", "the task deployed is"),
+        case(
+            "starting: field said anew",
+            "the predecessor named is none",
+            |told| {
+                let it = newest(told, "deployment").predicate();
+                it.as_object_mut().expect("members").remove("previous");
+            },
+        ),
     ]
 }
 
@@ -323,7 +326,8 @@ fn others() -> Vec<Case> {
             let expected = match kind {
                 // The row names a deployment that nobody said.
                 "deployment" => "is not in the ledger",
-                _ => "ledger does not hold",
+                "training" => "training of the evaluation names",
+                _ => "approval of the registration names",
             };
             case("starting: statement dropped", expected, move |told| {
                 let said = newest(told, kind).said.clone();
@@ -332,7 +336,7 @@ fn others() -> Vec<Case> {
         })
         .collect();
     let kind = "starting: digest swapped with another model's";
-    cases.push(case(kind, "ledger does not hold", |told| {
+    cases.push(case(kind, "the subject of the deployment is", |told| {
         let theirs = told
             .iter()
             .find(|it| it.kind() == "deployment" && it.said["predicate"]["name"] == OTHER);
@@ -356,7 +360,7 @@ fn others() -> Vec<Case> {
             told.push(restored(&last));
         },
     ));
-    let expected = "ledger does not hold";
+    let expected = "which is not known here";
     cases.push(case("starting: signed by a stranger", expected, |told| {
         newest(told, "verdict").by = Some(stranger());
     }));

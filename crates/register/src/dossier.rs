@@ -109,6 +109,6 @@ fn report_of(bytes: &[u8], said: Digest) -> Option<Report> {
     (Digest::of(bytes) == said).then(|| serde_json::from_slice(bytes).ok())?
 }
 
-pub(crate) use page::{sections as sections_page, value_text};
 pub use page::time;
+pub(crate) use page::{sections as sections_page, value_text};
 pub(crate) use rows::model_sections;
