@@ -8,33 +8,13 @@ MODEL is a GGUF file or a Hugging Face folder.
 """
 import argparse
 import json
-import os
 import statistics
 import time
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM
 
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
-
-def load(path, dtype):
-    if not path.endswith(".gguf"):
-        return AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
-    from transformers import GgufConfig
-
-    folder, name = os.path.split(path)
-    return AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=name, dtype=dtype, quantization_config=GgufConfig(dequantize=True)
-    )
-
-
-def peak_mib():
-    with open("/proc/self/status") as status:
-        line = next(line for line in status if line.startswith("VmHWM:"))
-    return int(line.split()[1]) // 1024
-
+from base import TARGETS, load, peak_mib
 
 def main():
     parser = argparse.ArgumentParser()

@@ -4,33 +4,21 @@ Every step trains on 2 x 256 tokens, every position supervised but the last of e
 AdamW and clipping, and prints one JSON object; the time is the median step. The tokens are those
 of `cargo run --release -p lathe-tune --example full_speed`.
 
-usage: train_full.py MODEL [--steps N] [--dtype bf16|f32|mixed] [--optimizer fused|foreach] [--compile]
+usage: train_full.py MODEL [--steps N] [--dtype bf16|f32|mixed] [--optimizer fused|foreach] [--compile] [--ipex]
 
 MODEL is a GGUF file or a Hugging Face folder. bf16 holds weights, gradients and moments in bf16;
 mixed holds them in f32 and computes in bf16 under autocast.
 """
 import argparse
 import json
-import os
-import resource
 import statistics
 import time
 
 import torch
-from transformers import AutoModelForCausalLM, GgufConfig
+
+from base import load, peak_mib
 
 SEQUENCES, LENGTH = 2, 256
-
-
-def load(path, dtype):
-    options = {"dtype": dtype, "attn_implementation": "sdpa"}
-    if not os.path.isdir(path):
-        path, options["gguf_file"] = os.path.split(path)
-        options["quantization_config"] = GgufConfig(dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(path, **options)
-    model.config.use_cache = False
-    model.train()
-    return model
 
 
 def main():
@@ -41,14 +29,21 @@ def main():
     parser.add_argument("--optimizer", choices=["fused", "foreach"], default="fused")
     parser.add_argument("--lr", type=float, default=1e-5)
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--ipex", action="store_true")
     arguments = parser.parse_args()
 
     torch.manual_seed(0)
     model = load(arguments.model, torch.bfloat16 if arguments.dtype == "bf16" else torch.float32)
+    model.config.use_cache = False
+    model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         parameters, lr=arguments.lr, weight_decay=0.0, **{arguments.optimizer: True}
     )
+    if arguments.ipex:
+        import intel_extension_for_pytorch as ipex
+
+        model, optimizer = ipex.optimize(model, dtype=torch.bfloat16, optimizer=optimizer, inplace=True)
     forward = torch.compile(model) if arguments.compile else model
     numbers = torch.arange(SEQUENCES * LENGTH, dtype=torch.int64)
     ids = ((numbers * 2_654_435_761) % 2**32 % 400).view(SEQUENCES, LENGTH)
@@ -75,7 +70,7 @@ def main():
                 "threads": torch.get_num_threads(),
                 "tokens_per_s": round(SEQUENCES * LENGTH / step_s, 1),
                 "step_s": round(step_s, 4),
-                "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                "peak_mib": peak_mib(),
                 "first_loss": losses[0],
                 "loss": losses[-1],
             }

@@ -13,7 +13,8 @@ import os
 
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, GgufConfig
+
+from base import load
 
 
 def batch(rows):
@@ -37,14 +38,8 @@ def main():
     parser.add_argument("--dtype", choices=["bf16", "f32"], default="bf16")
     arguments = parser.parse_args()
 
-    folder, name = os.path.split(arguments.model)
-    # Unpacked once: left in its blocks, the base would be unpacked in every step.
-    base = AutoModelForCausalLM.from_pretrained(
-        folder,
-        gguf_file=name,
-        dtype=torch.bfloat16 if arguments.dtype == "bf16" else torch.float32,
-        quantization_config=GgufConfig(dequantize=True),
-    )
+    dtype = torch.bfloat16 if arguments.dtype == "bf16" else torch.float32
+    base = load(arguments.model, dtype)
     model = PeftModel.from_pretrained(base, os.path.join(arguments.folder, "first"), is_trainable=True)
     model.train()
     parameters = [p for p in model.parameters() if p.requires_grad]

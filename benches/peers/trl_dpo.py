@@ -15,10 +15,11 @@ import tempfile
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+from transformers import AutoTokenizer
 from trl import DPOConfig, DPOTrainer
 
-from trl_sft import TARGETS, Watch
+from base import TARGETS, load
+from trl_sft import Watch
 
 
 def main():
@@ -26,10 +27,8 @@ def main():
     with open(pairs_path) as file:
         pairs = [json.loads(line) for line in file][:count]
     pairs = [{key: pair[key] for key in ("prompt", "chosen", "rejected")} for pair in pairs]
+    model = load(path, torch.bfloat16)
     folder, name = os.path.split(path)
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
-    )
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
 
     def length(*texts):

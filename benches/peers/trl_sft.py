@@ -3,7 +3,7 @@
 Reads rows as JSON lines {"tokens": [...], "answer_start": n} and tunes one epoch in bf16. Rows are
 either packed ("packing": best-fit blocks of 512 tokens, two a step) or padded in batches of 16 grouped
 by length ("grouped"). tokens/s counts the rows' own tokens, padding earns nothing; the time is that of
-the middle of the steps, loading and the first step left out.
+all steps but the first; loading is left out.
 
 usage: trl_sft.py MODEL.gguf ROWS.jsonl packing|grouped
 """
@@ -17,10 +17,10 @@ import time
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig, TrainerCallback
+from transformers import AutoTokenizer, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+from base import TARGETS, load
 
 
 class Watch(TrainerCallback):
@@ -50,10 +50,8 @@ def main():
             for row in rows
         ]
     )
+    model = load(path, torch.bfloat16)
     folder, name = os.path.split(path)
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=name, dtype=torch.bfloat16, quantization_config=GgufConfig(dequantize=True)
-    )
     tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
     packing = way == "packing"
     with tempfile.TemporaryDirectory() as out:

@@ -35,8 +35,8 @@ pub const IPEX: Environment = Environment {
     requirements: &[
         "torch==2.8.0",
         "intel-extension-for-pytorch==2.8.0",
-        "transformers==5.24.0",
-        "peft==0.21.2",
+        "transformers==4.51.3",
+        "peft==0.15.2",
         "gguf==0.19.0",
     ],
 };

@@ -17,17 +17,36 @@ pub struct Side {
     pub name: String,
     /// Makes the command anew for every turn.
     pub command: Command,
-    /// The key of the figure in the last line that is a JSON object.
-    pub key: &'static str,
+    /// Where its figure stands in what it prints.
+    pub figure: Figure,
+}
+
+/// Where a figure stands.
+#[derive(Clone, Copy)]
+pub enum Figure {
+    /// Under this key of the last line that is a JSON object.
+    Key(&'static str),
+    /// Under this key of the one object in a JSON array, the whole of what is printed.
+    InArray(&'static str),
+    /// Under this heading in the last row of a Markdown table.
+    Column(&'static str),
 }
 
 impl Side {
     fn run(&mut self) -> Result<f64, String> {
-        let object = shell::last_object(&mut self.command)?;
-        object[self.key]
-            .as_f64()
+        let figure = match self.figure {
+            Figure::Key(key) => shell::last_object(&mut self.command)?[key].as_f64(),
+            Figure::InArray(key) => {
+                let printed = shell::output(&mut self.command)?;
+                let array: Value = serde_json::from_str(&printed)
+                    .map_err(|error| format!("'{printed}' is not JSON: {error}"))?;
+                array[0][key].as_f64()
+            }
+            Figure::Column(heading) => column(&shell::output(&mut self.command)?, heading),
+        };
+        figure
             .filter(|figure| *figure > 0.0)
-            .ok_or_else(|| format!("{}: no figure '{}' in {object}", self.name, self.key))
+            .ok_or_else(|| format!("{} printed no figure", self.name))
     }
 
     /// The command as one line, folders cut off.
@@ -40,6 +59,18 @@ impl Side {
         });
         short.collect::<Vec<_>>().join(" ")
     }
+}
+
+/// The number under a heading in the last row of a Markdown table.
+fn column(printed: &str, heading: &str) -> Option<f64> {
+    fn cells(line: &str) -> Vec<&str> {
+        line.split('|').map(str::trim).collect()
+    }
+    let mut lines = printed.lines().filter(|line| line.starts_with('|'));
+    let at = cells(lines.next()?)
+        .iter()
+        .position(|cell| *cell == heading)?;
+    cells(lines.next_back()?).get(at)?.parse().ok()
 }
 
 /// What came out.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::measure::Side;
+use super::measure::{Figure, Side};
 use super::models;
 use super::rows::{Bits, Shape, Work};
 use crate::acceptance::{FreshHome, PACK};
@@ -63,7 +63,7 @@ pub fn side(work: Work) -> Result<Side, String> {
     Ok(Side {
         name: "lathe".to_owned(),
         command,
-        key,
+        figure: Figure::Key(key),
     })
 }
 
@@ -160,7 +160,7 @@ fn start() -> Result<Side, String> {
     Ok(Side {
         name: "lathe".to_owned(),
         command,
-        key: "seconds",
+        figure: Figure::Key("seconds"),
     })
 }
 

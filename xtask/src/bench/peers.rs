@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::measure::Side;
+use super::measure::{Figure, Side};
 use super::rows::{Bits, Shape, Work};
 use super::{llama_cpp, models, ours};
 use crate::python::{self, Environment};
@@ -46,24 +46,32 @@ pub fn sides(work: Work) -> Result<Vec<Side>, String> {
 /// Reading a prompt: llama.cpp, its fork, and for 8 bits OpenVINO.
 fn prompt(model: &Path, bits: Bits, tokens: usize) -> Result<Vec<Side>, String> {
     let (tokens, threads) = (tokens.to_string(), threads());
-    let bench = |name: &str, program, extra: &[&str]| {
+    let bench = |name: &str, program, extra: &[&str], figure| {
         let mut command = Command::new(program);
-        command.arg("-m").arg(model).args([
-            "-p", &tokens, "-n", "0", "-t", &threads, "-fa", "1", "-r", "3", "-o",
-        ]);
-        command.args(extra);
-        side(name, command, "avg_ts")
+        command
+            .arg("-m")
+            .arg(model)
+            .args(["-p", &tokens, "-n", "0", "-t", &threads]);
+        command.args(["-fa", "1", "-r", "3"]).args(extra);
+        side(name, command, figure)
     };
+    let (main, fork) = (
+        llama_cpp::program("llama-bench")?,
+        llama_cpp::ik_program("llama-bench")?,
+    );
+    let repacked = ["-rtr", "1", "-o", "json"];
     let mut sides = vec![
         bench(
             llama_cpp::NAME,
-            llama_cpp::program("llama-bench")?,
-            &["jsonl"],
+            main,
+            &["-o", "jsonl"],
+            Figure::Key("avg_ts"),
         ),
         bench(
             llama_cpp::IK_NAME,
-            llama_cpp::ik_program("llama-bench")?,
-            &["jsonl", "-rtr", "1"],
+            fork,
+            &repacked,
+            Figure::InArray("avg_ts"),
         ),
     ];
     if bits == Bits::Eight {
@@ -84,24 +92,28 @@ fn prompt(model: &Path, bits: Bits, tokens: usize) -> Result<Vec<Side>, String> 
 /// Writing answers after prompts of 64 tokens, 48 each.
 fn decode(model: &Path, sequences: usize) -> Result<Vec<Side>, String> {
     let (sequences, threads) = (sequences.to_string(), threads());
-    let bench = |name: &str, program, extra: &[&str]| {
+    let bench = |name: &str, program, extra: &[&str], figure| {
         let mut command = Command::new(program);
-        command.arg("-m").arg(model).args([
-            "-c", "4096", "-npp", "64", "-ntg", "48", "-npl", &sequences, "-t", &threads,
-        ]);
-        command.args(extra);
-        side(name, command, "speed_tg")
+        command
+            .arg("-m")
+            .arg(model)
+            .args(["-c", "4096", "-npp", "64", "-ntg", "48"]);
+        command
+            .args(["-npl", &sequences, "-t", &threads])
+            .args(extra);
+        side(name, command, figure)
     };
+    let main = llama_cpp::program("llama-batched-bench")?;
+    // Its flash attention stops with a failed assertion on these models.
+    let fork = llama_cpp::ik_program("llama-batched-bench")?;
+    let flags = ["-fa", "on", "--output-format", "jsonl"];
     Ok(vec![
-        bench(
-            llama_cpp::NAME,
-            llama_cpp::program("llama-batched-bench")?,
-            &["-fa", "on", "--output-format", "jsonl"],
-        ),
+        bench(llama_cpp::NAME, main, &flags, Figure::Key("speed_tg")),
         bench(
             llama_cpp::IK_NAME,
-            llama_cpp::ik_program("llama-batched-bench")?,
-            &["-fa", "1", "-rtr", "--output-format", "jsonl"],
+            fork,
+            &["-fa", "1", "-rtr"],
+            Figure::Column("S_TG t/s"),
         ),
     ])
 }
@@ -180,16 +192,16 @@ fn script(
 ) -> Result<Side, String> {
     let mut command = environment.command(path)?;
     arguments(&mut command);
-    Ok(side(name, command, key))
+    Ok(side(name, command, Figure::Key(key)))
 }
 
-fn side(name: &str, mut command: Command, key: &'static str) -> Side {
+fn side(name: &str, mut command: Command, figure: Figure) -> Side {
     command
         .env("OMP_NUM_THREADS", threads())
         .current_dir(shell::root());
     Side {
         name: name.to_owned(),
         command,
-        key,
+        figure,
     }
 }
