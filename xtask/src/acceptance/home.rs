@@ -1,6 +1,7 @@
 //! A fresh home for one scenario, and the `lathe` binary run in it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -104,7 +105,7 @@ impl FreshHome {
             .ok_or_else(|| format!("no .{ending} in {}", folder.display()))
     }
 
-    /// Starts `lathe up` and waits until it answers; returns the process and its address.
+    /// Starts `lathe up` and waits until a model answers; returns the process and its address.
     pub fn up(&self) -> Result<(Up, String), String> {
         self.up_with(|_| {})
     }
@@ -131,8 +132,28 @@ impl FreshHome {
             .find(|word| word.starts_with("http://"))
             .ok_or_else(|| format!("no address in '{line}'"))?
             .to_owned();
+        // It listens before its models have passed admission again.
+        wait_until("a model's answering", Duration::from_secs(60), || {
+            lists_a_model(&url)
+        })?;
         Ok((up, url))
     }
+}
+
+/// Whether the server at that address lists a model.
+fn lists_a_model(url: &str) -> bool {
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let ask = || -> std::io::Result<String> {
+        let mut connection = TcpStream::connect(address)?;
+        write!(
+            connection,
+            "GET /v1/models HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().is_ok_and(|answer| answer.contains("\"id\""))
 }
 
 /// A running daemon; ended when dropped.

@@ -5,8 +5,8 @@ use super::result;
 use crate::python;
 use crate::shell::{self, Outcome};
 
-/// The name that the pack's model answers under.
-const NAME: &str = "customer-care";
+/// The name that the pack's model answers under after the quick order.
+const NAME: &str = "customer-care-demonstration";
 
 /// Runs the quick order, exports what it left as anybody would, and hands it to the real Python
 /// packages.
