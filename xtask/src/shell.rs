@@ -65,6 +65,21 @@ pub fn output(command: &mut Command) -> Result<String, String> {
         .map_err(|_| format!("`{line}` printed bytes that are not UTF-8"))
 }
 
+/// Runs the command and returns standard output and standard error, one after the other.
+pub fn all_output(command: &mut Command) -> Result<String, String> {
+    let line = describe(command);
+    let output = command
+        .output()
+        .map_err(|error| format!("starting `{line}`: {error}"))?;
+    let printed = [output.stdout, output.stderr].concat();
+    let printed = String::from_utf8_lossy(&printed).into_owned();
+    if output.status.success() {
+        Ok(printed)
+    } else {
+        Err(format!("`{line}` ended with {}: {printed}", output.status))
+    }
+}
+
 /// The JSON object in the last line that is one, of what the command prints.
 pub fn last_object(command: &mut Command) -> Result<serde_json::Value, String> {
     let printed = output(command)?;

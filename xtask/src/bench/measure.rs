@@ -42,7 +42,7 @@ impl Side {
                     .map_err(|error| format!("'{printed}' is not JSON: {error}"))?;
                 array[0][key].as_f64()
             }
-            Figure::Column(heading) => column(&shell::output(&mut self.command)?, heading),
+            Figure::Column(heading) => column(&shell::all_output(&mut self.command)?, heading),
         };
         figure
             .filter(|figure| *figure > 0.0)
