@@ -1,26 +1,25 @@
 //! `aᵀ · b`, whose depth is the number of rows: the gradients of weights.
 //!
-//! `out[p, q] (+)= scale · a[m, p]ᵀ · b[m, q]`. Both operands are new in every call. The narrower one
-//! is laid out once, as the left side of the micro-kernels; the wider one is laid out by each task
-//! for its own columns, some rows at a time, and used while it is in the nearest cache. The output is
-//! cut into tasks by its shape alone, and the sums over the rows are never cut.
+//! `out[p, q] (+)= scale · a[m, p]ᵀ · b[m, q]`. Both operands are new in every call. One, `a` or a
+//! narrow `b`, is laid out once, as the left side of the micro-kernels; the other is laid out by each
+//! task for its own columns, some rows at a time, and used while it is in the nearest cache. The output
+//! is cut into tasks by its shape alone, and the sums over the rows are never cut.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::micro::{FloatUnit, PairUnit, Term, TileProduct, Unit};
-use super::pack::lanes;
 use crate::Pool;
 use crate::buffer::Scratch;
 use crate::parallel::SharedMut;
 use crate::simd::{self, Kernel, Simd, map_vectors, vector_at};
 
-/// Columns of the wider operand in a task.
+/// Columns of the other operand in a task.
 const TASK_COLUMNS: usize = 128;
-/// Columns of the narrower operand in a task.
+/// Columns of the operand laid out once in a task: whole panels of any instruction set.
 const TASK_ROWS: usize = 96;
 /// Rows of the operands that are laid out at a time, even.
-const BLOCK: usize = 128;
+const BLOCK: usize = 256;
 /// Vectors of columns in a panel.
 const VECTORS: usize = 2;
 
@@ -88,7 +87,8 @@ fn run<U: Unit>(
     assert_eq!(a.len(), m * p, "a left side of [{m}, {p}] was expected");
     assert_eq!(b.len(), m * q, "a right side of [{m}, {q}] was expected");
     assert_eq!(out.len(), p * q, "an output of [{p}, {q}] was expected");
-    let swapped = p > q;
+    // The other way round is dear to write out: only where it saves laying out a wide side again.
+    let swapped = p > q && q <= TASK_ROWS;
     let (narrow, wide) = if swapped {
         ((b, q), (a, p))
     } else {
@@ -114,52 +114,46 @@ fn run<U: Unit>(
     });
 }
 
-/// The narrower operand: word `u` of column `c` at `u · stride + c`.
+/// The operand that is laid out once, in strips of [`TASK_ROWS`] columns: what a task reads of it lies
+/// together. Word `u` of column `c` of a strip is at `u · TASK_ROWS + c`.
 struct Left {
     words: Scratch,
     columns: usize,
-    stride: usize,
+    strip_words: usize,
 }
 
 impl Left {
     fn lay_out<U: Unit>(pool: &Pool, from: &[f32], m: usize, columns: usize) -> Left {
-        /// Elements a task converts; less than this is not worth waking anybody.
-        const TASK_ELEMENTS: usize = 32 * 1024;
-        let stride = columns.next_multiple_of(lanes(pool.isa()));
-        let mut words = Scratch::words(m.div_ceil(U::DEPTH) * stride);
+        let strip_words = m.div_ceil(U::DEPTH) * TASK_ROWS;
+        let strips = columns.div_ceil(TASK_ROWS);
+        let mut words = Scratch::words(strips * strip_words);
         let shared = SharedMut::new(&mut words[..]);
-        let per_task = (TASK_ELEMENTS / columns.max(1)).next_multiple_of(U::DEPTH);
-        pool.run(m.div_ceil(per_task), &|task| {
-            let rows = task * per_task..((task + 1) * per_task).min(m);
-            let words = rows.start / U::DEPTH * stride..rows.end.div_ceil(U::DEPTH) * stride;
-            let from = &from[rows.start * columns..rows.end * columns];
-            // SAFETY: tasks lay out different rows.
-            let to = unsafe { shared.slice(words) };
-            simd::vectorize(
-                pool.isa(),
-                LayOut {
-                    from,
-                    columns,
-                    to,
-                    stride,
-                    unit: PhantomData::<U>,
-                },
-            );
+        pool.run(strips, &|strip| {
+            let start = strip * TASK_ROWS;
+            let lay_out = LayOut {
+                from,
+                width: columns,
+                columns: start..(start + TASK_ROWS).min(columns),
+                // SAFETY: tasks lay out different strips.
+                to: unsafe { shared.slice(strip * strip_words..(strip + 1) * strip_words) },
+                unit: PhantomData::<U>,
+            };
+            simd::vectorize(pool.isa(), lay_out);
         });
         Left {
             words,
             columns,
-            stride,
+            strip_words,
         }
     }
 }
 
-/// Lays out whole rows with the rows along the depth.
+/// Lays out a strip with the rows along the depth.
 struct LayOut<'a, U> {
     from: &'a [f32],
-    columns: usize,
+    width: usize,
+    columns: Range<usize>,
     to: &'a mut [u32],
-    stride: usize,
     unit: PhantomData<U>,
 }
 
@@ -168,13 +162,21 @@ impl<U: Unit> Kernel for LayOut<'_, U> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        if self.columns == 0 {
-            return;
-        }
-        let rows = self.from.chunks(self.columns * U::DEPTH);
-        for (rows, to) in rows.zip(self.to.chunks_exact_mut(self.stride)) {
-            let (first, second) = rows.split_at(self.columns);
-            lay_out_unit::<S, U>(s, first, second, to, VECTORS * S::LANES);
+        let (from, columns) = (self.from, self.columns);
+        // Empty past the end.
+        let row = |row: usize| {
+            let row = from.get(row * self.width..(row + 1) * self.width);
+            row.map_or(&[][..], |row| &row[columns.clone()])
+        };
+        for (unit, to) in self.to.chunks_exact_mut(TASK_ROWS).enumerate() {
+            let first = unit * U::DEPTH;
+            lay_out_unit::<S, U>(
+                s,
+                row(first),
+                row(first + U::DEPTH - 1),
+                to,
+                VECTORS * S::LANES,
+            );
         }
     }
 }
@@ -276,15 +278,13 @@ impl<U: Unit> Task<'_, U> {
     /// Adds the products of some rows to the sums.
     #[inline(always)]
     fn add<S: Simd>(&self, s: S, block: Range<usize>, panels: &[u32], sums: &mut [f32]) {
-        let Left { words, stride, .. } = self.left;
         let units = block.len().div_ceil(U::DEPTH);
-        let first = block.start / U::DEPTH;
+        let strip = self.rows.start / TASK_ROWS * self.left.strip_words;
+        let first = strip + block.start / U::DEPTH * TASK_ROWS;
         let term = Term {
-            x: words
-                [first * stride + self.rows.start..(first + units - 1) * stride + self.rows.end]
-                .as_ptr(),
+            x: self.left.words[first..first + units * TASK_ROWS].as_ptr(),
             x_row_stride: 1,
-            x_unit_stride: *stride,
+            x_unit_stride: TASK_ROWS,
             w: panels.as_ptr(),
             w_panel_stride: VECTORS * S::LANES * BLOCK / U::DEPTH,
             units,
