@@ -137,6 +137,15 @@ impl Home {
         lines(&output.stdout)
     }
 
+    /// The kinds of the ledger's entries, in order.
+    pub fn ledger_kinds(&self) -> Vec<String> {
+        let entries = self.json(&["ledger", "list", "--json"]);
+        let entries = entries["entries"].as_array().expect("a list").iter();
+        entries
+            .map(|entry| entry["kind"].as_str().expect("a kind").to_owned())
+            .collect()
+    }
+
     /// The newest order, as `lathe order show --json` has it.
     pub fn newest_order(&self) -> Value {
         let orders = self.json(&["order", "list", "--json"]);

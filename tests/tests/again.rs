@@ -63,14 +63,6 @@ fn a_dataset(home: &Home) -> String {
     data[0]["digest"].as_str().expect("a digest").to_owned()
 }
 
-fn kinds(home: &Home) -> Vec<String> {
-    let entries = home.json(&["ledger", "list", "--json"]);
-    let entries = entries["entries"].as_array().expect("a list").iter();
-    entries
-        .map(|entry| entry["kind"].as_str().expect("a kind").to_owned())
-        .collect()
-}
-
 #[test]
 fn a_dataset_taken_back_is_not_prepared_again_in_any_version() {
     let home = Home::new();
@@ -205,7 +197,7 @@ fn after_a_restore_nothing_answers_until_it_is_deployed_afresh() {
     home.finish(&pack, &[]);
     wait_for_status(&serving, 200);
     serving.interrupt();
-    let said = kinds(&home);
+    let said = home.ledger_kinds();
     let count = |kind: &str| said.iter().filter(|it| *it == kind).count();
     assert_eq!(
         (count("deployment"), count("training"), count("restored")),

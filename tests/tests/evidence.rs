@@ -278,7 +278,7 @@ fn killed_at(write: u64, adapter: &str) -> bool {
     // It opens only a ledger that verifies, says nothing twice, and ends where it would have.
     home.finish(&fixture("tiny-pack"), &[]);
     assert_eq!(home.adapter(), adapter, "write {write}");
-    let mut said = kinds(&home);
+    let mut said = home.ledger_kinds();
     said.retain(|kind| kind != "receipts");
     said.sort();
     let expected = [
@@ -296,14 +296,6 @@ fn killed_at(write: u64, adapter: &str) -> bool {
     ];
     assert_eq!(said, expected, "write {write}");
     true
-}
-
-fn kinds(home: &Home) -> Vec<String> {
-    let entries = home.json(&["ledger", "list", "--json"]);
-    let entries = entries["entries"].as_array().expect("a list").iter();
-    entries
-        .map(|entry| entry["kind"].as_str().expect("a kind").to_owned())
-        .collect()
 }
 
 #[test]

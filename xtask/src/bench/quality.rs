@@ -117,19 +117,14 @@ fn llama_perplexity(model: &Path, text: &Path) -> Result<f64, String> {
         &["-c", "512", "-b", "512"],
     );
     command.arg("-m").arg(model).arg("-f").arg(text);
-    let line = shell::describe(&command);
-    let output = command
-        .output()
-        .map_err(|error| format!("starting `{line}`: {error}"))?;
-    let printed = [output.stdout, output.stderr].concat();
-    let printed = String::from_utf8_lossy(&printed).into_owned();
+    let printed = shell::all_output(&mut command)?;
     let after = printed
         .split("PPL = ")
         .nth(1)
         .and_then(|rest| rest.split_whitespace().next());
     after
         .and_then(|figure| figure.parse().ok())
-        .ok_or_else(|| format!("`{line}` printed no perplexity: {printed}"))
+        .ok_or_else(|| format!("llama-perplexity printed no perplexity: {printed}"))
 }
 
 /// Mean losses of the last steps, ours and PyTorch's.
