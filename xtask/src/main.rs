@@ -20,7 +20,8 @@ usage: cargo xtask COMMAND
   tidy                  size limits and house rules over the tree
   docs [--check]        writes docs/reference from the binary; --check only compares
   acceptance [NAME]     full orders and Python peers on the real pack; results under benches/results
-  bench [NAME]          speed beside the peers, in the same run
+  bench [--only ROW] [--json]
+                        speed beside the peers, in the same run; also: bench ledger | receipts | quality
 ";
 
 fn main() -> ExitCode {
