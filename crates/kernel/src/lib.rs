@@ -26,6 +26,7 @@ pub mod quantised;
 pub mod rmsnorm;
 pub mod rope;
 mod simd;
+mod slab;
 pub mod swiglu;
 #[cfg(test)]
 mod testing;

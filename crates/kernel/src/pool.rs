@@ -22,6 +22,8 @@ pub const THREADS_VARIABLE: &str = "LATHE_THREADS";
 pub const THREADS_MAX: usize = 256;
 /// How long an idle worker spins before it sleeps.
 pub const SPIN_US_MAX: u64 = 50;
+/// Looks for work between two looks at the clock.
+const LOOKS: usize = 16;
 
 /// How many threads to use: `LATHE_THREADS` if it is a positive number, else what the affinity mask
 /// and the cgroup quota of the process allow; at most [`THREADS_MAX`].
@@ -265,10 +267,13 @@ impl Shared {
         loop {
             let patience = Instant::now() + Duration::from_micros(SPIN_US_MAX);
             loop {
-                if let Some(answer) = self.try_join(seen) {
-                    return answer;
+                // Reading the clock takes as long as many looks at the state.
+                for _ in 0..LOOKS {
+                    if let Some(answer) = self.try_join(seen) {
+                        return answer;
+                    }
+                    std::hint::spin_loop();
                 }
-                (0..16).for_each(|_| std::hint::spin_loop());
                 if Instant::now() >= patience {
                     break;
                 }

@@ -14,6 +14,8 @@ mod input;
 mod pack;
 mod tile;
 
+use std::ops::Range;
+
 use crate::Pool;
 use crate::parallel::SharedMut;
 use crate::simd;
@@ -21,9 +23,8 @@ use input::Input;
 pub use pack::{BLOCK, Bits, Blocks, Offsets, QuantisedMatrix};
 use tile::Rows;
 
-/// Tasks that a product with few rows is cut into for each thread: enough to even out, few enough that
-/// a thread reads long stretches of memory.
-const TASKS_A_THREAD: usize = 4;
+/// Tasks for each thread at most: enough to even out, few enough that a thread reads long stretches of memory.
+const TASKS_A_THREAD_MAX: usize = 4;
 
 /// One product of a [`matmul_quantised`].
 #[derive(Debug)]
@@ -51,6 +52,7 @@ pub fn matmul_quantised(pool: &Pool, x: &[f32], m: usize, products: &mut [Quanti
         return;
     };
     let (isa, depth) = (first.weights.isa, first.weights.depth);
+    let first_words = first.weights.panel_words();
     assert_eq!(
         x.len(),
         m * depth,
@@ -62,22 +64,30 @@ pub fn matmul_quantised(pool: &Pool, x: &[f32], m: usize, products: &mut [Quanti
     let input = Input::new(pool, x, m, depth, isa);
     let jobs: Vec<Job<'_>> = products
         .iter_mut()
-        .map(|p| Job::new(p, m, isa, depth, pool.threads()))
+        .scan(0, |first, p| Some(Job::new(p, m, isa, depth, first)))
         .collect();
     let rows = m.min(TASK_ROWS);
     let runs = m.div_ceil(rows);
-    let mut starts = vec![0];
-    for job in &jobs {
-        starts.push(starts[starts.len() - 1] + job.tasks(rows));
-    }
-    pool.run(runs * starts[jobs.len()], &|task| {
+    let panels = jobs[jobs.len() - 1].panels.end;
+    let cuts = cuts(panels, first_words * rows, pool.threads());
+    pool.run(runs * cuts, &|task| {
         // Neighbouring tasks share panels, so that these are read from memory once.
-        let (run, within) = (task % runs, task / runs);
-        let index = starts.partition_point(|&start| start <= within) - 1;
+        let (run, cut) = (task % runs, task / runs);
         let rows = run * rows..((run + 1) * rows).min(m);
-        let tile = jobs[index].rows(&input, rows, within - starts[index]);
-        simd::vectorize(isa, tile);
+        let panels = cut * panels / cuts..(cut + 1) * panels / cuts;
+        for job in &jobs {
+            if let Some(part) = job.rows(&input, rows.clone(), &panels) {
+                simd::vectorize(isa, part);
+            }
+        }
     });
+}
+
+/// How many runs of panels the products of a group are cut into, each panel `work` words times rows:
+/// as many for every thread, so that all end together.
+fn cuts(panels: usize, work: usize, threads: usize) -> usize {
+    let a_thread = panels * work / (threads * TASK_WORDS_MIN);
+    (threads * a_thread.clamp(1, TASKS_A_THREAD_MAX)).min(panels)
 }
 
 /// A product as its tasks see it.
@@ -85,8 +95,8 @@ struct Job<'a> {
     weights: &'a QuantisedMatrix,
     out: SharedMut<'a, f32>,
     accumulate: bool,
-    /// Panels of a task.
-    panels: usize,
+    /// Its panels among those of the group.
+    panels: Range<usize>,
 }
 
 impl<'a> Job<'a> {
@@ -95,7 +105,7 @@ impl<'a> Job<'a> {
         m: usize,
         isa: crate::Isa,
         depth: usize,
-        threads: usize,
+        first: &mut usize,
     ) -> Self {
         let weights = product.weights;
         assert_eq!(
@@ -109,36 +119,40 @@ impl<'a> Job<'a> {
             m * columns,
             "an output of [{m}, {columns}] was expected"
         );
-        let work = weights.panel_words() * m.min(TASK_ROWS);
+        let start = *first;
+        *first += weights.panels();
         Job {
             weights,
             out: SharedMut::new(product.out),
             accumulate: product.accumulate,
-            panels: TASK_WORDS_MIN
-                .div_ceil(work.max(1))
-                .max(weights.panels() / (threads * TASKS_A_THREAD)),
+            panels: start..*first,
         }
     }
 
-    fn tasks(&self, _rows: usize) -> usize {
-        self.weights.panels().div_ceil(self.panels)
-    }
-
-    /// The `task`-th run of panels for some rows.
-    fn rows<'b>(&'b self, input: &'b Input, rows: std::ops::Range<usize>, task: usize) -> Rows<'b> {
+    /// Some rows times those of its panels that are in `panels` of the group.
+    fn rows<'b>(
+        &'b self,
+        input: &'b Input,
+        rows: Range<usize>,
+        panels: &Range<usize>,
+    ) -> Option<Rows<'b>> {
         let w = self.weights;
-        let panel = task * self.panels;
+        let panels = panels.start.max(self.panels.start)..panels.end.min(self.panels.end);
+        if panels.is_empty() {
+            return None;
+        }
+        let panel = panels.start - self.panels.start;
         let column = panel * w.panel_columns();
-        Rows {
+        Some(Rows {
             input,
             first: rows.start,
             rows: rows.len(),
             weights: w,
             panel,
-            columns: (self.panels * w.panel_columns()).min(w.columns - column),
+            columns: (panels.len() * w.panel_columns()).min(w.columns - column),
             out: self.out.address(rows.start * w.columns + column),
             accumulate: self.accumulate,
-        }
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use super::Precision;
 use crate::Isa;
 use crate::bf16::to_bf16;
-use crate::buffer::Words;
+use crate::slab::Piece;
 
 /// Weights arranged in panels for the micro-kernels of one instruction set.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub struct PackedMatrix {
     pub(super) depth: usize,
     /// Vectors of columns in a panel: 1 for matrices narrow enough, else 2.
     pub(super) vectors: usize,
-    pub(super) words: Words,
+    pub(super) words: Piece,
 }
 
 impl fmt::Debug for PackedMatrix {
@@ -74,7 +74,7 @@ impl PackedMatrix {
         let lanes = lanes(isa);
         let vectors = if columns <= lanes { 1 } else { 2 };
         let units = depth.div_ceil(precision.unit_depth());
-        let words = Words::zeroed(columns.div_ceil(vectors * lanes) * vectors * lanes * units);
+        let words = Piece::zeroed(columns.div_ceil(vectors * lanes) * vectors * lanes * units);
         PackedMatrix {
             isa,
             precision,

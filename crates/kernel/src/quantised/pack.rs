@@ -8,7 +8,7 @@
 use std::fmt;
 
 use crate::Isa;
-use crate::buffer::Words;
+use crate::slab::Piece;
 use crate::gemm::lanes;
 
 /// Values along the depth that share a scale.
@@ -67,7 +67,7 @@ pub struct QuantisedMatrix {
     pub(super) depth: usize,
     /// The code of zero; `None` where every block has an offset.
     pub(super) zero: Option<u8>,
-    pub(super) words: Words,
+    pub(super) words: Piece,
 }
 
 impl fmt::Debug for QuantisedMatrix {
@@ -112,9 +112,9 @@ impl QuantisedMatrix {
                 Offsets::Zero(zero) => Some(zero),
                 Offsets::PerBlock(_) => None,
             },
-            words: Words::default(),
+            words: Piece::default(),
         };
-        packed.words = Words::zeroed(packed.panels() * packed.panel_words());
+        packed.words = Piece::zeroed(packed.panels() * packed.panel_words());
         for column in 0..n {
             for block in 0..k / BLOCK {
                 packed.set_block(w, column, block);

@@ -45,14 +45,11 @@ impl Rows<'_> {
     #[inline(always)]
     fn panels<S: Simd, const WORDS: usize, const OFFSETS: bool>(&self, s: S) {
         let (w, width) = (self.weights, VECTORS * S::LANES);
-        let few = self.rows > 1;
-        if few {
-            ask_for(
-                s,
-                w.words[self.panel * w.panel_words()..].as_ptr(),
-                AHEAD_WORDS,
-            );
-        }
+        ask_for(
+            s,
+            w.words[self.panel * w.panel_words()..].as_ptr(),
+            AHEAD_WORDS,
+        );
         for panel in 0..self.columns.div_ceil(width) {
             let mut row = 0;
             while row < self.rows {
@@ -69,7 +66,7 @@ impl Rows<'_> {
                     out_stride: w.columns,
                     columns: width.min(self.columns - panel * width),
                     accumulate: self.accumulate,
-                    ahead: if few && row == 0 { AHEAD_WORDS } else { 0 },
+                    ahead: if row == 0 { AHEAD_WORDS } else { 0 },
                 };
                 // SAFETY: the input has the rows, the weights the panel, and nobody else writes to
                 // these rows and columns.
