@@ -9,6 +9,7 @@ use crate::block::PROJECTIONS;
 use crate::config::Config;
 use crate::error::EngineError;
 use crate::weights::RawModel;
+use lathe_kernel::slab;
 use std::ops::Range;
 
 /// Where one tensor lies in [`Parameters::values`].
@@ -44,7 +45,7 @@ impl Parameters {
     /// # Errors
     /// What reading the tensors reports.
     pub fn read(raw: &RawModel) -> Result<Self, EngineError> {
-        let (mut tensors, mut values) = (Vec::new(), Vec::new());
+        let (mut tensors, mut values) = (Vec::new(), slab::room(raw.value_count()));
         for name in raw.tensor_names() {
             let (shape, read) = raw.tensor_f32(name)?;
             tensors.push(Parameter {

@@ -4,6 +4,7 @@
 //! the first steps nothing is allocated, zeroed or paged in. Its contents after
 //! [`Rows::fit`] are whatever the last user left; every user writes before it reads.
 
+use lathe_kernel::slab;
 use std::ops::{Deref, DerefMut};
 
 /// A row-major matrix of f32 whose memory outlives its contents.
@@ -18,7 +19,9 @@ impl Rows {
     pub(crate) fn fit(&mut self, rows: usize, width: usize) -> &mut [f32] {
         self.len = rows * width;
         if self.values.len() < self.len {
-            self.values.resize(self.len, 0.0);
+            // The old content is of no use, and a copy of it would be the only one to pay for it.
+            self.values = Vec::new();
+            self.values = slab::zeros(self.len);
         }
         self
     }

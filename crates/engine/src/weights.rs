@@ -112,6 +112,15 @@ impl RawModel {
         self.tensors.keys().map(String::as_str)
     }
 
+    /// How many values the tensors have together.
+    pub fn value_count(&self) -> usize {
+        let counts = self
+            .tensors
+            .values()
+            .map(|tensor| tensor.shape().iter().product::<usize>());
+        counts.sum()
+    }
+
     /// How the weights are stored, in words: `GGUF Q4_1`, `safetensors BF16`.
     pub fn format_name(&self) -> String {
         self.format.clone()

@@ -26,7 +26,7 @@ pub mod quantised;
 pub mod rmsnorm;
 pub mod rope;
 mod simd;
-mod slab;
+pub mod slab;
 pub mod swiglu;
 #[cfg(test)]
 mod testing;

@@ -1,9 +1,9 @@
-//! Memory for weights: large pages, shared by matrices that live about as long as each other.
+//! Memory in large pages, for what is read or written from end to end.
 //!
 //! Every step of an answer reads all weights once. In pages of 4 KiB that is a miss of the
 //! translation cache every 64 lines, which costs about a tenth of the bandwidth; so matrices are cut
 //! from slabs for which the system is asked for large pages. A slab goes back to the system when its
-//! last matrix does.
+//! last matrix does. Long vectors of floats ask for them by themselves ([`room`]).
 
 use std::ffi::c_void;
 use std::ops::{Deref, DerefMut};
@@ -18,6 +18,31 @@ const SLAB_BYTES: usize = 32 << 20;
 const LARGE_PAGE: usize = 2 << 20;
 /// Pieces begin on cache lines.
 const ALIGNMENT: usize = 64;
+
+/// An empty vector with room for `len` floats, in large pages where it is long.
+pub fn room(len: usize) -> Vec<f32> {
+    let mut floats: Vec<f32> = Vec::with_capacity(len);
+    let room = floats.spare_capacity_mut();
+    let address = room.as_mut_ptr().cast::<u8>();
+    let before = address.align_offset(LARGE_PAGE);
+    let pages = size_of_val(room).saturating_sub(before) / LARGE_PAGE;
+    if pages > 0 {
+        // SAFETY: whole pages inside the vector's memory; advice changes nothing of their content.
+        // Refused, it only is slower.
+        let _advised = unsafe {
+            let first = address.add(before).cast::<c_void>();
+            madvise(first, pages * LARGE_PAGE, Advice::LinuxHugepage)
+        };
+    }
+    floats
+}
+
+/// `len` zeros, in large pages where they are many.
+pub fn zeros(len: usize) -> Vec<f32> {
+    let mut floats = room(len);
+    floats.resize(len, 0.0);
+    floats
+}
 
 /// The slab that is being cut, and how much of it is taken.
 static CURRENT: Mutex<(Weak<Slab>, usize)> = Mutex::new((Weak::new(), 0));
@@ -141,7 +166,10 @@ mod tests {
         for (index, piece) in pieces.iter_mut().enumerate() {
             assert_eq!(piece.len(), sizes[index]);
             assert!(piece.iter().all(|&word| word == 0));
-            assert_eq!(piece.as_ptr() as usize % if piece.is_empty() { 1 } else { 64 }, 0);
+            assert_eq!(
+                piece.as_ptr() as usize % if piece.is_empty() { 1 } else { 64 },
+                0
+            );
             piece.fill(index as u32 + 1);
         }
         for (index, piece) in pieces.iter().enumerate() {
@@ -175,7 +203,9 @@ mod tests {
                     })
                 })
                 .collect();
-            let all = threads.into_iter().flat_map(|thread| thread.join().unwrap());
+            let all = threads
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap());
             all.collect()
         });
         for piece in pieces {

@@ -11,8 +11,8 @@
 //! on its own, so that no order of summation exists that could differ between runs. There are no
 //! parameter groups and no AMSGrad. The loop over the elements is the kernel's.
 
-use lathe_kernel::Pool;
 use lathe_kernel::adamw::{self, Constants};
+use lathe_kernel::{Pool, slab};
 
 /// Constants of the optimizer; the learning rate comes with every step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -54,8 +54,8 @@ impl AdamW {
         Self {
             spec,
             steps: 0,
-            first: vec![0.0; len],
-            second: vec![0.0; len],
+            first: slab::zeros(len),
+            second: slab::zeros(len),
         }
     }
 

@@ -6,7 +6,7 @@
 //! batches make a step is the caller's.
 
 use lathe_engine::{Batch, FullTrainer, LossSum, Parameters};
-use lathe_kernel::Pool;
+use lathe_kernel::{Pool, slab};
 
 use crate::TuneError;
 use crate::adamw::{AdamW, AdamWSpec};
@@ -59,7 +59,7 @@ impl<'a> FullTuner<'a> {
             pool,
             trainer,
             optimizer: AdamW::new(spec.adamw, len),
-            gradients: vec![0.0; len],
+            gradients: slab::zeros(len),
             parameters,
             spec,
         }

@@ -8,8 +8,8 @@
 use std::fmt;
 
 use crate::Isa;
-use crate::slab::Piece;
 use crate::gemm::lanes;
+use crate::slab::Piece;
 
 /// Values along the depth that share a scale.
 pub const BLOCK: usize = 32;
