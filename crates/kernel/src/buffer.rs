@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
+use crate::slab;
+
 /// Words in a cache line.
 const LINE_WORDS: usize = 16;
 /// Free buffers a thread keeps at most.
@@ -35,7 +37,8 @@ impl Words {
         let lines = len.div_ceil(LINE_WORDS);
         if lines > self.lines.len() {
             // Dropping the old content first spares the copy.
-            self.lines.clear();
+            self.lines = Vec::new();
+            self.lines = slab::room(lines);
             self.lines.resize(lines, Line([0; LINE_WORDS]));
         }
         self.len = len;

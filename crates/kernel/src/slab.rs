@@ -19,10 +19,10 @@ const LARGE_PAGE: usize = 2 << 20;
 /// Pieces begin on cache lines.
 const ALIGNMENT: usize = 64;
 
-/// An empty vector with room for `len` floats, in large pages where it is long.
-pub fn room(len: usize) -> Vec<f32> {
-    let mut floats: Vec<f32> = Vec::with_capacity(len);
-    let room = floats.spare_capacity_mut();
+/// An empty vector with room for `len` elements, in large pages where it is long.
+pub fn room<T>(len: usize) -> Vec<T> {
+    let mut vector = Vec::with_capacity(len);
+    let room = vector.spare_capacity_mut();
     let address = room.as_mut_ptr().cast::<u8>();
     let before = address.align_offset(LARGE_PAGE);
     let pages = size_of_val(room).saturating_sub(before) / LARGE_PAGE;
@@ -34,7 +34,7 @@ pub fn room(len: usize) -> Vec<f32> {
             madvise(first, pages * LARGE_PAGE, Advice::LinuxHugepage)
         };
     }
-    floats
+    vector
 }
 
 /// `len` zeros, in large pages where they are many.

@@ -1,9 +1,10 @@
 //! `aᵀ · b`, whose depth is the number of rows: the gradients of weights.
 //!
 //! `out[p, q] (+)= scale · a[m, p]ᵀ · b[m, q]`. Both operands are new in every call. One, `a` or a
-//! narrow `b`, is laid out once, as the left side of the micro-kernels; the other is laid out by each
-//! task for its own columns, some rows at a time, and used while it is in the nearest cache. The output
-//! is cut into tasks by its shape alone, and the sums over the rows are never cut.
+//! narrow `b`, is laid out once, as the left side of the micro-kernels. So is the other where several
+//! tasks read its columns; else each task lays out its own, some rows at a time, and uses them while
+//! they are in the nearest cache. The output is cut into tasks by its shape alone, and the sums over
+//! the rows are never cut.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -94,13 +95,16 @@ fn run<U: Unit>(
     } else {
         ((a, p), (b, q))
     };
-    let left = Left::lay_out::<U>(pool, narrow.0, m, narrow.1);
+    let left = LaidOut::new::<U>(pool, narrow, m, Side::Left);
+    let read_again = narrow.1 > TASK_ROWS;
+    let right = read_again.then(|| LaidOut::new::<U>(pool, wide, m, Side::Right));
     let out = SharedMut::new(out);
     let across = wide.1.div_ceil(TASK_COLUMNS);
     pool.run(narrow.1.div_ceil(TASK_ROWS) * across, &|task| {
         let (row, column) = (task / across * TASK_ROWS, task % across * TASK_COLUMNS);
         let task = Task {
             left: &left,
+            right: right.as_ref(),
             wide,
             m,
             rows: row..(row + TASK_ROWS).min(left.columns),
@@ -114,33 +118,57 @@ fn run<U: Unit>(
     });
 }
 
-/// The operand that is laid out once, in strips of [`TASK_ROWS`] columns: what a task reads of it lies
-/// together. Word `u` of column `c` of a strip is at `u · TASK_ROWS + c`.
-struct Left {
+/// What an operand is to the micro-kernels.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// Read a word at a time: word `u` of column `c` of a strip is at `u · strip + c`.
+    Left,
+    /// Read in panels, one after another in a strip.
+    Right,
+}
+
+impl Side {
+    /// Columns that one task reads.
+    const fn strip(self) -> usize {
+        match self {
+            Side::Left => TASK_ROWS,
+            Side::Right => TASK_COLUMNS,
+        }
+    }
+}
+
+/// An operand that is laid out once, in strips: what a task reads of it lies together.
+struct LaidOut {
     words: Scratch,
     columns: usize,
     strip_words: usize,
 }
 
-impl Left {
-    fn lay_out<U: Unit>(pool: &Pool, from: &[f32], m: usize, columns: usize) -> Left {
-        let strip_words = m.div_ceil(U::DEPTH) * TASK_ROWS;
-        let strips = columns.div_ceil(TASK_ROWS);
+impl LaidOut {
+    fn new<U: Unit>(
+        pool: &Pool,
+        (from, columns): (&[f32], usize),
+        m: usize,
+        side: Side,
+    ) -> LaidOut {
+        let strip_words = m.div_ceil(U::DEPTH) * side.strip();
+        let strips = columns.div_ceil(side.strip());
         let mut words = Scratch::words(strips * strip_words);
         let shared = SharedMut::new(&mut words[..]);
         pool.run(strips, &|strip| {
-            let start = strip * TASK_ROWS;
+            let start = strip * side.strip();
             let lay_out = LayOut {
                 from,
                 width: columns,
-                columns: start..(start + TASK_ROWS).min(columns),
+                columns: start..(start + side.strip()).min(columns),
                 // SAFETY: tasks lay out different strips.
                 to: unsafe { shared.slice(strip * strip_words..(strip + 1) * strip_words) },
+                side,
                 unit: PhantomData::<U>,
             };
             simd::vectorize(pool.isa(), lay_out);
         });
-        Left {
+        LaidOut {
             words,
             columns,
             strip_words,
@@ -154,6 +182,7 @@ struct LayOut<'a, U> {
     width: usize,
     columns: Range<usize>,
     to: &'a mut [u32],
+    side: Side,
     unit: PhantomData<U>,
 }
 
@@ -168,15 +197,17 @@ impl<U: Unit> Kernel for LayOut<'_, U> {
             let row = from.get(row * self.width..(row + 1) * self.width);
             row.map_or(&[][..], |row| &row[columns.clone()])
         };
-        for (unit, to) in self.to.chunks_exact_mut(TASK_ROWS).enumerate() {
+        let units = self.to.len() / self.side.strip();
+        let panel = VECTORS * S::LANES;
+        let (step, panel_words) = match self.side {
+            Side::Left => (TASK_ROWS, panel),
+            Side::Right => (panel, panel * units),
+        };
+        for unit in 0..units {
             let first = unit * U::DEPTH;
-            lay_out_unit::<S, U>(
-                s,
-                row(first),
-                row(first + U::DEPTH - 1),
-                to,
-                VECTORS * S::LANES,
-            );
+            let to = &mut self.to[unit * step..];
+            let second = first + U::DEPTH - 1;
+            lay_out_unit::<S, U>(s, row(first), row(second), to, panel_words);
         }
     }
 }
@@ -227,7 +258,9 @@ fn lay_out_unit<S: Simd, U: Unit>(
 
 /// A piece of the output.
 struct Task<'a, U> {
-    left: &'a Left,
+    left: &'a LaidOut,
+    /// The wider operand where it is laid out.
+    right: Option<&'a LaidOut>,
     wide: (&'a [f32], usize),
     m: usize,
     /// Columns of the narrower operand.
@@ -248,11 +281,25 @@ impl<U: Unit> Kernel for Task<'_, U> {
     fn run<S: Simd>(self, s: S) {
         let mut sums = Scratch::floats(self.rows.len() * TASK_COLUMNS);
         sums.fill(0.0);
-        let mut panels = Scratch::words(TASK_COLUMNS * BLOCK / U::DEPTH);
+        let mut own = Scratch::words(match self.right {
+            Some(_) => 0,
+            None => TASK_COLUMNS * BLOCK / U::DEPTH,
+        });
         for start in (0..self.m).step_by(BLOCK) {
             let block = start..(start + BLOCK).min(self.m);
-            self.lay_out(s, block.clone(), &mut panels);
-            self.add(s, block, &panels, &mut sums);
+            let panels = match self.right {
+                Some(right) => {
+                    let strip = self.columns.start / TASK_COLUMNS * right.strip_words;
+                    &right.words[strip + start / U::DEPTH * VECTORS * S::LANES..]
+                }
+                None => {
+                    self.lay_out(s, block.clone(), &mut own);
+                    &own[..]
+                }
+            };
+            let panel_rows = self.right.map_or(BLOCK, |_| self.m);
+            let panel_words = VECTORS * S::LANES * panel_rows.div_ceil(U::DEPTH);
+            self.add(s, block, (panels, panel_words), &mut sums);
         }
         self.write(s, &sums);
     }
@@ -277,7 +324,13 @@ impl<U: Unit> Task<'_, U> {
 
     /// Adds the products of some rows to the sums.
     #[inline(always)]
-    fn add<S: Simd>(&self, s: S, block: Range<usize>, panels: &[u32], sums: &mut [f32]) {
+    fn add<S: Simd>(
+        &self,
+        s: S,
+        block: Range<usize>,
+        (panels, panel_words): (&[u32], usize),
+        sums: &mut [f32],
+    ) {
         let units = block.len().div_ceil(U::DEPTH);
         let strip = self.rows.start / TASK_ROWS * self.left.strip_words;
         let first = strip + block.start / U::DEPTH * TASK_ROWS;
@@ -286,7 +339,7 @@ impl<U: Unit> Task<'_, U> {
             x_row_stride: 1,
             x_unit_stride: TASK_ROWS,
             w: panels.as_ptr(),
-            w_panel_stride: VECTORS * S::LANES * BLOCK / U::DEPTH,
+            w_panel_stride: panel_words,
             units,
         };
         let product = TileProduct {
@@ -297,8 +350,13 @@ impl<U: Unit> Task<'_, U> {
             columns: self.columns.len(),
             accumulate: true,
         };
-        // SAFETY: the left words are sliced above, the panels hold `TASK_COLUMNS` columns, and the
-        // sums hold as many for each row.
+        let whole = self.columns.len().div_ceil(VECTORS * S::LANES);
+        assert!(
+            whole == 0 || panels.len() >= (whole - 1) * panel_words + units * VECTORS * S::LANES,
+            "the panels hold the task's columns"
+        );
+        // SAFETY: the left words are sliced above, the panels are checked, and the sums hold
+        // `TASK_COLUMNS` for each row.
         unsafe { product.run::<S, U, VECTORS>(s) }
     }
 
