@@ -1,8 +1,9 @@
-"""Makes engine-vectors.safetensors: what PyTorch, transformers and peft say about tiny-model,
-and qwen2-vectors.safetensors: the same about tiny-qwen2.
+"""Makes engine-vectors.safetensors: what PyTorch, transformers and peft say about tiny-model;
+qwen2-vectors.safetensors, qwen3-vectors.safetensors and gemma3-vectors.safetensors: the same about
+tiny-qwen2, tiny-qwen3 and tiny-gemma3.
 
     pip install torch==2.15.0 transformers==5.24.0 peft==0.21.2 safetensors==0.8.0
-    python tests/reference/make_engine_vectors.py
+    python tests/reference/make_engine_vectors.py [MODEL ...]
 
 All arithmetic is f32 on the weights of tests/fixtures with a random LoRA
 adapter (rank 4, alpha 8, B not zero, so that every gradient is). Three sequences are
@@ -29,6 +30,7 @@ In the file:
 """
 
 import pathlib
+import sys
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -36,15 +38,18 @@ from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 HERE = pathlib.Path(__file__).parent
-MODELS = {"tiny-model": "engine-vectors", "tiny-qwen2": "qwen2-vectors"}
+MODELS = {
+    "tiny-model": "engine-vectors", "tiny-qwen2": "qwen2-vectors", "tiny-qwen3": "qwen3-vectors",
+    "tiny-gemma3": "gemma3-vectors",
+}
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 RANK, ALPHA, STEPS, ANSWER, BETA = 4, 8, 10, 12, 0.3
 PREFIX = "base_model.model."
 
 
 def main():
-    for model, vectors in MODELS.items():
-        make(HERE.parent / "fixtures" / model, HERE / f"{vectors}.safetensors")
+    for model in sys.argv[1:] or MODELS:
+        make(HERE.parent / "fixtures" / model, HERE / f"{MODELS[model]}.safetensors")
 
 
 def make(folder, path):

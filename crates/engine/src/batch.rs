@@ -172,7 +172,7 @@ impl std::ops::AddAssign for LossSum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Architecture;
+    use crate::architecture::{Architecture, Gate};
 
     fn config() -> Config {
         Config {
@@ -185,6 +185,8 @@ mod tests {
             intermediate: 8,
             vocab: 10,
             rms_eps: 1e-5,
+            gate: Gate::Silu,
+            attention_scale: 0.5,
             rope_theta: 1e4,
             rope_divisors: Vec::new(),
             context: 6,

@@ -5,11 +5,17 @@
 //! middle = input  + o(attention(rope(q(n₁)), rope(k(n₁)), v(n₁)))    n₁ = norm(input)
 //! output = middle + down(silu(gate(n₂)) ∘ up(n₂))                    n₂ = norm(middle)
 //! ```
+//! Some families norm every head of q(n₁) and k(n₁) before it is rotated (`block/norms.rs`).
+//!
 //! What attention looks at is the caller's: the rows of a packed batch in tuning,
 //! key-value caches in inference ([`Attend`]). The backward pass keeps what is dear
 //! ([`Activations`]) and computes again what is cheap: both norms and the gated
 //! product.
 
+mod activations;
+mod norms;
+
+use crate::architecture::{NORMS, Norm};
 use crate::config::Config;
 use crate::linear::{Linear, LinearProduct, Lora};
 use crate::model::Model;
@@ -17,7 +23,8 @@ use crate::packed_adapter::PackedAdapter;
 use crate::parameters::LayerPlaces;
 use crate::rows::Rows;
 use Projection::{Down, Gate, Key, Output, Query, Up, Value};
-use lathe_kernel::{AdaptedProduct, Pool, bias, matmul_adapted, rmsnorm, rope, swiglu};
+pub(crate) use activations::{Activations, Heads, Work};
+use lathe_kernel::{AdaptedProduct, Pool, bias, matmul_adapted, rope, swiglu};
 
 /// The seven linear layers of a block, in the order of [`crate::adapter::TARGETS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +63,8 @@ pub(crate) const PROJECTIONS: usize = 7;
 
 /// The frozen weights of one block.
 pub(crate) struct Layer {
-    pub(crate) attention_norm: Vec<f32>,
-    pub(crate) mlp_norm: Vec<f32>,
+    /// What norms multiply by, by [`Norm`]; none where the family has no such norm.
+    pub(crate) norms: [Option<Vec<f32>>; NORMS],
     /// By [`Projection`].
     pub(crate) linears: [Linear; PROJECTIONS],
 }
@@ -75,58 +82,6 @@ pub(crate) trait Attend {
 pub(crate) trait AttendBack {
     /// Writes the gradients of the rotated queries and keys and of the values.
     fn attend_back(&mut self, pool: &Pool, saved: &Activations, dout: &[f32], grads: &mut Heads);
-}
-
-/// Queries, keys and values of a block, or their gradients.
-#[derive(Default)]
-pub(crate) struct Heads {
-    pub(crate) query: Rows,
-    pub(crate) key: Rows,
-    pub(crate) value: Rows,
-}
-
-impl Heads {
-    fn fit(&mut self, config: &Config, rows: usize) {
-        self.query.fit(rows, config.heads * config.head_dim);
-        self.key.fit(rows, config.kv_heads * config.head_dim);
-        self.value.fit(rows, config.kv_heads * config.head_dim);
-    }
-}
-
-/// What one block computed and its backward pass needs again.
-#[derive(Default)]
-pub(crate) struct Activations {
-    pub(crate) heads: Heads,
-    pub(crate) attended: Rows,
-    middle: Rows,
-    gate: Rows,
-    up: Rows,
-    /// x·Aᵀ by [`Projection`].
-    low: [Rows; PROJECTIONS],
-}
-
-impl Activations {
-    fn fit(&mut self, config: &Config, rows: usize) {
-        self.heads.fit(config, rows);
-        self.attended.fit(rows, config.heads * config.head_dim);
-        self.middle.fit(rows, config.hidden);
-        self.gate.fit(rows, config.intermediate);
-        self.up.fit(rows, config.intermediate);
-    }
-}
-
-/// Buffers that every block uses anew.
-#[derive(Default)]
-pub(crate) struct Work {
-    normed: Rows,
-    activated: Rows,
-    heads: Heads,
-    dattended: Rows,
-    dnormed: Rows,
-    dactivated: Rows,
-    dgate: Rows,
-    dup: Rows,
-    dlow: Rows,
 }
 
 /// Where the gradients of a block's own weights go, where these learn.
@@ -186,25 +141,24 @@ impl<'a> Block<'a> {
         let (config, pool) = (self.config, self.pool);
         let rows = self.positions.len();
         saved.fit(config, rows);
+        let normed = work.normed.fit(rows, config.hidden);
+
+        self.norm(Norm::BeforeAttention, input, normed);
+        self.project_heads(normed, saved);
+        self.rotate(&mut saved.heads, false);
+        attend.attend(pool, &saved.heads, &mut saved.attended);
         let Activations {
-            heads,
             attended,
             middle,
             gate,
             up,
             low,
+            ..
         } = saved;
-        let normed = work.normed.fit(rows, config.hidden);
-
-        self.norm(input, &self.layer.attention_norm, normed);
-        let Heads { query, key, value } = heads;
-        self.project([Query, Key, Value], normed, low, [query, key, value], false);
-        self.rotate(heads, false);
-        attend.attend(pool, heads, attended);
         middle.copy_from_slice(input);
         self.project([Output], attended, low, [middle], true);
 
-        self.norm(middle, &self.layer.mlp_norm, normed);
+        self.norm(Norm::BeforeMlp, middle, normed);
         self.project([Gate, Up], normed, low, [gate, up], false);
         let activated = work.activated.fit(rows, config.intermediate);
         swiglu::forward(pool, gate, up, activated);
@@ -264,15 +218,12 @@ impl<'a> Block<'a> {
         swiglu::backward(pool, &saved.gate, &saved.up, dactivated, dgate, dup);
 
         let normed = normed.fit(rows, config.hidden);
-        self.norm(&saved.middle, &self.layer.mlp_norm, normed);
+        self.norm(Norm::BeforeMlp, &saved.middle, normed);
         let dnormed = dnormed.fit(rows, config.hidden);
         back(Gate, normed, dgate, dnormed, false);
         back(Up, normed, dup, dnormed, true);
-        self.norm_back(&saved.middle, &self.layer.mlp_norm, dnormed, stream);
-        if let Some(Learning { places, add }) = self.learning {
-            let place = &mut gradients[places.mlp_norm..][..config.hidden];
-            self.norm_gradient(&saved.middle, dnormed, place, add);
-        }
+        self.norm_back(Norm::BeforeMlp, &saved.middle, dnormed, stream);
+        self.norm_gradient(Norm::BeforeMlp, &saved.middle, dnormed, gradients);
     }
 
     fn backward_attention(
@@ -289,6 +240,7 @@ impl<'a> Block<'a> {
         let Work {
             normed,
             heads,
+            dunnormed,
             dattended,
             dnormed,
             dlow,
@@ -302,9 +254,10 @@ impl<'a> Block<'a> {
         heads.fit(config, rows);
         attend.attend_back(self.pool, saved, dattended, heads);
         self.rotate(heads, true);
+        self.head_norms_back(&saved.unnormed, heads, dunnormed, gradients);
 
         let normed = normed.fit(rows, config.hidden);
-        self.norm(input, &self.layer.attention_norm, normed);
+        self.norm(Norm::BeforeAttention, input, normed);
         let dnormed = dnormed.fit(rows, config.hidden);
         let mut back = |projection, dy: &[f32], add| {
             let dx = (!first).then_some((&mut *dnormed, add));
@@ -314,41 +267,9 @@ impl<'a> Block<'a> {
         back(Key, &heads.key, true);
         back(Value, &heads.value, true);
         if !first {
-            self.norm_back(input, &self.layer.attention_norm, dnormed, stream);
+            self.norm_back(Norm::BeforeAttention, input, dnormed, stream);
         }
-        if let Some(Learning { places, add }) = self.learning {
-            let place = &mut gradients[places.attention_norm..][..config.hidden];
-            self.norm_gradient(input, dnormed, place, add);
-        }
-    }
-
-    fn norm(&self, x: &[f32], weight: &[f32], out: &mut [f32]) {
-        rmsnorm::forward(
-            self.pool,
-            x,
-            weight,
-            self.config.rms_eps,
-            self.config.hidden,
-            out,
-        );
-    }
-
-    /// Adds the gradient of the norm's input to `dx`.
-    fn norm_back(&self, x: &[f32], weight: &[f32], dy: &[f32], dx: &mut [f32]) {
-        rmsnorm::backward(
-            self.pool,
-            x,
-            weight,
-            self.config.rms_eps,
-            self.config.hidden,
-            dy,
-            dx,
-        );
-    }
-
-    fn norm_gradient(&self, x: &[f32], dy: &[f32], dweight: &mut [f32], add: bool) {
-        let (eps, width) = (self.config.rms_eps, self.config.hidden);
-        rmsnorm::weight_gradient(self.pool, x, eps, width, dy, dweight, add);
+        self.norm_gradient(Norm::BeforeAttention, input, dnormed, gradients);
     }
 
     fn rotate(&self, heads: &mut Heads, inverse: bool) {

@@ -10,8 +10,10 @@ mod gguf;
 mod json;
 mod rope;
 
+use crate::architecture::{Architecture, Gate};
 use crate::error::EngineError;
-pub(crate) use json::generation_eos;
+pub(crate) use gguf::Keys;
+pub(crate) use json::{HfConfig, generation_eos};
 
 /// Widest residual stream believed, in values.
 pub const HIDDEN_MAX: usize = 1 << 16;
@@ -27,49 +29,6 @@ pub const INTERMEDIATE_MAX: usize = 1 << 20;
 pub const VOCAB_TOKENS_MAX: usize = 1 << 22;
 /// Longest context believed, in tokens.
 pub const CONTEXT_TOKENS_MAX: usize = 1 << 24;
-
-/// The model families this engine computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Architecture {
-    /// Pre-norm decoder with RMSNorm, rotary positions, grouped-query attention
-    /// and SwiGLU, without biases (`LlamaForCausalLM`).
-    Llama,
-    /// The same with biases on queries, keys and values (`Qwen2ForCausalLM`: Qwen 2 and 2.5).
-    Qwen2,
-}
-
-impl Architecture {
-    /// The family of a Hugging Face class name or a GGUF architecture name.
-    fn from_name(name: &str) -> Result<Self, EngineError> {
-        match name {
-            "LlamaForCausalLM" | "llama" => Ok(Self::Llama),
-            "Qwen2ForCausalLM" | "qwen2" => Ok(Self::Qwen2),
-            other => Err(EngineError::Unsupported {
-                what: "model architecture",
-                name: other.to_owned(),
-                supported: "LlamaForCausalLM, Qwen2ForCausalLM (in GGUF: llama, qwen2)".to_owned(),
-            }),
-        }
-    }
-
-    /// What it is called in GGUF files.
-    pub(crate) fn gguf_name(self) -> &'static str {
-        match self {
-            Self::Llama => "llama",
-            Self::Qwen2 => "qwen2",
-        }
-    }
-
-    /// Whether queries, keys and values have a bias.
-    pub(crate) fn has_attention_biases(self) -> bool {
-        matches!(self, Self::Qwen2)
-    }
-
-    /// Whether llama.cpp interleaves the halves of each head in the rows of Q and K.
-    pub(crate) fn is_interleaved_in_gguf(self) -> bool {
-        matches!(self, Self::Llama)
-    }
-}
 
 /// Sizes and constants of one model.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,6 +51,10 @@ pub struct Config {
     pub vocab: usize,
     /// Added to the mean square inside RMSNorm.
     pub rms_eps: f32,
+    /// Activation of the feed-forward network's gate.
+    pub gate: Gate,
+    /// Factor on the scores of attention.
+    pub attention_scale: f32,
     /// Base of the rotary frequencies.
     pub rope_theta: f32,
     /// What each rotary frequency is divided by, for a context that was stretched
@@ -120,7 +83,7 @@ impl Config {
     }
 
     /// Numbers in the weights: embeddings (and the head where it is not the same matrix), four
-    /// attention and three feed-forward matrices, biases and two norms a block, one last norm.
+    /// attention and three feed-forward matrices, biases and norms a block, one last norm.
     pub fn parameters(&self) -> u64 {
         let (queries, keys) = (
             (self.heads * self.head_dim) as u64,
@@ -129,12 +92,14 @@ impl Config {
         let hidden = self.hidden as u64;
         let attention = 2 * hidden * queries + 2 * hidden * keys;
         let feed_forward = 3 * hidden * self.intermediate as u64;
-        let biases = if self.architecture.has_attention_biases() {
+        let family = self.architecture.family();
+        let biases = if family.attention_biases {
             queries + 2 * keys
         } else {
             0
         };
-        let block = attention + feed_forward + biases + 2 * hidden;
+        let norms = family.norms.iter().map(|it| it.norm.width(self) as u64);
+        let block = attention + feed_forward + biases + norms.sum::<u64>();
         let tables = if self.tied_embeddings { 1 } else { 2 };
         self.layers as u64 * block + tables * self.vocab as u64 * hidden + hidden
     }
@@ -173,6 +138,7 @@ impl Config {
             )));
         }
         positive("the RMSNorm epsilon", self.rms_eps)?;
+        positive("the factor of attention", self.attention_scale)?;
         positive("the rotary base", self.rope_theta)?;
         self.check_divisors()?;
         for token in self.bos.iter().chain(&self.eos) {
@@ -201,6 +167,11 @@ impl Config {
     }
 }
 
+/// The usual factor on the scores of attention.
+fn attention_scale(head_dim: usize) -> f32 {
+    1.0 / (head_dim as f32).sqrt()
+}
+
 fn bounded(what: &str, found: usize, limit: usize) -> Result<(), EngineError> {
     if found == 0 {
         return Err(damaged(format!("the {what} is 0")));
@@ -222,7 +193,7 @@ fn positive(what: &str, value: f32) -> Result<(), EngineError> {
     Err(damaged(format!("{what} is {value}, not a positive number")))
 }
 
-fn unsupported(what: &'static str, name: String, supported: &str) -> EngineError {
+pub(crate) fn unsupported(what: &'static str, name: String, supported: &str) -> EngineError {
     EngineError::Unsupported {
         what,
         name,
@@ -230,6 +201,6 @@ fn unsupported(what: &'static str, name: String, supported: &str) -> EngineError
     }
 }
 
-fn damaged(reason: String) -> EngineError {
+pub(crate) fn damaged(reason: String) -> EngineError {
     EngineError::damaged("the model's config", reason)
 }

@@ -15,7 +15,7 @@
 use crate::batch::{Batch, LossSum};
 use crate::error::EngineError;
 use crate::linear::Linear;
-use crate::model::{LoadOptions, Model};
+use crate::model::{LoadOptions, Model, norm_gains};
 use crate::parameters::{Parameters, Places};
 use crate::train::{Buffers, Learner, Trainer};
 use crate::weights;
@@ -85,16 +85,22 @@ impl<'a> FullTrainer<'a> {
             let (out, depth) = linear.shape();
             linear.repack(pool, &values[place..][..out * depth]);
         };
-        let norm = |norm: &mut [f32], place: usize| {
-            norm.copy_from_slice(&values[place..][..hidden]);
+        let offset = model.config.architecture.family().norm_offset;
+        let norm = |gains: &mut Vec<f32>, place: usize| {
+            let weights = &values[place..][..gains.len()];
+            gains.copy_from_slice(weights);
+            norm_gains(offset, gains);
         };
         let embeddings = &values[places.embeddings..][..vocab * hidden];
         model.embeddings.set(pool, embeddings);
         set(&mut model.head, places.head);
         norm(&mut model.final_norm, places.final_norm);
         for (layer, places) in model.layers.iter_mut().zip(&places.layers) {
-            norm(&mut layer.attention_norm, places.attention_norm);
-            norm(&mut layer.mlp_norm, places.mlp_norm);
+            for (gains, place) in layer.norms.iter_mut().zip(places.norms) {
+                if let (Some(gains), Some(place)) = (gains, place) {
+                    norm(gains, place);
+                }
+            }
             for (linear, &place) in layer.linears.iter_mut().zip(&places.linears) {
                 set(linear, place);
             }

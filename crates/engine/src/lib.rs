@@ -12,6 +12,7 @@
 //! allocate more than the bytes present justify.
 
 pub mod adapter;
+pub mod architecture;
 pub mod batch;
 mod block;
 pub mod config;
@@ -37,8 +38,9 @@ pub mod train;
 pub mod weights;
 
 pub use adapter::{Adapter, AdapterTensor, LoraSpec};
+pub use architecture::{Architecture, Gate};
 pub use batch::{Batch, LossSum, Segment, Target};
-pub use config::{Architecture, Config};
+pub use config::Config;
 pub use error::EngineError;
 pub use full::FullTrainer;
 pub use generate::{GenerateSpec, generate_greedy};

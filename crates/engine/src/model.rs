@@ -6,6 +6,7 @@
 //! many threads load.
 
 use crate::adapter::TARGETS;
+use crate::architecture::NORMS;
 use crate::block::{Layer, Projection};
 use crate::config::Config;
 use crate::error::EngineError;
@@ -100,7 +101,7 @@ impl Model {
         let pool = Pool::new(default_threads());
         let (embeddings, head, layers) = pack_all(&raw, packing, &pool)?;
         Ok(Self {
-            final_norm: values(&raw, "model.norm.weight")?,
+            final_norm: norm(&raw, "model.norm.weight")?,
             frequencies: raw.config.inverse_frequencies(),
             format: raw.format_name(),
             config: raw.config,
@@ -118,13 +119,14 @@ impl Model {
             heads,
             kv_heads,
             head_dim,
+            attention_scale: scale,
             ..
         } = self.config;
         Shape {
             heads,
             kv_heads,
             head_dim,
-            scale: 1.0 / (head_dim as f32).sqrt(),
+            scale,
             precision: self.packing.precision,
         }
     }
@@ -249,7 +251,10 @@ fn pack_ends(raw: &RawModel, packing: Packing) -> Result<(Embeddings, Linear), E
 
 fn pack_layer(raw: &RawModel, packing: Packing, layer: usize) -> Result<Layer, EngineError> {
     let prefix = format!("model.layers.{layer}");
-    let norm = |name: &str| values(raw, &format!("{prefix}.{name}.weight"));
+    let mut norms = [const { None }; NORMS];
+    for it in raw.config.architecture.family().norms {
+        norms[it.norm as usize] = Some(norm(raw, &format!("{prefix}.{}.weight", it.name))?);
+    }
     let linear = |projection: Projection| {
         let group = if projection.is_attention() {
             "self_attn"
@@ -260,8 +265,7 @@ fn pack_layer(raw: &RawModel, packing: Packing, layer: usize) -> Result<Layer, E
         Linear::load(packing, raw, &name, projection.shape(&raw.config))
     };
     Ok(Layer {
-        attention_norm: norm("input_layernorm")?,
-        mlp_norm: norm("post_attention_layernorm")?,
+        norms,
         linears: [
             linear(Projection::Query)?,
             linear(Projection::Key)?,
@@ -274,9 +278,18 @@ fn pack_layer(raw: &RawModel, packing: Packing, layer: usize) -> Result<Layer, E
     })
 }
 
-/// The values of a tensor; opening the files has checked its shape.
-fn values(raw: &RawModel, name: &str) -> Result<Vec<f32>, EngineError> {
-    raw.tensor_f32(name).map(|(_, values)| values)
+/// What a norm multiplies by; opening the files has checked the tensor's shape.
+fn norm(raw: &RawModel, name: &str) -> Result<Vec<f32>, EngineError> {
+    let (_, mut weights) = raw.tensor_f32(name)?;
+    norm_gains(raw.config.architecture.family().norm_offset, &mut weights);
+    Ok(weights)
+}
+
+/// Turns the weights of a norm as they are stored into what it multiplies by.
+pub(crate) fn norm_gains(offset: f32, weights: &mut [f32]) {
+    if offset != 0.0 {
+        weights.iter_mut().for_each(|weight| *weight += offset);
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! are the model: what it computes with is rounded from them after every step.
 
 use crate::adapter::TARGETS;
+use crate::architecture::NORMS;
 use crate::block::PROJECTIONS;
 use crate::config::Config;
 use crate::error::EngineError;
@@ -76,9 +77,12 @@ impl Parameters {
                 linears[index] = own(&format!("{group}.{target}"))?;
                 biases[index] = place(format!("model.layers.{layer}.{group}.{target}.bias")).ok();
             }
+            let mut norms = [None; NORMS];
+            for it in config.architecture.family().norms {
+                norms[it.norm as usize] = Some(own(it.name)?);
+            }
             Ok(LayerPlaces {
-                attention_norm: own("input_layernorm")?,
-                mlp_norm: own("post_attention_layernorm")?,
+                norms,
                 linears,
                 biases,
             })
@@ -107,8 +111,8 @@ pub(crate) struct Places {
 
 /// [`Places`] of one block.
 pub(crate) struct LayerPlaces {
-    pub(crate) attention_norm: usize,
-    pub(crate) mlp_norm: usize,
+    /// By [`crate::architecture::Norm`], of those that the family has.
+    pub(crate) norms: [Option<usize>; NORMS],
     /// By [`crate::block::Projection`].
     pub(crate) linears: [usize; PROJECTIONS],
     /// The same of those that have a bias.

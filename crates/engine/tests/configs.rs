@@ -1,6 +1,6 @@
 //! Configs of models that are computed, and of those that are refused.
 
-use lathe_engine::{Architecture, Config, EngineError};
+use lathe_engine::{Architecture, Config, EngineError, Gate};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -37,6 +37,8 @@ fn the_fixtures_config_is_read() {
         intermediate: 128,
         vocab: 416,
         rms_eps: 1e-5,
+        gate: Gate::Silu,
+        attention_scale: 0.25,
         rope_theta: 10_000.0,
         rope_divisors: Vec::new(),
         context: 512,
@@ -110,7 +112,37 @@ fn qwen_2_is_read_with_its_window_switched_off() {
     }
 }
 
-/// What the models' own files hold, counted from their cards: 494 and 1,544 million.
+#[test]
+fn qwen_3_has_heads_of_their_own_width() {
+    let qwen3 = |change: fn(&mut Value)| {
+        let mut config = read_json("fixtures/tiny-qwen3/config.json");
+        change(&mut config);
+        parse(&config)
+    };
+    let config = qwen3(|_| {}).expect("is read");
+    assert_eq!(config.architecture, Architecture::Qwen3);
+    assert_eq!((config.hidden, config.heads, config.head_dim), (48, 4, 16));
+    assert_eq!(config.attention_scale, 0.25);
+    let silent = qwen3(|config| drop(config.as_object_mut().map(|it| it.remove("head_dim"))));
+    assert_eq!(silent.expect("is read").head_dim, 128);
+    let refused: [(fn(&mut Value), &str); 3] = [
+        (
+            |config| config["use_sliding_window"] = json!(true),
+            "sliding_window",
+        ),
+        (|config| config["attention_bias"] = json!(true), "biases"),
+        (
+            |config| config["architectures"] = json!(["Qwen3MoeForCausalLM"]),
+            "Qwen3Moe",
+        ),
+    ];
+    for (change, name) in refused {
+        let error = qwen3(change).expect_err("is refused").to_string();
+        assert!(error.contains(name), "{error}");
+    }
+}
+
+/// What the models' own files hold, counted from their cards: 494 and 1,544 million, and 596.
 #[test]
 fn the_parameters_of_published_shapes_are_counted() {
     let published = |hidden: usize, layers: usize, heads: usize, inner: usize| {
@@ -129,6 +161,19 @@ fn the_parameters_of_published_shapes_are_counted() {
     };
     assert_eq!(published(896, 24, 14, 4864), 494_032_768);
     assert_eq!(published(1536, 28, 12, 8960), 1_543_714_304);
+    let mut qwen3 = read_json("fixtures/tiny-qwen3/config.json");
+    for (key, value) in [
+        ("hidden_size", 1024),
+        ("num_hidden_layers", 28),
+        ("num_attention_heads", 16),
+        ("num_key_value_heads", 8),
+        ("head_dim", 128),
+        ("intermediate_size", 3072),
+        ("vocab_size", 151_936),
+    ] {
+        qwen3[key] = json!(value);
+    }
+    assert_eq!(parse(&qwen3).expect("is read").parameters(), 596_049_920);
 }
 
 #[test]

@@ -58,8 +58,8 @@ fn untied() -> tempfile::TempDir {
 struct Vectors(Vec<u8>);
 
 impl Vectors {
-    fn read() -> Self {
-        let path = repository_file("reference/full-vectors.safetensors");
+    fn read(name: &str) -> Self {
+        let path = repository_file("reference").join(format!("{name}.safetensors"));
         Self(std::fs::read(path).expect("the vectors are committed"))
     }
 
@@ -109,9 +109,27 @@ fn mean_gradients(trainer: &mut FullTrainer<'_>, batch: &Batch, len: usize) -> (
     (sum.mean(), gradients)
 }
 
+/// The families with vectors of their own.
+const FAMILIES: [&str; 1] = ["qwen3"];
+
+fn of_family(family: &str) -> std::path::PathBuf {
+    repository_file("fixtures").join(format!("tiny-{family}"))
+}
+
 /// Holds the gradients of a folder's model against those named `<prefix>gradient.*`.
 fn check(folder: &Path, prefix: &str, precision: Precision, error_max: f32) {
-    let (pool, vectors) = (Pool::new(2), Vectors::read());
+    let vectors = Vectors::read("full-vectors");
+    check_with(&vectors, folder, prefix, precision, error_max);
+}
+
+fn check_with(
+    vectors: &Vectors,
+    folder: &Path,
+    prefix: &str,
+    precision: Precision,
+    error_max: f32,
+) {
+    let pool = Pool::new(2);
     let (mut trainer, parameters) = load(folder, precision, &pool);
     let batch = vectors.batch();
     let (loss, gradients) = mean_gradients(&mut trainer, &batch, parameters.values.len());
@@ -144,6 +162,10 @@ fn gradients_in_f32_are_pytorchs() {
     check(&tiny(), "", Precision::F32, 2e-5);
     check(untied().path(), "untied.", Precision::F32, 2e-5);
     check(&biased(), "biases.", Precision::F32, 2e-5);
+    for family in FAMILIES {
+        let vectors = Vectors::read(&format!("{family}-full-vectors"));
+        check_with(&vectors, &of_family(family), "", Precision::F32, 2e-5);
+    }
 }
 
 #[test]
@@ -153,6 +175,10 @@ fn gradients_in_bf16_are_close() {
     // A key's bias shifts all scores of a query nearly alike, which softmax does not see: its
     // gradient is what is left of terms that cancel.
     check(&biased(), "biases.", Precision::Bf16, 0.1);
+    for family in FAMILIES {
+        let vectors = Vectors::read(&format!("{family}-full-vectors"));
+        check_with(&vectors, &of_family(family), "", Precision::Bf16, 0.1);
+    }
 }
 
 fn prefixed_batch(vocab: usize) -> Batch {
@@ -170,7 +196,9 @@ fn prefixed_batch(vocab: usize) -> Batch {
 fn every_gradient_agrees_with_finite_differences() {
     let (folder, pool) = (untied(), Pool::new(2));
     let with_biases = biased();
-    for folder in [&tiny(), folder.path(), &with_biases] {
+    let families = FAMILIES.map(of_family);
+    let folders = [&tiny(), folder.path(), &with_biases];
+    for folder in folders.into_iter().chain(families.iter().map(|it| &**it)) {
         let (mut trainer, parameters) = load(folder, Precision::F32, &pool);
         let biases = parameters
             .tensors
@@ -235,8 +263,10 @@ fn gradients_are_written_or_added_and_scaled() {
 #[test]
 fn what_is_taken_up_computes_like_what_was_loaded() {
     let pool = Pool::new(2);
-    for precision in [Precision::F32, Precision::Bf16] {
-        let (mut trainer, parameters) = load(&tiny(), precision, &pool);
+    let precisions = [Precision::F32, Precision::Bf16];
+    let folders = FAMILIES.map(of_family).into_iter().chain([tiny()]);
+    for (folder, precision) in folders.flat_map(|it| precisions.map(|p| (it.clone(), p))) {
+        let (mut trainer, parameters) = load(&folder, precision, &pool);
         let batch = prefixed_batch(trainer.model().config.vocab);
         let before = trainer.loss(&batch).loss;
         let moved: Vec<f32> = parameters.values.iter().map(|value| -value).collect();

@@ -88,21 +88,27 @@ fn rows_of_q_and_k_come_in_the_order_of_hugging_face() {
     assert_eq!(rows(&model, &name("v_proj")), [0.0, 1.0, 2.0, 3.0]);
 }
 
-/// The model of a folder as llama.cpp's converter writes a Qwen 2: rows as they are.
-fn qwen2_as_gguf(folder: &RawModel) -> GgufWriter {
+/// The model of a folder as llama.cpp's converter writes it: rows as they are.
+fn as_gguf(folder: &RawModel, family: &str) -> GgufWriter {
     let config = &folder.config;
-    let number = |value: usize| value as u32;
+    let key = |name: &str| format!("{family}.{name}");
     let tokens = (0..config.vocab as u32).map(|id| format!("token {id}"));
-    let mut writer = GgufWriter::default()
-        .string("general.architecture", "qwen2")
-        .unsigned("qwen2.block_count", number(config.layers))
-        .unsigned("qwen2.context_length", number(config.context))
-        .unsigned("qwen2.embedding_length", number(config.hidden))
-        .unsigned("qwen2.feed_forward_length", number(config.intermediate))
-        .unsigned("qwen2.attention.head_count", number(config.heads))
-        .unsigned("qwen2.attention.head_count_kv", number(config.kv_heads))
-        .float("qwen2.attention.layer_norm_rms_epsilon", config.rms_eps)
-        .float("qwen2.rope.freq_base", config.rope_theta)
+    let mut writer = GgufWriter::default().string("general.architecture", family);
+    for (name, value) in [
+        ("block_count", config.layers),
+        ("context_length", config.context),
+        ("embedding_length", config.hidden),
+        ("feed_forward_length", config.intermediate),
+        ("attention.head_count", config.heads),
+        ("attention.head_count_kv", config.kv_heads),
+        ("attention.key_length", config.head_dim),
+        ("attention.value_length", config.head_dim),
+    ] {
+        writer = writer.unsigned(&key(name), value as u32);
+    }
+    writer = writer
+        .float(&key("attention.layer_norm_rms_epsilon"), config.rms_eps)
+        .float(&key("rope.freq_base"), config.rope_theta)
         .string("tokenizer.ggml.model", "gpt2")
         .string("tokenizer.ggml.pre", "qwen2")
         .strings(
@@ -110,8 +116,8 @@ fn qwen2_as_gguf(folder: &RawModel) -> GgufWriter {
             tokens.collect::<Vec<_>>().iter().map(String::as_str),
         )
         .strings("tokenizer.ggml.merges", [])
-        .unsigned("tokenizer.ggml.bos_token_id", 1)
-        .unsigned("tokenizer.ggml.eos_token_id", 2);
+        .unsigned("tokenizer.ggml.bos_token_id", config.bos.expect("is named"))
+        .unsigned("tokenizer.ggml.eos_token_id", config.eos[0]);
     for name in folder.tensor_names() {
         let (shape, values) = folder.tensor_f32(name).expect("is there");
         let shape: Vec<u64> = shape.iter().map(|&size| size as u64).collect();
@@ -128,6 +134,8 @@ fn gguf_name(name: &str) -> String {
     [
         ("model.layers", "blk"),
         ("self_attn.o_proj", "attn_output"),
+        ("self_attn.q_norm", "attn_q_norm"),
+        ("self_attn.k_norm", "attn_k_norm"),
         ("self_attn.", "attn_"),
         ("mlp.", "ffn_"),
         ("_proj", ""),
@@ -141,35 +149,41 @@ fn gguf_name(name: &str) -> String {
     .fold(name.to_owned(), |name, (from, to)| name.replace(from, to))
 }
 
-fn tiny_qwen2() -> RawModel {
+fn fixture(name: &str) -> RawModel {
     let tests = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests");
-    lathe_engine::open(&tests.join("fixtures/tiny-qwen2")).expect("the folder opens")
+    lathe_engine::open(&tests.join("fixtures").join(name)).expect("the folder opens")
+}
+
+fn qwen2_as_gguf() -> GgufWriter {
+    as_gguf(&fixture("tiny-qwen2"), "qwen2")
 }
 
 #[test]
-fn a_qwen_2_is_the_folder_it_was_made_from() {
-    let folder = tiny_qwen2();
-    let gguf = open(qwen2_as_gguf(&folder)).expect("opens");
-    assert_eq!(gguf.config, folder.config);
-    let names: Vec<_> = folder.tensor_names().collect();
-    assert_eq!(names, gguf.tensor_names().collect::<Vec<_>>());
-    assert_eq!(names.len(), 3 + 12 * folder.config.layers);
-    for name in names {
-        assert_eq!(
-            gguf.tensor_f32(name).expect("is there"),
-            folder.tensor_f32(name).expect("is there"),
-            "{name}"
-        );
+fn a_model_is_the_folder_it_was_made_from() {
+    for (family, tensors, of_block) in [("qwen2", 3, 12), ("qwen3", 2, 11)] {
+        let folder = fixture(&format!("tiny-{family}"));
+        let gguf = open(as_gguf(&folder, family)).expect("opens");
+        assert_eq!(gguf.config, folder.config);
+        let names: Vec<_> = folder.tensor_names().collect();
+        assert_eq!(names, gguf.tensor_names().collect::<Vec<_>>());
+        assert_eq!(names.len(), tensors + of_block * folder.config.layers);
+        for name in names {
+            assert_eq!(
+                gguf.tensor_f32(name).expect("is there"),
+                folder.tensor_f32(name).expect("is there"),
+                "{name}"
+            );
+        }
     }
-    let window = qwen2_as_gguf(&folder).unsigned("qwen2.attention.sliding_window", 256);
+    let window = qwen2_as_gguf().unsigned("qwen2.attention.sliding_window", 256);
     refused(window, "engine-unsupported", "256 tokens of sliding window");
 }
 
 #[test]
 fn rows_are_read_alone_as_they_are_together() {
     let models = [
-        tiny_qwen2(),
-        open(qwen2_as_gguf(&tiny_qwen2())).expect("opens"),
+        fixture("tiny-qwen2"),
+        open(qwen2_as_gguf()).expect("opens"),
         open(tensors(metadata())).expect("opens"),
     ];
     for model in models {

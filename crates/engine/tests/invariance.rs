@@ -12,10 +12,11 @@ use lathe_kernel::{Pool, Precision};
 
 const PRECISIONS: [Precision; 2] = [Precision::Bf16, Precision::F32];
 
-/// Both architectures in both precisions.
+/// Every architecture in both precisions.
 fn models() -> impl Iterator<Item = Model> {
     let of = |name| PRECISIONS.map(|precision| fixture(name, precision));
-    ["tiny-model", "tiny-qwen2"].into_iter().flat_map(of)
+    let names = ["tiny-model", "tiny-qwen2", "tiny-qwen3"];
+    names.into_iter().flat_map(of)
 }
 
 /// Logits after every token of `tokens`, fed in chunks of the given lengths.

@@ -2,7 +2,8 @@
 //!
 //! The keys of a model begin with its architecture's name: `llama.block_count`.
 
-use super::{Architecture, Config, damaged, rope, unsupported};
+use super::{Config, attention_scale, damaged, rope, unsupported};
+use crate::architecture::{Architecture, Gate};
 use crate::error::EngineError;
 use crate::gguf::Gguf;
 
@@ -19,24 +20,30 @@ impl Config {
             .string("general.architecture")?
             .unwrap_or("(none named)");
         let architecture = Architecture::from_name(name)?;
+        let family = architecture.family();
         let keys = Keys {
             gguf,
-            prefix: architecture.gguf_name(),
+            prefix: family.gguf_name,
         };
-        refuse_variants(&keys)?;
+        refuse_experts(&keys)?;
         let hidden = keys.need("embedding_length")?;
         let heads = keys.need("attention.head_count")?;
+        let head_dim = head_dim(&keys, hidden, heads)?;
         let mut config = Self {
             architecture,
             hidden,
             layers: keys.need("block_count")?,
             heads,
             kv_heads: keys.size("attention.head_count_kv")?.unwrap_or(heads),
-            head_dim: head_dim(&keys, hidden, heads)?,
+            head_dim,
             intermediate: keys.need("feed_forward_length")?,
             vocab: vocab(&keys)?,
             rms_eps: keys.need_float("attention.layer_norm_rms_epsilon")? as f32,
-            rope_theta: keys.float("rope.freq_base")?.unwrap_or(10_000.0) as f32,
+            gate: Gate::Silu,
+            attention_scale: attention_scale(head_dim),
+            rope_theta: keys
+                .float("rope.freq_base")?
+                .unwrap_or(family.defaults.rope_theta) as f32,
             rope_divisors: Vec::new(),
             context: keys.need("context_length")?,
             tied_embeddings: gguf.tensor("output.weight").is_none(),
@@ -50,12 +57,13 @@ impl Config {
         }
         let mut config = config.checked()?;
         config.rope_divisors = divisors(&keys, config.head_dim)?;
+        (family.read_gguf)(&keys, &mut config)?;
         config.checked()
     }
 }
 
 /// The metadata of one architecture.
-struct Keys<'a> {
+pub(crate) struct Keys<'a> {
     gguf: &'a Gguf<'a>,
     prefix: &'static str,
 }
@@ -65,7 +73,7 @@ impl Keys<'_> {
         format!("{}.{key}", self.prefix)
     }
 
-    fn size(&self, key: &str) -> Result<Option<usize>, EngineError> {
+    pub(crate) fn size(&self, key: &str) -> Result<Option<usize>, EngineError> {
         let value = self.gguf.unsigned(&self.name(key))?;
         Ok(value.map(|value| usize::try_from(value).unwrap_or(usize::MAX)))
     }
@@ -74,8 +82,20 @@ impl Keys<'_> {
         self.size(key)?.ok_or_else(|| lacks(&self.name(key)))
     }
 
-    fn float(&self, key: &str) -> Result<Option<f64>, EngineError> {
+    pub(crate) fn float(&self, key: &str) -> Result<Option<f64>, EngineError> {
         self.gguf.float(&self.name(key))
+    }
+
+    /// For families that are computed without a window.
+    pub(crate) fn refuse_window(&self) -> Result<(), EngineError> {
+        match self.size("attention.sliding_window")?.filter(|it| *it > 0) {
+            None => Ok(()),
+            Some(window) => Err(unsupported(
+                "model variant",
+                format!("{window} tokens of sliding window"),
+                "attention over the whole context",
+            )),
+        }
     }
 
     fn need_float(&self, key: &str) -> Result<f64, EngineError> {
@@ -83,26 +103,15 @@ impl Keys<'_> {
     }
 }
 
-/// What a file may say that this engine does not compute.
-fn refuse_variants(keys: &Keys<'_>) -> Result<(), EngineError> {
-    let refused = [
-        ("expert_count", "experts", "dense layers"),
-        (
-            "attention.sliding_window",
-            "tokens of sliding window",
-            "attention over the whole context",
-        ),
-    ];
-    for (key, things, supported) in refused {
-        if let Some(count) = keys.size(key)?.filter(|count| *count > 0) {
-            return Err(unsupported(
-                "model variant",
-                format!("{count} {things}"),
-                supported,
-            ));
-        }
+fn refuse_experts(keys: &Keys<'_>) -> Result<(), EngineError> {
+    match keys.size("expert_count")?.filter(|count| *count > 0) {
+        None => Ok(()),
+        Some(count) => Err(unsupported(
+            "model variant",
+            format!("{count} experts"),
+            "dense layers",
+        )),
     }
-    Ok(())
 }
 
 fn head_dim(keys: &Keys<'_>, hidden: usize, heads: usize) -> Result<usize, EngineError> {

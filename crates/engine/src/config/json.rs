@@ -1,13 +1,14 @@
 //! Config from a Hugging Face `config.json`.
 
 use super::rope::{self, Llama3};
-use super::{Architecture, Config, damaged, unsupported};
+use super::{Config, attention_scale, damaged, unsupported};
+use crate::architecture::{Architecture, Defaults, Gate};
 use crate::error::EngineError;
 use serde::Deserialize;
 
 /// The keys that matter here; the many others are left alone.
 #[derive(Debug, Deserialize)]
-struct HfConfig {
+pub(crate) struct HfConfig {
     hidden_size: usize,
     num_hidden_layers: usize,
     num_attention_heads: usize,
@@ -21,8 +22,7 @@ struct HfConfig {
     /// Where `transformers` 5 writes both of the above.
     rope_parameters: Option<HfRope>,
     max_position_embeddings: usize,
-    #[serde(default)]
-    tie_word_embeddings: bool,
+    tie_word_embeddings: Option<bool>,
     bos_token_id: Option<TokenIds>,
     eos_token_id: Option<TokenIds>,
     hidden_act: Option<String>,
@@ -73,13 +73,14 @@ impl Config {
         let architecture = architecture(bytes)?;
         let hf: HfConfig =
             serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
-        refuse_variants(architecture, &hf)?;
-        let head_dim = head_dim(&hf)?;
+        refuse_variants(&hf)?;
+        let family = architecture.family();
+        let head_dim = head_dim(&hf, &family.defaults)?;
         let rope = hf.rope_parameters.as_ref().or(hf.rope_scaling.as_ref());
         let theta = rope
             .and_then(|rope| rope.rope_theta)
             .or(hf.rope_theta)
-            .unwrap_or(10_000.0);
+            .unwrap_or(family.defaults.rope_theta);
         // The bounds come first: the divisors below are allocated from head_dim.
         let mut config = Self {
             architecture,
@@ -91,19 +92,29 @@ impl Config {
             intermediate: hf.intermediate_size,
             vocab: hf.vocab_size,
             rms_eps: hf.rms_norm_eps as f32,
+            gate: Gate::Silu,
+            attention_scale: attention_scale(head_dim),
             rope_theta: theta as f32,
             rope_divisors: Vec::new(),
             context: hf.max_position_embeddings,
-            tied_embeddings: hf.tie_word_embeddings,
+            tied_embeddings: hf
+                .tie_word_embeddings
+                .unwrap_or(family.defaults.tied_embeddings),
             bos: hf
                 .bos_token_id
+                .clone()
                 .and_then(|ids| ids.into_vec().first().copied()),
-            eos: hf.eos_token_id.map(TokenIds::into_vec).unwrap_or_default(),
+            eos: hf
+                .eos_token_id
+                .clone()
+                .map(TokenIds::into_vec)
+                .unwrap_or_default(),
         }
         .checked()?;
         if let Some(rope) = rope {
             config.rope_divisors = divisors(rope, head_dim, theta)?;
         }
+        (family.read_json)(&hf, &mut config)?;
         config.checked()
     }
 }
@@ -139,18 +150,14 @@ pub(crate) fn generation_eos(bytes: &[u8]) -> Result<Vec<u32>, EngineError> {
         .unwrap_or_default())
 }
 
-/// What a config may say that this engine does not compute.
-fn refuse_variants(architecture: Architecture, hf: &HfConfig) -> Result<(), EngineError> {
-    refuse_variants_of_attention(architecture, hf)?;
+/// What the config of any family may say that this engine does not compute.
+fn refuse_variants(hf: &HfConfig) -> Result<(), EngineError> {
     if hf.mlp_bias == Some(true) {
         return Err(unsupported(
             "model variant",
             "biases".to_owned(),
             "feed-forward layers without biases",
         ));
-    }
-    if let Some(activation) = hf.hidden_act.as_deref().filter(|name| *name != "silu") {
-        return Err(unsupported("activation", activation.to_owned(), "silu"));
     }
     if let Some(share) = hf.partial_rotary_factor.filter(|share| *share != 1.0) {
         return Err(unsupported(
@@ -173,36 +180,48 @@ fn refuse_variants(architecture: Architecture, hf: &HfConfig) -> Result<(), Engi
     Ok(())
 }
 
-/// Qwen 2's biases are its own and no setting; a window is one that older Qwen 2 configs name but
-/// switch off.
-fn refuse_variants_of_attention(
-    architecture: Architecture,
-    hf: &HfConfig,
-) -> Result<(), EngineError> {
-    if architecture == Architecture::Llama && hf.attention_bias == Some(true) {
-        return Err(unsupported(
-            "model variant",
-            "biases".to_owned(),
-            "attention without biases",
-        ));
+/// What families look at in their own way.
+impl HfConfig {
+    /// For families whose attention has no biases.
+    pub(crate) fn refuse_attention_biases(&self) -> Result<(), EngineError> {
+        if self.attention_bias == Some(true) {
+            return Err(unsupported(
+                "model variant",
+                "biases".to_owned(),
+                "attention without biases",
+            ));
+        }
+        Ok(())
     }
-    let whole = |kind: &String| kind == "full_attention";
-    let mixed = hf
-        .layer_types
-        .as_ref()
-        .is_some_and(|kinds| !kinds.iter().all(whole));
-    if hf.use_sliding_window == Some(true) || mixed {
-        return Err(unsupported(
-            "model variant",
-            "sliding_window".to_owned(),
-            "attention over the whole context, use_sliding_window: false",
-        ));
+
+    /// For families that may name a window but are computed without.
+    pub(crate) fn refuse_window(&self) -> Result<(), EngineError> {
+        let whole = |kind: &String| kind == "full_attention";
+        let kinds = self.layer_types.as_ref();
+        let mixed = kinds.is_some_and(|kinds| !kinds.iter().all(whole));
+        if self.use_sliding_window == Some(true) || mixed {
+            return Err(unsupported(
+                "model variant",
+                "sliding_window".to_owned(),
+                "attention over the whole context, use_sliding_window: false",
+            ));
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// For families with one activation.
+    pub(crate) fn expect_activation(&self, expected: &str) -> Result<(), EngineError> {
+        match self.hidden_act.as_deref() {
+            Some(other) if other != expected => {
+                Err(unsupported("activation", other.to_owned(), expected))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
-fn head_dim(hf: &HfConfig) -> Result<usize, EngineError> {
-    if let Some(head_dim) = hf.head_dim {
+fn head_dim(hf: &HfConfig, defaults: &Defaults) -> Result<usize, EngineError> {
+    if let Some(head_dim) = hf.head_dim.or(defaults.head_dim) {
         return Ok(head_dim);
     }
     match hf.hidden_size.checked_rem(hf.num_attention_heads) {

@@ -18,6 +18,8 @@ const ROPE_DIVISORS: &str = "rope_freqs.weight";
 pub(super) struct Stored {
     pub(super) info: TensorInfo,
     pub(super) interleaved_heads: Option<usize>,
+    /// What is subtracted from the values.
+    pub(super) offset: f32,
 }
 
 impl Stored {
@@ -32,7 +34,10 @@ impl Stored {
         let row_bytes = bytes.len() / info.shape[0];
         let Some(heads) = self.interleaved_heads else {
             let part = rows.start * row_bytes..rows.end * row_bytes;
-            let values = info.block_type.dequantize(&bytes[part.clone()])?;
+            let mut values = info.block_type.dequantize(&bytes[part.clone()])?;
+            if self.offset != 0.0 {
+                values.iter_mut().for_each(|value| *value -= self.offset);
+            }
             return Ok((values, all.start + part.start..all.start + part.end));
         };
         let mut values = Vec::with_capacity(rows.len() * (info.len() / info.shape[0]));
@@ -92,6 +97,7 @@ fn tensors(config: &Config, gguf: &Gguf) -> Result<BTreeMap<String, Tensor>, Eng
         let stored = super::Stored::Gguf(Stored {
             info: info.clone(),
             interleaved_heads: expected.interleaved_heads,
+            offset: expected.gguf_offset,
         });
         tensors.insert(expected.name, Tensor { file: 0, stored });
     }
