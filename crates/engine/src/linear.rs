@@ -101,12 +101,13 @@ impl Linear {
             Some(forward) => (forward, Some(raw.tensor_f32(name)?.1)),
             None => {
                 let (_, w) = raw.tensor_f32(name)?;
-                (Frozen::Rounded(packing.forward(&w, out, depth)), Some(w))
+                let weights = packing.forward(&w, out, depth).lasting();
+                (Frozen::Rounded(weights), Some(w))
             }
         };
         let transposed = w
             .filter(|_| packing.trainable)
-            .map(|w| packing.transposed(&w, out, depth));
+            .map(|w| packing.transposed(&w, out, depth).lasting());
         Ok(Self {
             forward,
             transposed,

@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
+use crate::buffer::Words;
+
 /// Bytes of a slab, if no matrix needs more. A page that nothing was written to takes no memory.
 const SLAB_BYTES: usize = 32 << 20;
 /// A page of the larger kind.
@@ -132,6 +134,51 @@ impl Piece {
     }
 }
 
+/// Words of a matrix in memory of their own, or cut from a slab.
+#[derive(Clone, Debug)]
+pub(crate) enum Storage {
+    Own(Words),
+    Cut(Piece),
+}
+
+impl Storage {
+    /// Zeros in memory of their own, as what is soon dropped again should have it.
+    pub(crate) fn zeroed(words: usize) -> Storage {
+        Storage::Own(Words::zeroed(words))
+    }
+
+    /// The same words, cut from a slab.
+    pub(crate) fn lasting(self) -> Storage {
+        match self {
+            Storage::Own(words) => {
+                let mut piece = Piece::zeroed(words.len());
+                piece.copy_from_slice(&words);
+                Storage::Cut(piece)
+            }
+            cut @ Storage::Cut(_) => cut,
+        }
+    }
+}
+
+impl Deref for Storage {
+    type Target = [u32];
+    fn deref(&self) -> &[u32] {
+        match self {
+            Storage::Own(words) => words,
+            Storage::Cut(piece) => piece,
+        }
+    }
+}
+
+impl DerefMut for Storage {
+    fn deref_mut(&mut self) -> &mut [u32] {
+        match self {
+            Storage::Own(words) => words,
+            Storage::Cut(piece) => piece,
+        }
+    }
+}
+
 impl Clone for Piece {
     fn clone(&self) -> Piece {
         let mut copy = Piece::zeroed(self.words);
@@ -189,6 +236,19 @@ mod tests {
         let third = Piece::zeroed(64);
         assert!(second.iter().all(|&word| word == 7));
         assert!(third.iter().all(|&word| word == 0));
+    }
+
+    #[test]
+    fn what_lasts_is_the_same_elsewhere() {
+        let mut own = Storage::zeroed(1000);
+        own.iter_mut()
+            .zip(1..)
+            .for_each(|(word, value)| *word = value);
+        let lasting = own.clone().lasting();
+        assert_eq!(own[..], lasting[..]);
+        assert_ne!(own.as_ptr(), lasting.as_ptr());
+        let address = lasting.as_ptr();
+        assert_eq!(lasting.lasting().as_ptr(), address);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::fmt;
 use super::Precision;
 use crate::Isa;
 use crate::bf16::to_bf16;
-use crate::slab::Piece;
+use crate::slab::Storage;
 
 /// Weights arranged in panels for the micro-kernels of one instruction set.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub struct PackedMatrix {
     pub(super) depth: usize,
     /// Vectors of columns in a panel: 1 for matrices narrow enough, else 2.
     pub(super) vectors: usize,
-    pub(super) words: Piece,
+    pub(super) words: Storage,
 }
 
 impl fmt::Debug for PackedMatrix {
@@ -70,11 +70,20 @@ impl PackedMatrix {
         packed
     }
 
+    /// The same matrix where weights lie that are read again and again: in large pages, beside others
+    /// of the model. Not for what is packed anew every step.
+    pub fn lasting(self) -> Self {
+        PackedMatrix {
+            words: self.words.lasting(),
+            ..self
+        }
+    }
+
     fn zeroed(isa: Isa, precision: Precision, columns: usize, depth: usize) -> Self {
         let lanes = lanes(isa);
         let vectors = if columns <= lanes { 1 } else { 2 };
         let units = depth.div_ceil(precision.unit_depth());
-        let words = Piece::zeroed(columns.div_ceil(vectors * lanes) * vectors * lanes * units);
+        let words = Storage::zeroed(columns.div_ceil(vectors * lanes) * vectors * lanes * units);
         PackedMatrix {
             isa,
             precision,
