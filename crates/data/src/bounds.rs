@@ -28,3 +28,7 @@ pub const FIELDS_MAX: usize = 1000;
 pub const SOURCE_BYTES_MAX: usize = 16 << 10;
 /// The most bytes an Excel workbook may unpack to; its parser holds them in memory.
 pub const WORKBOOK_UNPACKED_BYTES_MAX: u64 = 1 << 30;
+/// The largest record of training data, as it stands in its file.
+pub const SAMPLE_BYTES_MAX: usize = 16 << 20;
+/// The largest `dataset_info.json`.
+pub const DATASET_INFO_BYTES_MAX: u64 = 16 << 20;

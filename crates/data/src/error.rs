@@ -115,6 +115,32 @@ pub enum DataError {
         /// Why.
         reason: String,
     },
+    /// A file of training data whose layout cannot be told, or cannot work.
+    #[error("cannot read training data from {path}: {reason}")]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// A record of training data is no sample of its file's layout.
+    #[error("record {record} of {path} cannot be learnt from: {reason}")]
+    Sample {
+        /// The file.
+        path: PathBuf,
+        /// The record, counted from 1.
+        record: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A dataset that a `dataset_info.json` names cannot be used as it is written there.
+    #[error("{path}: {reason}")]
+    Info {
+        /// The `dataset_info.json`.
+        path: PathBuf,
+        /// What is wrong and what to write instead.
+        reason: String,
+    },
     /// A stored dataset does not agree with itself.
     #[error("the dataset in {path} is damaged: {reason}; prepare it again")]
     Damaged {
@@ -172,6 +198,9 @@ impl DataError {
             Self::Format { .. } => "data-format",
             Self::Spec { .. } => "data-spec",
             Self::Render { .. } => "data-render",
+            Self::Layout { .. } => "data-layout",
+            Self::Sample { .. } => "data-sample",
+            Self::Info { .. } => "data-info",
             Self::Damaged { .. } => "data-damaged",
         }
     }

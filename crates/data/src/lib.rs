@@ -4,6 +4,7 @@
 //! content-addressed cache, [`reader`] turns a file into records, [`prepare`] checks, splits and
 //! seals them with leaves and a root, [`dataset`] keeps the result as a folder, [`task`] turns a
 //! record into prompt and answer and reads an answer back. From an answer back to the records: [`spans`].
+//! [`samples`] streams training data in the forms that other tools have.
 //! [`scan`] looks for personal data and harmful words on the way.
 //!
 //! No clock and no randomness of its own: seeds are passed in, and the same order gives the same
@@ -17,6 +18,7 @@ pub mod fetch;
 mod nearest;
 pub mod prepare;
 pub mod reader;
+pub mod samples;
 pub mod scan;
 pub mod shingles;
 pub mod source;

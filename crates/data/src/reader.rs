@@ -26,7 +26,10 @@ use crate::bounds::{BROKEN_ROWS_KEPT_MAX, DATA_FILE_BYTES_MAX, FIELDS_MAX, RECOR
 use crate::nearest;
 
 use self::columns::{Columns, has_header};
+pub(crate) use self::delimited::{Lines as TableLines, NEVER_CLOSED};
+pub(crate) use self::parquet::{check_size as check_parquet_size, object as parquet_object};
 pub use self::spec::{FieldType, Format, Quote, ReaderSpec};
+pub(crate) use self::text::recognise;
 pub(crate) use self::typed::typed;
 
 /// One record.
@@ -111,6 +114,12 @@ pub fn read(path: &Path, spec: &ReaderSpec) -> Result<Read, DataError> {
 enum Failure {
     Format(String),
     Spec { key: &'static str, reason: String },
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self::Format(reason)
+    }
 }
 
 fn read_bytes(bytes: Vec<u8>, format: Format, spec: &ReaderSpec) -> Result<Read, Failure> {
@@ -251,9 +260,9 @@ impl Read {
 
 /// Runs a third-party parser over outside bytes. Its panics, which a broken file can bring about,
 /// become errors: a row must never end the process.
-fn shielded<T>(parse: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+pub(crate) fn shielded<T, E: From<String>>(parse: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(parse)).unwrap_or_else(|_| {
-        Err(Failure::Format(
+        Err(E::from(
             "the file is damaged in a way its parser does not expect; save it again".to_owned(),
         ))
     })

@@ -12,11 +12,8 @@ use super::{Columns, Failure, Quote, ReaderSpec, Row, Rows, has_header};
 pub(super) fn rows(bytes: &[u8], delimiter: char, spec: &ReaderSpec) -> Result<Rows, Failure> {
     let text = Text::decode(bytes, spec)?;
     let mut lines = Lines {
-        text: &text.text,
-        at: 0,
-        line: 1,
-        delimiter: ascii_delimiter(delimiter, spec)?,
         quoting: spec.quote == Quote::Double,
+        ..Lines::new(&text.text, 0, 1, ascii_delimiter(delimiter, spec)?)
     };
     let header = match has_header(spec) {
         false => None,
@@ -55,8 +52,12 @@ fn ascii_delimiter(delimiter: char, spec: &ReaderSpec) -> Result<u8, Failure> {
         })
 }
 
+/// Why a row has no cells whose quote is still open at the end of the text.
+pub(crate) const NEVER_CLOSED: &str =
+    "a quote on this line is never closed; close it, or set `quote: none`";
+
 /// The rows of a text, with the line each begins on.
-struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     text: &'a str,
     /// The byte and the line that come next.
     at: usize,
@@ -66,9 +67,11 @@ struct Lines<'a> {
 }
 
 /// One row: its cells, or why there are none; and its own text.
-struct RawRow<'a> {
-    cells: Result<Vec<String>, String>,
-    raw: &'a str,
+pub(crate) struct RawRow<'a> {
+    /// The cells, or why there are none.
+    pub(crate) cells: Result<Vec<String>, String>,
+    /// The row as it stands in the text.
+    pub(crate) raw: &'a str,
 }
 
 impl<'a> Iterator for Lines<'a> {
@@ -92,7 +95,23 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    /// The rows of `text` from its byte `at` on, which stands on `line`.
+    pub(crate) fn new(text: &'a str, at: usize, line: u64, delimiter: u8) -> Self {
+        Self {
+            text,
+            at,
+            line,
+            delimiter,
+            quoting: true,
+        }
+    }
+
+    /// The byte and the line of what comes next.
+    pub(crate) fn place(&self) -> (usize, u64) {
+        (self.at, self.line)
+    }
+
     fn cells(&mut self) -> Result<Vec<String>, String> {
         let mut cells = Vec::new();
         loop {
@@ -133,10 +152,7 @@ impl Lines<'_> {
             self.at += length;
             cell.push_str(piece);
             if self.peek().is_none() {
-                return Err(
-                    "a quote on this line is never closed; close it, or set `quote: none`"
-                        .to_owned(),
-                );
+                return Err(NEVER_CLOSED.to_owned());
             }
             self.at += 1;
             if self.peek() != Some(b'"') {

@@ -3,6 +3,7 @@
 //! The parquet crate panics on some damaged files (in roughly one of 500 with a few random bytes changed), so
 //! it runs shielded.
 
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::{Field, Row as ParquetRow};
 use serde_json::{Map, Value};
@@ -14,7 +15,7 @@ use crate::bounds::{DATA_FILE_BYTES_MAX, RECORDS_MAX};
 pub(super) fn rows(bytes: Vec<u8>) -> Result<Rows, Failure> {
     shielded(|| {
         let reader = SerializedFileReader::new(bytes::Bytes::from(bytes)).map_err(broken)?;
-        check_size(&reader)?;
+        check_size(reader.metadata())?;
         let mut rows = Vec::new();
         for (line, row) in (1..).zip(reader.get_row_iter(None).map_err(broken)?) {
             rows.push(Row {
@@ -31,8 +32,7 @@ pub(super) fn rows(bytes: Vec<u8>) -> Result<Rows, Failure> {
 
 /// The footer says how many rows and bytes will come: what is beyond the bounds is refused before
 /// anything is unpacked.
-fn check_size(reader: &SerializedFileReader<bytes::Bytes>) -> Result<(), Failure> {
-    let metadata = reader.metadata();
+pub(crate) fn check_size(metadata: &ParquetMetaData) -> Result<(), String> {
     let rows = metadata.file_metadata().num_rows();
     let sizes = metadata
         .row_groups()
@@ -42,9 +42,9 @@ fn check_size(reader: &SerializedFileReader<bytes::Bytes>) -> Result<(), Failure
     if u64::try_from(rows).map_or(true, |rows| rows > RECORDS_MAX as u64)
         || u64::try_from(bytes).map_or(true, |bytes| bytes > DATA_FILE_BYTES_MAX)
     {
-        return Err(Failure::Format(format!(
+        return Err(format!(
             "its footer promises {rows} rows in {bytes} bytes; the bounds are {RECORDS_MAX} and {DATA_FILE_BYTES_MAX}"
-        )));
+        ));
     }
     Ok(())
 }
@@ -53,7 +53,8 @@ fn broken(error: parquet::errors::ParquetError) -> Failure {
     Failure::Format(format!("it is no parquet file that can be read: {error}"))
 }
 
-fn object(row: &ParquetRow) -> Result<Map<String, Value>, String> {
+/// A row as an object.
+pub(crate) fn object(row: &ParquetRow) -> Result<Map<String, Value>, String> {
     row.get_column_iter()
         .map(|(name, field)| {
             let value = value(field).map_err(|reason| format!("`{name}` {reason}"))?;

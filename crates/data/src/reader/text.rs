@@ -54,7 +54,7 @@ fn labelled(label: &str) -> Result<&'static Encoding, Failure> {
 
 /// UTF-8 where the bytes are UTF-8 or mostly so; else GB18030 where they are that; else UTF-8, with
 /// the odd lines reported by [`Text::damage`].
-fn recognise(bytes: &[u8]) -> &'static Encoding {
+pub(crate) fn recognise(bytes: &[u8]) -> &'static Encoding {
     if std::str::from_utf8(bytes).is_ok() {
         return UTF_8;
     }
