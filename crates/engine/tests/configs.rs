@@ -112,6 +112,9 @@ fn qwen_2_is_read_with_its_window_switched_off() {
     }
 }
 
+/// A change to a config.
+type Change = fn(&mut Value);
+
 #[test]
 fn qwen_3_has_heads_of_their_own_width() {
     let qwen3 = |change: fn(&mut Value)| {
@@ -125,7 +128,7 @@ fn qwen_3_has_heads_of_their_own_width() {
     assert_eq!(config.attention_scale, 0.25);
     let silent = qwen3(|config| drop(config.as_object_mut().map(|it| it.remove("head_dim"))));
     assert_eq!(silent.expect("is read").head_dim, 128);
-    let refused: [(fn(&mut Value), &str); 3] = [
+    let refused: [(Change, &str); 3] = [
         (
             |config| config["use_sliding_window"] = json!(true),
             "sliding_window",
