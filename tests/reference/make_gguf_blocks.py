@@ -20,7 +20,7 @@ BLOCKS = 6
 # Where the half-precision numbers stand in a block.
 SCALES = {
     "F32": [], "F16": [], "BF16": [], "Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0],
-    "Q4_K": [0, 2], "Q6_K": [208],
+    "Q4_K": [0, 2], "Q6_K": [208], "Q5_K": [0, 2],
 }
 
 

@@ -4,6 +4,7 @@
 //! lack, what it calls its tensors, and what its files say beyond sizes stand in the family's own
 //! file and are reached through [`Family`]: a new family is one file and one row here.
 
+mod gemma3;
 mod llama;
 mod qwen2;
 mod qwen3;
@@ -21,6 +22,9 @@ pub enum Architecture {
     Qwen2,
     /// The same without biases, every head's queries and keys normed (`Qwen3ForCausalLM`).
     Qwen3,
+    /// That with norms behind attention and feed-forward network too, GELU, scaled embeddings and
+    /// windows in most layers (`Gemma3ForCausalLM`).
+    Gemma3,
 }
 
 /// What sets a family apart.
@@ -68,9 +72,11 @@ impl Defaults {
 
 /// The activation of the feed-forward network's gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
+pub enum Activation {
     /// x·σ(x).
     Silu,
+    /// GELU in its tanh form.
+    GeluTanh,
 }
 
 /// Where in a block a norm stands.
@@ -78,8 +84,12 @@ pub enum Gate {
 pub(crate) enum Norm {
     /// Of what queries, keys and values are projected from.
     BeforeAttention,
+    /// Of what attention adds to the residual stream.
+    AfterAttention,
     /// Of what the feed-forward network reads.
     BeforeMlp,
+    /// Of what the feed-forward network adds.
+    AfterMlp,
     /// Of every head's query.
     Query,
     /// Of every head's key.
@@ -87,7 +97,7 @@ pub(crate) enum Norm {
 }
 
 /// How many places for norms there are in a block.
-pub(crate) const NORMS: usize = 4;
+pub(crate) const NORMS: usize = 6;
 
 impl Norm {
     /// Width of the rows it norms.
@@ -120,7 +130,7 @@ impl NamedNorm {
 
 impl Architecture {
     /// All families.
-    pub(crate) const ALL: [Self; 3] = [Self::Llama, Self::Qwen2, Self::Qwen3];
+    pub(crate) const ALL: [Self; 4] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma3];
 
     /// What sets the family apart.
     pub(crate) fn family(self) -> &'static Family {
@@ -128,6 +138,7 @@ impl Architecture {
             Self::Llama => &llama::FAMILY,
             Self::Qwen2 => &qwen2::FAMILY,
             Self::Qwen3 => &qwen3::FAMILY,
+            Self::Gemma3 => &gemma3::FAMILY,
         }
     }
 

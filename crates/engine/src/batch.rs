@@ -172,7 +172,7 @@ impl std::ops::AddAssign for LossSum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::architecture::{Architecture, Gate};
+    use crate::architecture::{Activation, Architecture};
 
     fn config() -> Config {
         Config {
@@ -185,10 +185,12 @@ mod tests {
             intermediate: 8,
             vocab: 10,
             rms_eps: 1e-5,
-            gate: Gate::Silu,
+            activation: Activation::Silu,
+            embedding_scale: 1.0,
             attention_scale: 0.5,
             rope_theta: 1e4,
             rope_divisors: Vec::new(),
+            window: None,
             context: 6,
             tied_embeddings: true,
             bos: None,

@@ -3,9 +3,10 @@
 //!
 //! ```text
 //! middle = input  + o(attention(rope(q(n₁)), rope(k(n₁)), v(n₁)))    n₁ = norm(input)
-//! output = middle + down(silu(gate(n₂)) ∘ up(n₂))                    n₂ = norm(middle)
+//! output = middle + down(act(gate(n₂)) ∘ up(n₂))                     n₂ = norm(middle)
 //! ```
-//! Some families norm every head of q(n₁) and k(n₁) before it is rotated (`block/norms.rs`).
+//! Some families norm every head of q(n₁) and k(n₁) before it is rotated, and what o and down give
+//! before it is added (`block/norms.rs`).
 //!
 //! What attention looks at is the caller's: the rows of a packed batch in tuning,
 //! key-value caches in inference ([`Attend`]). The backward pass keeps what is dear
@@ -15,7 +16,7 @@
 mod activations;
 mod norms;
 
-use crate::architecture::{NORMS, Norm};
+use crate::architecture::{Activation, NORMS, Norm};
 use crate::config::Config;
 use crate::linear::{Linear, LinearProduct, Lora};
 use crate::model::Model;
@@ -24,7 +25,7 @@ use crate::parameters::LayerPlaces;
 use crate::rows::Rows;
 use Projection::{Down, Gate, Key, Output, Query, Up, Value};
 pub(crate) use activations::{Activations, Heads, Work};
-use lathe_kernel::{AdaptedProduct, Pool, bias, matmul_adapted, rope, swiglu};
+use lathe_kernel::{AdaptedProduct, Pool, bias, geglu, matmul_adapted, rope, swiglu};
 
 /// The seven linear layers of a block, in the order of [`crate::adapter::TARGETS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +117,7 @@ impl<'a> Block<'a> {
         Self {
             pool,
             config: &model.config,
-            frequencies: &model.frequencies,
+            frequencies: model.frequencies(layer),
             layer: &model.layers[layer],
             loras: adapter.map(|adapter| &adapter.layers[layer]),
             learning: None,
@@ -153,17 +154,18 @@ impl<'a> Block<'a> {
             gate,
             up,
             low,
+            unadded,
             ..
         } = saved;
-        middle.copy_from_slice(input);
-        self.project([Output], attended, low, [middle], true);
+        let after = (Norm::AfterAttention, &mut unadded.attention);
+        self.add_projection(Output, (input, attended), low, after, middle);
 
         self.norm(Norm::BeforeMlp, middle, normed);
         self.project([Gate, Up], normed, low, [gate, up], false);
         let activated = work.activated.fit(rows, config.intermediate);
-        swiglu::forward(pool, gate, up, activated);
-        output.copy_from_slice(middle);
-        self.project([Down], activated, low, [output], true);
+        self.activate(gate, up, activated);
+        let after = (Norm::AfterMlp, &mut unadded.mlp);
+        self.add_projection(Down, (middle, activated), low, after, output);
     }
 
     /// Turns `stream`, the gradient of the block's output, into the gradient of its
@@ -191,11 +193,12 @@ impl<'a> Block<'a> {
         stream: &mut [f32],
         gradients: &mut [f32],
     ) {
-        let (config, pool) = (self.config, self.pool);
+        let config = self.config;
         let rows = self.positions.len();
         let Work {
             normed,
             activated,
+            dunadded,
             dnormed,
             dactivated,
             dgate,
@@ -203,19 +206,21 @@ impl<'a> Block<'a> {
             dlow,
             ..
         } = work;
+        let after = (Norm::AfterMlp, &*saved.unadded.mlp);
+        let dadded = self.before_adding(after, stream, dunadded, gradients);
         let mut back = |projection, x: &[f32], dy: &[f32], dx: &mut [f32], add| {
             let saved = (x, &saved.low);
             self.project_back(projection, saved, dy, Some((dx, add)), dlow, gradients);
         };
 
         let activated = activated.fit(rows, config.intermediate);
-        swiglu::forward(pool, &saved.gate, &saved.up, activated);
+        self.activate(&saved.gate, &saved.up, activated);
         let dactivated = dactivated.fit(rows, config.intermediate);
-        back(Down, activated, stream, dactivated, false);
+        back(Down, activated, dadded, dactivated, false);
 
         let dgate = dgate.fit(rows, config.intermediate);
         let dup = dup.fit(rows, config.intermediate);
-        swiglu::backward(pool, &saved.gate, &saved.up, dactivated, dgate, dup);
+        self.activate_back((&saved.gate, &saved.up), dactivated, dgate, dup);
 
         let normed = normed.fit(rows, config.hidden);
         self.norm(Norm::BeforeMlp, &saved.middle, normed);
@@ -241,15 +246,18 @@ impl<'a> Block<'a> {
             normed,
             heads,
             dunnormed,
+            dunadded,
             dattended,
             dnormed,
             dlow,
             ..
         } = work;
         let dattended = dattended.fit(rows, config.heads * config.head_dim);
+        let after = (Norm::AfterAttention, &*saved.unadded.attention);
+        let dadded = self.before_adding(after, stream, dunadded, gradients);
         let dx = Some((&mut *dattended, false));
         let attended = (&*saved.attended, &saved.low);
-        self.project_back(Output, attended, stream, dx, dlow, gradients);
+        self.project_back(Output, attended, dadded, dx, dlow, gradients);
 
         heads.fit(config, rows);
         attend.attend_back(self.pool, saved, dattended, heads);
@@ -270,6 +278,26 @@ impl<'a> Block<'a> {
             self.norm_back(Norm::BeforeAttention, input, dnormed, stream);
         }
         self.norm_gradient(Norm::BeforeAttention, input, dnormed, gradients);
+    }
+
+    fn activate(&self, gate: &[f32], up: &[f32], out: &mut [f32]) {
+        match self.config.activation {
+            Activation::Silu => swiglu::forward(self.pool, gate, up, out),
+            Activation::GeluTanh => geglu::forward(self.pool, gate, up, out),
+        }
+    }
+
+    fn activate_back(
+        &self,
+        (gate, up): (&[f32], &[f32]),
+        dout: &[f32],
+        dgate: &mut [f32],
+        dup: &mut [f32],
+    ) {
+        match self.config.activation {
+            Activation::Silu => swiglu::backward(self.pool, gate, up, dout, dgate, dup),
+            Activation::GeluTanh => geglu::backward(self.pool, gate, up, dout, dgate, dup),
+        }
     }
 
     fn rotate(&self, heads: &mut Heads, inverse: bool) {

@@ -9,11 +9,13 @@
 mod gguf;
 mod json;
 mod rope;
+mod window;
 
-use crate::architecture::{Architecture, Gate};
+use crate::architecture::{Activation, Architecture};
 use crate::error::EngineError;
 pub(crate) use gguf::Keys;
 pub(crate) use json::{HfConfig, generation_eos};
+pub use window::Window;
 
 /// Widest residual stream believed, in values.
 pub const HIDDEN_MAX: usize = 1 << 16;
@@ -52,7 +54,9 @@ pub struct Config {
     /// Added to the mean square inside RMSNorm.
     pub rms_eps: f32,
     /// Activation of the feed-forward network's gate.
-    pub gate: Gate,
+    pub activation: Activation,
+    /// Factor on embeddings where they enter the residual stream.
+    pub embedding_scale: f32,
     /// Factor on the scores of attention.
     pub attention_scale: f32,
     /// Base of the rotary frequencies.
@@ -60,6 +64,9 @@ pub struct Config {
     /// What each rotary frequency is divided by, for a context that was stretched
     /// after training; `head_dim / 2` numbers, or none where nothing is stretched.
     pub rope_divisors: Vec<f32>,
+    /// What layers with a window have of their own; the base and the divisors above are those of
+    /// the other layers.
+    pub window: Option<Window>,
     /// Longest sequence in tokens.
     pub context: usize,
     /// Whether the output matrix is the embedding matrix.
@@ -71,7 +78,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Angle per position of each pair in a head: theta^(−2i / head_dim) over
+    /// Angle per position of each pair in a head, in layers without a window: theta^(−2i / head_dim) over
     /// its divisor; `head_dim / 2` numbers.
     pub fn inverse_frequencies(&self) -> Vec<f32> {
         let mut frequencies =
@@ -138,9 +145,13 @@ impl Config {
             )));
         }
         positive("the RMSNorm epsilon", self.rms_eps)?;
+        positive("the factor of embeddings", self.embedding_scale)?;
         positive("the factor of attention", self.attention_scale)?;
         positive("the rotary base", self.rope_theta)?;
         self.check_divisors()?;
+        if let Some(window) = &self.window {
+            window.check(self.layers)?;
+        }
         for token in self.bos.iter().chain(&self.eos) {
             if *token as usize >= self.vocab {
                 return Err(damaged(format!(

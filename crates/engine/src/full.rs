@@ -3,7 +3,7 @@
 //! ```text
 //! dW = dyᵀ·x   for every linear layer and the head, beside dx = dy·W
 //! dw = Σ dy·x·r   for every norm        db = Σ dy   for every bias
-//! dE[token] += dx   for every row of the batch
+//! dE[token] += s·dx   for every row of the batch, s being the factor on embeddings
 //! ```
 //! Weights that learn are held twice: as [`Parameters`] in f32, which the optimizer
 //! moves, and packed in a [`Model`], which computes. After a step the packed form is
@@ -152,9 +152,12 @@ impl<'a> FullTrainer<'a> {
             let sum = trainer.backpropagate(learner, batch, scale, gradients);
             let of_rows = trainer.buffers.gradient.chunks_exact(hidden);
             let embeddings = &mut gradients[of_embeddings];
+            let scale = trainer.model.config.embedding_scale;
             for (&token, from) in batch.tokens.iter().zip(of_rows) {
                 let to = &mut embeddings[token as usize * hidden..][..hidden];
-                to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+                to.iter_mut()
+                    .zip(from)
+                    .for_each(|(to, from)| *to += scale * from);
             }
             sum
         })

@@ -52,6 +52,8 @@ pub fn config(bytes: &[u8]) {
     drop(config::generation_eos(bytes));
     if let Ok(config) = Config::from_json(bytes) {
         drop(config.inverse_frequencies());
+        let window = config.window.as_ref();
+        drop(window.map(|it| it.inverse_frequencies(config.head_dim)));
     }
 }
 

@@ -157,13 +157,11 @@ fn run_blocks(
     let width = model.config.hidden;
     let rows = scratch.place(model, chunks);
     let tokens = chunks.iter().flat_map(|chunk| chunk.tokens.iter().copied());
-    model
-        .embeddings
-        .look_up(tokens, scratch.streams[0].fit(rows, width));
+    model.look_up(tokens, scratch.streams[0].fit(rows, width));
     for layer in 0..model.layers.len() {
         let block = Block::new(model, pool, adapter, layer, &scratch.positions);
         let mut attend = Cached {
-            shape: model.attention_shape(),
+            shape: model.attention_shape(layer),
             layer,
             chunks: &mut *chunks,
             starts: &scratch.starts,

@@ -38,9 +38,9 @@ pub mod train;
 pub mod weights;
 
 pub use adapter::{Adapter, AdapterTensor, LoraSpec};
-pub use architecture::{Architecture, Gate};
+pub use architecture::{Activation, Architecture};
 pub use batch::{Batch, LossSum, Segment, Target};
-pub use config::Config;
+pub use config::{Config, Window};
 pub use error::EngineError;
 pub use full::FullTrainer;
 pub use generate::{GenerateSpec, generate_greedy};

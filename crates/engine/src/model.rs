@@ -8,7 +8,7 @@
 use crate::adapter::TARGETS;
 use crate::architecture::NORMS;
 use crate::block::{Layer, Projection};
-use crate::config::Config;
+use crate::config::{Config, Window};
 use crate::error::EngineError;
 use crate::linear::{Linear, Packing};
 use crate::template::ChatTemplate;
@@ -66,8 +66,7 @@ pub struct Model {
     /// The model's own chat template, if it has one.
     pub template: Option<ChatTemplate>,
     pub(crate) packing: Packing,
-    /// Rotary frequency of every pair of a head's values.
-    pub(crate) frequencies: Vec<f32>,
+    frequencies: Frequencies,
     pub(crate) embeddings: Embeddings,
     pub(crate) layers: Vec<Layer>,
     pub(crate) final_norm: Vec<f32>,
@@ -102,7 +101,7 @@ impl Model {
         let (embeddings, head, layers) = pack_all(&raw, packing, &pool)?;
         Ok(Self {
             final_norm: norm(&raw, "model.norm.weight")?,
-            frequencies: raw.config.inverse_frequencies(),
+            frequencies: Frequencies::of(&raw.config),
             format: raw.format_name(),
             config: raw.config,
             tokenizer: raw.tokenizer,
@@ -114,7 +113,8 @@ impl Model {
         })
     }
 
-    pub(crate) fn attention_shape(&self) -> Shape {
+    /// Attention in one layer.
+    pub(crate) fn attention_shape(&self, layer: usize) -> Shape {
         let Config {
             heads,
             kv_heads,
@@ -127,7 +127,30 @@ impl Model {
             kv_heads,
             head_dim,
             scale,
+            window: self.window(layer).map(|window| window.positions),
             precision: self.packing.precision,
+        }
+    }
+
+    /// Rotary frequency of every pair of a head's values, in one layer.
+    pub(crate) fn frequencies(&self, layer: usize) -> &[f32] {
+        match self.window(layer) {
+            None => &self.frequencies.everywhere,
+            Some(_) => &self.frequencies.in_windows,
+        }
+    }
+
+    /// The window of a layer that has one.
+    fn window(&self, layer: usize) -> Option<&Window> {
+        self.config.window.as_ref().filter(|it| it.is_in(layer))
+    }
+
+    /// Writes the rows of `tokens` to `out` `[tokens, hidden]`, as they enter the first block.
+    pub(crate) fn look_up(&self, tokens: impl Iterator<Item = u32>, out: &mut [f32]) {
+        self.embeddings.look_up(tokens, out);
+        let scale = self.config.embedding_scale;
+        if scale != 1.0 {
+            out.iter_mut().for_each(|value| *value *= scale);
         }
     }
 
@@ -149,6 +172,24 @@ impl Model {
     /// How the weights are stored in the file, in words: `GGUF Q4_1`, `safetensors BF16`.
     pub fn format_name(&self) -> String {
         self.format.clone()
+    }
+}
+
+/// Rotary frequencies, in layers without and with a window.
+struct Frequencies {
+    everywhere: Vec<f32>,
+    in_windows: Vec<f32>,
+}
+
+impl Frequencies {
+    fn of(config: &Config) -> Self {
+        let window = config.window.as_ref();
+        Self {
+            everywhere: config.inverse_frequencies(),
+            in_windows: window
+                .map(|it| it.inverse_frequencies(config.head_dim))
+                .unwrap_or_default(),
+        }
     }
 }
 
@@ -196,7 +237,7 @@ impl Embeddings {
     }
 
     /// Writes the rows of `tokens` to `out` `[tokens, hidden]`.
-    pub(crate) fn look_up(&self, tokens: impl Iterator<Item = u32>, out: &mut [f32]) {
+    fn look_up(&self, tokens: impl Iterator<Item = u32>, out: &mut [f32]) {
         match self {
             Self::F32 { width, values } => {
                 for (token, row) in tokens.zip(out.chunks_exact_mut(*width)) {
@@ -312,8 +353,8 @@ mod tests {
         }
         let load = |path: &Path| Model::load(path, LoadOptions::default()).expect("it loads");
         let (plain, stretched) = (load(&fixture), load(stretched.path()));
-        assert!(plain.frequencies.contains(&1.0));
-        for (plain, stretched) in plain.frequencies.iter().zip(&stretched.frequencies) {
+        assert!(plain.frequencies(0).contains(&1.0));
+        for (plain, stretched) in plain.frequencies(0).iter().zip(stretched.frequencies(0)) {
             assert_eq!(*stretched, plain / 4.0);
         }
     }

@@ -11,6 +11,7 @@ mod gguf;
 mod json;
 mod pieces;
 mod pre;
+mod sentencepiece;
 mod stream;
 
 use pieces::{Decoding, Pieces};

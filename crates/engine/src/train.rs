@@ -200,15 +200,13 @@ impl<'a> Trainer<'a> {
         let (streams, kept) = if keep { (layers + 1, layers) } else { (2, 1) };
         buffers.reserve(streams, kept);
         let first = buffers.streams[0].fit(rows, model.config.hidden);
-        model
-            .embeddings
-            .look_up(batch.tokens.iter().copied(), first);
+        model.look_up(batch.tokens.iter().copied(), first);
         for layer in 0..layers {
             let (input, output) =
                 read_and_write(&mut buffers.streams, layer % streams, (layer + 1) % streams);
             let block = Block::new(model, pool, adapter, layer, &buffers.positions);
             let mut attend = Packed {
-                shape: model.attention_shape(),
+                shape: model.attention_shape(layer),
                 spans: &buffers.spans,
                 denominators: &mut buffers.denominators[layer % kept],
             };
@@ -235,7 +233,7 @@ impl<'a> Trainer<'a> {
             let block = Block::new(model, pool, learner.adapter(), layer, positions)
                 .learning(learner.layer(layer));
             let mut attend = Packed {
-                shape: model.attention_shape(),
+                shape: model.attention_shape(layer),
                 spans,
                 denominators: &mut denominators[layer],
             };

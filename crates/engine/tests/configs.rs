@@ -1,6 +1,6 @@
 //! Configs of models that are computed, and of those that are refused.
 
-use lathe_engine::{Architecture, Config, EngineError, Gate};
+use lathe_engine::{Activation, Architecture, Config, EngineError, Window};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -37,10 +37,12 @@ fn the_fixtures_config_is_read() {
         intermediate: 128,
         vocab: 416,
         rms_eps: 1e-5,
-        gate: Gate::Silu,
+        activation: Activation::Silu,
+        embedding_scale: 1.0,
         attention_scale: 0.25,
         rope_theta: 10_000.0,
         rope_divisors: Vec::new(),
+        window: None,
         context: 512,
         tied_embeddings: true,
         bos: Some(1),
@@ -145,7 +147,82 @@ fn qwen_3_has_heads_of_their_own_width() {
     }
 }
 
-/// What the models' own files hold, counted from their cards: 494 and 1,544 million, and 596.
+fn gemma3(change: impl FnOnce(&mut Value)) -> Result<Config, EngineError> {
+    let mut config = read_json("fixtures/tiny-gemma3/config.json");
+    change(&mut config);
+    parse(&config)
+}
+
+#[test]
+fn gemma_3_has_windows_in_some_layers() {
+    let config = gemma3(|_| {}).expect("is read");
+    assert_eq!(config.architecture, Architecture::Gemma3);
+    assert_eq!(
+        (config.activation, config.rope_theta),
+        (Activation::GeluTanh, 1e6)
+    );
+    assert_eq!(config.embedding_scale, 48f32.sqrt());
+    assert_eq!(config.attention_scale, (1.0 / 20f64.sqrt()) as f32);
+    assert!(config.tied_embeddings, "unless a file says otherwise");
+    let window = Window {
+        positions: 6,
+        rope_theta: 1e4,
+        layers: vec![true, false, true],
+    };
+    assert_eq!(config.window, Some(window));
+    let newer = gemma3(|config| {
+        let keys = config.as_object_mut().expect("an object");
+        for key in ["rope_theta", "rope_local_base_freq", "rope_scaling"] {
+            keys.remove(key);
+        }
+        config["rope_parameters"] = json!({
+            "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
+            "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1_000_000.0},
+        });
+    });
+    let newer = newer.expect("is read");
+    assert_eq!((&newer.window, newer.rope_theta), (&config.window, 1e6));
+    assert_eq!(newer.rope_divisors, [8.0; 8]);
+    let silent = gemma3(|config| {
+        config["layer_types"] = Value::Null;
+        config["num_hidden_layers"] = json!(13);
+    });
+    let layers = silent.expect("is read").window.expect("a window").layers;
+    let whole: Vec<_> = (0..13).filter(|&layer| !layers[layer]).collect();
+    assert_eq!(whole, [5, 11], "every sixth layer");
+}
+
+#[test]
+fn gemmas_variants_are_refused_by_name() {
+    let refused: [(&str, Value, &str); 8] = [
+        ("hidden_activation", json!("gelu"), "\"gelu\""),
+        (
+            "final_logit_softcapping",
+            json!(30.0),
+            "final_logit_softcapping",
+        ),
+        (
+            "attn_logit_softcapping",
+            json!(50.0),
+            "attn_logit_softcapping",
+        ),
+        ("use_bidirectional_attention", json!(true), "bidirectional"),
+        (
+            "layer_types",
+            json!(["chunked_attention"]),
+            "chunked_attention",
+        ),
+        ("layer_types", json!(["full_attention"]), "of 1 layers"),
+        ("sliding_window", json!(0), "window in tokens is 0"),
+        ("query_pre_attn_scalar", json!(0), "factor of attention"),
+    ];
+    for (key, value, reason) in refused {
+        let error = gemma3(|config| config[key] = value).expect_err(reason);
+        assert!(error.to_string().contains(reason), "{error}");
+    }
+}
+
+/// What the models' own files hold, counted from their cards: 494 and 1,544 million, 596, 268.
 #[test]
 fn the_parameters_of_published_shapes_are_counted() {
     let published = |hidden: usize, layers: usize, heads: usize, inner: usize| {
@@ -177,6 +254,19 @@ fn the_parameters_of_published_shapes_are_counted() {
         qwen3[key] = json!(value);
     }
     assert_eq!(parse(&qwen3).expect("is read").parameters(), 596_049_920);
+    let gemma3 = gemma3(|config| {
+        for (key, value) in [
+            ("hidden_size", 640),
+            ("num_hidden_layers", 18),
+            ("head_dim", 256),
+            ("intermediate_size", 2048),
+            ("vocab_size", 262_144),
+        ] {
+            config[key] = json!(value);
+        }
+        config["layer_types"] = Value::Null;
+    });
+    assert_eq!(gemma3.expect("is read").parameters(), 268_098_176);
 }
 
 #[test]
@@ -188,8 +278,8 @@ fn models_that_are_not_computed_are_refused_by_name() {
     };
     refused(
         "architectures",
-        json!(["Gemma3ForCausalLM"]),
-        "\"Gemma3ForCausalLM\"",
+        json!(["Gemma2ForCausalLM"]),
+        "\"Gemma2ForCausalLM\"",
     );
     refused("attention_bias", json!(true), "\"biases\"");
     refused("mlp_bias", json!(true), "\"biases\"");

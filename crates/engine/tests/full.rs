@@ -110,7 +110,7 @@ fn mean_gradients(trainer: &mut FullTrainer<'_>, batch: &Batch, len: usize) -> (
 }
 
 /// The families with vectors of their own.
-const FAMILIES: [&str; 1] = ["qwen3"];
+const FAMILIES: [&str; 2] = ["qwen3", "gemma3"];
 
 fn of_family(family: &str) -> std::path::PathBuf {
     repository_file("fixtures").join(format!("tiny-{family}"))

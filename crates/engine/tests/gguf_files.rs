@@ -112,7 +112,7 @@ fn rows_that_are_no_whole_blocks_are_refused() {
 #[test]
 fn types_are_refused_by_name() {
     let kind = |kind| sound().tensor("u", &[256], kind, &[0; 512]).finish();
-    refused(&kind(13), "\"Q5_K of u\"");
+    refused(&kind(11), "\"Q3_K of u\"");
     refused(&kind(4), "\"Q4_2 of u\"");
     refused(&kind(99), "\"number 99 of u\"");
 }

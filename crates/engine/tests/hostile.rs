@@ -5,6 +5,10 @@
 //! whole run is repeated in a child process whose address space is limited, so
 //! that one allocation for a size that a file merely claims would end it.
 
+#[path = "support/gguf_writer.rs"]
+mod gguf_writer;
+
+use gguf_writer::GgufWriter;
 use lathe_engine::random::Random;
 use lathe_engine::{Adapter, Config, LoraSpec, fuzz};
 use std::path::{Path, PathBuf};
@@ -114,6 +118,43 @@ fn gguf_files() {
 #[test]
 fn gguf_models() {
     torment(&fixture("tiny-model.gguf"), fuzz::gguf_model);
+    torment(&windowed_metadata(), fuzz::gguf_model);
+}
+
+/// Metadata of a model with windows and a SentencePiece vocabulary; its tensors are missing, which
+/// is found out last.
+fn windowed_metadata() -> Vec<u8> {
+    let tokens = [
+        "<unk>", "<s>", "</s>", "<0x0A>", "\n\n", "▁", "a", "b", "ab", "▁ab", "abab", "aaaa", "aa",
+    ];
+    let mut writer = GgufWriter::default().string("general.architecture", "gemma3");
+    for (key, value) in [
+        ("block_count", 2),
+        ("context_length", 64),
+        ("embedding_length", 8),
+        ("feed_forward_length", 12),
+        ("attention.head_count", 2),
+        ("attention.head_count_kv", 1),
+        ("attention.sliding_window", 4),
+        ("attention.sliding_window_pattern", 2),
+    ] {
+        writer = writer.unsigned(&format!("gemma3.{key}"), value);
+    }
+    writer
+        .float("gemma3.attention.layer_norm_rms_epsilon", 1e-6)
+        .string("tokenizer.ggml.model", "llama")
+        .strings("tokenizer.ggml.tokens", tokens)
+        .floats(
+            "tokenizer.ggml.scores",
+            (0..tokens.len()).map(|it| -(it as f32)),
+        )
+        .signed(
+            "tokenizer.ggml.token_type",
+            [2, 3, 3, 6, 4, 1, 1, 1, 1, 1, 1, 1, 1],
+        )
+        .unsigned("tokenizer.ggml.unknown_token_id", 0)
+        .boolean("tokenizer.ggml.add_space_prefix", true)
+        .finish()
 }
 
 #[test]

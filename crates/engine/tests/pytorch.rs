@@ -16,10 +16,11 @@ use lathe_kernel::{Pool, Precision};
 use safetensors::SafeTensors;
 
 /// The models, and the files that say what PyTorch makes of them.
-const MODELS: [(&str, &str); 3] = [
+const MODELS: [(&str, &str); 4] = [
     ("tiny-model", "engine-vectors"),
     ("tiny-qwen2", "qwen2-vectors"),
     ("tiny-qwen3", "qwen3-vectors"),
+    ("tiny-gemma3", "gemma3-vectors"),
 ];
 const SEQUENCES: [&str; 3] = ["first", "second", "alone"];
 

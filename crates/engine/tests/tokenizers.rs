@@ -146,11 +146,67 @@ fn an_unknown_rule_or_kind_is_refused_by_name() {
         .err()
         .expect("is refused");
     assert!(error.to_string().contains("\"superbpe\""), "{error}");
-    let sentencepiece = GgufWriter::default()
-        .string("tokenizer.ggml.model", "llama")
+    let unigram = GgufWriter::default()
+        .string("tokenizer.ggml.model", "t5")
         .finish();
-    let error = from_gguf(&sentencepiece).err().expect("is refused");
-    assert!(error.to_string().contains("\"llama\""), "{error}");
+    let error = from_gguf(&unigram).err().expect("is refused");
+    assert!(error.to_string().contains("\"t5\""), "{error}");
+}
+
+/// The vocabulary of tiny-gemma3 as GGUF files have it: tokens, scores and types, no merges.
+fn sentencepiece_file(change: impl FnOnce(&mut Vec<f32>)) -> Vec<u8> {
+    let json: serde_json::Value =
+        serde_json::from_slice(&read("fixtures/tiny-gemma3/tokenizer.json")).expect("JSON");
+    let vocab = json["model"]["vocab"].as_object().expect("an object");
+    let mut tokens: Vec<&str> = vec![""; vocab.len()];
+    for (token, id) in vocab {
+        tokens[id.as_u64().expect("an id") as usize] = token;
+    }
+    let kind = |token: &&str| match *token {
+        token if token.starts_with("<0x") => 6,
+        "<unk>" => 2,
+        token if token.starts_with('<') => 3,
+        token if token.starts_with('\n') => 4,
+        _ => 1,
+    };
+    let kinds: Vec<i32> = tokens.iter().map(kind).collect();
+    // What was learnt first has the best score.
+    let mut scores: Vec<f32> = (0..tokens.len()).map(|id| -(id as f32)).collect();
+    change(&mut scores);
+    GgufWriter::default()
+        .string("tokenizer.ggml.model", "llama")
+        .string("tokenizer.ggml.pre", "default")
+        .strings("tokenizer.ggml.tokens", tokens)
+        .floats("tokenizer.ggml.scores", scores)
+        .signed("tokenizer.ggml.token_type", kinds)
+        .unsigned("tokenizer.ggml.unknown_token_id", 3)
+        .boolean("tokenizer.ggml.add_space_prefix", false)
+        .finish()
+}
+
+#[test]
+fn sentencepiece_metadata_give_the_ids_of_the_folder() {
+    let folder = Tokenizer::from_json(&read("fixtures/tiny-gemma3/tokenizer.json"));
+    let folder = folder.expect("builds");
+    let gguf = from_gguf(&sentencepiece_file(|_| {})).expect("builds");
+    let mut merged = 0;
+    for text in vectors().strings {
+        let ids = folder.encode(&text);
+        assert_eq!(gguf.encode(&text), ids, "{text:?}");
+        assert_eq!(gguf.decode(&ids, false), folder.decode(&ids, false));
+        merged += text.len().saturating_sub(ids.len());
+    }
+    assert!(merged > 200, "only {merged} merges");
+    let text = "<start_of_turn>user\n\nIt's  12.5 €, 你好<end_of_turn>\n";
+    assert_eq!(gguf.decode(&gguf.encode(text), false), text);
+    assert_eq!(gguf.encode("<bos>a")[0], 2);
+}
+
+#[test]
+fn scores_must_be_as_many_as_tokens() {
+    let error = from_gguf(&sentencepiece_file(|scores| scores.truncate(7)));
+    let error = error.err().expect("is refused").to_string();
+    assert!(error.contains("7 scores"), "{error}");
 }
 
 /// One change to the fixture's tokenizer.json, and what the refusal must say.

@@ -19,6 +19,7 @@ const SHAPE: Shape = Shape {
     kv_heads: 3,
     head_dim: 64,
     scale: 0.125,
+    window: None,
     precision: Precision::Bf16,
 };
 const KEYS: usize = SHAPE.kv_heads * SHAPE.head_dim;

@@ -7,7 +7,8 @@
 //!
 //! A batch is rows of several sequences one after the other, without padding ([`Span`]). A span may
 //! see an earlier span as its prefix, so that a beginning shared by many sequences is computed once.
-//! There is no dropout, no window, no bias and no mask other than this.
+//! A shape may limit what a row sees to the last positions before it, a window. There is no dropout,
+//! no bias and no mask other than these.
 
 mod backward;
 mod cache;
@@ -36,6 +37,9 @@ pub struct Shape {
     pub head_dim: usize,
     /// Factor on the scores, usually `1 / sqrt(head_dim)`; positive.
     pub scale: f32,
+    /// Positions a row sees at most, the last ones, its own included; all where there is none. They
+    /// count along the sequence, from a span's rows back into its prefix.
+    pub window: Option<usize>,
     /// How [`forward`] and [`backward`] hold what they multiply; [`cached`] does not look at it.
     pub precision: Precision,
 }
@@ -47,6 +51,7 @@ impl Shape {
             kv_heads,
             head_dim,
             scale,
+            window,
             precision: _,
         } = *self;
         assert!(
@@ -61,6 +66,15 @@ impl Shape {
             scale > 0.0 && scale.is_finite(),
             "the scale {scale} is not positive"
         );
+        assert_ne!(window, Some(0), "a row sees itself at least");
+    }
+
+    /// Positions at the beginning of its sequence that a row does not see, its own being number
+    /// `visible` from one on.
+    #[inline(always)]
+    fn hidden(&self, visible: usize) -> usize {
+        self.window
+            .map_or(0, |window| visible.saturating_sub(window))
     }
 }
 

@@ -30,6 +30,31 @@ pub fn forward(pool: &Pool, x: &[f32], weight: &[f32], eps: f32, width: usize, o
     });
 }
 
+/// Adds each row of `x`, normalised, to that of `out`; shapes as for [`forward`].
+///
+/// # Panics
+/// If the lengths do not fit `width`.
+pub fn forward_added(
+    pool: &Pool,
+    x: &[f32],
+    weight: &[f32],
+    eps: f32,
+    width: usize,
+    out: &mut [f32],
+) {
+    let rows = check(x, weight, width, out);
+    for_each_rows(pool, rows, [(out, width)], |run, [out]| {
+        let x = &x[run.start * width..run.end * width];
+        let added = Added {
+            x,
+            weight,
+            eps,
+            out,
+        };
+        simd::vectorize(pool.isa(), added);
+    });
+}
+
 /// Adds the gradient to `dx`, given `dout`, both `[rows, width]`; `r` is recomputed from `x`.
 ///
 /// # Panics
@@ -140,6 +165,27 @@ impl Kernel for Forward<'_> {
     }
 }
 
+struct Added<'a> {
+    x: &'a [f32],
+    weight: &'a [f32],
+    eps: f32,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Added<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let width = self.weight.len();
+        let rows = self.x.chunks_exact(width);
+        for (x, out) in rows.zip(self.out.chunks_exact_mut(width)) {
+            let r = s.splat(inverse_rms(s, x, self.eps));
+            map_vectors!(s, out in out, [x in x, w in self.weight] => s.fma(s.mul(x, r), w, out));
+        }
+    }
+}
+
 struct Backward<'a> {
     x: &'a [f32],
     weight: &'a [f32],
@@ -229,6 +275,11 @@ mod tests {
                     1e-6,
                     &format!("{rows}x{width}"),
                 );
+                let before = random(3, rows * width);
+                let mut added = before.clone();
+                forward_added(pool, &x, &weight, EPS, width, &mut added);
+                let sums: Vec<f32> = before.iter().zip(&out).map(|(b, o)| b + o).collect();
+                assert_close(&added, &sums, 1e-6, &format!("{rows}x{width} added"));
             }
         });
     }

@@ -28,11 +28,20 @@ pub(super) struct Unnormed {
     pub(super) key: Rows,
 }
 
+/// What attention and the feed-forward network give before the norms behind them, where there are
+/// such norms.
+#[derive(Default)]
+pub(super) struct Unadded {
+    pub(super) attention: Rows,
+    pub(super) mlp: Rows,
+}
+
 /// What one block computed and its backward pass needs again.
 #[derive(Default)]
 pub(crate) struct Activations {
     pub(crate) heads: Heads,
     pub(super) unnormed: Unnormed,
+    pub(super) unadded: Unadded,
     pub(crate) attended: Rows,
     pub(super) middle: Rows,
     pub(super) gate: Rows,
@@ -58,6 +67,7 @@ pub(crate) struct Work {
     pub(super) activated: Rows,
     pub(super) heads: Heads,
     pub(super) dunnormed: Rows,
+    pub(super) dunadded: Rows,
     pub(super) dattended: Rows,
     pub(super) dnormed: Rows,
     pub(super) dactivated: Rows,

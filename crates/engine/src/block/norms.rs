@@ -2,7 +2,7 @@
 //! is not there costs nothing.
 
 use super::activations::{Activations, Heads, Unnormed};
-use super::{Block, Learning};
+use super::{Block, Learning, PROJECTIONS, Projection};
 use crate::architecture::Norm;
 use crate::block::Projection::{Key, Query, Value};
 use crate::rows::Rows;
@@ -82,6 +82,46 @@ impl Block<'_> {
         if norms_key {
             self.norm(Norm::Key, raw_key, key);
         }
+    }
+
+    /// total = residual + a projection of x, normed where the family norms it; what is normed is kept.
+    pub(super) fn add_projection(
+        &self,
+        projection: Projection,
+        (residual, x): (&[f32], &[f32]),
+        low: &mut [Rows; PROJECTIONS],
+        (norm, unadded): (Norm, &mut Rows),
+        total: &mut [f32],
+    ) {
+        total.copy_from_slice(residual);
+        if !self.has(norm) {
+            self.project([projection], x, low, [total], true);
+            return;
+        }
+        let width = norm.width(self.config);
+        let unadded = unadded.fit(self.positions.len(), width);
+        self.project([projection], x, low, [&mut *unadded], false);
+        let (gains, eps) = (self.gains(norm), self.config.rms_eps);
+        rmsnorm::forward_added(self.pool, unadded, gains, eps, width, total);
+    }
+
+    /// The gradient of a projection that was added to `stream`: the stream's own, taken back through
+    /// the norm where there is one.
+    pub(super) fn before_adding<'s>(
+        &self,
+        (norm, unadded): (Norm, &[f32]),
+        stream: &'s [f32],
+        work: &'s mut Rows,
+        gradients: &mut [f32],
+    ) -> &'s [f32] {
+        if !self.has(norm) {
+            return stream;
+        }
+        self.norm_gradient(norm, unadded, stream, gradients);
+        let dunadded = work.fit(1, stream.len());
+        dunadded.fill(0.0);
+        self.norm_back(norm, unadded, stream, dunadded);
+        dunadded
     }
 
     /// Takes the gradients of queries and keys back through their norms, where they are normed.

@@ -3,7 +3,7 @@
 //! The keys of a model begin with its architecture's name: `llama.block_count`.
 
 use super::{Config, attention_scale, damaged, rope, unsupported};
-use crate::architecture::{Architecture, Gate};
+use crate::architecture::{Activation, Architecture};
 use crate::error::EngineError;
 use crate::gguf::Gguf;
 
@@ -39,12 +39,14 @@ impl Config {
             intermediate: keys.need("feed_forward_length")?,
             vocab: vocab(&keys)?,
             rms_eps: keys.need_float("attention.layer_norm_rms_epsilon")? as f32,
-            gate: Gate::Silu,
+            activation: Activation::Silu,
+            embedding_scale: 1.0,
             attention_scale: attention_scale(head_dim),
             rope_theta: keys
                 .float("rope.freq_base")?
                 .unwrap_or(family.defaults.rope_theta) as f32,
             rope_divisors: Vec::new(),
+            window: None,
             context: keys.need("context_length")?,
             tied_embeddings: gguf.tensor("output.weight").is_none(),
             bos: token(gguf, "tokenizer.ggml.bos_token_id")?,

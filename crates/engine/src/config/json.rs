@@ -2,7 +2,7 @@
 
 use super::rope::{self, Llama3};
 use super::{Config, attention_scale, damaged, unsupported};
-use crate::architecture::{Architecture, Defaults, Gate};
+use crate::architecture::{Activation, Architecture, Defaults};
 use crate::error::EngineError;
 use serde::Deserialize;
 
@@ -20,25 +20,40 @@ pub(crate) struct HfConfig {
     rope_theta: Option<f64>,
     rope_scaling: Option<HfRope>,
     /// Where `transformers` 5 writes both of the above.
-    rope_parameters: Option<HfRope>,
+    pub(crate) rope_parameters: Option<HfRope>,
     max_position_embeddings: usize,
     tie_word_embeddings: Option<bool>,
     bos_token_id: Option<TokenIds>,
     eos_token_id: Option<TokenIds>,
     hidden_act: Option<String>,
+    /// What Gemma calls it; some files have both.
+    hidden_activation: Option<String>,
     attention_bias: Option<bool>,
     mlp_bias: Option<bool>,
     partial_rotary_factor: Option<f64>,
     quantization_config: Option<serde_json::Value>,
     use_sliding_window: Option<bool>,
-    layer_types: Option<Vec<String>>,
+    pub(crate) layer_types: Option<Vec<String>>,
+    pub(crate) sliding_window: Option<usize>,
+    pub(crate) sliding_window_pattern: Option<usize>,
+    /// How files for `transformers` 4 spell it.
+    #[serde(rename = "_sliding_window_pattern")]
+    pub(crate) older_window_pattern: Option<usize>,
+    pub(crate) rope_local_base_freq: Option<f64>,
+    pub(crate) query_pre_attn_scalar: Option<f64>,
+    pub(crate) attn_logit_softcapping: Option<f64>,
+    pub(crate) final_logit_softcapping: Option<f64>,
+    pub(crate) use_bidirectional_attention: Option<bool>,
 }
 
+/// The rotary positions of all layers, or of each kind of layer.
 #[derive(Debug, Clone, Deserialize)]
-struct HfRope {
+pub(crate) struct HfRope {
+    pub(crate) full_attention: Option<Box<HfRope>>,
+    pub(crate) sliding_attention: Option<Box<HfRope>>,
     #[serde(alias = "type")]
-    rope_type: Option<String>,
-    rope_theta: Option<f64>,
+    pub(crate) rope_type: Option<String>,
+    pub(crate) rope_theta: Option<f64>,
     factor: Option<f64>,
     low_freq_factor: Option<f64>,
     high_freq_factor: Option<f64>,
@@ -77,6 +92,7 @@ impl Config {
         let family = architecture.family();
         let head_dim = head_dim(&hf, &family.defaults)?;
         let rope = hf.rope_parameters.as_ref().or(hf.rope_scaling.as_ref());
+        let rope = rope.map(|rope| rope.full_attention.as_deref().unwrap_or(rope));
         let theta = rope
             .and_then(|rope| rope.rope_theta)
             .or(hf.rope_theta)
@@ -92,10 +108,12 @@ impl Config {
             intermediate: hf.intermediate_size,
             vocab: hf.vocab_size,
             rms_eps: hf.rms_norm_eps as f32,
-            gate: Gate::Silu,
+            activation: Activation::Silu,
+            embedding_scale: 1.0,
             attention_scale: attention_scale(head_dim),
             rope_theta: theta as f32,
             rope_divisors: Vec::new(),
+            window: None,
             context: hf.max_position_embeddings,
             tied_embeddings: hf
                 .tie_word_embeddings
@@ -211,7 +229,8 @@ impl HfConfig {
 
     /// For families with one activation.
     pub(crate) fn expect_activation(&self, expected: &str) -> Result<(), EngineError> {
-        match self.hidden_act.as_deref() {
+        let named = self.hidden_activation.as_ref().or(self.hidden_act.as_ref());
+        match named {
             Some(other) if other != expected => {
                 Err(unsupported("activation", other.to_owned(), expected))
             }

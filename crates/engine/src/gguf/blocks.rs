@@ -28,6 +28,7 @@ pub enum BlockType {
     Q4_1,
     Q5_0,
     Q4_K,
+    Q5_K,
     Q6_K,
 }
 
@@ -40,7 +41,7 @@ const NAMES: [&str; 31] = [
 
 impl BlockType {
     /// All types this engine reads.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::F32,
         Self::F16,
         Self::BF16,
@@ -49,6 +50,7 @@ impl BlockType {
         Self::Q4_1,
         Self::Q5_0,
         Self::Q4_K,
+        Self::Q5_K,
         Self::Q6_K,
     ];
 
@@ -79,6 +81,7 @@ impl BlockType {
             Self::Q4_1 => "Q4_1",
             Self::Q5_0 => "Q5_0",
             Self::Q4_K => "Q4_K",
+            Self::Q5_K => "Q5_K",
             Self::Q6_K => "Q6_K",
         }
     }
@@ -88,7 +91,7 @@ impl BlockType {
         match self {
             Self::F32 | Self::F16 | Self::BF16 => 1,
             Self::Q8_0 | Self::Q4_0 | Self::Q4_1 | Self::Q5_0 => 32,
-            Self::Q4_K | Self::Q6_K => 256,
+            Self::Q4_K | Self::Q5_K | Self::Q6_K => 256,
         }
     }
 
@@ -102,6 +105,7 @@ impl BlockType {
             Self::Q4_1 => 2 + 2 + 16,
             Self::Q5_0 => 2 + 4 + 16,
             Self::Q4_K => 2 + 2 + 12 + 128,
+            Self::Q5_K => 2 + 2 + 12 + 32 + 128,
             Self::Q6_K => 128 + 64 + 16 + 2,
         }
     }
@@ -147,6 +151,7 @@ impl BlockType {
             Self::Q4_1 => q4_1(block, out),
             Self::Q5_0 => q5_0(block, out),
             Self::Q4_K => q4_k(block, out),
+            Self::Q5_K => q5_k(block, out),
             Self::Q6_K => q6_k(block, out),
         }
     }
@@ -212,6 +217,24 @@ fn q4_k(block: &[u8], out: &mut [f32]) {
         for ((byte, x0), x1) in bytes.iter().zip(low).zip(high) {
             *x0 = d * s0 * f32::from(byte & 15) - dmin * o0;
             *x1 = d * s1 * f32::from(byte >> 4) - dmin * o1;
+        }
+    }
+}
+
+/// As Q4_K, with 32 bytes of fifth bits before the nibbles: bit j of byte i is that of value i of
+/// sub-block j.
+fn q5_k(block: &[u8], out: &mut [f32]) {
+    let (d, dmin) = (f16_at(block, 0), f16_at(block, 2));
+    let (scales, rest) = block[4..].split_at(12);
+    let (fifth, nibbles) = rest.split_at(32);
+    for (pair, (bytes, out)) in nibbles.chunks(32).zip(out.chunks_mut(64)).enumerate() {
+        let (s0, o0) = q4_k_scale(scales, 2 * pair);
+        let (s1, o1) = q4_k_scale(scales, 2 * pair + 1);
+        let (low, high) = out.split_at_mut(32);
+        for (((byte, fifth), x0), x1) in bytes.iter().zip(fifth).zip(low).zip(high) {
+            let [bit0, bit1] = [2 * pair, 2 * pair + 1].map(|at| ((fifth >> at) & 1) << 4);
+            *x0 = d * s0 * f32::from((byte & 15) | bit0) - dmin * o0;
+            *x1 = d * s1 * f32::from((byte >> 4) | bit1) - dmin * o1;
         }
     }
 }

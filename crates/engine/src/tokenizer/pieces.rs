@@ -4,7 +4,7 @@ use super::Added;
 use std::collections::HashMap;
 
 /// SentencePiece's mark of a space.
-const SPACE_MARK: char = '▁';
+pub(super) const SPACE_MARK: char = '▁';
 
 /// How a token's name in the vocabulary becomes bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

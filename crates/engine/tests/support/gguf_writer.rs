@@ -45,6 +45,24 @@ impl GgufWriter {
         self
     }
 
+    pub fn boolean(mut self, key: &str, value: bool) -> Self {
+        self.key(key, 7);
+        self.metadata.push(u8::from(value));
+        self
+    }
+
+    pub fn floats(mut self, key: &str, values: impl IntoIterator<Item = f32>) -> Self {
+        let values: Vec<_> = values.into_iter().collect();
+        self.key(key, 9);
+        self.metadata.extend_from_slice(&6u32.to_le_bytes());
+        self.metadata
+            .extend_from_slice(&(values.len() as u64).to_le_bytes());
+        for value in values {
+            self.metadata.extend_from_slice(&value.to_le_bytes());
+        }
+        self
+    }
+
     pub fn signed(mut self, key: &str, values: impl IntoIterator<Item = i32>) -> Self {
         let values: Vec<_> = values.into_iter().collect();
         self.key(key, 9);

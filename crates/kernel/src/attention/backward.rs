@@ -119,7 +119,7 @@ impl<U: Unit> Kernel for SpanHead<'_, U> {
                 k,
                 &self.span,
                 self.kv_head,
-                positions,
+                0..positions,
             ),
             keys_by_depth: by_depth(
                 &panels,
@@ -127,7 +127,7 @@ impl<U: Unit> Kernel for SpanHead<'_, U> {
                 k,
                 &self.span,
                 self.kv_head,
-                positions,
+                0..positions,
             ),
             values: by_columns(
                 &panels,
@@ -135,7 +135,7 @@ impl<U: Unit> Kernel for SpanHead<'_, U> {
                 v,
                 &self.span,
                 self.kv_head,
-                positions,
+                0..positions,
             ),
             dk: Scratch::floats(positions * shape.head_dim),
             dv: Scratch::floats(positions * shape.head_dim),
@@ -228,7 +228,8 @@ impl<U: Unit> SpanHead<'_, U> {
         let visible = |query: usize| prefix + (start + query) / group + 1;
         let dim = panels.head_dim;
         rows.dq[..count * dim].fill(0.0);
-        for first in (0..visible(count - 1)).step_by(KEYS) {
+        let hidden = |query: usize| self.inputs.shape.hidden(visible(query));
+        for first in (hidden(0) / KEYS * KEYS..visible(count - 1)).step_by(KEYS) {
             let seen = (visible(count - 1) - first).min(KEYS);
             let seen_by = |query: usize| {
                 if query < count {
@@ -237,7 +238,8 @@ impl<U: Unit> SpanHead<'_, U> {
                     0
                 }
             };
-            self.meet_keys(panels, rows, keys, (first, seen), count, seen_by);
+            let hidden = |query: usize| hidden(query).saturating_sub(first).min(seen);
+            self.meet_keys(panels, rows, keys, (first, seen), count, (hidden, seen_by));
         }
         for query in 0..count {
             let (row, head) = self.place(start + query);
@@ -249,7 +251,7 @@ impl<U: Unit> SpanHead<'_, U> {
     }
 
     /// `count` query rows against the `seen` keys from position `first` on, of which row `query` sees
-    /// `visible(query)`: adds to the gradients of both.
+    /// those from `hidden(query)` to `visible(query)`: adds to the gradients of both.
     #[inline(always)]
     fn meet_keys<S: Simd>(
         &self,
@@ -258,7 +260,7 @@ impl<U: Unit> SpanHead<'_, U> {
         keys: &mut Keys,
         (first, seen): (usize, usize),
         count: usize,
-        visible: impl Fn(usize) -> usize,
+        (hidden, visible): (impl Fn(usize) -> usize, impl Fn(usize) -> usize),
     ) {
         let (dim, block) = (panels.head_dim, first / KEYS);
         let (columns_words, depth_words) = (panels.by_columns_words(), panels.by_depth_words());
@@ -270,6 +272,10 @@ impl<U: Unit> SpanHead<'_, U> {
             seen,
             &mut rows.scores,
         );
+        for query in 0..count {
+            // Of a score of minus infinity both P and dS are zero.
+            rows.scores[query * KEYS..][..hidden(query)].fill(f32::NEG_INFINITY);
+        }
         panels.scores(
             &rows.dout,
             count,

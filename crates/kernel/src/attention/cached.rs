@@ -79,10 +79,8 @@ impl Kernel for Piece<'_> {
         };
         let panels = Panels::<S, PairUnit>::new(s, dim);
         let count = query.rows * group;
-        let mut rows = QueryRows::new(panels, shape.scale, count, group, query.visible, |i| {
-            &q[range(i)]
-        });
-        for block in 0..rows.blocks() {
+        let mut rows = QueryRows::new(panels, shape, count, query.visible, |i| &q[range(i)]);
+        for block in rows.blocks() {
             let (keys, values) = query.cache.block(block, kv_head);
             rows.take_in(block, keys, values);
         }

@@ -111,14 +111,16 @@ impl<U: Unit> Kernel for Run<'_, U> {
     fn run<S: Simd>(self, s: S) {
         let panels = Panels::<S, U>::new(s, self.inputs.shape.head_dim);
         let prefix = self.span.prefix.map_or(0, |(_, len)| len);
-        let positions = prefix + self.rows.end;
+        // Blocks before the first row's window are not laid out.
+        let hidden = self.inputs.shape.hidden(prefix + self.rows.start + 1);
+        let positions = hidden / KEYS * KEYS..prefix + self.rows.end;
         let keys = by_columns(
             &panels,
             &self.inputs,
             self.inputs.k,
             &self.span,
             self.kv_head,
-            positions,
+            positions.clone(),
         );
         let values = by_depth(
             &panels,
@@ -126,13 +128,14 @@ impl<U: Unit> Kernel for Run<'_, U> {
             self.inputs.v,
             &self.span,
             self.kv_head,
-            positions,
+            positions.clone(),
         );
         let group = self.inputs.shape.heads / self.inputs.shape.kv_heads;
         let step = (BLOCK_QUERIES / group).max(1);
         for start in self.rows.clone().step_by(step) {
             let rows = start..(start + step).min(self.rows.end);
-            self.rows_together(&panels, rows, group, prefix, &keys, &values);
+            let first_block = positions.start / KEYS;
+            self.rows_together(&panels, rows, prefix, first_block, (&keys, &values));
         }
     }
 }
@@ -143,12 +146,12 @@ impl<U: Unit> Run<'_, U> {
         &self,
         panels: &Panels<S, U>,
         rows: Range<usize>,
-        group: usize,
         prefix: usize,
-        keys: &[u32],
-        values: &[u32],
+        first_block: usize,
+        (keys, values): (&[u32], &[u32]),
     ) {
         let Inputs { shape, q, .. } = self.inputs;
+        let group = shape.heads / shape.kv_heads;
         let place = |query: usize| {
             (
                 self.span.start + rows.start + query / group,
@@ -160,18 +163,13 @@ impl<U: Unit> Run<'_, U> {
             shape.wide(q, row, head)
         };
         let count = rows.len() * group;
-        let mut queries = QueryRows::new(
-            *panels,
-            shape.scale,
-            count,
-            group,
-            prefix + rows.start + 1,
-            query,
-        );
-        let blocks = keys
-            .chunks_exact(panels.by_columns_words())
-            .zip(values.chunks_exact(panels.by_depth_words()));
-        for (block, (keys, values)) in blocks.enumerate().take(queries.blocks()) {
+        let visible = prefix + rows.start + 1;
+        let mut queries = QueryRows::new(*panels, shape, count, visible, query);
+        let (keys_words, values_words) = (panels.by_columns_words(), panels.by_depth_words());
+        for block in queries.blocks() {
+            let at = block - first_block;
+            let keys = &keys[at * keys_words..][..keys_words];
+            let values = &values[at * values_words..][..values_words];
             queries.take_in(block, keys, values);
         }
         for query in 0..count {
@@ -189,7 +187,8 @@ impl<U: Unit> Run<'_, U> {
     }
 }
 
-/// The first `positions` rows of a span's sequence in `of` (keys or values), as blocks by columns.
+/// The rows at `positions` of a span's sequence in `of` (keys or values), as blocks by columns; the
+/// first position begins a block.
 #[inline(always)]
 pub(super) fn by_columns<S: Simd, U: Unit>(
     panels: &Panels<S, U>,
@@ -197,14 +196,14 @@ pub(super) fn by_columns<S: Simd, U: Unit>(
     of: &[f32],
     span: &Span,
     kv_head: usize,
-    positions: usize,
+    positions: Range<usize>,
 ) -> Scratch {
     let words = panels.by_columns_words();
-    let mut blocks = Scratch::words(positions.div_ceil(KEYS) * words);
+    let mut blocks = Scratch::words(positions.len().div_ceil(KEYS) * words);
     for (index, block) in blocks.chunks_exact_mut(words).enumerate() {
-        let start = index * KEYS;
-        for position in start..(start + KEYS).min(positions) {
-            if position + ROWS_AHEAD < positions {
+        let start = positions.start + index * KEYS;
+        for position in start..(start + KEYS).min(positions.end) {
+            if position + ROWS_AHEAD < positions.end {
                 let row = row_of(span, position + ROWS_AHEAD);
                 prefetch(panels.simd, inputs.shape.narrow(of, row, kv_head));
             }
@@ -215,8 +214,8 @@ pub(super) fn by_columns<S: Simd, U: Unit>(
     blocks
 }
 
-/// The first `positions` rows of a span's sequence in `of`, as blocks by depth. Where the last word
-/// has room for one more row it is zero.
+/// The rows at `positions` of a span's sequence in `of`, as blocks by depth; the first position
+/// begins a block. Where the last word has room for one more row it is zero.
 #[inline(always)]
 pub(super) fn by_depth<S: Simd, U: Unit>(
     panels: &Panels<S, U>,
@@ -224,24 +223,24 @@ pub(super) fn by_depth<S: Simd, U: Unit>(
     of: &[f32],
     span: &Span,
     kv_head: usize,
-    positions: usize,
+    positions: Range<usize>,
 ) -> Scratch {
     let words = panels.by_depth_words();
-    let mut blocks = Scratch::words(positions.div_ceil(KEYS) * words);
+    let mut blocks = Scratch::words(positions.len().div_ceil(KEYS) * words);
     let mut zeros = Scratch::floats(panels.head_dim);
     zeros.fill(0.0);
     let row = |position: usize| {
-        if position < positions {
+        if position < positions.end {
             inputs.shape.narrow(of, row_of(span, position), kv_head)
         } else {
             &zeros[..]
         }
     };
     for (index, block) in blocks.chunks_exact_mut(words).enumerate() {
-        let start = index * KEYS;
-        for unit in 0..KEYS.min(positions - start).div_ceil(U::DEPTH) {
+        let start = positions.start + index * KEYS;
+        for unit in 0..KEYS.min(positions.end - start).div_ceil(U::DEPTH) {
             let first = start + unit * U::DEPTH;
-            for ahead in first + ROWS_AHEAD..(first + ROWS_AHEAD + U::DEPTH).min(positions) {
+            for ahead in first + ROWS_AHEAD..(first + ROWS_AHEAD + U::DEPTH).min(positions.end) {
                 prefetch(panels.simd, row(ahead));
             }
             panels.write_depth(block, unit, row(first), row(first + U::DEPTH - 1));

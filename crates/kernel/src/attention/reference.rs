@@ -9,9 +9,11 @@ pub(super) struct Reference {
 }
 
 /// The rows that row `row` of `span` sees.
-fn visible(span: &Span, row: usize) -> Vec<usize> {
+fn visible(shape: &Shape, span: &Span, row: usize) -> Vec<usize> {
     let (start, len) = span.prefix.unwrap_or((0, 0));
-    (start..start + len).chain(span.start..=row).collect()
+    let all: Vec<usize> = (start..start + len).chain(span.start..=row).collect();
+    let window = shape.window.unwrap_or(all.len());
+    all[all.len().saturating_sub(window)..].to_vec()
 }
 
 pub(super) fn forward(
@@ -27,7 +29,7 @@ pub(super) fn forward(
     for span in spans {
         for row in span.start..span.start + span.len {
             for head in 0..shape.heads {
-                let seen = visible(span, row);
+                let seen = visible(shape, span, row);
                 let (result, log_sum) = one(shape, row, head, &seen, q, k, v);
                 let at = (row * shape.heads + head) * shape.head_dim;
                 out[at..at + shape.head_dim].copy_from_slice(&result);

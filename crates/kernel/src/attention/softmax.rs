@@ -6,8 +6,12 @@
 //! softmax's denominator is `m + log l`.
 //!
 //! Blocks begin at multiples of [`KEYS`] positions of the sequence and a row takes them in order, so
-//! what a row computes depends on its own position alone: keys past it only add zeros.
+//! what a row computes depends on its own position alone: keys past it only add zeros, and so do
+//! those before its window in the block where that begins. A row takes in no earlier block.
 
+use std::ops::Range;
+
+use super::Shape;
 use super::forward::ROWS_AHEAD;
 use super::panels::{Factors, KEYS, Panels, seen_or};
 use crate::buffer::{FloatScratch, Scratch};
@@ -17,7 +21,7 @@ use crate::simd::{self, Simd, map_vectors, prefetch, vector_at};
 /// Query rows of one kv head, `group` heads for each row of the batch, sorted by what they see.
 pub(super) struct QueryRows<S, U> {
     panels: Panels<S, U>,
-    scale: f32,
+    shape: Shape,
     rows: usize,
     /// Heads that share a position.
     group: usize,
@@ -36,9 +40,8 @@ impl<S: Simd, U: Unit> QueryRows<S, U> {
     #[inline(always)]
     pub(super) fn new<'q>(
         panels: Panels<S, U>,
-        scale: f32,
+        shape: &Shape,
         rows: usize,
-        group: usize,
         visible: usize,
         query: impl Fn(usize) -> &'q [f32],
     ) -> Self {
@@ -61,9 +64,9 @@ impl<S: Simd, U: Unit> QueryRows<S, U> {
         );
         QueryRows {
             panels,
-            scale,
+            shape: *shape,
             rows,
-            group,
+            group: shape.heads / shape.kv_heads,
             visible,
             queries,
             scores,
@@ -80,20 +83,37 @@ impl<S: Simd, U: Unit> QueryRows<S, U> {
         self.visible + row / self.group
     }
 
-    /// Blocks that the last row needs.
+    /// Positions at the beginning that row `row` does not see.
     #[inline(always)]
-    pub(super) fn blocks(&self) -> usize {
-        self.visible(self.rows - 1).div_ceil(KEYS)
+    fn hidden(&self, row: usize) -> usize {
+        self.shape.hidden(self.visible(row))
+    }
+
+    /// Blocks that the rows need, from the first row's first to the last row's last.
+    #[inline(always)]
+    pub(super) fn blocks(&self) -> Range<usize> {
+        self.hidden(0) / KEYS..self.visible(self.rows - 1).div_ceil(KEYS)
+    }
+
+    /// The rows that see something of the block at position `start`: others end before it, or their
+    /// window begins after it.
+    #[inline(always)]
+    fn rows_of_block(&self, start: usize) -> Range<usize> {
+        let first = (start + 1).saturating_sub(self.visible) * self.group;
+        // The first row of the batch whose window begins after the block.
+        let through = self.shape.window.map_or(usize::MAX, |window| {
+            (start + KEYS + window).saturating_sub(self.visible)
+        });
+        first..self.rows.min(through.saturating_mul(self.group))
     }
 
     /// Takes in block number `block`: keys by columns, values by depth.
     #[inline(always)]
     pub(super) fn take_in(&mut self, block: usize, keys: &[u32], values: &[u32]) {
         let start = block * KEYS;
-        // Rows that end before this block are through.
-        let first = (start + 1).saturating_sub(self.visible) * self.group;
-        let rows = self.rows - first;
-        let seen = (self.visible(self.rows - 1) - start).min(KEYS);
+        let Range { start: first, end } = self.rows_of_block(start);
+        let rows = end - first;
+        let seen = (self.visible(end - 1) - start).min(KEYS);
         let (words, factor_words) = (self.panels.row_words(), KEYS / U::DEPTH);
         self.panels.scores(
             &self.queries[first * words..],
@@ -103,6 +123,9 @@ impl<S: Simd, U: Unit> QueryRows<S, U> {
             &mut self.scores,
         );
         for row in 0..rows {
+            // A score of minus infinity weighs nothing: the columns need no second bound.
+            let hidden = self.hidden(first + row).saturating_sub(start);
+            self.scores[row * KEYS..][..hidden].fill(f32::NEG_INFINITY);
             self.weigh(
                 row,
                 first + row,
@@ -132,9 +155,9 @@ impl<S: Simd, U: Unit> QueryRows<S, U> {
             let hidden = s.splat(f32::NEG_INFINITY);
             largest = s.max(seen_or(s, column, seen, score, hidden), largest);
         }
-        self.raise_max(row, s.max_lanes(largest) * self.scale);
+        self.raise_max(row, s.max_lanes(largest) * self.shape.scale);
 
-        let (scale, shift) = (s.splat(self.scale), s.splat(-self.max[row]));
+        let (scale, shift) = (s.splat(self.shape.scale), s.splat(-self.max[row]));
         let factors = &mut self.factors[at * (KEYS / U::DEPTH)..(at + 1) * (KEYS / U::DEPTH)];
         let (mut sum, zero) = (s.splat(0.0), s.splat(0.0));
         for column in (0..columns).step_by(2 * S::LANES) {

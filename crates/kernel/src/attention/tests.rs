@@ -13,8 +13,24 @@ fn shape(heads: usize, kv_heads: usize, head_dim: usize) -> Shape {
         kv_heads,
         head_dim,
         scale: 1.0 / (head_dim as f32).sqrt(),
+        window: None,
         precision: Precision::Bf16,
     }
+}
+
+/// No window, windows inside a block and across blocks, and one that hides nothing.
+const WINDOWS: [Option<usize>; 7] = [
+    None,
+    Some(1),
+    Some(5),
+    Some(63),
+    Some(64),
+    Some(70),
+    Some(500),
+];
+
+fn windowed(shape: Shape, window: Option<usize>) -> Shape {
+    Shape { window, ..shape }
 }
 
 fn span(start: usize, len: usize, prefix: Option<(usize, usize)>) -> Span {
@@ -43,6 +59,12 @@ fn batches() -> Vec<(usize, Vec<Span>)> {
             ],
         ),
     ]
+}
+
+/// Every item with every window.
+fn in_windows<T: Clone>(items: Vec<T>) -> impl Iterator<Item = (T, Option<usize>)> {
+    let each = |item: T| WINDOWS.map(|window| (item.clone(), window));
+    items.into_iter().flat_map(each)
 }
 
 const SHAPES: [(usize, usize, usize); 4] = [(3, 1, 64), (4, 4, 8), (4, 2, 40), (2, 1, 5)];
@@ -120,8 +142,9 @@ impl Case {
 fn forward_agrees_with_the_reference() {
     for_each_isa(|pool| {
         for (heads, kv_heads, head_dim) in SHAPES {
-            for (rows, spans) in batches() {
-                let case = Case::new(shape(heads, kv_heads, head_dim), rows);
+            for ((rows, spans), window) in in_windows(batches()) {
+                let shape = windowed(shape(heads, kv_heads, head_dim), window);
+                let case = Case::new(shape, rows);
                 let expected =
                     reference::forward(&case.shape, &spans, &case.q, &case.k, &case.v, rows);
                 let (out, lse) = case.forward::<FloatUnit>(pool, &spans);
@@ -143,8 +166,9 @@ fn backward_is_the_gradient() {
         span(53, 21, Some((0, 23))),
     ];
     for_each_isa(|pool| {
-        for (heads, kv_heads, head_dim) in [(3, 1, 6), (2, 2, 8)] {
-            let case = Case::new(shape(heads, kv_heads, head_dim), 74);
+        for ((heads, kv_heads, head_dim), window) in in_windows(vec![(3, 1, 6), (2, 2, 8)]) {
+            let shape = windowed(shape(heads, kv_heads, head_dim), window);
+            let case = Case::new(shape, 74);
             let [dq, dk, dv] = case.backward::<FloatUnit>(pool, &spans);
             let (q, k, v) = (&case.q, &case.k, &case.v);
             assert_is_gradient(q, &dq, 41, 3e-3, |q| case.loss(&spans, q, k, v));
@@ -157,8 +181,9 @@ fn backward_is_the_gradient() {
 #[test]
 fn backward_in_bf16_and_on_every_isa_is_near_that_in_f32() {
     for (heads, kv_heads, head_dim) in SHAPES {
-        for (rows, spans) in batches() {
-            let case = Case::new(shape(heads, kv_heads, head_dim), rows);
+        for ((rows, spans), window) in in_windows(batches()) {
+            let shape = windowed(shape(heads, kv_heads, head_dim), window);
+            let case = Case::new(shape, rows);
             let portable = Pool::with_isa(1, crate::Isa::Portable);
             // Of one row the gradients of q and k are zero but for rounding: all are compared as one.
             let expected = case.backward::<FloatUnit>(&portable, &spans).concat();
@@ -195,13 +220,15 @@ fn rows_outside_the_spans_are_left_alone() {
 #[test]
 fn training_results_do_not_depend_on_thread_count() {
     let (rows, spans) = batches().pop().expect("there are batches");
-    let case = Case::new(shape(6, 2, 16), rows);
-    assert_thread_count_is_invisible(|pool| {
-        let (mut all, lse) = case.forward::<PairUnit>(pool, &spans);
-        all.extend(lse);
-        all.extend(case.backward::<PairUnit>(pool, &spans).concat());
-        all
-    });
+    for window in [None, Some(9)] {
+        let case = Case::new(windowed(shape(6, 2, 16), window), rows);
+        assert_thread_count_is_invisible(|pool| {
+            let (mut all, lse) = case.forward::<PairUnit>(pool, &spans);
+            all.extend(lse);
+            all.extend(case.backward::<PairUnit>(pool, &spans).concat());
+            all
+        });
+    }
 }
 
 /// Runs a whole sequence through a cache in chunks of the given lengths.
@@ -238,9 +265,9 @@ fn in_chunks(pool: &Pool, case: &Case, chunks: impl Iterator<Item = usize>) -> V
 #[test]
 fn cached_rows_do_not_depend_on_chunking_and_equal_training() {
     for_each_isa(|pool| {
-        for (heads, kv_heads, head_dim) in SHAPES {
+        for ((heads, kv_heads, head_dim), window) in in_windows(SHAPES.to_vec()) {
             let rows = 170;
-            let case = Case::new(shape(heads, kv_heads, head_dim), rows);
+            let case = Case::new(windowed(shape(heads, kv_heads, head_dim), window), rows);
             let whole = in_chunks(pool, &case, [rows].into_iter());
             for length in [1, 2, 3, 5, 16, 33, 64, 100] {
                 let pieces = in_chunks(
@@ -296,6 +323,32 @@ fn cached_rows_do_not_depend_on_the_batch_or_threads() {
         }
         out
     });
+}
+
+#[test]
+fn a_window_over_everything_is_none() {
+    for (rows, spans) in batches() {
+        let of = |window| {
+            let case = Case::new(windowed(shape(4, 2, 40), window), rows);
+            let (out, lse) = case.forward::<PairUnit>(&Pool::new(1), &spans);
+            let gradients = case.backward::<PairUnit>(&Pool::new(1), &spans).concat();
+            [out, lse, gradients].concat()
+        };
+        assert_same_bits(&of(Some(rows + 1)), &of(None), "a wide window");
+    }
+}
+
+#[test]
+fn long_spans_lay_out_no_more_than_their_windows() {
+    // More rows than a task has, so that later tasks begin at later blocks.
+    let (rows, spans) = (700, [span(0, 90, None), span(90, 610, Some((0, 90)))]);
+    for window in [Some(3), Some(64), Some(130), Some(300)] {
+        let case = Case::new(windowed(shape(2, 1, 8), window), rows);
+        let pool = Pool::new(2);
+        let expected = reference::forward(&case.shape, &spans, &case.q, &case.k, &case.v, rows);
+        let (out, _) = case.forward::<FloatUnit>(&pool, &spans);
+        assert_close(&out, &expected.out, 1e-5, &format!("{window:?}"));
+    }
 }
 
 #[test]
