@@ -15,7 +15,7 @@ pub mod bounds;
 pub mod dataset;
 pub mod error;
 pub mod fetch;
-mod nearest;
+pub mod nearest;
 pub mod prepare;
 pub mod reader;
 pub mod samples;

@@ -1,7 +1,7 @@
 //! The nearest known name to one that is not known, for errors.
 
 /// `; the nearest is …` for the nearest of `known`, or `; there are: …` where none is near.
-pub(crate) fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub fn hint<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     /// How many names are listed where none is near.
     const LISTED_MAX: usize = 12;
     let mut known: Vec<&str> = known.into_iter().collect();

@@ -222,7 +222,7 @@ impl<'a> Run<'a> {
 }
 
 /// How many tokens all prompts begin with, short of the last token of the shortest.
-fn common_prefix(prompts: &[Vec<u32>]) -> usize {
+pub(crate) fn common_prefix(prompts: &[Vec<u32>]) -> usize {
     let [first, others @ ..] = prompts else {
         return 0;
     };

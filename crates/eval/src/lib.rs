@@ -11,6 +11,7 @@
 pub mod answers;
 pub mod bootstrap;
 pub mod challengers;
+pub mod choices;
 pub mod error;
 mod measure;
 pub mod metrics;

@@ -18,8 +18,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    Globals, approve, breaker, bundle, checkpoint, data, dossier, export, filing, gate, ledger,
-    model, order, pack, register, restored, run, tour, trace, up, verify, version, withdraw,
+    Globals, approve, breaker, bundle, checkpoint, data, dossier, eval, export, filing, gate,
+    ledger, model, order, pack, register, restored, run, tour, trace, tune, up, verify, version,
+    withdraw,
 };
 
 const AFTER_HELP: &str = "\
@@ -59,6 +60,10 @@ struct Cli {
 enum Command {
     /// Run a pack as an order: from base model and data to a served model.
     Run(run::Args),
+    /// Tune by a recipe, in the foreground: a folder for other tools, nothing served.
+    Tune(tune::Args),
+    /// Score a tuned folder on a further file.
+    Eval(eval::Args),
     /// Serve the pages and the deployed models until Ctrl-C.
     Up(up::Args),
     /// Follow an answer back to its training sentences, and see what happens when evidence breaks.
@@ -112,6 +117,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Run(args) => run::run(&cli.globals, &args),
+        Command::Tune(args) => tune::run(&cli.globals, &args),
+        Command::Eval(args) => eval::run(&cli.globals, &args),
         Command::Up(args) => up::run(&cli.globals, &args),
         Command::Tour(args) => tour::run(&cli.globals, &args),
         Command::Order(args) => order::run(&cli.globals, &args),

@@ -25,13 +25,8 @@ mod tests {
     use super::*;
 
     fn rows(count: u8) -> Vec<Row> {
-        let row = |index: u8| Row {
-            id: index.to_string(),
-            leaf: Digest::of(&[index]),
-            tokens: vec![1, 2],
-            answer_start: 1,
-            soft: Vec::new(),
-        };
+        let row =
+            |index: u8| Row::answering(index.to_string(), Digest::of(&[index]), vec![1, 2], 1);
         (0..count).map(row).collect()
     }
 

@@ -56,14 +56,21 @@ fn append(batch: &mut Batch, row: &Row, prefix_len: usize) {
         prefix,
     });
     let mut soft = row.soft.iter().peekable();
-    for (at, &token) in row.tokens.iter().enumerate().skip(row.answer_start) {
-        let row = (start + at - prefix_len - 1) as u32;
+    for (at, (&token, &weight)) in row.tokens.iter().zip(&row.weights).enumerate() {
         let hard = [(token, 1.0)];
         let tokens = match soft.next_if(|(place, _)| *place == at) {
             Some((_, soft)) => soft,
             None => &hard[..],
         };
-        let target = |&(token, weight): &(u32, f32)| Target { row, token, weight };
+        if weight == 0.0 {
+            continue;
+        }
+        let row = (start + at - prefix_len - 1) as u32;
+        let target = |&(token, share): &(u32, f32)| Target {
+            row,
+            token,
+            weight: share * weight,
+        };
         batch.targets.extend(tokens.iter().map(target));
     }
 }
@@ -74,20 +81,17 @@ mod tests {
     use lathe_evidence::Digest;
 
     fn packed(prefix_len: usize, lengths: &[usize]) -> Packed {
-        let row = |(index, &len): (usize, &usize)| Row {
-            id: index.to_string(),
-            leaf: Digest::of(&[index as u8]),
-            tokens: (0..len as u32)
-                .map(|at| {
-                    if (at as usize) < prefix_len {
-                        at
-                    } else {
-                        100 * index as u32 + at
-                    }
-                })
-                .collect(),
-            answer_start: len - 2,
-            soft: Vec::new(),
+        let row = |(index, &len): (usize, &usize)| {
+            let token = |at: u32| {
+                if (at as usize) < prefix_len {
+                    at
+                } else {
+                    100 * index as u32 + at
+                }
+            };
+            let tokens = (0..len as u32).map(token).collect();
+            let leaf = Digest::of(&[index as u8]);
+            Row::answering(index.to_string(), leaf, tokens, len - 2)
         };
         Packed {
             rows: lengths.iter().enumerate().map(row).collect(),

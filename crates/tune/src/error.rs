@@ -18,6 +18,14 @@ pub enum TuneError {
         /// What is wrong and what would be right.
         reason: String,
     },
+    /// A recipe cannot be used.
+    #[error("the recipe's {key}: {reason}")]
+    Recipe {
+        /// The key.
+        key: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
     /// The base model has no chat template, so that served prompts cannot be told.
     #[error(
         "the base model has no chat template, so its training prompts could not equal served ones: \
@@ -38,6 +46,14 @@ pub enum TuneError {
     Boundary {
         /// The record.
         id: String,
+    },
+    /// A sample cannot be learnt from in this stage.
+    #[error("record {id}: {reason}")]
+    Sample {
+        /// The record.
+        id: String,
+        /// What it is and what to do instead.
+        reason: String,
     },
     /// Nothing is left to learn from.
     #[error(
@@ -101,6 +117,9 @@ pub enum TuneError {
         /// What is wrong.
         reason: String,
     },
+    /// The data cannot be read.
+    #[error(transparent)]
+    Data(#[from] lathe_data::DataError),
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -111,14 +130,17 @@ impl TuneError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Spec { .. } => "tune-spec",
+            Self::Recipe { .. } => "tune-recipe",
             Self::NoTemplate => "tune-no-template",
             Self::NoEndToken => "tune-no-end-token",
             Self::Boundary { .. } => "tune-boundary",
+            Self::Sample { .. } => "tune-sample",
             Self::NothingToLearn { .. } => "tune-nothing-to-learn",
             Self::NoPairs { .. } => "tune-nothing-to-learn",
             Self::Diverged { .. } => "tune-diverged",
             Self::File { .. } => "tune-file",
             Self::Damaged { .. } => "tune-checkpoint-damaged",
+            Self::Data(error) => error.code(),
             Self::Engine(error) => error.code(),
         }
     }

@@ -24,10 +24,31 @@ pub struct Row {
     pub leaf: Digest,
     /// Prompt, answer and end-of-turn token.
     pub tokens: Vec<u32>,
-    /// Index of the answer's first token; it and all after it are supervised.
-    pub answer_start: usize,
+    /// How much each token counts in the loss, 0 for one that is only read; as many as `tokens`.
+    /// The first is 0: nothing stands before it to predict it from.
+    pub weights: Vec<f32>,
     /// Places in `tokens` that are supervised by several tokens instead of the one there.
     pub soft: Vec<(usize, Soft)>,
+}
+
+impl Row {
+    /// A row whose tokens from `answer_start` on are supervised.
+    pub fn answering(id: String, leaf: Digest, tokens: Vec<u32>, answer_start: usize) -> Row {
+        let weight = |at: usize| if at < answer_start { 0.0 } else { 1.0 };
+        Row {
+            id,
+            leaf,
+            weights: (0..tokens.len()).map(weight).collect(),
+            tokens,
+            soft: Vec::new(),
+        }
+    }
+
+    /// Index of the first supervised token; the row's length if there is none.
+    pub fn answer_start(&self) -> usize {
+        let first = self.weights.iter().position(|&weight| weight > 0.0);
+        first.unwrap_or(self.tokens.len())
+    }
 }
 
 /// All rows of a run, and what was kept out.
@@ -50,47 +71,64 @@ pub struct Packed {
 /// When the model has no template or no end token, when an answer melts into its prompt, or when
 /// no row is left.
 pub fn pack(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<Packed, TuneError> {
+    spec.check()?;
     let chat = Chat::of(model)?;
-    let tokens_max = spec.tokens_max;
     let soft_number = spec.soft_number.as_ref();
     let mut softener = soft_number.map(|soft| Softener::new(soft, &model.tokenizer));
-    let mut packed = Packed {
-        rows: Vec::new(),
-        prefix_len: 0,
-        over_long: Vec::new(),
-        unanswered: Vec::new(),
-    };
+    let mut rows = Vec::with_capacity(examples.len());
     for example in examples {
         let mut row = chat.row(example)?;
-        if example.answer.is_empty() {
-            packed.unanswered.push(row.id);
-        } else if row.tokens.len() > tokens_max {
-            packed.over_long.push(row.id);
-        } else {
-            if let Some(softener) = &mut softener {
-                row.soften(&example.answer, softener);
-            }
-            packed.rows.push(row);
+        if let Some(softener) = &mut softener {
+            row.soften(&example.answer, softener);
         }
+        rows.push(row);
     }
-    if packed.rows.is_empty() {
-        return Err(TuneError::NothingToLearn {
-            examples: examples.len(),
-            over_long: packed.over_long.len(),
-            unanswered: packed.unanswered.len(),
-            tokens_max,
-        });
+    Packed::of(rows, spec)
+}
+
+impl Packed {
+    /// Keeps out rows over the cutoff and rows that supervise nothing, and finds what all begin with.
+    ///
+    /// # Errors
+    /// [`TuneError::NothingToLearn`] when no row is left.
+    pub fn of(rows: Vec<Row>, spec: &SftSpec) -> Result<Packed, TuneError> {
+        let examples = rows.len();
+        let mut packed = Packed {
+            rows: Vec::with_capacity(examples),
+            prefix_len: 0,
+            over_long: Vec::new(),
+            unanswered: Vec::new(),
+        };
+        for row in rows {
+            // What ends an answer is no answer.
+            if row.answer_start() + 1 >= row.tokens.len() {
+                packed.unanswered.push(row.id);
+            } else if row.tokens.len() > spec.tokens_max {
+                packed.over_long.push(row.id);
+            } else {
+                packed.rows.push(row);
+            }
+        }
+        if packed.rows.is_empty() {
+            return Err(TuneError::NothingToLearn {
+                examples,
+                over_long: packed.over_long.len(),
+                unanswered: packed.unanswered.len(),
+                tokens_max: spec.tokens_max,
+            });
+        }
+        if spec.prefix_sharing {
+            packed.prefix_len = shared_prefix(&packed.rows);
+        }
+        Ok(packed)
     }
-    if spec.prefix_sharing {
-        packed.prefix_len = shared_prefix(&packed.rows);
-    }
-    Ok(packed)
 }
 
 impl Row {
     fn soften(&mut self, answer: &str, softener: &mut Softener<'_>) {
-        let path = &self.tokens[self.answer_start..self.tokens.len() - 1];
-        let shift = |(at, soft): (usize, Soft)| (at + self.answer_start, soft);
+        let start = self.answer_start();
+        let path = &self.tokens[start..self.tokens.len() - 1];
+        let shift = |(at, soft): (usize, Soft)| (at + start, soft);
         self.soft = softener
             .soften(answer, path)
             .into_iter()
@@ -108,7 +146,7 @@ fn shared_prefix(rows: &[Row]) -> usize {
     }
     let unsupervised = rows
         .iter()
-        .map(|row| row.answer_start - 1)
+        .map(|row| row.answer_start().saturating_sub(1))
         .min()
         .unwrap_or(0);
     rest.iter().fold(unsupervised, |shared, row| {
@@ -146,13 +184,8 @@ impl<'a> Chat<'a> {
             });
         }
         tokens.push(self.end);
-        Ok(Row {
-            id: example.id.clone(),
-            leaf: example.leaf,
-            tokens,
-            answer_start: served.len(),
-            soft: Vec::new(),
-        })
+        let id = example.id.clone();
+        Ok(Row::answering(id, example.leaf, tokens, served.len()))
     }
 }
 
@@ -168,7 +201,7 @@ fn conversation(example: &Example) -> Vec<Message> {
 
 /// The token that ends an answer: of the model's end tokens the one its template writes after an
 /// assistant's message, else the first.
-fn end_of_turn(
+pub(crate) fn end_of_turn(
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
     ends: &[u32],
@@ -204,7 +237,7 @@ mod tests {
         let examples = testing::examples(6);
         let packed = pack(&model, &examples, &SftSpec::default()).expect("packs");
         for (row, example) in packed.rows.iter().zip(&examples) {
-            let answer = &row.tokens[row.answer_start..];
+            let answer = &row.tokens[row.answer_start()..];
             let (end, text) = answer.split_last().expect("an answer");
             assert_eq!(model.tokenizer.decode(text, false), example.answer);
             assert!(model.config.eos.contains(end));
@@ -222,7 +255,7 @@ mod tests {
                 .render(&conversation(example), true)
                 .expect("renders");
             assert_eq!(
-                row.tokens[..row.answer_start],
+                row.tokens[..row.answer_start()],
                 model.tokenizer.encode(&prompt)
             );
         }
@@ -242,12 +275,9 @@ mod tests {
 
     #[test]
     fn equal_prompts_keep_their_last_row() {
-        let row = |answer: u32| Row {
-            id: "a".into(),
-            leaf: Digest::of(b"a"),
-            tokens: vec![1, 2, 3, answer, 9],
-            answer_start: 3,
-            soft: Vec::new(),
+        let row = |answer: u32| {
+            let tokens = vec![1, 2, 3, answer, 9];
+            Row::answering("a".into(), Digest::of(b"a"), tokens, 3)
         };
         assert_eq!(shared_prefix(&[row(4), row(5)]), 2);
         assert_eq!(shared_prefix(&[row(4), row(4)]), 2);

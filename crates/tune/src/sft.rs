@@ -1,6 +1,6 @@
 //! Supervised fine-tuning: the stage.
 //!
-//! Packs the examples, takes up the newest checkpoint of the same job or starts afresh, runs the
+//! Takes packed examples, takes up the newest checkpoint of the same job or starts afresh, runs the
 //! plan step by step and leaves a folder that PEFT loads:
 //!
 //! ```text
@@ -15,7 +15,6 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use lathe_data::task::Example;
 use lathe_engine::train::Trainer;
 use lathe_engine::{Adapter, Model};
 use lathe_evidence::Digest;
@@ -28,7 +27,7 @@ use crate::adamw::AdamW;
 use crate::batch_order::batch_order_root;
 use crate::checkpoint::{self, State};
 use crate::files::write_durably;
-use crate::pack::{Packed, pack};
+use crate::pack::Packed;
 use crate::plan::Plan;
 pub use crate::spec::SftSpec;
 use crate::step::{StepDone, Stepper};
@@ -45,7 +44,9 @@ pub struct SftJob<'a> {
     /// The threads to compute on.
     pub pool: &'a Pool,
     /// What is learnt from.
-    pub examples: &'a [Example],
+    pub packed: &'a Packed,
+    /// The adapter that is tuned on; a fresh one if absent.
+    pub start: Option<&'a Adapter>,
     /// How.
     pub spec: &'a SftSpec,
     /// The base model's name, for adapter_config.json.
@@ -131,7 +132,7 @@ struct Training<'a> {
 pub fn run(job: &SftJob<'_>, on: &mut dyn FnMut(&TuneEvent)) -> Result<SftOutcome, TuneError> {
     job.spec.check()?;
     let spec = job.spec;
-    let packed = pack(job.model, job.examples, spec)?;
+    let packed = job.packed;
     let plan = Plan::new(
         packed.rows.len(),
         spec.batch_records,
@@ -141,10 +142,10 @@ pub fn run(job: &SftJob<'_>, on: &mut dyn FnMut(&TuneEvent)) -> Result<SftOutcom
     for folder in [job.work_dir, job.out_dir] {
         fs::create_dir_all(folder).map_err(TuneError::file("create", folder))?;
     }
-    let identity = identity(job, &packed);
+    let identity = identity(job);
     let found = checkpoint::latest(job.work_dir, &identity)?;
     let resumed_from = found.state.as_ref().map(|state| state.step);
-    let mut run = Run::new(job, &packed, &plan, identity, found.state)?;
+    let mut run = Run::new(job, &plan, identity, found.state)?;
     for batch in plan.batches(run.optimizer.steps()) {
         let done = run.step(&batch)?;
         on(&run.event(&done, resumed_from.is_some()));
@@ -189,13 +190,15 @@ struct Began {
 impl<'a> Run<'a> {
     fn new(
         job: &'a SftJob<'a>,
-        packed: &'a Packed,
         plan: &'a Plan,
         identity: Digest,
         state: Option<State>,
     ) -> Result<Self, TuneError> {
         let spec = job.spec;
-        let mut adapter = Adapter::new(&job.model.config, &spec.lora(), spec.seed)?;
+        let mut adapter = match job.start {
+            Some(adapter) => adapter.clone(),
+            None => Adapter::new(&job.model.config, &spec.lora(), spec.seed)?,
+        };
         let len = adapter.values.len();
         let mut optimizer = AdamW::new(spec.adamw(), len);
         let (mut losses, mut tokens) = (Vec::new(), 0);
@@ -212,7 +215,7 @@ impl<'a> Run<'a> {
             tokens,
         };
         Ok(Self {
-            stepper: Stepper::new(trainer, job.pool, packed, spec, plan.steps(), len),
+            stepper: Stepper::new(trainer, job.pool, job.packed, spec, plan.steps(), len),
             log: TrainerLog::open(job.work_dir, began.step)?,
             job,
             plan,
@@ -318,7 +321,7 @@ impl<'a> Run<'a> {
 }
 
 /// What a checkpoint has to agree on to be taken up: spec, tokens, leaves, model and machine kind.
-fn identity(job: &SftJob<'_>, packed: &Packed) -> Digest {
+fn identity(job: &SftJob<'_>) -> Digest {
     let mut hasher = Hasher::new();
     let spec = serde_json::to_string(job.spec).expect("a spec is plain JSON");
     let config = format!("{:?}", job.model.config);
@@ -331,12 +334,23 @@ fn identity(job: &SftJob<'_>, packed: &Packed) -> Digest {
         hasher.update(&(text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
     }
-    for row in &packed.rows {
+    for row in &job.packed.rows {
         hasher.update(&row.leaf.0);
         hasher.update(&(row.tokens.len() as u64).to_le_bytes());
-        row.tokens
-            .iter()
-            .for_each(|token| hasher.update(&token.to_le_bytes()));
+        for (token, weight) in row.tokens.iter().zip(&row.weights) {
+            hasher.update(&token.to_le_bytes());
+            hasher.update(&weight.to_le_bytes());
+        }
+        for (place, soft) in &row.soft {
+            hasher.update(&(*place as u64).to_le_bytes());
+            for (token, share) in soft {
+                hasher.update(&token.to_le_bytes());
+                hasher.update(&share.to_le_bytes());
+            }
+        }
+    }
+    for value in job.start.map_or(&[][..], |adapter| &adapter.values) {
+        hasher.update(&value.to_le_bytes());
     }
     hasher.finish()
 }

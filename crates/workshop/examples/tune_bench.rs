@@ -68,7 +68,7 @@ fn rows(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<(), Box<d
     for row in pack::pack(model, examples, spec)?.rows {
         println!(
             "{}",
-            json!({"tokens": row.tokens, "answer_start": row.answer_start})
+            json!({"tokens": row.tokens, "answer_start": row.answer_start()})
         );
     }
     Ok(())
@@ -86,7 +86,8 @@ fn speed(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<(), Box<
     let job = SftJob {
         model,
         pool: &pool,
-        examples,
+        packed: &packed,
+        start: None,
         spec: &spec,
         base_name: "base",
         work_dir: &folder.path().join("work"),
@@ -141,7 +142,7 @@ fn compare(
     let order = plan.batches(0).enumerate().flat_map(|(step, batch)| {
         let line = |at: usize| {
             let row = &packed.rows[at];
-            json!({"step": step, "tokens": row.tokens, "answer_start": row.answer_start})
+            json!({"step": step, "tokens": row.tokens, "answer_start": row.answer_start()})
         };
         batch
             .into_iter()
@@ -153,7 +154,8 @@ fn compare(
     let job = SftJob {
         model,
         pool: &pool,
-        examples,
+        packed: &packed,
+        start: None,
         spec: &spec,
         base_name: "base",
         work_dir: &out.join("work"),

@@ -5,7 +5,10 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
+use lathe_data::task::Example;
+
 use super::*;
+use crate::pack::pack;
 use crate::soft_number::SoftNumber;
 use crate::testing;
 use crate::trainer_log::TRAINER_LOG;
@@ -45,10 +48,12 @@ impl Bench {
     /// Runs in the work folder and the out folder of that name.
     fn run(&self, name: &str, on: &mut dyn FnMut(&TuneEvent)) -> Result<SftOutcome, TuneError> {
         let (work_dir, out_dir) = (self.path(&format!("{name}-work")), self.path(name));
+        let packed = pack(&self.model, &self.examples, &self.spec)?;
         let job = SftJob {
             model: &self.model,
             pool: &self.pool,
-            examples: &self.examples,
+            packed: &packed,
+            start: None,
             spec: &self.spec,
             base_name: "tiny",
             work_dir: &work_dir,

@@ -4,6 +4,7 @@
 
 use lathe_evidence::Digest;
 use lathe_evidence::statement::{DatasetUse, Training};
+use lathe_tune::pack::pack;
 use lathe_tune::sft::{self, SftJob, TuneEvent};
 use serde_json::{Value, json};
 
@@ -49,10 +50,12 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     let records = Records::load(job)?;
     let examples = records.train()?;
     let name = compute::model_name(job)?;
+    let packed = pack(&machine.model, &examples, &job.pack.tune.sft)?;
     let sft_job = SftJob {
         model: &machine.model,
         pool: &machine.pool,
-        examples: &examples,
+        packed: &packed,
+        start: None,
         spec: &job.pack.tune.sft,
         base_name: &name,
         work_dir: &job.work,

@@ -1,0 +1,231 @@
+//! `lathe eval`: a model on a further file, one JSON object of metrics at the end.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use lathe_engine::{Adapter, LoadOptions, Model, PackedAdapter};
+use lathe_eval::choices::{self, Judged};
+use lathe_eval::metrics::pearson_r;
+use lathe_kernel::{Pool, default_threads};
+use lathe_tune::recipe::Recipe;
+use lathe_tune::recipe::answer::{AnswerSpec, Assured, READING, Reading, Truth};
+use lathe_tune::recipe::table::{Asker, Question, questions};
+use lathe_workshop::Progress;
+use lathe_workshop::words::Lang;
+use serde_json::{Value, json};
+
+use super::Globals;
+use super::recipe_files::{Files, of_tune, open};
+use crate::bars::Bar;
+use crate::fail::{Failure, Outcome};
+
+/// Arguments of `lathe eval`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  lathe eval saves/banking77 --recipe recipes/banking77.yaml --data data/banking77/test.csv --json")]
+pub struct Args {
+    /// The output folder of `lathe tune`.
+    model: PathBuf,
+    /// The recipe it was tuned by: it names the file's columns.
+    #[arg(long)]
+    recipe: PathBuf,
+    /// The file to score, laid out as the recipe's own.
+    #[arg(long)]
+    data: PathBuf,
+    /// Keys that win over the recipe.
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Print the metrics as one line of JSON, the last one.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Scores the file.
+pub fn run(globals: &Globals, args: &Args) -> Outcome {
+    let recipe = Recipe::load(&args.recipe, &args.overrides).map_err(of_tune)?;
+    let path = args.model.join(READING);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        Failure::new(
+            "eval-model",
+            format!("cannot read {}: {error}", path.display()),
+            "name the output folder of a lathe tune that ran to its end",
+        )
+    })?;
+    let reading: Reading = serde_json::from_str(&text).map_err(|error| {
+        let text = format!("{} is not what lathe tune writes: {error}", path.display());
+        Failure::new("eval-model", text, "tune again with this version of Lathe")
+    })?;
+    let base = base_of(&args.model, &recipe, &Files::of(&globals.home()?))?;
+    let asked = questions(&recipe.settings, &reading, &args.data).map_err(of_tune)?;
+    let pool = Pool::new(default_threads());
+    let answers = Asked::open(&base, Some(&args.model), &reading, &pool)?.answer(&asked)?;
+    let metrics = metrics(&reading, &answers)?;
+    if args.json {
+        println!("{metrics}");
+    } else {
+        crate::table::tree(&metrics);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The base model that an output folder names.
+fn base_of(folder: &Path, recipe: &Recipe, files: &Files) -> Result<PathBuf, Failure> {
+    let path = folder.join("adapter_config.json");
+    let config: Option<Value> = std::fs::read(&path)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let named = config
+        .as_ref()
+        .and_then(|it| it["base_model_name_or_path"].as_str());
+    let named = named.unwrap_or(&recipe.settings.model_name_or_path);
+    files.bring(named, &[Path::new(""), &recipe.folder], None)
+}
+
+/// A model that answers questions as its reading says.
+pub struct Asked<'a> {
+    model: Model,
+    adapter: Option<PackedAdapter>,
+    reading: &'a Reading,
+    pool: &'a Pool,
+}
+
+/// One answered question.
+pub struct Answered {
+    probabilities: Vec<f32>,
+    right: Vec<usize>,
+    number: Option<f64>,
+}
+
+impl<'a> Asked<'a> {
+    /// Opens the base as it is served, with the adapter of an output folder.
+    pub fn open(
+        base: &Path,
+        folder: Option<&Path>,
+        reading: &'a Reading,
+        pool: &'a Pool,
+    ) -> Result<Self, Failure> {
+        let model = open(
+            base,
+            LoadOptions::for_answers(),
+            reading.template.as_deref(),
+        )?;
+        let load = |folder: &Path| -> Result<PackedAdapter, Failure> {
+            let adapter = Adapter::load_peft(folder, &model.config);
+            let adapter = adapter.map_err(|error| of_tune(error.into()))?;
+            Ok(PackedAdapter::new(&model, &adapter))
+        };
+        let adapter = folder.map(load).transpose()?;
+        Ok(Self {
+            model,
+            adapter,
+            reading,
+            pool,
+        })
+    }
+
+    /// The probabilities of every label for each question.
+    pub fn answer(&self, questions: &[Question]) -> Result<Vec<Answered>, Failure> {
+        let asker = Asker::new(&self.model, self.reading).map_err(of_tune)?;
+        let prompts = questions.iter().map(|it| asker.prompt(&it.text));
+        let prompts: Vec<Vec<u32>> = prompts.collect::<Result<_, _>>().map_err(of_tune)?;
+        let context = self.model.config.context;
+        if let Some(at) = prompts.iter().position(|prompt| prompt.len() >= context) {
+            return Err(Failure::new(
+                "eval-too-long",
+                format!(
+                    "line {} has {} tokens, the model's context {context}",
+                    questions[at].line,
+                    prompts[at].len()
+                ),
+                "shorten it, or leave the line out",
+            ));
+        }
+        let bar = Bar::new(Lang::from_env(), true);
+        let total = prompts.len() as u64;
+        let mut show = |done: usize| {
+            let progress = Progress {
+                done: done as u64,
+                total,
+                unit: "unit.records".to_owned(),
+                eta_s: None,
+            };
+            bar.show("eval", Some(&progress));
+        };
+        let choices = &self.reading.choices;
+        let adapter = self.adapter.as_ref();
+        let rows = choices.probabilities(&self.model, self.pool, adapter, &prompts, &mut show);
+        bar.clear();
+        let answered = |(probabilities, question): (Vec<f32>, &Question)| match &question.truth {
+            Truth::Labels(right) => Answered {
+                probabilities,
+                right: right.clone(),
+                number: None,
+            },
+            Truth::Number(number) => Answered {
+                probabilities,
+                right: Vec::new(),
+                number: Some(*number),
+            },
+        };
+        Ok(rows.into_iter().zip(questions).map(answered).collect())
+    }
+}
+
+fn judged(answers: &[Answered]) -> Vec<Judged<'_>> {
+    answers
+        .iter()
+        .map(|it| Judged {
+            probabilities: &it.probabilities,
+            right: &it.right,
+        })
+        .collect()
+}
+
+/// Sets what the reading leaves open on records that were not learnt from.
+pub fn set_thresholds(reading: &mut Reading, answers: &[Answered], accuracy: f64) {
+    let judged = judged(answers);
+    match &reading.answer {
+        AnswerSpec::Choice(spec) if spec.multiple => {
+            let labels = reading.choices.labels.len();
+            reading.thresholds = Some(choices::best_thresholds(&judged, labels));
+        }
+        AnswerSpec::Choice(_) => {
+            let probability = choices::assured(&judged, accuracy);
+            reading.assured = probability.map(|probability| Assured {
+                accuracy,
+                probability,
+            });
+        }
+        AnswerSpec::Number(_) | AnswerSpec::Text => {}
+    }
+}
+
+/// One object of metrics.
+pub fn metrics(reading: &Reading, answers: &[Answered]) -> Result<Value, Failure> {
+    let judged = judged(answers);
+    let labels = reading.choices.labels.len();
+    let mut metrics = json!({ "records": answers.len() });
+    if let Some(grid) = reading.grid().map_err(of_tune)? {
+        let read = |it: &Answered| -> f64 {
+            let pairs = it.probabilities.iter().zip(&grid);
+            pairs.map(|(&share, value)| f64::from(share) * value).sum()
+        };
+        let pairs: Vec<(f64, f64)> = answers
+            .iter()
+            .filter_map(|it| Some((read(it), it.number?)))
+            .collect();
+        metrics["pearson_r"] = json!(pearson_r(pairs.iter().copied()));
+        return Ok(metrics);
+    }
+    metrics["accuracy"] = json!(choices::accuracy(&judged));
+    metrics["macro_f1"] = match &reading.thresholds {
+        Some(thresholds) => json!(choices::multiple_macro_f1(&judged, thresholds)),
+        None => json!(choices::single_macro_f1(&judged, labels)),
+    };
+    if let Some(assured) = reading.assured {
+        let (share, accuracy) = choices::answered(&judged, assured.probability);
+        metrics["answered_share"] = json!(share);
+        metrics["answered_accuracy"] = json!(accuracy);
+    }
+    Ok(metrics)
+}

@@ -1,0 +1,337 @@
+//! Conversations and plain texts as token rows, each token supervised or only read.
+//!
+//! An assistant's turn is supervised from the token after the opened turn to the token that ends
+//! it, exactly as serving opens and ends it: what stands before is rendered with the generation
+//! prompt, and its tokens must begin those of the whole. Where a template writes earlier turns
+//! differently once others follow (reasoning left out, for instance), a conversation becomes one
+//! row for each turn that is learnt from.
+
+use lathe_data::samples::{Role, Sample, Turn};
+use lathe_engine::{ChatTemplate, Message, Model, Tokenizer};
+use lathe_evidence::Digest;
+
+use crate::TuneError;
+use crate::pack::{Row, end_of_turn};
+
+/// Which tokens of a conversation are supervised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Masking {
+    /// All tokens, questions too.
+    pub train_on_prompt: bool,
+    /// Of the turns that are learnt from only the last.
+    pub mask_history: bool,
+}
+
+/// Makes rows in a model's own way of writing a conversation.
+pub struct Dialogues<'a> {
+    tokenizer: &'a Tokenizer,
+    template: Option<&'a ChatTemplate>,
+    end: u32,
+    masking: Masking,
+}
+
+impl<'a> Dialogues<'a> {
+    /// For a model; without a template only plain texts have rows.
+    ///
+    /// # Errors
+    /// [`TuneError::NoEndToken`].
+    pub fn new(model: &'a Model, masking: Masking) -> Result<Self, TuneError> {
+        let (tokenizer, eos) = (&model.tokenizer, &model.config.eos);
+        let template = model.template.as_ref();
+        let end = match template {
+            Some(template) => end_of_turn(tokenizer, template, eos)?,
+            None => *eos.first().ok_or(TuneError::NoEndToken)?,
+        };
+        Ok(Self {
+            tokenizer,
+            template,
+            end,
+            masking,
+        })
+    }
+
+    /// The rows of record `number`: mostly one.
+    ///
+    /// # Errors
+    /// A sample of another stage, what the template cannot express, or an answer that melts into
+    /// what stands before it.
+    pub fn rows(&self, number: u64, sample: &Sample) -> Result<Vec<Row>, TuneError> {
+        let id = number.to_string();
+        let leaf = Digest::of(format!("{sample:?}").as_bytes());
+        let refuse = |reason: &str| TuneError::Sample {
+            id: id.clone(),
+            reason: reason.to_owned(),
+        };
+        match sample {
+            Sample::Text(text) => {
+                let mut tokens = self.tokenizer.encode(text);
+                tokens.push(self.end);
+                Ok(vec![Row::answering(id, leaf, tokens, 1)])
+            }
+            Sample::Chat { tools: Some(_), .. } => {
+                Err(refuse("it names tools, which templates are not given yet"))
+            }
+            Sample::Chat { turns, tools: None } => {
+                let messages = messages(turns).map_err(refuse)?;
+                self.conversation(&id, leaf, turns, &messages)
+            }
+            Sample::Pair { .. } => Err(refuse("it is a pair of answers: use stage: dpo")),
+            Sample::Judged { .. } => Err(refuse("it is a judged answer: use stage: kto")),
+        }
+    }
+
+    fn conversation(
+        &self,
+        id: &str,
+        leaf: Digest,
+        turns: &[Turn],
+        messages: &[Message],
+    ) -> Result<Vec<Row>, TuneError> {
+        let learnt = |(at, turn): (usize, &Turn)| (turn.weight > 0.0).then_some(at);
+        let mut learnt: Vec<usize> = turns.iter().enumerate().filter_map(learnt).collect();
+        if self.masking.mask_history {
+            learnt.drain(..learnt.len().saturating_sub(1));
+        }
+        let weighed: Vec<(usize, f32)> = learnt.iter().map(|&at| (at, turns[at].weight)).collect();
+        if let Some(row) = self.row(id, leaf, &weighed, messages)? {
+            return Ok(vec![row]);
+        }
+        let alone = |it: &(usize, f32)| {
+            let row = self.row(id, leaf, std::slice::from_ref(it), messages)?;
+            row.ok_or_else(|| TuneError::Boundary { id: id.to_owned() })
+        };
+        weighed.iter().map(alone).collect()
+    }
+
+    /// One row with these turns supervised; `None` where the template or the tokenizer writes one
+    /// of them differently once the others follow.
+    fn row(
+        &self,
+        id: &str,
+        leaf: Digest,
+        learnt: &[(usize, f32)],
+        messages: &[Message],
+    ) -> Result<Option<Row>, TuneError> {
+        let last = learnt
+            .last()
+            .map_or(messages.len().saturating_sub(1), |(at, _)| *at);
+        let whole = self.render(&messages[..=last], false)?;
+        let mut tokens = self.tokenizer.encode(&whole);
+        let mut weights = vec![0.0; tokens.len()];
+        let mut end = tokens.len();
+        for &(at, weight) in learnt {
+            let opened = self.tokenizer.encode(&self.render(&messages[..at], true)?);
+            let closed = self
+                .tokenizer
+                .encode(&self.render(&messages[..=at], false)?);
+            if opened.is_empty() || !closed.starts_with(&opened) || !tokens.starts_with(&closed) {
+                return Ok(None);
+            }
+            let ended = closed.iter().rposition(|&token| token == self.end);
+            end = match ended.filter(|&place| place >= opened.len()) {
+                Some(place) => place + 1,
+                None => closed.len(),
+            };
+            weights[opened.len()..end].fill(weight);
+        }
+        tokens.truncate(end);
+        weights.truncate(end);
+        if !learnt.is_empty() && tokens.last() != Some(&self.end) {
+            // A template that does not end turns: the answer ends all the same.
+            tokens.push(self.end);
+            weights.push(learnt.last().map_or(1.0, |(_, weight)| *weight));
+        }
+        if self.masking.train_on_prompt && !learnt.is_empty() {
+            weights[1..].fill(1.0);
+        }
+        Ok(Some(Row {
+            id: id.to_owned(),
+            leaf,
+            tokens,
+            weights,
+            soft: Vec::new(),
+        }))
+    }
+
+    fn render(&self, messages: &[Message], opened: bool) -> Result<String, TuneError> {
+        let template = self.template.ok_or(TuneError::NoTemplate)?;
+        Ok(template.render(messages, opened)?)
+    }
+}
+
+/// The turns as a template takes them.
+fn messages(turns: &[Turn]) -> Result<Vec<Message>, &'static str> {
+    let message = |turn: &Turn| {
+        if turn.tool_calls.is_some() {
+            return Err("it calls tools, which templates are not given yet");
+        }
+        let role = match turn.role {
+            Role::System => "system",
+            Role::User => "user",
+            Role::Assistant => "assistant",
+            Role::Tool => "tool",
+        };
+        let content = match &turn.reasoning {
+            Some(reasoning) => format!("<think>\n{reasoning}\n</think>\n\n{}", turn.content),
+            None => turn.content.clone(),
+        };
+        Ok(Message {
+            role: role.to_owned(),
+            content,
+        })
+    };
+    turns.iter().map(message).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn turn(role: Role, content: &str) -> Turn {
+        Turn {
+            role,
+            content: content.to_owned(),
+            reasoning: None,
+            tool_calls: None,
+            weight: if role == Role::Assistant { 1.0 } else { 0.0 },
+        }
+    }
+
+    fn chat(contents: &[(Role, &str)]) -> Sample {
+        Sample::Chat {
+            turns: contents
+                .iter()
+                .map(|&(role, text)| turn(role, text))
+                .collect(),
+            tools: None,
+        }
+    }
+
+    const TWO_ROUNDS: [(Role, &str); 5] = [
+        (Role::System, "Be brief."),
+        (Role::User, "Is it good?"),
+        (Role::Assistant, "Yes, it is."),
+        (Role::User, "And cheap?"),
+        (Role::Assistant, "No."),
+    ];
+
+    /// What the supervised tokens say, one string for each run of them.
+    fn supervised(model: &Model, row: &Row) -> Vec<String> {
+        let mut runs: Vec<Vec<u32>> = Vec::new();
+        let mut open = false;
+        for (&token, &weight) in row.tokens.iter().zip(&row.weights) {
+            if weight > 0.0 && !open {
+                runs.push(Vec::new());
+            }
+            open = weight > 0.0;
+            if open {
+                runs.last_mut().expect("a run is open").push(token);
+            }
+        }
+        runs.iter()
+            .map(|run| model.tokenizer.decode(run, false))
+            .collect()
+    }
+
+    fn rows(model: &Model, masking: Masking, sample: &Sample) -> Vec<Row> {
+        let dialogues = Dialogues::new(model, masking).expect("a way to write");
+        dialogues.rows(7, sample).expect("rows")
+    }
+
+    #[test]
+    fn every_turn_of_the_assistant_is_learnt_with_its_end() {
+        let model = testing::model();
+        let rows = rows(&model, Masking::default(), &chat(&TWO_ROUNDS));
+        assert_eq!(rows.len(), 1);
+        assert_eq!(
+            supervised(&model, &rows[0]),
+            ["Yes, it is.<|im_end|>", "No.<|im_end|>"]
+        );
+        assert_eq!(rows[0].id, "7");
+    }
+
+    #[test]
+    fn what_is_read_before_an_answer_is_what_serving_sends() {
+        let model = testing::model();
+        let row = &rows(&model, Masking::default(), &chat(&TWO_ROUNDS))[0];
+        let Sample::Chat { turns, .. } = chat(&TWO_ROUNDS) else {
+            unreachable!("a chat")
+        };
+        let messages = messages(&turns[..4]).expect("plain turns");
+        let template = model.template.as_ref().expect("a template");
+        let served = template.render(&messages, true).expect("renders");
+        assert!(row.tokens.starts_with(&model.tokenizer.encode(&served)));
+    }
+
+    #[test]
+    fn masks_follow_weights_history_and_prompts() {
+        let model = testing::model();
+        let only_last = Masking {
+            mask_history: true,
+            ..Masking::default()
+        };
+        let row = &rows(&model, only_last, &chat(&TWO_ROUNDS))[0];
+        assert_eq!(supervised(&model, row), ["No.<|im_end|>"]);
+        let all = Masking {
+            train_on_prompt: true,
+            ..Masking::default()
+        };
+        let row = &rows(&model, all, &chat(&TWO_ROUNDS))[0];
+        assert!(row.weights[1..].iter().all(|&weight| weight == 1.0));
+        assert_eq!(row.weights[0], 0.0);
+        let Sample::Chat { mut turns, tools } = chat(&TWO_ROUNDS) else {
+            unreachable!("a chat")
+        };
+        turns[4].weight = 0.0;
+        let sample = Sample::Chat { turns, tools };
+        let row = &rows(&model, Masking::default(), &sample)[0];
+        assert_eq!(supervised(&model, row), ["Yes, it is.<|im_end|>"]);
+        assert_eq!(
+            row.tokens.last(),
+            model.config.eos.first(),
+            "nothing after it is read"
+        );
+    }
+
+    #[test]
+    fn a_template_that_rewrites_history_gives_a_row_a_turn() {
+        let mut model = testing::model();
+        let source = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['role'] == 'assistant' and not loop.last %}(earlier){% else %}{{ m['content'] }}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+        model.template = Some(ChatTemplate::new(source, Default::default()).expect("compiles"));
+        let rows = rows(&model, Masking::default(), &chat(&TWO_ROUNDS));
+        let said: Vec<_> = rows.iter().map(|row| supervised(&model, row)).collect();
+        assert_eq!(said, [["Yes, it is.<|im_end|>"], ["No.<|im_end|>"]]);
+    }
+
+    #[test]
+    fn a_text_is_learnt_whole_and_ends() {
+        let model = testing::model();
+        let row = &rows(
+            &model,
+            Masking::default(),
+            &Sample::Text("Good morning.".into()),
+        )[0];
+        let (end, text) = row.tokens.split_last().expect("tokens");
+        assert_eq!(model.tokenizer.decode(text, false), "Good morning.");
+        assert!(model.config.eos.contains(end));
+        assert_eq!(row.weights[0], 0.0);
+        assert!(row.weights[1..].iter().all(|&weight| weight == 1.0));
+    }
+
+    #[test]
+    fn samples_of_other_stages_are_refused_with_the_stage() {
+        let model = testing::model();
+        let dialogues = Dialogues::new(&model, Masking::default()).expect("a way to write");
+        let pair = Sample::Pair {
+            turns: vec![turn(Role::User, "q")],
+            chosen: turn(Role::Assistant, "a"),
+            rejected: turn(Role::Assistant, "b"),
+        };
+        let error = dialogues.rows(3, &pair).expect_err("a pair").to_string();
+        assert!(
+            error.contains("record 3") && error.contains("dpo"),
+            "{error}"
+        );
+    }
+}

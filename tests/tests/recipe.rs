@@ -1,0 +1,194 @@
+//! Recipes from the command line: a table is tuned on, killed, gone on with, and scored.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use lathe_tests::{Home, fixture, root, text};
+use serde_json::Value;
+
+/// Forty sentences that a word tells apart, and a recipe for them.
+fn recipe(home: &Home, extra: &str) -> PathBuf {
+    let folder = home.path().join("job");
+    fs::create_dir_all(&folder).expect("makes");
+    let line = |at: usize| {
+        let (word, label) = [("good", "praise"), ("broken", "complaint")][at % 2];
+        format!("the {word} thing number {at},{label}\n")
+    };
+    let table = "text,label\n".to_owned() + &(0..40).map(line).collect::<String>();
+    fs::write(folder.join("train.csv"), &table).expect("writes");
+    let path = folder.join("recipe.yaml");
+    let model = fixture("tiny-model");
+    let (model, folder) = (model.display(), folder.display());
+    let yaml = format!(
+        "model_name_or_path: {model}\ndataset_dir: {folder}\ntrain_file: train.csv\n\
+         input: text\noutput: label\nanswer: {{kind: choice}}\noutput_dir: {folder}/out\n\
+         per_device_train_batch_size: 8\nlearning_rate: 1.0e-2\nnum_train_epochs: 4\n\
+         save_steps: 2\nval_size: 8\nbf16: true\nseed: 1\n{extra}"
+    );
+    fs::write(&path, yaml).expect("writes");
+    path
+}
+
+fn tune(home: &Home, recipe: &Path, more: &[&str]) -> Output {
+    let recipe = recipe.to_str().expect("a plain name");
+    home.output(&[&["tune", recipe][..], more].concat())
+}
+
+fn last_line(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let stdout = text(&output.stdout);
+    let last = stdout.trim_end().lines().last().expect("a line").to_owned();
+    serde_json::from_str(&last).unwrap_or_else(|_| panic!("{stdout} does not end in JSON"))
+}
+
+#[test]
+fn a_table_is_tuned_on_and_a_further_file_scored() {
+    let home = Home::new();
+    let recipe = recipe(&home, "");
+    let tuned = tune(&home, &recipe, &[]);
+    assert!(tuned.status.success(), "{}", text(&tuned.stderr));
+    let said = text(&tuned.stderr);
+    assert_eq!(said.matches("bf16").count(), 1, "named once: {said}");
+    let out = home.path().join("job/out");
+    for name in [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "choices.json",
+        "trainer_log.jsonl",
+        "training.json",
+        "checkpoint-16",
+    ] {
+        assert!(out.join(name).exists(), "{name}");
+    }
+    let data = home.path().join("job/train.csv");
+    let (out, recipe) = (
+        out.to_str().expect("plain"),
+        recipe.to_str().expect("plain"),
+    );
+    let scored = [
+        "eval",
+        out,
+        "--recipe",
+        recipe,
+        "--data",
+        data.to_str().expect("plain"),
+        "--json",
+    ];
+    let metrics = last_line(&home.output(&scored));
+    assert_eq!(metrics["records"], 40);
+    let accuracy = metrics["accuracy"].as_f64().expect("a number");
+    assert!(accuracy > 0.9, "two words tell them apart: {metrics}");
+    assert!(metrics["macro_f1"].is_number());
+}
+
+#[test]
+fn a_dataset_of_llama_factorys_is_tuned_on() {
+    let home = Home::new();
+    let folder = home.path().join("theirs");
+    fs::create_dir_all(&folder).expect("makes");
+    let info =
+        r#"{"mine": {"file_name": "mine.json", "columns": {"prompt": "ask", "response": "say"}}}"#;
+    fs::write(folder.join("dataset_info.json"), info).expect("writes");
+    let record = |at: usize| serde_json::json!({"ask": format!("Number {at}?"), "say": "Yes."});
+    let records: Vec<Value> = (0..24).map(record).collect();
+    let all = serde_json::to_string(&records).expect("JSON");
+    fs::write(folder.join("mine.json"), all).expect("writes");
+    let (model, at) = (fixture("tiny-model"), folder.display());
+    let yaml = format!(
+        "model_name_or_path: {}\nstage: sft\ndo_train: true\nfinetuning_type: lora\ndataset: mine\n\
+         dataset_dir: {at}\noutput_dir: {at}/out\nval_size: 4\nlearning_rate: 1e-2\n\
+         num_train_epochs: 4\nplot_loss: true\nresume_from_checkpoint: null\n",
+        model.display()
+    );
+    let recipe = folder.join("recipe.yaml");
+    fs::write(&recipe, yaml).expect("writes");
+    let tuned = tune(&home, &recipe, &["--json"]);
+    assert!(tuned.status.success(), "{}", text(&tuned.stderr));
+    let said: Value = serde_json::from_slice(&tuned.stdout).expect("JSON");
+    assert_eq!(said["records"], 20);
+    let loss = said["held_back"]["eval_loss"].as_f64().expect("a loss");
+    assert!(loss < 2.0, "one answer to all is soon learnt: {said}");
+    assert!(folder.join("out/training_loss.svg").exists());
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_take_and_leaves_nothing() {
+    let home = Home::new();
+    let recipe = recipe(&home, "");
+    let plan = tune(&home, &recipe, &["--dry-run", "--json"]);
+    assert!(plan.status.success(), "{}", text(&plan.stderr));
+    let plan: Value = serde_json::from_str(&text(&plan.stdout)).expect("JSON");
+    assert_eq!(
+        (&plan["records"], &plan["held_back"]),
+        (&32.into(), &8.into())
+    );
+    assert_eq!(plan["steps"], 16);
+    assert!(plan["seconds"].is_number());
+    assert!(!home.path().join("job/out").exists());
+}
+
+#[test]
+fn the_same_command_goes_on_from_a_checkpoint() {
+    let home = Home::new();
+    let recipe = recipe(&home, "");
+    let whole = tune(&home, &recipe, &[]);
+    assert!(whole.status.success(), "{}", text(&whole.stderr));
+    let out = home.path().join("job/out");
+    let weights = fs::read(out.join("adapter_model.safetensors")).expect("reads");
+    // As a kill after the tenth step leaves it.
+    for step in [12, 14, 16] {
+        fs::remove_dir_all(out.join(format!("checkpoint-{step}"))).expect("removes");
+    }
+    fs::remove_file(out.join("adapter_model.safetensors")).expect("removes");
+    let rest = tune(&home, &recipe, &["--json"]);
+    assert!(rest.status.success(), "{}", text(&rest.stderr));
+    let said: Value = serde_json::from_str(&text(&rest.stdout)).expect("JSON");
+    assert_eq!(said["resumed_from"], 10);
+    let again = fs::read(out.join("adapter_model.safetensors")).expect("reads");
+    assert!(weights == again, "resumed or not, the same weights");
+}
+
+#[test]
+fn what_is_wrong_is_named_before_anything_is_tuned() {
+    let home = Home::new();
+    let recipe = recipe(&home, "");
+    for (extra, code, wanted) in [
+        ("learning_rat=1", "tune-recipe", "`learning_rate`"),
+        ("output=colour", "tune-recipe", "text, label"),
+        ("train_file=none.csv", "recipe-file", "none.csv"),
+        ("finetuning_type=full", "tune-recipe", "only lora"),
+        ("cutoff_len=3", "tune-nothing-to-learn", "3 tokens"),
+    ] {
+        let output = tune(&home, &recipe, &[extra]);
+        let stderr = text(&output.stderr).replace(['│', '\n'], " ");
+        let flat = stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(output.status.code(), Some(1), "{extra}: {flat}");
+        assert!(
+            flat.contains(code) && flat.contains(wanted),
+            "{extra}: {flat}"
+        );
+        assert!(!home.path().join("job/out").exists(), "{extra}");
+    }
+}
+
+#[test]
+fn every_recipe_of_the_repository_names_only_keys_there_are() {
+    let mut count = 0;
+    for entry in fs::read_dir(root().join("recipes")).expect("recipes") {
+        let path = entry.expect("an entry").path();
+        let head = fs::read_to_string(&path).expect("reads");
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .expect("a name");
+        assert!(
+            head.starts_with(&format!("# lathe tune recipes/{name}")),
+            "{name} begins with its command"
+        );
+        lathe_tune::recipe::Recipe::load(&path, &[])
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        count += 1;
+    }
+    assert!(count >= 3);
+}
