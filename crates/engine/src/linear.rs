@@ -33,6 +33,16 @@ pub(crate) struct Packing {
 }
 
 impl Packing {
+    /// Packs a row-major `w` `[out, in]` that stays for `x·Wᵀ`.
+    fn weights(&self, w: &[f32], out: usize, depth: usize) -> PackedMatrix {
+        PackedMatrix::pack_weights(self.isa, self.precision, w, out, depth)
+    }
+
+    /// Packs the same `w` for `dy·W`.
+    fn weights_transposed(&self, w: &[f32], out: usize, depth: usize) -> PackedMatrix {
+        PackedMatrix::pack_weights_transposed(self.isa, self.precision, w, out, depth)
+    }
+
     /// Packs a row-major `w` `[out, in]` for `x·Wᵀ`.
     pub(crate) fn forward(&self, w: &[f32], out: usize, depth: usize) -> PackedMatrix {
         PackedMatrix::pack(self.isa, self.precision, w, out, depth)
@@ -101,13 +111,13 @@ impl Linear {
             Some(forward) => (forward, Some(raw.tensor_f32(name)?.1)),
             None => {
                 let (_, w) = raw.tensor_f32(name)?;
-                let weights = packing.forward(&w, out, depth).lasting();
+                let weights = packing.weights(&w, out, depth);
                 (Frozen::Rounded(weights), Some(w))
             }
         };
         let transposed = w
             .filter(|_| packing.trainable)
-            .map(|w| packing.transposed(&w, out, depth).lasting());
+            .map(|w| packing.weights_transposed(&w, out, depth));
         Ok(Self {
             forward,
             transposed,

@@ -143,20 +143,13 @@ pub(crate) enum Storage {
 
 impl Storage {
     /// Zeros in memory of their own, as what is soon dropped again should have it.
-    pub(crate) fn zeroed(words: usize) -> Storage {
+    pub(crate) fn own(words: usize) -> Storage {
         Storage::Own(Words::zeroed(words))
     }
 
-    /// The same words, cut from a slab.
-    pub(crate) fn lasting(self) -> Storage {
-        match self {
-            Storage::Own(words) => {
-                let mut piece = Piece::zeroed(words.len());
-                piece.copy_from_slice(&words);
-                Storage::Cut(piece)
-            }
-            cut @ Storage::Cut(_) => cut,
-        }
+    /// Zeros cut from a slab.
+    pub(crate) fn cut(words: usize) -> Storage {
+        Storage::Cut(Piece::zeroed(words))
     }
 }
 
@@ -236,19 +229,6 @@ mod tests {
         let third = Piece::zeroed(64);
         assert!(second.iter().all(|&word| word == 7));
         assert!(third.iter().all(|&word| word == 0));
-    }
-
-    #[test]
-    fn what_lasts_is_the_same_elsewhere() {
-        let mut own = Storage::zeroed(1000);
-        own.iter_mut()
-            .zip(1..)
-            .for_each(|(word, value)| *word = value);
-        let lasting = own.clone().lasting();
-        assert_eq!(own[..], lasting[..]);
-        assert_ne!(own.as_ptr(), lasting.as_ptr());
-        let address = lasting.as_ptr();
-        assert_eq!(lasting.lasting().as_ptr(), address);
     }
 
     #[test]

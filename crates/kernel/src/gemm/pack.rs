@@ -44,14 +44,16 @@ impl PackedMatrix {
     /// # Panics
     /// If `w` does not have `n · k` elements.
     pub fn pack(isa: Isa, precision: Precision, w: &[f32], n: usize, k: usize) -> Self {
-        assert_eq!(w.len(), n * k, "a matrix [{n}, {k}] was expected");
-        let mut packed = PackedMatrix::zeroed(isa, precision, n, k);
-        if k > 0 {
-            for (column, row) in w.chunks_exact(k).enumerate() {
-                packed.set_column(column, row);
-            }
-        }
-        packed
+        PackedMatrix::zeroed(isa, precision, n, k, Storage::own).filled(w)
+    }
+
+    /// [`PackedMatrix::pack`] to where weights lie that are read again and again: in large pages,
+    /// beside others of the model. Not for what is packed anew every step.
+    ///
+    /// # Panics
+    /// As [`PackedMatrix::pack`].
+    pub fn pack_weights(isa: Isa, precision: Precision, w: &[f32], n: usize, k: usize) -> Self {
+        PackedMatrix::zeroed(isa, precision, n, k, Storage::cut).filled(w)
     }
 
     /// Packs the same `w`, row-major `[n, k]`, for the other direction `dx[m, k] = dy[m, n] · w`.
@@ -59,31 +61,57 @@ impl PackedMatrix {
     /// # Panics
     /// If `w` does not have `n · k` elements.
     pub fn pack_transposed(isa: Isa, precision: Precision, w: &[f32], n: usize, k: usize) -> Self {
+        PackedMatrix::zeroed(isa, precision, k, n, Storage::own).filled_transposed(w)
+    }
+
+    /// [`PackedMatrix::pack_transposed`] to where [`PackedMatrix::pack_weights`] packs.
+    ///
+    /// # Panics
+    /// As [`PackedMatrix::pack_transposed`].
+    pub fn pack_weights_transposed(
+        isa: Isa,
+        precision: Precision,
+        w: &[f32],
+        n: usize,
+        k: usize,
+    ) -> Self {
+        PackedMatrix::zeroed(isa, precision, k, n, Storage::cut).filled_transposed(w)
+    }
+
+    fn filled(mut self, w: &[f32]) -> Self {
+        let (n, k) = (self.columns, self.depth);
         assert_eq!(w.len(), n * k, "a matrix [{n}, {k}] was expected");
-        let mut packed = PackedMatrix::zeroed(isa, precision, k, n);
         if k > 0 {
-            let per_word = precision.unit_depth();
-            for (unit, rows) in w.chunks(k * per_word).enumerate() {
-                packed.set_unit(unit, rows);
+            for (column, row) in w.chunks_exact(k).enumerate() {
+                self.set_column(column, row);
             }
         }
-        packed
+        self
     }
 
-    /// The same matrix where weights lie that are read again and again: in large pages, beside others
-    /// of the model. Not for what is packed anew every step.
-    pub fn lasting(self) -> Self {
-        PackedMatrix {
-            words: self.words.lasting(),
-            ..self
+    fn filled_transposed(mut self, w: &[f32]) -> Self {
+        let (n, k) = (self.depth, self.columns);
+        assert_eq!(w.len(), n * k, "a matrix [{n}, {k}] was expected");
+        if k > 0 {
+            let per_word = self.precision.unit_depth();
+            for (unit, rows) in w.chunks(k * per_word).enumerate() {
+                self.set_unit(unit, rows);
+            }
         }
+        self
     }
 
-    fn zeroed(isa: Isa, precision: Precision, columns: usize, depth: usize) -> Self {
+    fn zeroed(
+        isa: Isa,
+        precision: Precision,
+        columns: usize,
+        depth: usize,
+        storage: fn(usize) -> Storage,
+    ) -> Self {
         let lanes = lanes(isa);
         let vectors = if columns <= lanes { 1 } else { 2 };
         let units = depth.div_ceil(precision.unit_depth());
-        let words = Storage::zeroed(columns.div_ceil(vectors * lanes) * vectors * lanes * units);
+        let words = storage(columns.div_ceil(vectors * lanes) * vectors * lanes * units);
         PackedMatrix {
             isa,
             precision,
