@@ -54,6 +54,7 @@ fn a_table_is_tuned_on_and_a_further_file_scored() {
     for name in [
         "adapter_config.json",
         "adapter_model.safetensors",
+        "chat_template.jinja",
         "choices.json",
         "trainer_log.jsonl",
         "training.json",

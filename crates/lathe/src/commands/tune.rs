@@ -3,13 +3,14 @@
 //! No order, no ledger, no gate: what comes out is a folder for other tools and for experiments.
 //! What is to be served goes through a pack and `lathe run`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use lathe_engine::{Adapter, LoadOptions, Model};
+use lathe_engine::{Adapter, LoadOptions, LoraSpec, Model};
 use lathe_kernel::{Pool, default_threads};
 use lathe_tune::TuneError;
 use lathe_tune::loss_picture::{LOSS_PICTURE, svg};
@@ -26,6 +27,8 @@ use super::{Globals, eval};
 use crate::bars::Bar;
 use crate::fail::{Failure, Outcome};
 
+/// Name of the template's file in the output folder, as transformers has it.
+const TEMPLATE: &str = "chat_template.jinja";
 /// The share of right answers that an answer without a person is held to.
 const ASSURED_ACCURACY: f64 = 0.99;
 
@@ -42,7 +45,7 @@ pub struct Args {
     /// Keys that win over the file.
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
-    /// Read everything, time one step, say what the run would take, and end.
+    /// Read everything, time a few steps, say what the run would take, and end.
     #[arg(long)]
     dry_run: bool,
     /// Print what came of it as JSON.
@@ -198,6 +201,10 @@ impl Run<'_> {
         let outcome = sft::run(&job, &mut |event| teller.hear(event)).map_err(of_tune)?;
         teller.bar.clear();
         let seconds = began.elapsed().as_secs_f64();
+        // What it was tuned in, so that other tools ask it the same way.
+        if let Some(template) = &model.template {
+            self.write(TEMPLATE, template.source())?;
+        }
         if settings.plot_loss {
             self.write(LOSS_PICTURE, &svg(&losses(out)))?;
         }
@@ -221,12 +228,21 @@ impl Run<'_> {
         let adapter = Adapter::load_peft(Path::new(path), &model.config);
         let adapter = adapter.map_err(|error| of_tune(error.into()))?;
         let spec = self.lesson.spec.lora();
-        if adapter.spec.rank != spec.rank || adapter.spec.targets.len() != spec.targets.len() {
+        let same = |a: &LoraSpec, b: &LoraSpec| {
+            let all = |spec: &LoraSpec| spec.targets.iter().cloned().collect::<BTreeSet<_>>();
+            (a.rank, a.alpha) == (b.rank, b.alpha) && all(a) == all(b)
+        };
+        if !same(&adapter.spec, &spec) {
+            let LoraSpec {
+                rank,
+                alpha,
+                targets,
+            } = &adapter.spec;
             return Err(Failure::new(
                 "tune-recipe",
                 format!(
-                    "{path} has rank {}, the recipe {}, or other layers",
-                    adapter.spec.rank, spec.rank
+                    "{path} has rank {rank}, alpha {alpha} and {}, the recipe others",
+                    targets.join(", ")
                 ),
                 "set lora_rank, lora_alpha and lora_target as the adapter has them",
             ));
@@ -259,7 +275,11 @@ impl Run<'_> {
         let answers = asked.answer(questions)?;
         eval::set_thresholds(&mut kept, &answers, ASSURED_ACCURACY);
         self.keep(&kept)?;
-        eval::metrics(&kept, &answers)
+        let mut metrics = eval::metrics(&kept, &answers)?;
+        if kept.thresholds.is_some() || kept.assured.is_some() {
+            metrics["thresholds"] = json!("set on these records: measure on others");
+        }
+        Ok(metrics)
     }
 
     fn keep(&self, reading: &Reading) -> Result<(), Failure> {
