@@ -1,8 +1,8 @@
 //! The families of models this engine computes.
 //!
-//! There is one decoder ([`crate::block`]), described by a [`Config`]. What a family has that others
+//! There is one decoder (`block`), described by a [`Config`]. What a family has that others
 //! lack, what it calls its tensors, and what its files say beyond sizes stand in the family's own
-//! file and are reached through [`Family`]: a new family is one file and one row here.
+//! file and are reached through `Family`: a new family is one file and one row here.
 
 mod gemma3;
 mod llama;
