@@ -8,7 +8,7 @@
 
 mod columns;
 mod delimited;
-mod json;
+pub(crate) mod json;
 mod parquet;
 mod spec;
 mod text;

@@ -40,6 +40,15 @@ impl Random {
         }
     }
 
+    /// The numbers 0..len in a random order (Fisher and Yates, from the end).
+    pub fn order(&mut self, len: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..len).collect();
+        for last in (1..len).rev() {
+            order.swap(last, self.below(last + 1));
+        }
+        order
+    }
+
     /// Uniform in [0, 1), with 24 bits.
     pub fn next_f32(&mut self) -> f32 {
         (self.next_u64() >> 40) as f32 / (1u64 << 24) as f32

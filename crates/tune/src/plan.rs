@@ -56,15 +56,10 @@ impl Plan {
         }
     }
 
-    /// The order of `epoch`: Fisher-Yates, from the end.
+    /// The order of `epoch`.
     fn order(&self, epoch: u64) -> Vec<usize> {
         let stream = Random::new(self.seed).next_u64() ^ epoch;
-        let mut random = Random::new(stream);
-        let mut order: Vec<usize> = (0..self.records).collect();
-        for last in (1..order.len()).rev() {
-            order.swap(last, random.below(last + 1));
-        }
-        order
+        Random::new(stream).order(self.records)
     }
 }
 

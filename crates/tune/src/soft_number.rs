@@ -56,7 +56,7 @@ impl SoftNumber {
     }
 
     /// All numbers of the range.
-    fn numbers(&self) -> impl Iterator<Item = f64> {
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = f64> {
         let count = ((self.max - self.min) / self.step + 0.5).floor() as usize;
         (0..=count).map(|index| self.min + index as f64 * self.step)
     }

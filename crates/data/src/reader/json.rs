@@ -79,7 +79,8 @@ fn object(value: Value) -> Result<Map<String, Value>, String> {
     }
 }
 
-fn kind(value: &Value) -> &'static str {
+/// What a value is, for errors.
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",

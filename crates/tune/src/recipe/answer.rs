@@ -14,7 +14,7 @@ use lathe_engine::Choices;
 use serde::{Deserialize, Serialize};
 
 use crate::TuneError;
-use crate::soft_number::{NUMBERS_MAX, Soft};
+use crate::soft_number::{NUMBERS_MAX, Soft, SoftNumber};
 
 /// Shares of a target below this are dropped.
 const SHARE_MIN: f64 = 1e-3;
@@ -78,16 +78,14 @@ impl NumberSpec {
     /// # Errors
     /// [`TuneError::Recipe`] for a grid that is none or has more than [`NUMBERS_MAX`] numbers.
     pub fn grid(&self) -> Result<Vec<f64>, TuneError> {
-        let Self {
-            min,
-            max,
-            step,
-            spread,
-        } = *self;
-        let finite = [min, max, step, spread].iter().all(|it| it.is_finite());
-        let sound = finite && step > 0.0 && spread > 0.0 && min < max;
-        let count = if sound { (max - min) / step + 1.0 } else { 0.0 };
-        if !(2.0..NUMBERS_MAX as f64).contains(&count) {
+        let soft = SoftNumber {
+            pointer: String::new(),
+            spread: self.spread,
+            min: self.min,
+            max: self.max,
+            step: self.step,
+        };
+        if !soft.is_sound() {
             return Err(TuneError::Recipe {
                 key: "answer".to_owned(),
                 reason: format!(
@@ -95,8 +93,7 @@ impl NumberSpec {
                 ),
             });
         }
-        let count = (count + 1e-9).floor() as usize;
-        Ok((0..count).map(|at| min + at as f64 * step).collect())
+        Ok(soft.numbers().collect())
     }
 }
 

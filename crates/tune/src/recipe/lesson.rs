@@ -192,11 +192,7 @@ fn hold_back<T>(settings: &Settings, all: &mut Vec<T>) -> Result<Vec<T>, TuneErr
             reason: format!("{size} of {} records leaves none to learn from", all.len()),
         });
     }
-    let mut random = Random::new(settings.seed);
-    let mut order: Vec<usize> = (0..all.len()).collect();
-    for last in (1..order.len()).rev() {
-        order.swap(last, random.below(last + 1));
-    }
+    let order = Random::new(settings.seed).order(all.len());
     let mut out = vec![false; all.len()];
     order[..count].iter().for_each(|&at| out[at] = true);
     let mut places = out.iter();
