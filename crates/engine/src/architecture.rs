@@ -11,6 +11,7 @@ mod qwen3;
 
 use crate::config::{Config, HfConfig, Keys};
 use crate::error::EngineError;
+pub use lathe_kernel::gated::Activation;
 
 /// The model families this engine computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,15 +69,6 @@ impl Defaults {
         rope_theta: 10_000.0,
         tied_embeddings: false,
     };
-}
-
-/// The activation of the feed-forward network's gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// x·σ(x).
-    Silu,
-    /// GELU in its tanh form.
-    GeluTanh,
 }
 
 /// Where in a block a norm stands.

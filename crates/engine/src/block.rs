@@ -16,7 +16,7 @@
 mod activations;
 mod norms;
 
-use crate::architecture::{Activation, NORMS, Norm};
+use crate::architecture::{NORMS, Norm};
 use crate::config::Config;
 use crate::linear::{Linear, LinearProduct, Lora};
 use crate::model::Model;
@@ -25,7 +25,7 @@ use crate::parameters::LayerPlaces;
 use crate::rows::Rows;
 use Projection::{Down, Gate, Key, Output, Query, Up, Value};
 pub(crate) use activations::{Activations, Heads, Work};
-use lathe_kernel::{AdaptedProduct, Pool, bias, geglu, matmul_adapted, rope, swiglu};
+use lathe_kernel::{AdaptedProduct, Pool, bias, gated, matmul_adapted, rope};
 
 /// The seven linear layers of a block, in the order of [`crate::adapter::TARGETS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +163,7 @@ impl<'a> Block<'a> {
         self.norm(Norm::BeforeMlp, middle, normed);
         self.project([Gate, Up], normed, low, [gate, up], false);
         let activated = work.activated.fit(rows, config.intermediate);
-        self.activate(gate, up, activated);
+        gated::forward(pool, config.activation, gate, up, activated);
         let after = (Norm::AfterMlp, &mut unadded.mlp);
         self.add_projection(Down, (middle, activated), low, after, output);
     }
@@ -214,13 +214,14 @@ impl<'a> Block<'a> {
         };
 
         let activated = activated.fit(rows, config.intermediate);
-        self.activate(&saved.gate, &saved.up, activated);
+        gated::forward(self.pool, config.activation, &saved.gate, &saved.up, activated);
         let dactivated = dactivated.fit(rows, config.intermediate);
         back(Down, activated, dadded, dactivated, false);
 
         let dgate = dgate.fit(rows, config.intermediate);
         let dup = dup.fit(rows, config.intermediate);
-        self.activate_back((&saved.gate, &saved.up), dactivated, dgate, dup);
+        let both = (&saved.gate[..], &saved.up[..]);
+        gated::backward(self.pool, config.activation, both, dactivated, dgate, dup);
 
         let normed = normed.fit(rows, config.hidden);
         self.norm(Norm::BeforeMlp, &saved.middle, normed);
@@ -278,26 +279,6 @@ impl<'a> Block<'a> {
             self.norm_back(Norm::BeforeAttention, input, dnormed, stream);
         }
         self.norm_gradient(Norm::BeforeAttention, input, dnormed, gradients);
-    }
-
-    fn activate(&self, gate: &[f32], up: &[f32], out: &mut [f32]) {
-        match self.config.activation {
-            Activation::Silu => swiglu::forward(self.pool, gate, up, out),
-            Activation::GeluTanh => geglu::forward(self.pool, gate, up, out),
-        }
-    }
-
-    fn activate_back(
-        &self,
-        (gate, up): (&[f32], &[f32]),
-        dout: &[f32],
-        dgate: &mut [f32],
-        dup: &mut [f32],
-    ) {
-        match self.config.activation {
-            Activation::Silu => swiglu::backward(self.pool, gate, up, dout, dgate, dup),
-            Activation::GeluTanh => geglu::backward(self.pool, gate, up, dout, dgate, dup),
-        }
     }
 
     fn rotate(&self, heads: &mut Heads, inverse: bool) {

@@ -7,9 +7,10 @@
 use std::time::Instant;
 
 use lathe_kernel::attention::{self, CachedQuery, KvLayer, Shape, Span};
+use lathe_kernel::gated::{self, Activation};
 use lathe_kernel::{
     AdaptedProduct, LowRank, PackedMatrix, Pool, Precision, Product, cross_entropy,
-    default_threads, matmul, matmul_adapted, matmul_tn_bf16, rmsnorm, rope, swiglu,
+    default_threads, matmul, matmul_adapted, matmul_tn_bf16, rmsnorm, rope,
 };
 
 const HIDDEN: usize = 576;
@@ -197,10 +198,17 @@ fn row_wise(pool: &Pool) -> f64 {
         }
     });
     let activation = report("2 activations", || {
-        (0..2).for_each(|_| swiglu::forward(pool, &gate, &up, &mut dgate));
+        (0..2).for_each(|_| gated::forward(pool, Activation::Silu, &gate, &up, &mut dgate));
     });
     let activation_back = report("activation backward", || {
-        swiglu::backward(pool, &gate, &up, &wide, &mut dgate, &mut dup)
+        gated::backward(
+            pool,
+            Activation::Silu,
+            (&gate, &up),
+            &wide,
+            &mut dgate,
+            &mut dup,
+        )
     });
     norms + norms_back + rotations + activation + activation_back
 }

@@ -17,7 +17,7 @@ pub mod bias;
 mod buffer;
 pub mod cross_entropy;
 pub mod f16;
-pub mod geglu;
+pub mod gated;
 pub mod gemm;
 pub mod isa;
 pub mod mmap;
@@ -28,7 +28,6 @@ pub mod rmsnorm;
 pub mod rope;
 mod simd;
 pub mod slab;
-pub mod swiglu;
 #[cfg(test)]
 mod testing;
 
