@@ -214,7 +214,13 @@ impl<'a> Block<'a> {
         };
 
         let activated = activated.fit(rows, config.intermediate);
-        gated::forward(self.pool, config.activation, &saved.gate, &saved.up, activated);
+        gated::forward(
+            self.pool,
+            config.activation,
+            &saved.gate,
+            &saved.up,
+            activated,
+        );
         let dactivated = dactivated.fit(rows, config.intermediate);
         back(Down, activated, dadded, dactivated, false);
 

@@ -15,19 +15,7 @@ use crate::simd::{self, Kernel, Simd, map_vectors, sum_vectors};
 /// # Panics
 /// If the lengths do not fit `width`.
 pub fn forward(pool: &Pool, x: &[f32], weight: &[f32], eps: f32, width: usize, out: &mut [f32]) {
-    let rows = check(x, weight, width, out);
-    for_each_rows(pool, rows, [(out, width)], |run, [out]| {
-        let x = &x[run.start * width..run.end * width];
-        simd::vectorize(
-            pool.isa(),
-            Forward {
-                x,
-                weight,
-                eps,
-                out,
-            },
-        );
-    });
+    run::<false>(pool, (x, weight, eps), width, out);
 }
 
 /// Adds each row of `x`, normalised, to that of `out`; shapes as for [`forward`].
@@ -42,16 +30,24 @@ pub fn forward_added(
     width: usize,
     out: &mut [f32],
 ) {
+    run::<true>(pool, (x, weight, eps), width, out);
+}
+
+fn run<const ADD: bool>(
+    pool: &Pool,
+    (x, weight, eps): (&[f32], &[f32], f32),
+    width: usize,
+    out: &mut [f32],
+) {
     let rows = check(x, weight, width, out);
     for_each_rows(pool, rows, [(out, width)], |run, [out]| {
-        let x = &x[run.start * width..run.end * width];
-        let added = Added {
-            x,
+        let forward = Forward::<ADD> {
+            x: &x[run.start * width..run.end * width],
             weight,
             eps,
             out,
         };
-        simd::vectorize(pool.isa(), added);
+        simd::vectorize(pool.isa(), forward);
     });
 }
 
@@ -141,38 +137,15 @@ fn inverse_rms<S: Simd>(s: S, x: &[f32], eps: f32) -> f32 {
     1.0 / (squares / x.len() as f32 + eps).sqrt()
 }
 
-struct Forward<'a> {
+/// With `ADD` the rows are added to those that are there.
+struct Forward<'a, const ADD: bool> {
     x: &'a [f32],
     weight: &'a [f32],
     eps: f32,
     out: &'a mut [f32],
 }
 
-impl Kernel for Forward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let width = self.weight.len();
-        for (x, out) in self
-            .x
-            .chunks_exact(width)
-            .zip(self.out.chunks_exact_mut(width))
-        {
-            let r = s.splat(inverse_rms(s, x, self.eps));
-            map_vectors!(s, _ in out, [x in x, w in self.weight] => s.mul(s.mul(x, r), w));
-        }
-    }
-}
-
-struct Added<'a> {
-    x: &'a [f32],
-    weight: &'a [f32],
-    eps: f32,
-    out: &'a mut [f32],
-}
-
-impl Kernel for Added<'_> {
+impl<const ADD: bool> Kernel for Forward<'_, ADD> {
     type Output = ();
 
     #[inline(always)]
@@ -181,7 +154,11 @@ impl Kernel for Added<'_> {
         let rows = self.x.chunks_exact(width);
         for (x, out) in rows.zip(self.out.chunks_exact_mut(width)) {
             let r = s.splat(inverse_rms(s, x, self.eps));
-            map_vectors!(s, out in out, [x in x, w in self.weight] => s.fma(s.mul(x, r), w, out));
+            if ADD {
+                map_vectors!(s, old in out, [x in x, w in self.weight] => s.fma(s.mul(x, r), w, old));
+            } else {
+                map_vectors!(s, _ in out, [x in x, w in self.weight] => s.mul(s.mul(x, r), w));
+            }
         }
     }
 }

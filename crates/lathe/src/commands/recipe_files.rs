@@ -7,8 +7,10 @@ use lathe_data::fetch::{Environment, FetchOptions, fetch};
 use lathe_engine::{LoadOptions, Model};
 use lathe_tune::TuneError;
 use lathe_tune::recipe::template;
-use lathe_workshop::Home;
+use lathe_workshop::words::Lang;
+use lathe_workshop::{Home, Progress};
 
+use crate::bars::Bar;
 use crate::fail::Failure;
 
 /// The files of one command.
@@ -66,8 +68,18 @@ impl Files {
                 .to_path_buf(),
             environment: Environment::of_process(),
         };
-        let fetched = fetch(&source, &options, &mut |_| {}).map_err(of_data)?;
-        Ok(fetched.path)
+        let bar = Bar::new(Lang::from_env(), true);
+        let fetched = fetch(&source, &options, &mut |progress| {
+            let shown = Progress {
+                done: progress.done,
+                total: progress.total.unwrap_or(0),
+                unit: "unit.bytes".to_owned(),
+                eta_s: None,
+            };
+            bar.show(progress.what, Some(&shown));
+        });
+        bar.clear();
+        Ok(fetched.map_err(of_data)?.path)
     }
 }
 
