@@ -1,19 +1,20 @@
 //! One measurement of the engine, printed as one JSON object: this project's side of `cargo xtask bench`.
 //!
 //!     cargo run --release -p lathe-engine --example speed -- prompt MODEL LEN
-//!     cargo run --release -p lathe-engine --example speed -- decode MODEL SEQUENCES
+//!     cargo run --release -p lathe-engine --example speed -- decode|decode-all MODEL SEQUENCES
 //!     cargo run --release -p lathe-engine --example speed -- lora MODEL SEQUENCES LEN
 //!     cargo run --release -p lathe-engine --example speed -- perplexity MODEL TEXT
-//!     cargo run --release -p lathe-engine --example speed -- layers MODEL
+//!     cargo run --release -p lathe-engine --example speed -- layers MODEL TEXT
 //!
 //! `prompt` reads a prompt, `decode` writes [`WRITTEN`] tokens of every sequence after a prompt of
-//! [`BEFORE`], `lora` takes optimizer-free steps of a rank 16 adapter on all linear layers, every
+//! [`BEFORE`], with the logits that a greedy choice needs or with all, `lora` takes optimizer-free steps of a rank 16 adapter on all linear layers, every
 //! position supervised. Figures are medians of repetitions. `perplexity` reads a text in windows of
-//! [`WINDOW`] and counts the second half of each, as llama.cpp's tool does. `layers` gives the least
-//! cosine, over the layers' ends, between the hidden states as answers compute them and in f32.
+//! [`WINDOW`] and counts the second half of each, as llama.cpp's tool does. `layers` reads a text's first
+//! window and gives, for every layer's end, the cosine between the hidden states as answers compute
+//! them and in f32, and the least of them.
 //! Weights are as [`LoadOptions::for_answers`] says. `LATHE_THREADS` and `LATHE_ISA` are honoured.
 
-use lathe_engine::infer::{Chunk, KvCache, Scratch, forward, hidden_states};
+use lathe_engine::infer::{Chunk, KvCache, Logits, Scratch, forward, hidden_states};
 use lathe_engine::{Adapter, Batch, LoadOptions, LoraSpec, Model, Segment, Target, Trainer};
 use lathe_kernel::{Pool, Precision, default_threads};
 use serde_json::{Value, json};
@@ -39,13 +40,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let answers = |path: &str| Model::load(Path::new(path), LoadOptions::for_answers());
     let mut figures = match arguments.as_slice() {
         ["prompt", path, len] => prompt(&answers(path)?, &pool, len.parse()?),
-        ["decode", path, sequences] => decode(&answers(path)?, &pool, sequences.parse()?),
+        ["decode", path, sequences] => {
+            decode(&answers(path)?, &pool, sequences.parse()?, Logits::Largest)
+        }
+        ["decode-all", path, sequences] => {
+            decode(&answers(path)?, &pool, sequences.parse()?, Logits::All)
+        }
         ["lora", path, sequences, len] => lora(path, &pool, sequences.parse()?, len.parse()?)?,
         ["perplexity", path, text] => {
             let text = std::fs::read_to_string(text)?;
             json!({"perplexity": perplexity(&answers(path)?, &pool, &text)})
         }
-        ["layers", path] => json!({"least_cosine": layers(path, &pool)?}),
+        ["layers", path, text] => layers(path, &pool, &std::fs::read_to_string(text)?)?,
         _ => return Err("usage: speed prompt|decode|lora|perplexity|layers MODEL …".into()),
     };
     figures["threads"] = json!(pool.threads());
@@ -67,13 +73,20 @@ fn prompt(model: &Model, pool: &Pool, len: usize) -> Value {
         let mut cache = KvCache::new(&model.config);
         for piece in tokens.chunks(PIECE) {
             let last = piece.as_ptr_range().end == tokens.as_ptr_range().end;
-            step(model, pool, &mut [(&mut cache, piece)], last, &mut scratch);
+            let logits = if last { Logits::All } else { Logits::None };
+            step(
+                model,
+                pool,
+                &mut [(&mut cache, piece)],
+                logits,
+                &mut scratch,
+            );
         }
     });
     json!({"tokens_per_s": len as f64 / seconds, "arithmetic": model.arithmetic()})
 }
 
-fn decode(model: &Model, pool: &Pool, sequences: usize) -> Value {
+fn decode(model: &Model, pool: &Pool, sequences: usize, logits: Logits) -> Value {
     let mut scratch = Scratch::default();
     let mut caches: Vec<KvCache> = vec![KvCache::new(&model.config); sequences];
     let mut pass = |caches: &mut [KvCache], start: usize, count: usize| {
@@ -81,7 +94,7 @@ fn decode(model: &Model, pool: &Pool, sequences: usize) -> Value {
         let tokens: Vec<Vec<u32>> = (0..sequences).map(|seed| of(seed).collect()).collect();
         let tokens = tokens.iter().map(Vec::as_slice);
         let mut chunks: Vec<_> = caches.iter_mut().zip(tokens).collect();
-        step(model, pool, &mut chunks, true, &mut scratch);
+        step(model, pool, &mut chunks, logits, &mut scratch);
     };
     pass(&mut caches, 0, BEFORE);
     let seconds = median(|| {
@@ -89,14 +102,15 @@ fn decode(model: &Model, pool: &Pool, sequences: usize) -> Value {
         (0..WRITTEN).for_each(|at| pass(&mut caches, BEFORE + at, 1));
     });
     let tokens = (WRITTEN * sequences) as f64;
-    json!({"tokens_per_s": tokens / seconds, "arithmetic": model.arithmetic()})
+    let arithmetic = format!("{}, {logits:?} logits", model.arithmetic());
+    json!({"tokens_per_s": tokens / seconds, "arithmetic": arithmetic})
 }
 
 fn step(
     model: &Model,
     pool: &Pool,
     chunks: &mut [(&mut KvCache, &[u32])],
-    logits: bool,
+    logits: Logits,
     scratch: &mut Scratch,
 ) {
     let chunks = chunks.iter_mut().map(|(cache, tokens)| Chunk {
@@ -166,14 +180,14 @@ fn perplexity(model: &Model, pool: &Pool, text: &str) -> f64 {
             model,
             pool,
             &mut [(&mut cache, before)],
-            false,
+            Logits::None,
             &mut scratch,
         );
         for pair in after.windows(2) {
             let chunk = Chunk {
                 cache: &mut cache,
                 tokens: &pair[..1],
-                logits: true,
+                logits: Logits::All,
             };
             let logits = forward(model, pool, None, &mut [chunk], &mut scratch);
             let top = logits.iter().copied().fold(f32::MIN, f32::max);
@@ -185,11 +199,14 @@ fn perplexity(model: &Model, pool: &Pool, text: &str) -> f64 {
     (sum / f64::from(count)).exp()
 }
 
-/// The least cosine of a layer's end with the same in f32, over all rows of a prompt together.
-fn layers(path: &str, pool: &Pool) -> Result<f64, Box<dyn Error>> {
-    let states = |options: LoadOptions| -> Result<Vec<Vec<f32>>, Box<dyn Error>> {
+/// The cosine of each layer's end with the same in f32, over all rows of a window together.
+fn layers(path: &str, pool: &Pool, text: &str) -> Result<Value, Box<dyn Error>> {
+    let mut rows = 0;
+    let mut states = |options: LoadOptions| -> Result<Vec<Vec<f32>>, Box<dyn Error>> {
         let model = Model::load(Path::new(path), options)?;
-        let tokens: Vec<u32> = (0..PIECE).map(|index| token(&model, index, 1)).collect();
+        let mut tokens = model.tokenizer.encode(text);
+        tokens.truncate(WINDOW);
+        rows = tokens.len();
         Ok(hidden_states(&model, pool, &tokens))
     };
     let exact = states(LoadOptions {
@@ -197,8 +214,18 @@ fn layers(path: &str, pool: &Pool) -> Result<f64, Box<dyn Error>> {
         ..LoadOptions::default()
     })?;
     let ours = states(LoadOptions::for_answers())?;
-    let cosines = exact.iter().zip(&ours).map(|(a, b)| cosine(a, b));
-    Ok(cosines.fold(1.0, f64::min))
+    let width = exact[0].len() / rows;
+    let row_mean = |a: &[f32], b: &[f32]| {
+        let pairs = a.chunks_exact(width).zip(b.chunks_exact(width));
+        pairs.map(|(a, b)| cosine(a, b)).sum::<f64>() / rows as f64
+    };
+    let layers = exact.iter().zip(&ours);
+    let whole: Vec<f64> = layers.clone().map(|(a, b)| cosine(a, b)).collect();
+    let by_row: Vec<f64> = layers.map(|(a, b)| row_mean(a, b)).collect();
+    let least = |of: &[f64]| of.iter().copied().fold(1.0, f64::min);
+    Ok(
+        json!({"least_cosine": least(&whole), "least_row_mean": least(&by_row), "cosines": whole, "row_means": by_row}),
+    )
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f64 {

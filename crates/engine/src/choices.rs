@@ -10,7 +10,7 @@
 
 use crate::error::EngineError;
 use crate::generate::common_prefix;
-use crate::infer::{Chunk, KvCache, Scratch, forward};
+use crate::infer::{Chunk, KvCache, Logits, Scratch, forward};
 use crate::model::Model;
 use crate::packed_adapter::PackedAdapter;
 use crate::tokenizer::Tokenizer;
@@ -102,7 +102,7 @@ impl Choices {
         let shared = common_prefix(prompts);
         let mut cache = KvCache::new(&model.config);
         if let (1.., Some(first)) = (shared, prompts.first()) {
-            reader.read(&mut [(&mut cache, &first[..shared])], false);
+            reader.read(&mut [(&mut cache, &first[..shared])], Logits::None);
         }
         let mut rows = Vec::with_capacity(prompts.len());
         let mut rest = prompts;
@@ -111,7 +111,7 @@ impl Choices {
             let mut caches = vec![cache.clone(); now.len()];
             let own = now.iter().map(|prompt| &prompt[shared..]);
             let mut chunks: Vec<_> = caches.iter_mut().zip(own).collect();
-            rows.extend(reader.read(&mut chunks, true));
+            rows.extend(reader.read(&mut chunks, Logits::All));
             on_done(rows.len());
             rest = later;
         }
@@ -155,7 +155,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(&mut self, chunks: &mut [(&mut KvCache, &[u32])], logits: bool) -> Vec<Vec<f32>> {
+    fn read(&mut self, chunks: &mut [(&mut KvCache, &[u32])], logits: Logits) -> Vec<Vec<f32>> {
         let mut chunks: Vec<Chunk<'_>> = chunks
             .iter_mut()
             .map(|(cache, tokens)| Chunk {

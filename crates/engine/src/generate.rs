@@ -7,7 +7,7 @@
 //!
 //! Not here: sampling, streaming and stop texts; those are the server's.
 
-use crate::infer::{Chunk, KvCache, Scratch, forward};
+use crate::infer::{Chunk, KvCache, Logits, Scratch, forward};
 use crate::model::Model;
 use crate::packed_adapter::PackedAdapter;
 use crate::sampling::argmax;
@@ -121,7 +121,7 @@ impl<'a> Run<'a> {
             let chunk = Chunk {
                 cache: &mut self.shared,
                 tokens,
-                logits: false,
+                logits: Logits::None,
             };
             forward(
                 self.model,
@@ -142,7 +142,11 @@ impl<'a> Run<'a> {
         self.plan_prompts();
         let mut chunks: Vec<Chunk<'_>> = Vec::with_capacity(self.slots.len());
         for slot in self.slots.iter_mut().filter(|slot| !slot.tokens.is_empty()) {
-            let logits = slot.read == self.prompts[slot.prompt].len();
+            let logits = if slot.read == self.prompts[slot.prompt].len() {
+                Logits::Largest
+            } else {
+                Logits::None
+            };
             chunks.push(Chunk {
                 cache: &mut slot.cache,
                 tokens: &slot.tokens,

@@ -58,16 +58,30 @@ pub(crate) struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// Logits `[rows.len(), vocab]` of the given rows of `stream` `[_, hidden]`.
-    pub(crate) fn logits(&self, stream: &[f32], rows: &[usize], work: &mut HeadWork) -> Vec<f32> {
+    /// Logits `[rows.len(), vocab]` of the given rows of `stream` `[_, hidden]`; of those that come
+    /// with `true` only where the largest may be.
+    pub(crate) fn logits(
+        &self,
+        stream: &[f32],
+        rows: &[(usize, bool)],
+        work: &mut HeadWork,
+    ) -> Vec<f32> {
         let vocab = self.model.config.vocab;
         let mut logits = vec![0.0; rows.len() * vocab];
-        let chunks = rows
-            .chunks(CHUNK_ROWS_MAX)
-            .zip(logits.chunks_mut(CHUNK_ROWS_MAX * vocab));
-        for (rows, logits) in chunks {
-            self.gather(stream, rows.iter().copied(), rows.len(), work);
-            self.project(&work.normed, rows.len(), logits);
+        let mut rest = &mut *logits;
+        // Runs of one kind: a row's logits do not depend on its neighbours.
+        for run in rows.chunk_by(|a, b| a.1 == b.1) {
+            for rows in run.chunks(CHUNK_ROWS_MAX) {
+                let logits;
+                (logits, rest) = rest.split_at_mut(rows.len() * vocab);
+                self.gather(stream, rows.iter().map(|row| row.0), rows.len(), work);
+                if rows[0].1 {
+                    let head = &self.model.head;
+                    head.largest(self.pool, &work.normed, rows.len(), logits);
+                } else {
+                    self.project(&work.normed, rows.len(), logits);
+                }
+            }
         }
         logits
     }

@@ -60,8 +60,21 @@ pub struct Chunk<'a> {
     pub cache: &'a mut KvCache,
     /// At least one token.
     pub tokens: &'a [u32],
-    /// Whether the logits after the last token are wanted.
-    pub logits: bool,
+    /// The logits after the last token that are wanted.
+    pub logits: Logits,
+}
+
+/// Which logits after a chunk are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logits {
+    /// None: the chunk is not the end of what is known.
+    None,
+    /// The largest, for a greedy choice. Of an output matrix kept in 8 bits, half the bits are read
+    /// for most tokens: those that may be the largest have exact logits, the others near ones
+    /// ([`lathe_kernel::quantised::largest_quantised`]).
+    Largest,
+    /// All.
+    All,
 }
 
 impl Chunk<'_> {
@@ -118,9 +131,12 @@ pub fn forward(
 ) -> Vec<f32> {
     run_blocks(model, pool, adapter, chunks, scratch, &mut |_| ());
     let ends = scratch.starts.iter().zip(&*chunks);
-    let last: Vec<usize> = ends
-        .filter(|(_, chunk)| chunk.logits)
-        .map(|(start, chunk)| start + chunk.tokens.len() - 1)
+    let last: Vec<(usize, bool)> = ends
+        .filter(|(_, chunk)| chunk.logits != Logits::None)
+        .map(|(start, chunk)| {
+            let row = start + chunk.tokens.len() - 1;
+            (row, chunk.logits == Logits::Largest)
+        })
         .collect();
     let stream = &scratch.streams[model.layers.len() % 2];
     Head { model, pool }.logits(stream, &last, &mut scratch.head)
@@ -137,7 +153,7 @@ pub fn hidden_states(model: &Model, pool: &Pool, tokens: &[u32]) -> Vec<Vec<f32>
     let chunk = Chunk {
         cache: &mut cache,
         tokens,
-        logits: false,
+        logits: Logits::None,
     };
     let mut scratch = Scratch::default();
     let mut keep = |state: &[f32]| states.push(state.to_vec());

@@ -46,7 +46,7 @@ pub use config::{Config, Window};
 pub use error::EngineError;
 pub use full::FullTrainer;
 pub use generate::{GenerateSpec, generate_greedy};
-pub use infer::{Chunk, KvCache, Scratch, forward};
+pub use infer::{Chunk, KvCache, Logits, Scratch, forward};
 pub use model::{LoadOptions, Model};
 pub use packed_adapter::PackedAdapter;
 pub use pairs::{Pair, PairBatch};

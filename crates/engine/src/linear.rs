@@ -17,8 +17,8 @@ use crate::rows::Rows;
 use crate::weights::RawModel;
 use lathe_kernel::{
     AdaptedProduct, Isa, LowRank, PackedMatrix, Pool, Precision, Product, QuantisedMatrix,
-    QuantisedProduct, bias, matmul, matmul_adapted, matmul_low_rank, matmul_quantised, matmul_tn,
-    matmul_tn_bf16,
+    QuantisedProduct, bias, largest_quantised, matmul, matmul_adapted, matmul_low_rank,
+    matmul_quantised, matmul_tn, matmul_tn_bf16,
 };
 
 /// How matrices are packed: for which instructions, in which precision, and
@@ -30,6 +30,15 @@ pub(crate) struct Packing {
     pub(crate) trainable: bool,
     /// Whether weights stored in blocks of 4 or 8 bits stay in them.
     pub(crate) as_stored: bool,
+}
+
+/// What a matrix is asked for most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// All outputs.
+    Whole,
+    /// The largest output of a row.
+    Largest,
 }
 
 impl Packing {
@@ -86,6 +95,7 @@ impl Linear {
         raw: &RawModel,
         name: &str,
         (out, depth): (usize, usize),
+        asked: Asked,
     ) -> Result<Self, EngineError> {
         let bias = match format!("{name}.bias") {
             bias if raw.has_tensor(&bias) => Some(raw.tensor_f32(&bias)?.1),
@@ -97,14 +107,12 @@ impl Linear {
         } else {
             None
         };
-        let quantised = codes.map(|codes| {
-            Frozen::Quantised(QuantisedMatrix::pack(
-                packing.isa,
-                &codes.blocks(),
-                out,
-                depth,
-            ))
-        });
+        let arrange = match asked {
+            Asked::Whole => QuantisedMatrix::pack,
+            Asked::Largest => QuantisedMatrix::pack_split,
+        };
+        let quantised =
+            codes.map(|codes| Frozen::Quantised(arrange(packing.isa, &codes.blocks(), out, depth)));
         // Dequantised only where somebody reads the values.
         let (forward, w) = match quantised {
             Some(forward) if !packing.trainable => (forward, None),
@@ -227,6 +235,24 @@ impl Linear {
             .filter_map(|(term, product)| Some((term?, product.out)))
             .collect();
         matmul_low_rank(pool, x, rows, &mut terms);
+    }
+
+    /// y = b + x·Wᵀ where an output may be the largest of its row, and near that elsewhere.
+    pub(crate) fn largest(&self, pool: &Pool, x: &[f32], rows: usize, y: &mut [f32]) {
+        match &self.forward {
+            Frozen::Quantised(weights) if self.bias.is_none() => {
+                largest_quantised(pool, x, rows, weights, y);
+            }
+            _ => {
+                let product = LinearProduct {
+                    linear: self,
+                    low_rank: None,
+                    y,
+                    add: false,
+                };
+                Self::multiply(pool, x, rows, vec![product]);
+            }
+        }
     }
 
     /// dx (+)= dy·W.

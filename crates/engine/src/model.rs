@@ -10,7 +10,7 @@ use crate::architecture::NORMS;
 use crate::block::{Layer, Projection};
 use crate::config::{Config, Window};
 use crate::error::EngineError;
-use crate::linear::{Linear, Packing};
+use crate::linear::{Asked, Linear, Packing};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{self, RawModel};
@@ -286,7 +286,7 @@ fn pack_ends(raw: &RawModel, packing: Packing) -> Result<(Embeddings, Linear), E
     let name = "model.embed_tokens";
     let embeddings = Embeddings::load(packing.precision, raw, &format!("{name}.weight"))?;
     let head = if tied_embeddings { name } else { "lm_head" };
-    let head = Linear::load(packing, raw, head, (vocab, hidden))?;
+    let head = Linear::load(packing, raw, head, (vocab, hidden), Asked::Largest)?;
     Ok((embeddings, head))
 }
 
@@ -303,7 +303,13 @@ fn pack_layer(raw: &RawModel, packing: Packing, layer: usize) -> Result<Layer, E
             "mlp"
         };
         let name = format!("{prefix}.{group}.{}", TARGETS[projection as usize]);
-        Linear::load(packing, raw, &name, projection.shape(&raw.config))
+        Linear::load(
+            packing,
+            raw,
+            &name,
+            projection.shape(&raw.config),
+            Asked::Whole,
+        )
     };
     Ok(Layer {
         norms,

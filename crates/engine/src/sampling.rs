@@ -50,13 +50,17 @@ impl Sampler {
         }
     }
 
+    /// Whether it always takes the largest logit.
+    pub fn is_greedy(&self) -> bool {
+        let temperature = self.sampling.temperature;
+        temperature <= 0.0 || temperature.is_nan()
+    }
+
     /// The next token; `logits` is used as scratch. A logit that is not a number is
     /// never chosen unless there is no other.
     pub fn next(&mut self, logits: &mut [f32]) -> u32 {
         let best = argmax(logits);
-        // False for a temperature that is not a number, too.
-        let samples = self.sampling.temperature > 0.0;
-        if !samples || logits.is_empty() {
+        if self.is_greedy() || logits.is_empty() {
             return best;
         }
         let largest = logits[best as usize];

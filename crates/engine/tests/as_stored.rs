@@ -8,7 +8,7 @@ mod gguf_writer;
 use common::{Numbers, random_adapter};
 use gguf_writer::GgufWriter;
 use lathe_engine::gguf::blocks::BlockType;
-use lathe_engine::{Chunk, KvCache, LoadOptions, Model, PackedAdapter, Scratch, forward};
+use lathe_engine::{Chunk, KvCache, LoadOptions, Logits, Model, PackedAdapter, Scratch, forward};
 use lathe_kernel::{Pool, Precision};
 
 const HIDDEN: usize = 64;
@@ -149,7 +149,7 @@ fn logits(
         let chunk = Chunk {
             cache: &mut cache,
             tokens,
-            logits: true,
+            logits: Logits::All,
         };
         last = forward(model, pool, adapter, &mut [chunk], &mut scratch);
     }
@@ -226,7 +226,7 @@ fn same_bits(architecture: &str) {
         let mut chunks = [(first, &others), (second, &tokens)].map(|(cache, tokens)| Chunk {
             cache,
             tokens,
-            logits: true,
+            logits: Logits::All,
         });
         let mut scratch = Scratch::default();
         let both = forward(&model, &pool, Some(&adapter), &mut chunks, &mut scratch);

@@ -5,12 +5,16 @@ mod common;
 
 use common::{Numbers, fixture, push_segment, random_adapter, tiny_model};
 use lathe_engine::{
-    Batch, Chunk, GenerateSpec, KvCache, Model, PackedAdapter, Scratch, Target, Trainer, forward,
-    generate_greedy,
+    Batch, Chunk, GenerateSpec, KvCache, Logits, Model, PackedAdapter, Scratch, Target, Trainer,
+    forward, generate_greedy,
 };
 use lathe_kernel::{Pool, Precision};
 
 const PRECISIONS: [Precision; 2] = [Precision::Bf16, Precision::F32];
+
+fn wanted(logits: bool) -> Logits {
+    if logits { Logits::All } else { Logits::None }
+}
 
 /// Every architecture in both precisions.
 fn models() -> impl Iterator<Item = Model> {
@@ -37,7 +41,7 @@ fn logits_in_chunks(
         let chunk = Chunk {
             cache,
             tokens,
-            logits: rest.is_empty(),
+            logits: wanted(rest.is_empty()),
         };
         logits = forward(model, pool, Some(adapter), &mut [chunk], &mut scratch);
     }
@@ -80,7 +84,7 @@ fn inference_is_the_same_bits_whatever_is_in_the_batch() {
             .map(|(tokens, cache)| Chunk {
                 cache,
                 tokens,
-                logits: tokens.len() != 17,
+                logits: wanted(tokens.len() != 17),
             })
             .collect();
         let together = forward(
@@ -114,7 +118,7 @@ fn a_cache_cut_back_is_as_if_never_filled() {
             &mut [Chunk {
                 cache,
                 tokens,
-                logits: true,
+                logits: Logits::All,
             }],
             &mut scratch,
         )

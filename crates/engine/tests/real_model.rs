@@ -6,7 +6,7 @@
 //!     LATHE_TEST_MODEL=MODEL.gguf LATHE_TEST_VECTORS=VECTORS.safetensors \
 //!         cargo test --release -p lathe-engine --test real_model -- --ignored --nocapture
 
-use lathe_engine::{Chunk, KvCache, LoadOptions, Model, Scratch, forward};
+use lathe_engine::{Chunk, KvCache, LoadOptions, Logits, Model, Scratch, forward};
 use lathe_kernel::{Pool, Precision, default_threads};
 use safetensors::SafeTensors;
 use std::path::PathBuf;
@@ -87,7 +87,7 @@ fn logits_are_transformers() {
             let chunk = Chunk {
                 cache,
                 tokens: tokens_now,
-                logits: true,
+                logits: Logits::All,
             };
             let logits = forward(&model, &pool, None, &mut [chunk], &mut scratch);
             worst = worst.min(cosine(&logits, expected));

@@ -38,4 +38,4 @@ pub use gemm::{
 pub use isa::Isa;
 pub use mmap::Mmap;
 pub use pool::{Pool, default_threads};
-pub use quantised::{QuantisedMatrix, QuantisedProduct, matmul_quantised};
+pub use quantised::{QuantisedMatrix, QuantisedProduct, largest_quantised, matmul_quantised};

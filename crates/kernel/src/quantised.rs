@@ -10,7 +10,9 @@
 //! integers and the weights are the file's. Sums over blocks run in order in `f32`, in one register
 //! lane each, so that a row's result depends on neither the other rows nor the number of threads.
 
+mod codes;
 mod input;
+mod largest;
 mod pack;
 mod tile;
 
@@ -20,6 +22,7 @@ use crate::Pool;
 use crate::parallel::SharedMut;
 use crate::simd;
 use input::Input;
+pub use largest::largest_quantised;
 pub use pack::{BLOCK, Bits, Blocks, Offsets, QuantisedMatrix};
 use tile::Rows;
 
@@ -152,6 +155,7 @@ impl<'a> Job<'a> {
             columns: (panels.len() * w.panel_columns()).min(w.columns - column),
             out: self.out.address(rows.start * w.columns + column),
             accumulate: self.accumulate,
+            first_look: false,
         })
     }
 }
@@ -165,7 +169,7 @@ mod tests {
     };
 
     /// Weights in blocks as a file would hold them.
-    struct Stored {
+    pub(super) struct Stored {
         bits: Bits,
         codes: Vec<u8>,
         scales: Vec<u16>,
@@ -175,7 +179,13 @@ mod tests {
     }
 
     impl Stored {
-        fn random(seed: u64, bits: Bits, with_offsets: bool, n: usize, k: usize) -> Stored {
+        pub(super) fn random(
+            seed: u64,
+            bits: Bits,
+            with_offsets: bool,
+            n: usize,
+            k: usize,
+        ) -> Stored {
             let unit = |seed, len| random(seed, len).into_iter().map(|v| (v + 1.0) / 2.0);
             let top = if bits == Bits::Four { 16.0 } else { 256.0 };
             // Halves between 2⁻¹⁰ and 2⁻⁶, of either sign for the offsets.
@@ -198,18 +208,25 @@ mod tests {
             if self.bits == Bits::Four { 8 } else { 128 }
         }
 
-        fn packed(&self, isa: crate::Isa) -> QuantisedMatrix {
+        pub(super) fn packed(&self, isa: crate::Isa) -> QuantisedMatrix {
+            QuantisedMatrix::pack(isa, &self.blocks(), self.n, self.k)
+        }
+
+        pub(super) fn split(&self, isa: crate::Isa) -> QuantisedMatrix {
+            QuantisedMatrix::pack_split(isa, &self.blocks(), self.n, self.k)
+        }
+
+        fn blocks(&self) -> Blocks<'_> {
             let offsets = self.offsets.as_deref();
-            let blocks = Blocks {
+            Blocks {
                 bits: self.bits,
                 codes: &self.codes,
                 scales: &self.scales,
                 offsets: offsets.map_or(Offsets::Zero(self.zero()), Offsets::PerBlock),
-            };
-            QuantisedMatrix::pack(isa, &blocks, self.n, self.k)
+            }
         }
 
-        fn value(&self, j: usize, d: usize) -> f64 {
+        pub(super) fn value(&self, j: usize, d: usize) -> f64 {
             let (code, at) = (self.codes[j * self.k + d], (j * self.k + d) / BLOCK);
             let scale = f64::from(from_f16(self.scales[at]));
             match &self.offsets {

@@ -168,6 +168,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     fn low_nibbles(self, a: Self::U) -> Self::U;
     /// The upper four bits of every byte.
     fn high_nibbles(self, a: Self::U) -> Self::U;
+    /// The lower four bits of every byte, moved to the upper four.
+    fn low_nibbles_above(self, a: Self::U) -> Self::U;
+    /// The upper four bits of every byte, where they are.
+    fn high_nibbles_above(self, a: Self::U) -> Self::U;
+    /// The bits of both.
+    fn or(self, a: Self::U, b: Self::U) -> Self::U;
     /// Signed whole numbers as floats.
     fn integers_as_floats(self, a: Self::U) -> Self::F;
 }

@@ -3,6 +3,7 @@
 //! The sums of one output element run over the blocks in order, in one register lane, whatever the
 //! size of the tile it is part of.
 
+use super::codes::{Codes, EightBits, FourBits, SplitBits, UpperHalves};
 use super::input::{BLOCK_WORDS, Input};
 use super::pack::{Bits, QuantisedMatrix, VECTORS};
 use crate::simd::{Kernel, Simd};
@@ -24,6 +25,8 @@ pub(super) struct Rows<'a> {
     /// The first output element; rows are `weights.columns` apart.
     pub(super) out: *mut f32,
     pub(super) accumulate: bool,
+    /// Reads no more than the upper halves of split codes.
+    pub(super) first_look: bool,
 }
 
 impl Kernel for Rows<'_> {
@@ -31,20 +34,27 @@ impl Kernel for Rows<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        match (self.weights.bits, self.weights.zero.is_none()) {
-            (Bits::Four, false) => self.panels::<S, 4, false>(s),
-            (Bits::Four, true) => self.panels::<S, 4, true>(s),
-            (Bits::Eight, false) => self.panels::<S, 8, false>(s),
-            (Bits::Eight, true) => self.panels::<S, 8, true>(s),
+        let w = self.weights;
+        match (w.bits, w.zero.is_none(), &w.lower) {
+            (Bits::Four, false, None) => self.panels::<S, FourBits, false>(s),
+            (Bits::Four, true, _) => self.panels::<S, FourBits, true>(s),
+            (Bits::Eight, false, _) => self.panels::<S, EightBits, false>(s),
+            (Bits::Eight, true, _) => self.panels::<S, EightBits, true>(s),
+            (Bits::Four, false, Some(_)) if self.first_look => {
+                self.panels::<S, UpperHalves, false>(s);
+            }
+            (Bits::Four, false, Some(_)) => self.panels::<S, SplitBits, false>(s),
         }
     }
 }
 
 impl Rows<'_> {
-    /// `WORDS` is a block's of one column: 4 with codes of 4 bits, 8 with codes of 8.
     #[inline(always)]
-    fn panels<S: Simd, const WORDS: usize, const OFFSETS: bool>(&self, s: S) {
+    fn panels<S: Simd, C: Codes, const OFFSETS: bool>(&self, s: S) {
         let (w, width) = (self.weights, VECTORS * S::LANES);
+        let zero = i32::from(w.zero.unwrap_or(0)) - C::ABOVE;
+        let lower = w.lower.as_ref().map_or(&[][..], |lower| &lower.words);
+        let lower_words = self.input.blocks * C::LOWER_WORDS * width;
         ask_for(
             s,
             w.words[self.panel * w.panel_words()..].as_ptr(),
@@ -61,7 +71,8 @@ impl Rows<'_> {
                     scaled_sums: self.input.scaled_sums[at..].as_ptr(),
                     blocks: self.input.blocks,
                     w: w.words[(self.panel + panel) * w.panel_words()..].as_ptr(),
-                    zero: i32::from(w.zero.unwrap_or(0)),
+                    lower: lower[(self.panel + panel) * lower_words..].as_ptr(),
+                    zero,
                     out: self.out.wrapping_add(row * w.columns + panel * width),
                     out_stride: w.columns,
                     columns: width.min(self.columns - panel * width),
@@ -70,7 +81,7 @@ impl Rows<'_> {
                 };
                 // SAFETY: the input has the rows, the weights the panel, and nobody else writes to
                 // these rows and columns.
-                row += unsafe { some_rows::<S, WORDS, OFFSETS>(s, &tile, self.rows - row) };
+                row += unsafe { some_rows::<S, C, OFFSETS>(s, &tile, self.rows - row) };
             }
         }
     }
@@ -92,6 +103,8 @@ struct Tile {
     scaled_sums: *const f32,
     blocks: usize,
     w: *const u32,
+    /// Where [`Codes::LOWER_WORDS`] says so.
+    lower: *const u32,
     zero: i32,
     out: *mut f32,
     out_stride: usize,
@@ -106,7 +119,7 @@ struct Tile {
 /// # Safety
 /// The tile's pointers must be good for its blocks, columns and as many rows.
 #[inline(always)]
-unsafe fn some_rows<S: Simd, const WORDS: usize, const OFFSETS: bool>(
+unsafe fn some_rows<S: Simd, C: Codes, const OFFSETS: bool>(
     s: S,
     tile: &Tile,
     rows: usize,
@@ -117,7 +130,7 @@ unsafe fn some_rows<S: Simd, const WORDS: usize, const OFFSETS: bool>(
                 // Half of a float product's rows: there are two sums for each element.
                 if rows >= $size && S::TILE_ROWS >= 2 * $size {
                     // SAFETY: passed on.
-                    unsafe { tile.run::<S, WORDS, OFFSETS, $size>(s) };
+                    unsafe { tile.run::<S, C, OFFSETS, $size>(s) };
                     return $size;
                 }
             )*
@@ -131,22 +144,19 @@ impl Tile {
     /// # Safety
     /// As [`some_rows`], for `ROWS` rows.
     #[inline(always)]
-    unsafe fn run<S: Simd, const WORDS: usize, const OFFSETS: bool, const ROWS: usize>(
-        &self,
-        s: S,
-    ) {
+    unsafe fn run<S: Simd, C: Codes, const OFFSETS: bool, const ROWS: usize>(&self, s: S) {
         let width = VECTORS * S::LANES;
         let mut sums = [[s.splat(0.0); VECTORS]; ROWS];
-        let mut w = self.w;
+        let (mut w, mut lower) = (self.w, self.lower);
+        let record = C::WORDS * width + width / 2 * (1 + usize::from(OFFSETS));
         for block in 0..self.blocks {
-            let record = WORDS * width + width / 2 * (1 + usize::from(OFFSETS));
             if self.ahead > 0 {
                 ask_for(s, w.wrapping_add(self.ahead), record);
             }
             // SAFETY: the block is inside the panel and the rows.
             unsafe {
-                let products = self.block::<S, WORDS, OFFSETS, ROWS>(s, block, w);
-                let scales = w.add(WORDS * width).cast::<u16>();
+                let products = self.block::<S, C, OFFSETS, ROWS>(s, block, (w, lower));
+                let scales = w.add(C::WORDS * width).cast::<u16>();
                 let mut columns = [s.splat(0.0); VECTORS];
                 let mut offsets = [s.splat(0.0); VECTORS];
                 for vector in 0..VECTORS {
@@ -169,7 +179,8 @@ impl Tile {
                         sums[row][vector] = sum;
                     }
                 }
-                w = w.add(WORDS * width + width / 2 * (1 + usize::from(OFFSETS)));
+                w = w.add(record);
+                lower = lower.add(C::LOWER_WORDS * width);
             }
         }
         // SAFETY: passed on.
@@ -179,13 +190,13 @@ impl Tile {
     /// The integer sums of one block, the zero point's part taken off.
     ///
     /// # Safety
-    /// As [`Tile::run`]; `w` is the block's record.
+    /// As [`Tile::run`]; `w` and what follows it are the block's records.
     #[inline(always)]
-    unsafe fn block<S: Simd, const WORDS: usize, const OFFSETS: bool, const ROWS: usize>(
+    unsafe fn block<S: Simd, C: Codes, const OFFSETS: bool, const ROWS: usize>(
         &self,
         s: S,
         block: usize,
-        w: *const u32,
+        (w, lower): (*const u32, *const u32),
     ) -> [[S::U; VECTORS]; ROWS] {
         let mut products = [[s.splat_words(0); VECTORS]; ROWS];
         if !OFFSETS {
@@ -196,25 +207,21 @@ impl Tile {
                 *products = [s.splat_words(-(sum * self.zero) as u32); VECTORS];
             }
         }
-        for word in 0..WORDS {
+        for pair in 0..BLOCK_WORDS / 2 {
             for vector in 0..VECTORS {
-                // SAFETY: the words of the block.
-                let codes = unsafe { s.load_words(w.add((word * VECTORS + vector) * S::LANES)) };
+                // SAFETY: the records are the block's.
+                let codes = unsafe { C::pair(s, (w, lower), pair, vector) };
                 for (row, products) in products.iter_mut().enumerate() {
                     // SAFETY: the row's words of the block.
-                    let x = unsafe { self.codes.add((row * self.blocks + block) * BLOCK_WORDS) };
+                    let x = unsafe {
+                        let block = (row * self.blocks + block) * BLOCK_WORDS;
+                        self.codes.add(block + 2 * pair)
+                    };
                     let sum = &mut products[vector];
                     // SAFETY: as above.
-                    *sum = unsafe {
-                        if WORDS == BLOCK_WORDS {
-                            s.dot_bytes(*sum, codes, s.splat_words(*x.add(word)))
-                        } else {
-                            let low = s.splat_words(*x.add(2 * word));
-                            let high = s.splat_words(*x.add(2 * word + 1));
-                            let sum = s.dot_bytes(*sum, s.low_nibbles(codes), low);
-                            s.dot_bytes(sum, s.high_nibbles(codes), high)
-                        }
-                    };
+                    let (first, second) = unsafe { (*x, *x.add(1)) };
+                    *sum = s.dot_bytes(*sum, codes[0], s.splat_words(first));
+                    *sum = s.dot_bytes(*sum, codes[1], s.splat_words(second));
                 }
             }
         }

@@ -243,6 +243,21 @@ impl Simd for Avx2 {
         ))
     }
     #[inline(always)]
+    fn low_nibbles_above(self, a: __m256i) -> __m256i {
+        pure!(_mm256_and_si256(
+            _mm256_slli_epi16::<4>(a),
+            _mm256_set1_epi8(-16)
+        ))
+    }
+    #[inline(always)]
+    fn high_nibbles_above(self, a: __m256i) -> __m256i {
+        pure!(_mm256_and_si256(a, _mm256_set1_epi8(-16)))
+    }
+    #[inline(always)]
+    fn or(self, a: __m256i, b: __m256i) -> __m256i {
+        pure!(_mm256_or_si256(a, b))
+    }
+    #[inline(always)]
     fn integers_as_floats(self, a: __m256i) -> __m256 {
         pure!(_mm256_cvtepi32_ps(a))
     }

@@ -212,6 +212,21 @@ impl Simd for Avx512 {
         ))
     }
     #[inline(always)]
+    fn low_nibbles_above(self, a: __m512i) -> __m512i {
+        pure!(_mm512_and_si512(
+            _mm512_slli_epi16::<4>(a),
+            _mm512_set1_epi8(-16)
+        ))
+    }
+    #[inline(always)]
+    fn high_nibbles_above(self, a: __m512i) -> __m512i {
+        pure!(_mm512_and_si512(a, _mm512_set1_epi8(-16)))
+    }
+    #[inline(always)]
+    fn or(self, a: __m512i, b: __m512i) -> __m512i {
+        pure!(_mm512_or_si512(a, b))
+    }
+    #[inline(always)]
     fn integers_as_floats(self, a: __m512i) -> __m512 {
         pure!(_mm512_cvtepi32_ps(a))
     }

@@ -198,6 +198,19 @@ impl Simd for Portable {
         a.map(|word| (word >> 4) & 0x0f0f_0f0f)
     }
     #[inline(always)]
+    fn low_nibbles_above(self, a: Words) -> Words {
+        a.map(|word| (word << 4) & 0xf0f0_f0f0)
+    }
+    #[inline(always)]
+    fn high_nibbles_above(self, a: Words) -> Words {
+        a.map(|word| word & 0xf0f0_f0f0)
+    }
+    #[inline(always)]
+    fn or(self, mut a: Words, b: Words) -> Words {
+        a.iter_mut().zip(b).for_each(|(a, b)| *a |= b);
+        a
+    }
+    #[inline(always)]
     fn integers_as_floats(self, a: Words) -> Floats {
         a.map(|word| word as i32 as f32)
     }

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lathe_engine::{Chunk, KvCache, Scratch, forward};
+use lathe_engine::{Chunk, KvCache, Logits, Scratch, forward};
 use lathe_kernel::Pool;
 
 use super::job::{Event, Job};
@@ -85,7 +85,7 @@ impl Batch {
         let chunk = Chunk {
             cache: &mut cache,
             tokens: &[token],
-            logits: true,
+            logits: Logits::All,
         };
         let adapter = served.adapter().map(Arc::as_ref);
         let logits = forward(model, &self.pool, adapter, &mut [chunk], &mut self.scratch);

@@ -30,6 +30,11 @@ impl Repetition {
         }
     }
 
+    /// Whether nothing is lowered, whatever was said.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.penalties.presence == 0.0 && self.penalties.frequency == 0.0
+    }
+
     /// Lowers the logits of what was said.
     pub(crate) fn apply(&self, logits: &mut [f32]) {
         let Penalties {

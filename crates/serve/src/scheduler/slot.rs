@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lathe_engine::{Chunk, KvCache, Sampler};
+use lathe_engine::{Chunk, KvCache, Logits, Sampler};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::job::{Event, FinishReason, Finished, Job};
@@ -127,8 +127,8 @@ impl Slot {
     pub(crate) fn chunk(&mut self) -> Option<Chunk<'_>> {
         let (count, logits) = match self.step {
             Step::Wait => return None,
-            Step::Read(count) => (count, false),
-            Step::Choose(count) => (count, true),
+            Step::Read(count) => (count, Logits::None),
+            Step::Choose(count) => (count, self.wanted()),
         };
         let begin = self.cache.len();
         Some(Chunk {
@@ -136,6 +136,15 @@ impl Slot {
             tokens: &self.tokens[begin..begin + count],
             logits,
         })
+    }
+
+    /// The logits that the choice of a token needs.
+    fn wanted(&self) -> Logits {
+        if self.sampler.is_greedy() && self.repetition.is_idle() {
+            Logits::Largest
+        } else {
+            Logits::All
+        }
     }
 
     /// Chooses the next token and gives out the text it completes.

@@ -1,0 +1,325 @@
+//! The largest of many outputs, without reading all bits of all weights.
+//!
+//! Greedy answers ask a wide matrix for its largest output only. With split codes of 8 bits a first
+//! look reads the upper halves and takes 8 for the lower; what that leaves out of output j is
+//!
+//! ```text
+//! e[j] = Σ_d s[j, b] · (l[j, d] − 8) · x[d],     σ[j]² = g[j]² · Σ_d v[d] · x[d]²
+//! ```
+//! v, the variance over j of what is left out of a weight, and g, how far the scales of a column
+//! exceed the usual, are kept with the weights; what is left out of all outputs alike changes no
+//! order. A second look computes, with all bits, the panels in which an output may be the largest: the
+//! difference of two such errors would have to be six times its standard deviation for the largest to
+//! be missed. Rows for which a sample of the panels shows that too many would be looked at twice are
+//! computed with all bits at once.
+
+use std::ops::Range;
+
+use super::input::Input;
+use super::pack::{Lower, QuantisedMatrix};
+use super::{QuantisedProduct, Rows, TASK_ROWS, cuts, matmul_quantised};
+use crate::Pool;
+use crate::parallel::SharedMut;
+use crate::simd;
+
+/// Standard deviations that the errors of two outputs together may make up.
+const DEVIATIONS: f32 = 6.0;
+/// Panels that a task computes anew, at most: each some 30 KB of weights.
+const TASK_PANELS: usize = 4;
+/// The sample is one panel of so many, from the first on.
+const SAMPLED_PART: usize = 16;
+/// A first look is worth it where the second takes in at most one panel of so many.
+const AGAIN_PART: usize = 4;
+
+/// `out = x · wᵀ` where an output may be the largest of its row, with the bits that
+/// [`matmul_quantised`] gives it; the others are near theirs. All are the same as there where the
+/// codes are not split ([`QuantisedMatrix::pack_split`]).
+///
+/// # Panics
+/// If `x` or `out` does not have `m` rows of the width that the weights ask for.
+pub fn largest_quantised(
+    pool: &Pool,
+    x: &[f32],
+    m: usize,
+    weights: &QuantisedMatrix,
+    out: &mut [f32],
+) {
+    let Some(lower) = &weights.lower else {
+        let product = QuantisedProduct {
+            weights,
+            out,
+            accumulate: false,
+        };
+        return matmul_quantised(pool, x, m, &mut [product]);
+    };
+    let (depth, columns) = (weights.depth(), weights.rows_out());
+    let (wanted, given) = ((m * depth, m * columns), (x.len(), out.len()));
+    assert_eq!(given, wanted, "{m} rows of {depth} in, {columns} out");
+    if m == 0 {
+        return;
+    }
+    let input = Input::new(pool, x, m, depth, weights.isa);
+    let deviations: Vec<f32> = x
+        .chunks_exact(depth)
+        .map(|x| deviation(x, &lower.variances))
+        .collect();
+    let panels = weights.panels();
+    let sample = 0..panels.div_ceil(SAMPLED_PART);
+    let look = |rows, panels, first_look, out: &mut [f32]| {
+        Look {
+            weights,
+            input: &input,
+            rows,
+            panels,
+            first_look,
+        }
+        .run(pool, out);
+    };
+    look(0..m, sample.clone(), true, out);
+    let pays: Vec<bool> = (0..m)
+        .map(|row| {
+            let tops = tops(
+                pool,
+                weights,
+                sample.clone(),
+                &out[row * columns..][..columns],
+            );
+            candidates(&tops, lower, deviations[row]).len() * AGAIN_PART <= tops.len()
+        })
+        .collect();
+    let mut first = 0;
+    for run in pays.chunk_by(|a, b| a == b) {
+        let rows = first..first + run.len();
+        first = rows.end;
+        let rest = if run[0] { sample.end } else { 0 };
+        look(rows, rest..panels, run[0], out);
+    }
+    for row in (0..m).filter(|&row| pays[row]) {
+        let tops = tops(pool, weights, 0..panels, &out[row * columns..][..columns]);
+        let again = candidates(&tops, lower, deviations[row]);
+        second_look(pool, &input, weights, row, &again, out);
+    }
+}
+
+/// The standard deviation of what a first look leaves out of an output of usual scales.
+fn deviation(x: &[f32], variances: &[f32]) -> f32 {
+    let terms = x
+        .iter()
+        .zip(variances)
+        .map(|(x, variance)| x * x * variance);
+    terms.sum::<f32>().sqrt()
+}
+
+/// The largest output of each of some panels.
+fn tops(pool: &Pool, weights: &QuantisedMatrix, panels: Range<usize>, out: &[f32]) -> Vec<f32> {
+    let width = weights.panel_columns();
+    let out = &out[panels.start * width..(panels.end * width).min(out.len())];
+    let mut tops = vec![f32::NEG_INFINITY; panels.len()];
+    let shared = SharedMut::new(&mut tops);
+    let per_task = panels.len().div_ceil(pool.threads());
+    pool.run(panels.len().div_ceil(per_task), &|task| {
+        let panels = task * per_task..((task + 1) * per_task).min(panels.len());
+        // SAFETY: tasks write different panels.
+        let tops = unsafe { shared.slice(panels.clone()) };
+        for (top, columns) in tops
+            .iter_mut()
+            .zip(out[panels.start * width..].chunks(width))
+        {
+            *top = columns.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        }
+    });
+    tops
+}
+
+/// The panels, of the first ones whose largest outputs are given, in which the largest may be.
+fn candidates(tops: &[f32], lower: &Lower, deviation: f32) -> Vec<usize> {
+    let best = (0..tops.len()).max_by(|&a, &b| tops[a].total_cmp(&tops[b]));
+    let Some(best) = best else { return Vec::new() };
+    let may_win = |&panel: &usize| {
+        let errors = lower.spreads[panel].hypot(lower.spreads[best]) * deviation;
+        // What is not a number does not lose.
+        let loses = tops[panel] + DEVIATIONS * errors < tops[best];
+        !loses
+    };
+    (0..tops.len()).filter(may_win).collect()
+}
+
+/// Some rows times neighbouring panels.
+struct Look<'a> {
+    weights: &'a QuantisedMatrix,
+    input: &'a Input,
+    rows: Range<usize>,
+    panels: Range<usize>,
+    first_look: bool,
+}
+
+impl Look<'_> {
+    fn run(&self, pool: &Pool, out: &mut [f32]) {
+        let rows = self.rows.len().min(TASK_ROWS);
+        if rows == 0 || self.panels.is_empty() {
+            return;
+        }
+        let runs = self.rows.len().div_ceil(rows);
+        let work = self.weights.panel_words() * rows;
+        let cuts = cuts(self.panels.len(), work, pool.threads());
+        let out = SharedMut::new(out);
+        pool.run(runs * cuts, &|task| {
+            let (run, cut) = (task % runs, task / runs);
+            let first = self.rows.start + run * rows;
+            let start = self.panels.start + cut * self.panels.len() / cuts;
+            let end = self.panels.start + (cut + 1) * self.panels.len() / cuts;
+            let rows = first..(first + rows).min(self.rows.end);
+            self.part(rows, start..end, &out);
+        });
+    }
+
+    fn part(&self, rows: Range<usize>, panels: Range<usize>, out: &SharedMut<'_, f32>) {
+        let (width, columns) = (self.weights.panel_columns(), self.weights.rows_out());
+        let column = panels.start * width;
+        let part = Rows {
+            input: self.input,
+            first: rows.start,
+            rows: rows.len(),
+            weights: self.weights,
+            panel: panels.start,
+            columns: (panels.len() * width).min(columns - column),
+            out: out.address(rows.start * columns + column),
+            accumulate: false,
+            first_look: self.first_look,
+        };
+        simd::vectorize(self.weights.isa, part);
+    }
+}
+
+/// Computes the named panels of a row with all bits.
+fn second_look(
+    pool: &Pool,
+    input: &Input,
+    weights: &QuantisedMatrix,
+    row: usize,
+    again: &[usize],
+    out: &mut [f32],
+) {
+    let look = Look {
+        weights,
+        input,
+        rows: row..row + 1,
+        panels: 0..weights.panels(),
+        first_look: false,
+    };
+    let out = SharedMut::new(out);
+    pool.run(again.len().div_ceil(TASK_PANELS), &|task| {
+        let end = ((task + 1) * TASK_PANELS).min(again.len());
+        for &panel in &again[task * TASK_PANELS..end] {
+            look.part(row..row + 1, panel..panel + 1, &out);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Stored;
+    use super::super::{Bits, matmul_quantised};
+    use super::*;
+    use crate::testing::{
+        assert_same_bits, assert_thread_count_is_invisible, for_each_isa, random,
+    };
+
+    fn product(pool: &Pool, x: &[f32], m: usize, weights: &QuantisedMatrix) -> Vec<f32> {
+        let mut out = vec![f32::NAN; m * weights.rows_out()];
+        let product = QuantisedProduct {
+            weights,
+            out: &mut out,
+            accumulate: false,
+        };
+        matmul_quantised(pool, x, m, &mut [product]);
+        out
+    }
+
+    fn largest(pool: &Pool, x: &[f32], m: usize, weights: &QuantisedMatrix) -> Vec<f32> {
+        let mut out = vec![f32::NAN; m * weights.rows_out()];
+        largest_quantised(pool, x, m, weights, &mut out);
+        out
+    }
+
+    fn place(row: &[f32]) -> usize {
+        let by_value = |&a: &usize, &b: &usize| row[a].total_cmp(&row[b]);
+        (0..row.len()).max_by(by_value).expect("there are outputs")
+    }
+
+    #[test]
+    fn split_codes_give_the_bits_of_whole_ones() {
+        for_each_isa(|pool| {
+            for (m, n, k) in [
+                (0, 5, 32),
+                (1, 1, 32),
+                (1, 70, 96),
+                (5, 33, 64),
+                (19, 48, 320),
+            ] {
+                for (bits, offsets) in [
+                    (Bits::Eight, false),
+                    (Bits::Eight, true),
+                    (Bits::Four, false),
+                ] {
+                    let (x, w) = (random(1, m * k), Stored::random(7, bits, offsets, n, k));
+                    let (whole, split) = (w.packed(pool.isa()), w.split(pool.isa()));
+                    let what = format!("{} {bits:?} {offsets} {m}x{n}x{k}", pool.isa());
+                    let (whole, split) =
+                        (product(pool, &x, m, &whole), product(pool, &x, m, &split));
+                    assert_same_bits(&split, &whole, &what);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn the_largest_is_where_all_bits_put_it() {
+        for_each_isa(|pool| {
+            let (m, n, k) = (40, 3000, 128);
+            let mut x = random(3, m * k);
+            let w = Stored::random(5, Bits::Eight, false, n, k);
+            // Half of the rows resemble one column, as a model's do that is sure.
+            for row in (0..m).step_by(2) {
+                let of_column = |d| (w.value(70 * row, d) * 40.0) as f32;
+                (0..k).for_each(|d| x[row * k + d] += of_column(d));
+            }
+            let (whole, split) = (w.packed(pool.isa()), w.split(pool.isa()));
+            let exact = product(pool, &x, m, &whole);
+            let found = largest(pool, &x, m, &split);
+            let mut near = 0;
+            for (found, exact) in found.chunks(n).zip(exact.chunks(n)) {
+                let top = place(exact);
+                assert_eq!(place(found), top);
+                assert_eq!(found[top].to_bits(), exact[top].to_bits());
+                near += found.iter().zip(exact).filter(|(a, b)| a != b).count();
+            }
+            assert!(near > m * n / 4, "the second look spared {near} outputs");
+            assert!(near < m * n, "it computed some");
+        });
+    }
+
+    #[test]
+    fn what_is_not_a_number_does_not_hide() {
+        let pool = Pool::new(1);
+        let split = Stored::random(5, Bits::Eight, false, 100, 32).split(pool.isa());
+        let out = largest(&pool, &[f32::NAN; 32], 1, &split);
+        assert_eq!(out.len(), 100);
+    }
+
+    #[test]
+    fn neither_threads_nor_other_rows_change_a_bit() {
+        let (m, n, k) = (7, 500, 64);
+        let x = random(9, m * k);
+        let w = Stored::random(11, Bits::Eight, false, n, k);
+        assert_thread_count_is_invisible(|pool| {
+            let split = w.split(pool.isa());
+            let all = largest(pool, &x, m, &split);
+            for row in 0..m {
+                let one = largest(pool, &x[row * k..][..k], 1, &split);
+                assert_same_bits(&one, &all[row * n..][..n], "one row");
+            }
+            all
+        });
+    }
+}
