@@ -109,6 +109,10 @@ pub struct Settings {
     pub sha256: Option<String>,
     /// How these files are read, as a pack's `data.reader`.
     pub reader: Option<ReaderSpec>,
+    /// Files of lines, each named by the label of all its lines, in place of a table; paths or
+    /// sources. A line that stands in several or several times is taken once or, under two labels,
+    /// not at all.
+    pub label_files: BTreeMap<String, String>,
     /// The column that is asked about.
     pub input: Option<String>,
     /// The column that holds the answer.
@@ -162,6 +166,7 @@ impl Default for Settings {
             eval_file: None,
             sha256: None,
             reader: None,
+            label_files: BTreeMap::new(),
             input: None,
             output: None,
             system: None,
@@ -308,11 +313,19 @@ impl Settings {
                 "only 0 is supported: nothing is dropped here",
             );
         }
-        if self.dataset.is_none() == self.train_file.is_none() {
+        let places = [
+            self.dataset.is_some(),
+            self.train_file.is_some(),
+            !self.label_files.is_empty(),
+        ];
+        if places.iter().filter(|&&named| named).count() != 1 {
             return say(
                 "dataset",
-                "name a dataset of dataset_info.json, or a train_file",
+                "name a dataset of dataset_info.json, or a train_file, or label_files",
             );
+        }
+        if !self.label_files.is_empty() && !matches!(self.answer, AnswerSpec::Choice(_)) {
+            return say("label_files", "these need answer: {kind: choice}");
         }
         self.sft()?.check()
     }

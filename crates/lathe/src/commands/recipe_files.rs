@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use lathe_data::Source;
 use lathe_data::fetch::{Environment, FetchOptions, fetch};
 use lathe_engine::{LoadOptions, Model};
+use lathe_evidence::Digest;
 use lathe_tune::TuneError;
 use lathe_tune::recipe::template;
 use lathe_workshop::words::Lang;
@@ -12,6 +13,9 @@ use lathe_workshop::{Home, Progress};
 
 use crate::bars::Bar;
 use crate::fail::Failure;
+
+/// What stands between the parts of one file.
+const PARTS: &str = " + ";
 
 /// The files of one command.
 pub struct Files {
@@ -27,13 +31,20 @@ impl Files {
         }
     }
 
-    /// Where `text` lies: a path below one of `folders`, or a source, which is fetched.
+    /// Where `text` lies: a path below one of `folders`, or a source, which is fetched. Several with
+    /// ` + ` between them are the parts of one file.
     pub fn bring(
         &self,
         text: &str,
         folders: &[&Path],
         sha256: Option<&str>,
     ) -> Result<PathBuf, Failure> {
+        if text.contains(PARTS) {
+            let parts = text.split(PARTS).map(str::trim);
+            let parts: Result<Vec<_>, _> =
+                parts.map(|part| self.bring(part, folders, None)).collect();
+            return self.join(text, &parts?);
+        }
         let paths = folders.iter().map(|folder| folder.join(text));
         if let Some(found) = paths.into_iter().find(|path| path.exists()) {
             return Ok(found);
@@ -80,6 +91,48 @@ impl Files {
         });
         bar.clear();
         Ok(fetched.map_err(of_data)?.path)
+    }
+
+    /// The parts as one file in the cache, written once. Its name goes with what the parts are called
+    /// and how large they are, so that other parts are another file.
+    fn join(&self, text: &str, parts: &[PathBuf]) -> Result<PathBuf, Failure> {
+        let failed = |what: &str, path: &Path, error: &std::io::Error| {
+            Failure::new(
+                "recipe-file",
+                format!("cannot {what} {}: {error}", path.display()),
+                "check that the home's cache is writable and the disk not full",
+            )
+        };
+        let mut named = text.to_owned();
+        for part in parts {
+            let found = std::fs::metadata(part).map_err(|error| failed("read", part, &error))?;
+            named.push_str(&format!(" {}", found.len()));
+        }
+        let extension = if text.contains(".gguf") {
+            "gguf"
+        } else {
+            "bin"
+        };
+        let folder = self.cache.join("joined");
+        let name = Digest::of(named.as_bytes()).to_string();
+        let joined = folder.join(format!("{name}.{extension}"));
+        if joined.exists() {
+            return Ok(joined);
+        }
+        std::fs::create_dir_all(&folder).map_err(|error| failed("make", &folder, &error))?;
+        let unfinished = folder.join(format!(".{name}.{}", std::process::id()));
+        let mut out = std::fs::File::create(&unfinished)
+            .map_err(|error| failed("write", &unfinished, &error))?;
+        for part in parts {
+            let mut from =
+                std::fs::File::open(part).map_err(|error| failed("read", part, &error))?;
+            std::io::copy(&mut from, &mut out)
+                .map_err(|error| failed("write", &unfinished, &error))?;
+        }
+        out.sync_all()
+            .and_then(|()| std::fs::rename(&unfinished, &joined))
+            .map_err(|error| failed("write", &joined, &error))?;
+        Ok(joined)
     }
 }
 

@@ -3,7 +3,7 @@
 //! No order, no ledger, no gate: what comes out is a folder for other tools and for experiments.
 //! What is to be served goes through a pack and `lathe run`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use lathe_tune::loss_picture::{LOSS_PICTURE, svg};
 use lathe_tune::recipe::Recipe;
 use lathe_tune::recipe::answer::{AnswerSpec, READING, Reading};
 use lathe_tune::recipe::lesson::{self, Held, Lesson};
+use lathe_tune::recipe::table::Table;
 use lathe_tune::sft::{self, SftJob, TuneEvent};
 use lathe_workshop::Progress;
 use lathe_workshop::words::{self, Lang};
@@ -73,7 +74,15 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         ..LoadOptions::default()
     };
     let model = open(&base, options, settings.template.as_deref())?;
-    let lesson = read(&recipe, &model, train.as_deref(), held.as_deref()).map_err(of_tune)?;
+    let mut labelled = BTreeMap::new();
+    for (label, file) in &settings.label_files {
+        labelled.insert(label.clone(), files.bring(file, &folders, None)?);
+    }
+    let table = match &train {
+        _ if !labelled.is_empty() => Some(Table::Lines(&labelled)),
+        train => train.as_deref().map(Table::File),
+    };
+    let lesson = read(&recipe, &model, table.as_ref(), held.as_deref()).map_err(of_tune)?;
     let pool = Pool::new(default_threads());
     let run = Run {
         recipe: &recipe,
@@ -92,15 +101,19 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
 fn read(
     recipe: &Recipe,
     model: &Model,
-    train: Option<&Path>,
+    table: Option<&Table<'_>>,
     held: Option<&Path>,
 ) -> Result<Lesson, TuneError> {
-    match (&recipe.settings.answer, train) {
+    let file = match table {
+        Some(Table::File(file)) => Some(*file),
+        _ => None,
+    };
+    match (&recipe.settings.answer, table) {
         (AnswerSpec::Text, _) | (_, None) => {
-            let sources = lesson::sources(recipe, train)?;
+            let sources = lesson::sources(recipe, file)?;
             lesson::dialogues(recipe, model, &sources, held)
         }
-        (_, Some(train)) => lesson::choices(recipe, model, train, held),
+        (_, Some(table)) => lesson::choices(recipe, model, table, held),
     }
 }
 

@@ -157,6 +157,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("eval_file", Plain),
     ("sha256", Plain),
     ("reader", Plain),
+    ("label_files", Plain),
     ("input", Plain),
     ("output", Plain),
     ("system", Plain),

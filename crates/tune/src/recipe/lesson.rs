@@ -8,7 +8,7 @@ use lathe_engine::{Adapter, Choices, LossSum, Model, Trainer};
 use lathe_kernel::Pool;
 
 use super::answer::Reading;
-use super::table::{Asker, Question, labels, questions};
+use super::table::{Asker, Question, Table, labelled_lines, labels, questions};
 use super::{Recipe, Settings};
 use crate::TuneError;
 use crate::batching::micro_batches;
@@ -56,7 +56,7 @@ impl Held {
 pub fn choices(
     recipe: &Recipe,
     model: &Model,
-    train: &Path,
+    train: &Table<'_>,
     eval: Option<&Path>,
 ) -> Result<Lesson, TuneError> {
     let settings = &recipe.settings;
@@ -69,7 +69,10 @@ pub fn choices(
         system: settings.system.clone(),
         template: settings.template.clone(),
     };
-    let mut learnt = questions(settings, &reading, train)?;
+    let mut learnt = match train {
+        Table::File(train) => questions(settings, &reading, train)?,
+        Table::Lines(files) => labelled_lines(files)?,
+    };
     if let Some(max) = settings.max_samples {
         learnt.truncate(max);
     }
@@ -213,7 +216,7 @@ mod tests {
                     output: label\nanswer: {kind: choice}\n";
         let extra: Vec<String> = extra.iter().map(|&text| text.to_owned()).collect();
         let recipe = Recipe::parse(text, &extra, folder.path())?;
-        choices(&recipe, &testing::model(), &path, None)
+        choices(&recipe, &testing::model(), &Table::File(&path), None)
     }
 
     fn table(rows: usize) -> String {

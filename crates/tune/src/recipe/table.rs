@@ -1,7 +1,7 @@
 //! Questions out of a plain table: a column that is asked about and one that holds the answer.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 
 use lathe_data::reader::{self, Record};
 use lathe_engine::{ChatTemplate, Message, Model, Tokenizer};
@@ -12,6 +12,9 @@ use super::Settings;
 use super::answer::{AnswerSpec, ChoiceSpec, Labels, Reading, Truth};
 use crate::TuneError;
 use crate::pack::Row;
+
+/// Largest file of labelled lines.
+const LINES_BYTES_MAX: u64 = 1 << 30;
 
 /// One row of the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,11 +79,23 @@ fn no_column(path: &Path, record: &Record, name: &str) -> TuneError {
     }
 }
 
-/// The labels of a recipe's answers: those it names, or what the training file has, sorted.
+/// Where the questions of a recipe are.
+pub enum Table<'a> {
+    /// A file with the columns that the recipe names.
+    File(&'a Path),
+    /// Files of lines by the label of all their lines.
+    Lines(&'a BTreeMap<String, PathBuf>),
+}
+
+/// The labels of a recipe's answers: those it names, or what its table has, sorted.
 ///
 /// # Errors
 /// A file that cannot be read, or a table without the columns.
-pub fn labels(settings: &Settings, train: &Path) -> Result<Vec<String>, TuneError> {
+pub fn labels(settings: &Settings, train: &Table<'_>) -> Result<Vec<String>, TuneError> {
+    let train = match train {
+        Table::File(train) => train,
+        Table::Lines(files) => return Ok(files.keys().cloned().collect()),
+    };
     match &settings.answer {
         AnswerSpec::Text => Ok(Vec::new()),
         AnswerSpec::Number(spec) => {
@@ -144,6 +159,45 @@ pub fn questions(
         })
     };
     cells(settings, path)?.into_iter().map(question).collect()
+}
+
+/// The lines of files that each have one label; blank lines, repetitions and lines under several
+/// labels are left out. Lines are counted over all files.
+///
+/// # Errors
+/// A file that cannot be read as UTF-8, or is larger than a table may be.
+pub fn labelled_lines(files: &BTreeMap<String, PathBuf>) -> Result<Vec<Question>, TuneError> {
+    let mut found: Vec<(String, usize)> = Vec::new();
+    for (label, path) in files.values().enumerate() {
+        let size = std::fs::metadata(path).map_err(TuneError::file("read", path))?;
+        if size.len() > LINES_BYTES_MAX {
+            return Err(TuneError::Recipe {
+                key: "label_files".to_owned(),
+                reason: format!("{} has more than {LINES_BYTES_MAX} bytes", path.display()),
+            });
+        }
+        let text = std::fs::read_to_string(path).map_err(TuneError::file("read", path))?;
+        let lines = text
+            .lines()
+            .map(|line| line.trim().trim_matches('\u{feff}'));
+        found.extend(lines.map(|line| (line.to_owned(), label)));
+    }
+    let mut under: HashMap<&str, BTreeSet<usize>> = HashMap::new();
+    for (line, label) in &found {
+        under.entry(line).or_default().insert(*label);
+    }
+    let mut seen = HashSet::new();
+    let mut questions = Vec::with_capacity(under.len());
+    for (at, (line, label)) in found.iter().enumerate() {
+        if !line.is_empty() && under[&**line].len() == 1 && seen.insert(&**line) {
+            questions.push(Question {
+                line: at as u64 + 1,
+                text: line.clone(),
+                truth: Truth::Labels(vec![*label]),
+            });
+        }
+    }
+    Ok(questions)
 }
 
 fn truth(reading: &Reading, cell: &str) -> Result<Truth, String> {
@@ -272,12 +326,30 @@ mod tests {
     fn labels_are_those_of_the_file() {
         let (_folder, path) = file("text,label\na,red\nb,blue\nc,red\n", "t.csv");
         let settings = settings("answer: {kind: choice}\n");
-        assert_eq!(labels(&settings, &path).expect("labels"), ["blue", "red"]);
+        assert_eq!(
+            labels(&settings, &Table::File(&path)).expect("labels"),
+            ["blue", "red"]
+        );
         let found = questions(&settings, &reading(&settings, &["blue", "red"]), &path);
         let found = found.expect("questions");
         assert_eq!(found.len(), 3);
         assert_eq!(found[0].truth, Truth::Labels(vec![1]));
         assert_eq!(found[0].line, 2);
+    }
+
+    #[test]
+    fn lines_by_label_are_taken_once_and_those_of_two_labels_not_at_all() {
+        let (_folder, bad) = file("\u{feff}poor\nso so\n\npoor\n", "bad.txt");
+        let (_other, good) = file("fine\r\nso so\n", "good.txt");
+        let files = [("good", good), ("bad", bad)].map(|(name, path)| (name.to_owned(), path));
+        let files = BTreeMap::from(files);
+        let settings = settings("answer: {kind: choice}\n");
+        let named = labels(&settings, &Table::Lines(&files)).expect("labels");
+        assert_eq!(named, ["bad", "good"]);
+        let found = labelled_lines(&files).expect("questions");
+        let found: Vec<_> = found.iter().map(|it| (&*it.text, &it.truth)).collect();
+        let label = |at| Truth::Labels(vec![at]);
+        assert_eq!(found, [("poor", &label(0)), ("fine", &label(1))]);
     }
 
     #[test]
@@ -318,7 +390,9 @@ mod tests {
     fn a_column_that_is_not_there_is_named() {
         let (_folder, path) = file("text,colour\na,red\n", "t.csv");
         let settings = settings("answer: {kind: choice}\n");
-        let error = labels(&settings, &path).expect_err("no label").to_string();
+        let error = labels(&settings, &Table::File(&path))
+            .expect_err("no label")
+            .to_string();
         assert!(
             error.contains("label") && error.contains("colour"),
             "{error}"
