@@ -30,6 +30,8 @@ pub struct FullTrainer<'a> {
     places: Places,
     /// Values in all.
     len: usize,
+    /// The first block that learns, where not all weights do.
+    from: Option<usize>,
     buffers: Buffers,
 }
 
@@ -58,9 +60,20 @@ impl<'a> FullTrainer<'a> {
             model: Model::pack(raw, options)?,
             places,
             len: parameters.values.len(),
+            from: None,
             buffers: Buffers::default(),
         };
         Ok((trainer, parameters))
+    }
+
+    /// Lets only blocks from `from` on learn: the gradients of the others, of the embeddings, the head
+    /// and the last norm are left as they are, and the backward pass ends there.
+    ///
+    /// # Panics
+    /// If there is no such block.
+    pub fn freeze_below(&mut self, from: usize) {
+        assert!(from < self.model.layers.len(), "a block that there is");
+        self.from = Some(from);
     }
 
     /// The model as it was last taken up.
@@ -143,12 +156,23 @@ impl<'a> FullTrainer<'a> {
             }
             return LossSum::default();
         }
+        if let Some(from) = self.from {
+            return self.with_trainer(|trainer, places| {
+                let from = Some(from);
+                let learner = Learner::Weights { places, add, from };
+                trainer.backpropagate(learner, batch, scale, gradients)
+            });
+        }
         let of_embeddings = self.places.embeddings..self.places.embeddings + vocab * hidden;
         if !add && self.places.head != self.places.embeddings {
             gradients[of_embeddings.clone()].fill(0.0);
         }
         self.with_trainer(|trainer, places| {
-            let learner = Learner::Weights { places, add };
+            let learner = Learner::Weights {
+                places,
+                add,
+                from: None,
+            };
             let sum = trainer.backpropagate(learner, batch, scale, gradients);
             let of_rows = trainer.buffers.gradient.chunks_exact(hidden);
             let embeddings = &mut gradients[of_embeddings];

@@ -49,7 +49,7 @@ pub use generate::{GenerateSpec, generate_greedy};
 pub use infer::{Chunk, KvCache, Logits, Scratch, forward};
 pub use model::{LoadOptions, Model};
 pub use packed_adapter::PackedAdapter;
-pub use pairs::{Pair, PairBatch};
+pub use pairs::AnswerBatch;
 pub use parameters::{Parameter, Parameters};
 pub use sampling::{Sampler, Sampling};
 pub use template::{ChatTemplate, Message};

@@ -1,35 +1,26 @@
-//! Pairs of answers to one prompt, as a batch.
+//! Answers to prompts, as a batch: pairs of a better and a worse one, or single ones.
 //!
-//! What is shared is computed once: either each pair's prompt, which both its answers continue, or
-//! what all prompts of the batch begin with; the second pays where that is most of a prompt. What
-//! predicts nothing is left out: an answer's last token is only ever a target.
+//! What is shared is computed once: either each prompt, which all its answers continue, or what all
+//! prompts of the batch begin with; the second pays where that is most of a prompt. What predicts
+//! nothing is left out: an answer's last token is only ever a target.
 
 use crate::batch::{Batch, Segment, Target};
 use std::ops::Range;
 
-/// Where a pair's answers lie among the targets of its batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pair {
-    /// Targets of the answer that was preferred.
-    pub chosen: Range<usize>,
-    /// Targets of the other answer.
-    pub rejected: Range<usize>,
-}
-
-/// A batch whose targets are the answers of pairs.
+/// A batch whose targets are answers.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct PairBatch {
+pub struct AnswerBatch {
     /// Prompts and answers; every target has the weight 1.
     pub batch: Batch,
-    /// The pairs, in the order they came.
-    pub pairs: Vec<Pair>,
+    /// Where each answer's targets lie, in the order they came.
+    pub answers: Vec<Range<usize>>,
     /// Tokens of the first segment, where all prompts begin with it.
     common: usize,
 }
 
-impl PairBatch {
-    /// An empty batch of pairs whose prompts all begin with `common`; with no token in it, each
-    /// prompt is shared by its own two answers.
+impl AnswerBatch {
+    /// An empty batch of prompts that all begin with `common`; with no token in it, each prompt is
+    /// shared by its own answers.
     pub fn after(common: &[u32]) -> Self {
         let mut batch = Self {
             common: common.len(),
@@ -41,13 +32,13 @@ impl PairBatch {
         batch
     }
 
-    /// Appends a pair.
+    /// Appends a prompt and answers to it.
     ///
     /// # Panics
     /// If the prompt has no token besides the batch's common ones, or an answer has none.
-    pub fn push(&mut self, prompt: &[u32], chosen: &[u32], rejected: &[u32]) {
+    pub fn push(&mut self, prompt: &[u32], answers: &[&[u32]]) {
         let (common, own) = prompt.split_at(self.common);
-        assert!(!own.is_empty(), "a pair needs a prompt of its own");
+        assert!(!own.is_empty(), "answers need a prompt of their own");
         debug_assert!(
             self.batch.tokens.starts_with(common),
             "the prompt begins otherwise"
@@ -57,15 +48,17 @@ impl PairBatch {
         } else {
             Some(self.segment(own, None))
         };
-        let [chosen, rejected] = [chosen, rejected].map(|answer| self.answer(shared, own, answer));
-        self.pairs.push(Pair { chosen, rejected });
+        for answer in answers {
+            let targets = self.answer(shared, own, answer);
+            self.answers.push(targets);
+        }
     }
 
-    /// Rows that a pair takes in a batch after `common` tokens.
-    pub fn rows_of(common: usize, prompt: &[u32], chosen: &[u32], rejected: &[u32]) -> usize {
-        let answers = [chosen, rejected].map(|answer| answer.len().saturating_sub(1));
-        let copies = if common > 0 { 2 } else { 1 };
-        copies * (prompt.len() - common) + answers.iter().sum::<usize>()
+    /// Rows that a prompt and its answers take in a batch after `common` tokens.
+    pub fn rows_of(common: usize, prompt: &[u32], answers: &[&[u32]]) -> usize {
+        let copies = if common > 0 { answers.len() } else { 1 };
+        let own = answers.iter().map(|answer| answer.len().saturating_sub(1));
+        copies * (prompt.len() - common) + own.sum::<usize>()
     }
 
     /// Appends the rows of an answer, after its prompt's where that is not `shared`, and what they
@@ -116,9 +109,9 @@ mod tests {
 
     #[test]
     fn both_answers_continue_the_one_prompt() {
-        let mut pairs = PairBatch::default();
-        pairs.push(&[1, 2, 3], &[4, 5, 6], &[7]);
-        pairs.push(&[8], &[9], &[10, 11]);
+        let mut pairs = AnswerBatch::default();
+        pairs.push(&[1, 2, 3], &[&[4, 5, 6], &[7]]);
+        pairs.push(&[8], &[&[9], &[10, 11]]);
         assert_eq!(pairs.batch.tokens, [1, 2, 3, 4, 5, 8, 10]);
         let segments: Vec<_> = pairs
             .batch
@@ -140,28 +133,15 @@ mod tests {
             targets,
             [(2, 4), (3, 5), (4, 6), (2, 7), (5, 9), (5, 10), (6, 11)]
         );
-        assert_eq!(
-            pairs.pairs[0],
-            Pair {
-                chosen: 0..3,
-                rejected: 3..4
-            }
-        );
-        assert_eq!(
-            pairs.pairs[1],
-            Pair {
-                chosen: 4..5,
-                rejected: 5..7
-            }
-        );
-        let rows = PairBatch::rows_of(0, &[1, 2, 3], &[4, 5, 6], &[7]);
-        assert_eq!(rows + PairBatch::rows_of(0, &[8], &[9], &[10, 11]), 7);
+        assert_eq!(pairs.answers, [0..3, 3..4, 4..5, 5..7]);
+        let rows = AnswerBatch::rows_of(0, &[1, 2, 3], &[&[4, 5, 6], &[7]]);
+        assert_eq!(rows + AnswerBatch::rows_of(0, &[8], &[&[9], &[10, 11]]), 7);
     }
 
     #[test]
     fn what_all_prompts_begin_with_can_be_the_shared_part() {
-        let mut pairs = PairBatch::after(&[1, 2]);
-        pairs.push(&[1, 2, 3], &[4, 5, 6], &[7]);
+        let mut pairs = AnswerBatch::after(&[1, 2]);
+        pairs.push(&[1, 2, 3], &[&[4, 5, 6], &[7]]);
         assert_eq!(pairs.batch.tokens, [1, 2, 3, 4, 5, 3]);
         let segments: Vec<_> = pairs
             .batch
@@ -177,7 +157,7 @@ mod tests {
             .map(|it| (it.row, it.token))
             .collect();
         assert_eq!(targets, [(2, 4), (3, 5), (4, 6), (5, 7)]);
-        let rows = PairBatch::rows_of(2, &[1, 2, 3], &[4, 5, 6], &[7]);
+        let rows = AnswerBatch::rows_of(2, &[1, 2, 3], &[&[4, 5, 6], &[7]]);
         assert_eq!(2 + rows, pairs.batch.tokens.len());
     }
 }

@@ -35,8 +35,12 @@ pub struct Trainer<'a> {
 pub(crate) enum Learner<'a> {
     /// An adapter; its gradients are added to what is there.
     Adapter(&'a PackedAdapter),
-    /// The model's own weights.
-    Weights { places: &'a Places, add: bool },
+    /// The model's own weights; with `from`, of the blocks from that one on only.
+    Weights {
+        places: &'a Places,
+        add: bool,
+        from: Option<usize>,
+    },
 }
 
 impl<'a> Learner<'a> {
@@ -50,10 +54,18 @@ impl<'a> Learner<'a> {
     fn layer(self, layer: usize) -> Option<Learning<'a>> {
         match self {
             Self::Adapter(_) => None,
-            Self::Weights { places, add } => Some(Learning {
+            Self::Weights { places, add, .. } => Some(Learning {
                 places: &places.layers[layer],
                 add,
             }),
+        }
+    }
+
+    /// The lowest block in which something learns.
+    fn lowest(self) -> usize {
+        match self {
+            Self::Weights { from, .. } => from.unwrap_or(0),
+            Self::Adapter(_) => 0,
         }
     }
 }
@@ -169,12 +181,16 @@ impl<'a> Trainer<'a> {
             pool: self.pool,
         };
         let weights = match learner {
-            Learner::Adapter(_) => None,
-            Learner::Weights { places, add } => Some(HeadLearning {
+            Learner::Weights {
+                places,
+                add,
+                from: None,
+            } => Some(HeadLearning {
                 gradients: &mut *gradients,
                 places,
                 add,
             }),
+            Learner::Adapter(_) | Learner::Weights { .. } => None,
         };
         let back = Back {
             stream: gradient,
@@ -229,7 +245,7 @@ impl<'a> Trainer<'a> {
             gradient,
             ..
         } = &mut self.buffers;
-        for layer in (0..model.layers.len()).rev() {
+        for layer in (learner.lowest()..model.layers.len()).rev() {
             let block = Block::new(model, pool, learner.adapter(), layer, positions)
                 .learning(learner.layer(layer));
             let mut attend = Packed {
@@ -238,6 +254,7 @@ impl<'a> Trainer<'a> {
                 denominators: &mut denominators[layer],
             };
             let kept = (&*streams[layer], &activations[layer]);
+            // Weights learn by the gradient of the block's input, too: its norm's.
             let first = layer == 0 && matches!(learner, Learner::Adapter(_));
             block.backward(&mut attend, kept, work, gradient, first, gradients);
         }

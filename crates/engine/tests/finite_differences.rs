@@ -7,7 +7,7 @@
 mod common;
 
 use common::{Numbers, push_segment, random_adapter, tiny_model};
-use lathe_engine::{Adapter, Batch, PairBatch, PairLoss, Trainer};
+use lathe_engine::{Adapter, AnswerBatch, Batch, PairLoss, Trainer};
 use lathe_kernel::{Pool, Precision};
 
 fn batch(vocab: usize) -> Batch {
@@ -97,11 +97,11 @@ fn check_preference(common: &[u32]) {
     let (model, pool) = (tiny_model(Precision::F32), Pool::new(2));
     let adapter = random_adapter(&model, 4);
     let mut random = Numbers(8);
-    let mut batch = PairBatch::after(common);
+    let mut batch = AnswerBatch::after(common);
     for (prompt, chosen, rejected) in [(9, 4, 7), (14, 6, 1), (1, 3, 5)] {
         let [own, chosen, rejected] =
             [prompt, chosen, rejected].map(|len| random.tokens(len, model.config.vocab));
-        batch.push(&[common, &own].concat(), &chosen, &rejected);
+        batch.push(&[common, &own].concat(), &[&chosen, &rejected]);
     }
     let mut trainer = Trainer::new(&model, &pool);
     let references = trainer.pair_log_probs(None, &batch);

@@ -293,3 +293,23 @@ fn thread_count_is_invisible() {
         assert!(run(threads) == one, "{threads} threads");
     }
 }
+
+#[test]
+fn frozen_blocks_are_left_alone_and_the_others_learn_as_ever() {
+    let (pool, batch) = (Pool::new(2), Vectors::read("full-vectors").batch());
+    let (mut trainer, parameters) = load(&tiny(), Precision::F32, &pool);
+    let mut whole = vec![0.0; parameters.values.len()];
+    trainer.loss_and_gradients(&batch, 1.0, &mut whole, false);
+    trainer.freeze_below(1);
+    let mut part = vec![f32::NAN; whole.len()];
+    trainer.loss_and_gradients(&batch, 1.0, &mut part, false);
+    for tensor in &parameters.tensors {
+        let learns = tensor.name.starts_with("model.layers.1.");
+        let (part, whole) = (&part[tensor.range()], &whole[tensor.range()]);
+        if learns {
+            assert_eq!(part, whole, "{}", tensor.name);
+        } else {
+            assert!(part.iter().all(|it| it.is_nan()), "{}", tensor.name);
+        }
+    }
+}

@@ -9,7 +9,7 @@ mod common;
 
 use common::{fixture, relative_error, repository_file};
 use lathe_engine::{
-    Adapter, Batch, GenerateSpec, LogProbs, LoraSpec, Model, PackedAdapter, PairBatch, Segment,
+    Adapter, AnswerBatch, Batch, GenerateSpec, LogProbs, LoraSpec, Model, PackedAdapter, Segment,
     Target, Trainer, generate_greedy,
 };
 use lathe_kernel::{Pool, Precision};
@@ -193,11 +193,11 @@ fn losses_and_gradients_in_bf16_are_close() {
 }
 
 /// The pairs of the reference, prompts and answers.
-fn pairs(vectors: &Vectors) -> PairBatch {
-    let mut batch = PairBatch::default();
+fn pairs(vectors: &Vectors) -> AnswerBatch {
+    let mut batch = AnswerBatch::default();
     for names in [["prefix", "first", "second"], ["alone", "second", "first"]] {
         let [prompt, chosen, rejected] = names.map(|name| vectors.tokens(name));
-        batch.push(&prompt, &chosen, &rejected);
+        batch.push(&prompt, &[&chosen, &rejected]);
     }
     batch
 }

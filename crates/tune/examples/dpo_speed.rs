@@ -15,7 +15,9 @@ use std::time::Instant;
 
 use lathe_engine::{LoadOptions, Model};
 use lathe_kernel::{Pool, default_threads};
-use lathe_tune::{Dpo, DpoPair, DpoSpec, TuneError};
+use lathe_tune::learn::{self, Job};
+use lathe_tune::spec::SftSpec;
+use lathe_tune::{Dpo, DpoPair, TuneError};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -40,27 +42,39 @@ fn main() -> Result<(), Box<dyn Error>> {
     let model = Model::load(Path::new(model), options)?;
     let pairs = read(&model, Path::new(pairs))?;
     let pool = Pool::new(default_threads());
-    let spec = DpoSpec {
-        batch_pairs,
+    let spec = SftSpec {
+        batch_records: batch_pairs,
+        rows_max: 2048,
+        // Just under, so that rounding up gives these steps.
+        epochs: (steps as f64 - 0.5) / pairs.len().div_ceil(batch_pairs) as f64,
         learning_rate: 5e-4,
-        ..DpoSpec::default()
+        ..SftSpec::default()
     };
-    let mut run = Dpo::new(&model, &pool, pairs, &spec)?;
-    let (mut tokens, mut rates, mut loss) = (Vec::new(), Vec::new(), f64::NAN);
-    for _ in 0..steps {
-        let start = Instant::now();
-        let Some(step) = run.step()? else { break };
-        let seconds = start.elapsed().as_secs_f64();
-        tokens.push(step.tokens as f64 / seconds);
-        rates.push(step.pairs as f64 / seconds);
-        loss = step.loss;
-    }
+    let of_a_pair = pairs.iter().map(DpoPair::tokens).sum::<usize>() as f64 / pairs.len() as f64;
+    let mut run = Dpo::new((&model, None), &pool, pairs, &spec, 0.1)?;
+    let (mut rates, mut loss) = (Vec::new(), f64::NAN);
+    let folder = tempfile::tempdir()?;
+    let mut job = Job {
+        spec: &spec,
+        base_name: "base",
+        work_dir: &folder.path().join("work"),
+        out_dir: &folder.path().join("out"),
+        watch: None,
+    };
+    let mut start = Instant::now();
+    learn::run(&mut job, &mut run, &mut |event| {
+        rates.push(batch_pairs as f64 / start.elapsed().as_secs_f64());
+        start = Instant::now();
+        loss = event.loss;
+    })?;
+    let steps = rates.len();
+    let pairs_per_s = median(rates);
     println!(
         "{}",
         json!({
-            "steps": rates.len(),
-            "tokens_per_s": median(tokens).round(),
-            "pairs_per_s": median(rates),
+            "steps": steps,
+            "tokens_per_s": (of_a_pair * pairs_per_s).round(),
+            "pairs_per_s": pairs_per_s,
             "peak_mib": peak_mib(),
             "loss": loss,
         })

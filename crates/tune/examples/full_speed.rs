@@ -6,11 +6,15 @@
 //! supervised but the last of each sequence: gradients of all weights, clipping, AdamW, the model
 //! taken up anew. Prints one JSON line with the median step. LATHE_THREADS and LATHE_ISA are honoured.
 
-use lathe_engine::{Batch, FullTrainer, Segment, Target};
+use lathe_engine::{FullTrainer, Parameters};
+use lathe_evidence::Digest;
 use lathe_kernel::{Pool, Precision, default_threads};
-use lathe_tune::adamw::AdamWSpec;
-use lathe_tune::full::{FullSpec, FullTuner};
-use lathe_tune::schedule::{Schedule, Shape};
+use lathe_tune::TuneError;
+use lathe_tune::adamw::{AdamW, AdamWSpec};
+use lathe_tune::clip;
+use lathe_tune::full::{Learns, Weights};
+use lathe_tune::learner::Learner;
+use lathe_tune::pack::{Packed, Row};
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
@@ -25,20 +29,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         .ok_or("name a model: a .gguf file or a Hugging Face folder")?;
     let steps: u64 = arguments.next().map_or(Ok(8), |count| count.parse())?;
     let pool = Pool::new(default_threads());
-    let spec = FullSpec {
-        adamw: AdamWSpec::default(),
-        schedule: Schedule::new(Shape::Constant, 1e-5, 0.0, steps + 1),
-        steps: steps + 1,
-        max_grad_norm: 1.0,
-    };
     let loaded = FullTrainer::load(Path::new(&path), Precision::Bf16, &pool)?;
-    let mut tuner = FullTuner::new(&pool, loaded, spec);
-    let batches = [dense()];
+    let packed = dense();
+    let nowhere = |_: &Parameters, _: &Path, _: &str| -> Result<(), TuneError> { Ok(()) };
+    let rows = (&packed, SEQUENCES * LENGTH);
+    let mut weights = Weights::new("sft", loaded, &pool, rows, Learns::All, &nowhere)?;
+    let mut optimizer = AdamW::new(AdamWSpec::default(), weights.len());
+    let mut gradients = lathe_kernel::slab::zeros(weights.len());
+    let records: Vec<usize> = (0..SEQUENCES).collect();
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     // The first step warms up.
     for step in 0..=steps {
         let start = Instant::now();
-        losses.push(tuner.step(&batches)?.loss);
+        losses.push(weights.gradients(&records, &mut gradients).loss);
+        let factor = clip::factor(clip::norm(&pool, &gradients), 1.0);
+        weights.change(&mut |pool, values| {
+            optimizer.step(pool, values, &gradients, factor, 1e-5);
+        });
         if step > 0 {
             seconds.push(start.elapsed().as_secs_f64());
         }
@@ -57,24 +64,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn dense() -> Batch {
-    let mut batch = Batch::default();
-    for sequence in 0..SEQUENCES {
+fn dense() -> Packed {
+    let row = |sequence: usize| {
         let start = sequence * LENGTH;
-        batch.tokens.extend((start..start + LENGTH).map(token));
-        batch.segments.push(Segment {
-            start,
-            len: LENGTH,
-            prefix: None,
-        });
-        let targets = (start..start + LENGTH - 1).map(|row| Target {
-            row: row as u32,
-            token: token(row + 1),
-            weight: 1.0,
-        });
-        batch.targets.extend(targets);
+        let tokens = (start..start + LENGTH).map(token).collect();
+        let (id, leaf) = (sequence.to_string(), Digest::of(&[sequence as u8]));
+        Row::answering(id, leaf, tokens, 1)
+    };
+    Packed {
+        rows: (0..SEQUENCES).map(row).collect(),
+        prefix_len: 0,
+        over_long: Vec::new(),
+        unanswered: Vec::new(),
     }
-    batch
 }
 
 /// Some token below 400, the same as the peer's.

@@ -7,16 +7,16 @@
 use lathe_evidence::Digest;
 use lathe_evidence::merkle::{leaf_hash, root};
 
-use crate::pack::Row;
 use crate::plan::Plan;
 
-/// The root over every step of `plan` on `rows`.
-pub fn batch_order_root(plan: &Plan, rows: &[Row]) -> Digest {
+/// The root over the first `steps` steps of `plan` on records that are committed to by `leaf`.
+pub fn batch_order_root(plan: &Plan, steps: u64, leaf: &dyn Fn(usize) -> Digest) -> Digest {
     let step_leaf = |batch: Vec<usize>| {
-        let leaves: Vec<Digest> = batch.into_iter().map(|index| rows[index].leaf).collect();
+        let leaves: Vec<Digest> = batch.into_iter().map(leaf).collect();
         leaf_hash(&root(&leaves).0)
     };
-    let steps: Vec<Digest> = plan.batches(0).map(step_leaf).collect();
+    let steps = plan.batches(0).take(steps as usize);
+    let steps: Vec<Digest> = steps.map(step_leaf).collect();
     root(&steps)
 }
 
@@ -24,32 +24,36 @@ pub fn batch_order_root(plan: &Plan, rows: &[Row]) -> Digest {
 mod tests {
     use super::*;
 
-    fn rows(count: u8) -> Vec<Row> {
-        let row =
-            |index: u8| Row::answering(index.to_string(), Digest::of(&[index]), vec![1, 2], 1);
-        (0..count).map(row).collect()
+    fn leaves(count: u8) -> Vec<Digest> {
+        (0..count).map(|index| Digest::of(&[index])).collect()
+    }
+
+    fn whole(plan: &Plan, leaves: &[Digest]) -> Digest {
+        batch_order_root(plan, plan.steps(), &|index| leaves[index])
     }
 
     #[test]
     fn two_steps_by_hand() {
-        let (plan, rows) = (Plan::new(3, 2, 1.0, 5), rows(3));
+        let (plan, leaves) = (Plan::new(3, 2, 1.0, 5), leaves(3));
         let batches: Vec<_> = plan.batches(0).collect();
         let [first, second] = &batches[..] else {
             panic!("two steps")
         };
-        let first = root(&[rows[first[0]].leaf, rows[first[1]].leaf]);
-        let second = root(&[rows[second[0]].leaf]);
+        let first = root(&[leaves[first[0]], leaves[first[1]]]);
+        let second = root(&[leaves[second[0]]]);
         let expected = root(&[leaf_hash(&first.0), leaf_hash(&second.0)]);
-        assert_eq!(batch_order_root(&plan, &rows), expected);
+        assert_eq!(whole(&plan, &leaves), expected);
+        let stopped = batch_order_root(&plan, 1, &|index| leaves[index]);
+        assert_eq!(stopped, root(&[leaf_hash(&first.0)]));
     }
 
     #[test]
     fn order_and_records_change_it() {
-        let base = batch_order_root(&Plan::new(9, 2, 1.0, 5), &rows(9));
-        assert_ne!(base, batch_order_root(&Plan::new(9, 2, 1.0, 6), &rows(9)));
-        assert_ne!(base, batch_order_root(&Plan::new(9, 3, 1.0, 5), &rows(9)));
-        let mut other = rows(9);
-        other[4].leaf = Digest::of(b"another record");
-        assert_ne!(base, batch_order_root(&Plan::new(9, 2, 1.0, 5), &other));
+        let base = whole(&Plan::new(9, 2, 1.0, 5), &leaves(9));
+        assert_ne!(base, whole(&Plan::new(9, 2, 1.0, 6), &leaves(9)));
+        assert_ne!(base, whole(&Plan::new(9, 3, 1.0, 5), &leaves(9)));
+        let mut other = leaves(9);
+        other[4] = Digest::of(b"another record");
+        assert_ne!(base, whole(&Plan::new(9, 2, 1.0, 5), &other));
     }
 }

@@ -1,8 +1,9 @@
 //! Checkpoints: all that a run needs to go on as if it had never stopped.
 //!
 //! ```text
-//! <work folder>/checkpoint-50/checkpoint.json      version, job, step, tokens, SHA-256 of the state
-//!                             state.safetensors    adapter, both moments, the loss of every step
+//! <work folder>/checkpoint-50/checkpoint.json      version, job, step, tokens, course, SHA-256 of the state
+//!                             state.safetensors    what learns, both moments, the loss of every step
+//!               best/         the same of the best measurement, with what learns alone
 //! ```
 //!
 //! A checkpoint is written beside its place and renamed, so that one with its final name is whole;
@@ -10,21 +11,27 @@
 //! random state too (see [`crate::plan`]). A checkpoint of another job (other examples, spec, model
 //! or machine kind) is never taken up. Numbers are stored as bits, never as decimal text.
 
-use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use lathe_evidence::Digest;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use lathe_evidence::digest::Hasher;
+use safetensors::tensor::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::TuneError;
 use crate::files::{remove_folder, rename_durably, write_durably};
+use crate::learn::Course;
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const PREFIX: &str = "checkpoint-";
 const CARD: &str = "checkpoint.json";
 const STATE: &str = "state.safetensors";
+const BEST: &str = "best";
+/// Numbers turned into bytes at once.
+const PIECE: usize = 64 * 1024;
 /// Unfinished checkpoints; the leading dot keeps them out of [`numbered`].
 const UNFINISHED: &str = ".checkpoint-unfinished";
 
@@ -35,7 +42,7 @@ pub struct State {
     pub step: u64,
     /// Tokens that went through the model so far.
     pub tokens: u64,
-    /// The adapter's values.
+    /// What learns.
     pub values: Vec<f32>,
     /// The optimizer's first moments.
     pub first: Vec<f32>,
@@ -43,6 +50,21 @@ pub struct State {
     pub second: Vec<f32>,
     /// The loss of every step done.
     pub losses: Vec<f64>,
+    /// What was measured and what went wrong.
+    pub course: Course,
+}
+
+/// A [`State`] that is only looked at: weights in full precision are not copied to be written.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "these are State's")]
+pub struct Moment<'a> {
+    pub step: u64,
+    pub tokens: u64,
+    pub values: &'a [f32],
+    pub first: &'a [f32],
+    pub second: &'a [f32],
+    pub losses: &'a [f64],
+    pub course: &'a Course,
 }
 
 /// What was found in a work folder.
@@ -61,6 +83,7 @@ struct Card {
     job: Digest,
     step: u64,
     tokens: u64,
+    course: Course,
     sha256: Digest,
 }
 
@@ -68,29 +91,81 @@ struct Card {
 ///
 /// # Errors
 /// When the folder cannot be written; older checkpoints are then untouched.
-pub fn save(work_dir: &Path, job: &Digest, state: &State, keep: usize) -> Result<(), TuneError> {
-    let unfinished = work_dir.join(UNFINISHED);
-    remove_folder(&unfinished)?;
-    fs::create_dir_all(&unfinished).map_err(TuneError::file("create", &unfinished))?;
-    let bytes = encode(state);
-    let card = Card {
-        version: VERSION,
-        job: *job,
-        step: state.step,
-        tokens: state.tokens,
-        sha256: Digest::of(&bytes),
-    };
-    let card = serde_json::to_vec_pretty(&card).expect("a card is plain JSON");
-    write_durably(&unfinished.join(STATE), &bytes)?;
-    write_durably(&unfinished.join(CARD), &card)?;
+pub fn save(
+    work_dir: &Path,
+    job: &Digest,
+    state: &Moment<'_>,
+    keep: usize,
+) -> Result<(), TuneError> {
     let finished = work_dir.join(format!("{PREFIX}{}", state.step));
-    remove_folder(&finished)?;
-    rename_durably(&unfinished, &finished)?;
+    write(work_dir, &finished, job, state)?;
     let all = numbered(work_dir)?;
     let surplus = all.len().saturating_sub(keep.max(1));
     all[..surplus]
         .iter()
         .try_for_each(|(_, path)| remove_folder(path))
+}
+
+/// Writes what learns as the best of the run, in place of an earlier best.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn save_best(
+    work_dir: &Path,
+    job: &Digest,
+    step: u64,
+    values: &[f32],
+) -> Result<(), TuneError> {
+    let alone = Moment {
+        step,
+        tokens: 0,
+        values,
+        first: &[],
+        second: &[],
+        losses: &[],
+        course: &Course::default(),
+    };
+    write(work_dir, &work_dir.join(BEST), job, &alone)
+}
+
+/// Reads the best of the run, which is of `step`.
+///
+/// # Errors
+/// [`TuneError::Damaged`] when it is not that.
+pub fn best(work_dir: &Path, job: &Digest, step: u64) -> Result<Vec<f32>, TuneError> {
+    let path = work_dir.join(BEST);
+    let (of, state) = read(&path)?;
+    if of != *job || state.step != step {
+        return Err(TuneError::Damaged {
+            path,
+            reason: format!("it is not that of step {step} of this run"),
+        });
+    }
+    Ok(state.values)
+}
+
+/// Writes a folder beside its place and gives it its name.
+fn write(
+    work_dir: &Path,
+    finished: &Path,
+    job: &Digest,
+    state: &Moment<'_>,
+) -> Result<(), TuneError> {
+    let unfinished = work_dir.join(UNFINISHED);
+    remove_folder(&unfinished)?;
+    fs::create_dir_all(&unfinished).map_err(TuneError::file("create", &unfinished))?;
+    let card = Card {
+        version: VERSION,
+        job: *job,
+        step: state.step,
+        tokens: state.tokens,
+        course: state.course.clone(),
+        sha256: write_state(&unfinished.join(STATE), state)?,
+    };
+    let card = serde_json::to_vec_pretty(&card).expect("a card is plain JSON");
+    write_durably(&unfinished.join(CARD), &card)?;
+    remove_folder(finished)?;
+    rename_durably(&unfinished, finished)
 }
 
 /// Finds the newest sound checkpoint of `job`, and removes those of other jobs.
@@ -155,39 +230,52 @@ fn read(path: &Path) -> Result<(Digest, State), TuneError> {
     Ok((card.job, state))
 }
 
-fn encode(state: &State) -> Vec<u8> {
-    let bytes = |values: &[f32]| -> Vec<u8> {
-        values
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect()
+/// Writes the numbers as safetensors, a piece at a time; gives the file's digest.
+fn write_state(path: &Path, state: &Moment<'_>) -> Result<Digest, TuneError> {
+    let mut file = File::create(path).map_err(TuneError::file("create", path))?;
+    let mut hasher = Hasher::new();
+    let mut put = |bytes: &[u8]| {
+        hasher.update(bytes);
+        file.write_all(bytes)
+            .map_err(TuneError::file("write", path))
     };
-    let losses: Vec<u8> = state
-        .losses
-        .iter()
-        .flat_map(|loss| loss.to_le_bytes())
-        .collect();
-    let tensors = [
-        (
-            "values",
-            Dtype::F32,
-            state.values.len(),
-            bytes(&state.values),
-        ),
-        ("first", Dtype::F32, state.first.len(), bytes(&state.first)),
-        (
-            "second",
-            Dtype::F32,
-            state.second.len(),
-            bytes(&state.second),
-        ),
-        ("losses", Dtype::F64, state.losses.len(), losses),
+    let floats = [
+        ("values", state.values),
+        ("first", state.first),
+        ("second", state.second),
     ];
-    let views = tensors.iter().map(|(name, dtype, len, bytes)| {
-        let view = TensorView::new(*dtype, vec![*len], bytes).expect("bytes fit the length");
-        (*name, view)
-    });
-    safetensors::serialize(views, None::<HashMap<String, String>>).expect("four small headers")
+    let mut header = serde_json::Map::new();
+    let mut end = 0;
+    let mut place = |name: &str, dtype: &str, count: usize, bytes: usize| {
+        let start = end;
+        end += count * bytes;
+        let place = json!({"dtype": dtype, "shape": [count], "data_offsets": [start, end]});
+        header.insert(name.to_owned(), place);
+    };
+    for (name, values) in floats {
+        place(name, "F32", values.len(), 4);
+    }
+    place("losses", "F64", state.losses.len(), 8);
+    let mut header = serde_json::Value::Object(header).to_string();
+    // Tensors begin at multiples of eight bytes.
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    put(&(header.len() as u64).to_le_bytes())?;
+    put(header.as_bytes())?;
+    let mut bytes = Vec::new();
+    for (_, values) in floats {
+        for piece in values.chunks(PIECE) {
+            bytes.clear();
+            bytes.extend(piece.iter().flat_map(|value| value.to_le_bytes()));
+            put(&bytes)?;
+        }
+    }
+    let losses = state.losses.iter();
+    bytes.clear();
+    bytes.extend(losses.flat_map(|loss| loss.to_le_bytes()));
+    put(&bytes)?;
+    let digest = hasher.finish();
+    file.sync_all().map_err(TuneError::file("write", path))?;
+    Ok(digest)
 }
 
 fn decode(card: &Card, bytes: &[u8]) -> Option<State> {
@@ -223,14 +311,18 @@ fn decode(card: &Card, bytes: &[u8]) -> Option<State> {
         first: floats("first")?,
         second: floats("second")?,
         losses,
+        course: card.course.clone(),
     };
-    let same = state.values.len() == state.first.len() && state.first.len() == state.second.len();
-    (same && state.losses.len() as u64 == state.step).then_some(state)
+    let moments = state.first.len();
+    let whole = moments == state.values.len() && state.losses.len() as u64 == state.step;
+    let alone = moments == 0 && state.losses.is_empty();
+    (moments == state.second.len() && (whole || alone)).then_some(state)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::learn::Eval;
 
     fn state(step: u64) -> State {
         State {
@@ -240,7 +332,36 @@ mod tests {
             first: vec![1e-30, 0.0, -0.0],
             second: vec![3.0, 1.0 / 3.0, 0.0],
             losses: (0..step).map(|step| 1.0 / (step as f64 + 3.0)).collect(),
+            course: Course {
+                evals: vec![Eval {
+                    step,
+                    value: 0.1 + 0.2,
+                }],
+                setbacks: Vec::new(),
+            },
         }
+    }
+
+    fn save(folder: &Path, job: &Digest, state: &State, keep: usize) -> Result<(), TuneError> {
+        let State {
+            step,
+            tokens,
+            values,
+            first,
+            second,
+            losses,
+            course,
+        } = state;
+        let moment = Moment {
+            step: *step,
+            tokens: *tokens,
+            values,
+            first,
+            second,
+            losses,
+            course,
+        };
+        super::save(folder, job, &moment, keep)
     }
 
     fn job() -> Digest {
@@ -301,6 +422,22 @@ mod tests {
         let found = latest(folder.path(), &job()).expect("reads");
         assert_eq!(found.state, Some(state(5)));
         assert_eq!(found.damaged, [newest]);
+    }
+
+    #[test]
+    fn the_best_is_kept_apart_and_asked_for_by_its_step() {
+        let folder = tempfile::tempdir().expect("a folder");
+        save_best(folder.path(), &job(), 5, &[1.0, 2.0]).expect("saves");
+        save_best(folder.path(), &job(), 10, &[3.0, 4.0]).expect("saves");
+        assert_eq!(best(folder.path(), &job(), 10).expect("reads"), [3.0, 4.0]);
+        assert!(best(folder.path(), &job(), 5).is_err(), "an earlier best");
+        assert!(best(folder.path(), &Digest::of(b"another"), 10).is_err());
+        assert!(
+            latest(folder.path(), &job())
+                .expect("reads")
+                .state
+                .is_none()
+        );
     }
 
     #[test]

@@ -80,10 +80,22 @@ pub enum TuneError {
         /// The cutoff in tokens.
         tokens_max: usize,
     },
+    /// Judged answers that tell nothing apart.
+    #[error(
+        "all {answers} answers are judged {}: add some that are judged otherwise, or use stage: sft",
+        if *.wanted { "wanted" } else { "unwanted" }
+    )]
+    OneSided {
+        /// Answers within the cutoff.
+        answers: usize,
+        /// How they are judged.
+        wanted: bool,
+    },
     /// The loss or a gradient stopped being a number.
     #[error(
-        "step {step} of {steps}: {what} is {value}: lower tune.{stage}.learning_rate or lengthen its \
-         warm-up; the checkpoints before this step are sound"
+        "step {step} of {steps}: {what} is {value}, after other setbacks and with a lower learning rate \
+         each time: lower tune.{stage}.learning_rate or lengthen its warm-up; the checkpoints before \
+         this step are sound"
     )]
     Diverged {
         /// The stage's name.
@@ -136,7 +148,7 @@ impl TuneError {
             Self::Boundary { .. } => "tune-boundary",
             Self::Sample { .. } => "tune-sample",
             Self::NothingToLearn { .. } => "tune-nothing-to-learn",
-            Self::NoPairs { .. } => "tune-nothing-to-learn",
+            Self::NoPairs { .. } | Self::OneSided { .. } => "tune-nothing-to-learn",
             Self::Diverged { .. } => "tune-diverged",
             Self::File { .. } => "tune-file",
             Self::Damaged { .. } => "tune-checkpoint-damaged",

@@ -13,6 +13,7 @@
 //! any judgement of the result (`lathe-eval`, `lathe-gate`), and a stage of full tuning.
 
 pub mod adamw;
+mod answers;
 pub mod batch_order;
 pub mod batching;
 pub mod checkpoint;
@@ -22,6 +23,9 @@ pub mod dpo;
 pub mod error;
 mod files;
 pub mod full;
+pub mod kto;
+pub mod learn;
+pub mod learner;
 pub mod loss_picture;
 pub mod pack;
 pub mod plan;
@@ -30,13 +34,12 @@ pub mod schedule;
 pub mod sft;
 pub mod soft_number;
 pub mod spec;
-mod step;
 #[cfg(test)]
 mod testing;
 pub mod trainer_log;
 #[cfg(test)]
 mod vectors;
 
-pub use dpo::{Dpo, DpoPair, DpoSpec, DpoStep};
+pub use dpo::{Dpo, DpoPair};
 pub use error::TuneError;
 pub use sft::{SftJob, SftOutcome, SftSpec, TuneEvent};

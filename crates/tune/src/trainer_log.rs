@@ -25,6 +25,12 @@ pub struct LogLine {
     pub total_steps: u64,
     /// Mean loss per supervised token of this step.
     pub loss: f64,
+    /// Mean loss on records that are not learnt from, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_loss: Option<f64>,
+    /// Another metric of these, more of which is better, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eval_metric: Option<f64>,
     /// Learning rate of this step.
     pub lr: f64,
     /// Epochs done.
@@ -105,6 +111,8 @@ mod tests {
 
     fn line(step: u64) -> LogLine {
         LogLine {
+            eval_loss: None,
+            eval_metric: None,
             current_steps: step,
             total_steps: 10,
             loss: 0.5,

@@ -2,14 +2,19 @@
 //!
 //! The expected numbers come from `tests/reference/make_full_vectors.py`, in f32.
 
-use lathe_engine::{Batch, FullTrainer, Segment, Target};
+use lathe_engine::{FullTrainer, Parameters};
+use lathe_evidence::Digest;
 use lathe_kernel::{Pool, Precision};
 use lathe_tune::TuneError;
-use lathe_tune::adamw::AdamWSpec;
-use lathe_tune::full::{FullSpec, FullTuner};
-use lathe_tune::schedule::{Schedule, Shape};
+use lathe_tune::full::{Learns, Weights};
+use lathe_tune::learn::{self, Job, TuneEvent};
+use lathe_tune::learner::Learner;
+use lathe_tune::pack::{Packed, Row};
+use lathe_tune::schedule::Shape;
+use lathe_tune::spec::SftSpec;
 use safetensors::SafeTensors;
-use std::path::PathBuf;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 
 fn repository_file(name: &str) -> PathBuf {
     let tests = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests");
@@ -36,66 +41,97 @@ impl Vectors {
         words.map(f32::from_le_bytes).collect()
     }
 
-    /// One of the two sequences as a batch.
-    fn batch(&self, sequence: &str) -> Batch {
+    /// One of the two sequences as a row; its weights are the reference's.
+    fn row(&self, sequence: &str) -> Row {
         let tokens = self.words(sequence).into_iter().map(u32::from_le_bytes);
-        let tokens: Vec<u32> = tokens.collect();
         let weights = self.floats(&format!("weights.{sequence}"));
-        let targets = weights.into_iter().enumerate().map(|(row, weight)| Target {
-            row: row as u32,
-            token: tokens[row + 1],
-            weight,
-        });
-        let segment = Segment {
-            start: 0,
-            len: tokens.len(),
-            prefix: None,
-        };
-        Batch {
-            targets: targets.collect(),
-            segments: vec![segment],
-            tokens,
+        Row {
+            id: sequence.to_owned(),
+            leaf: Digest::of(sequence.as_bytes()),
+            tokens: tokens.collect(),
+            weights: [0.0].into_iter().chain(weights).collect(),
+            soft: Vec::new(),
+        }
+    }
+
+    fn rows(&self) -> Packed {
+        Packed {
+            rows: vec![self.row("first"), self.row("second")],
+            prefix_len: 0,
+            over_long: Vec::new(),
+            unanswered: Vec::new(),
         }
     }
 }
 
-fn tuner(pool: &Pool, precision: Precision) -> FullTuner<'_> {
-    let folder = repository_file("fixtures/tiny-model");
-    let loaded = FullTrainer::load(&folder, precision, pool).expect("the fixture loads");
-    let spec = FullSpec {
-        adamw: AdamWSpec {
-            weight_decay: 0.01,
-            ..AdamWSpec::default()
-        },
-        schedule: Schedule::new(Shape::Constant, 0.001, 0.0, 3),
-        steps: 3,
-        max_grad_norm: 1.0,
-    };
-    FullTuner::new(pool, loaded, spec)
+fn spec(steps: f64) -> SftSpec {
+    SftSpec {
+        learning_rate: 0.001,
+        schedule: Shape::Constant,
+        warmup_ratio: 0.0,
+        weight_decay: 0.01,
+        epochs: steps,
+        batch_records: 2,
+        // Each sequence is a batch of its own, so that gradients are added up.
+        rows_max: 1,
+        ..SftSpec::default()
+    }
 }
 
-/// Three steps; each sequence is a batch of its own, so that gradients are added up.
+/// Steps on both sequences: what was told of each, the weights, the loss after the last.
+fn run(
+    threads: usize,
+    precision: Precision,
+    packed: &Packed,
+    steps: f64,
+) -> Result<(Vec<TuneEvent>, Parameters, f64), TuneError> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (pool, kept) = (Pool::new(threads), RefCell::new(None));
+    let model = repository_file("fixtures/tiny-model");
+    let loaded = FullTrainer::load(&model, precision, &pool).expect("the fixture loads");
+    let write = |parameters: &Parameters, _: &Path, _: &str| {
+        *kept.borrow_mut() = Some(parameters.clone());
+        Ok(())
+    };
+    let (spec, mut events) = (spec(steps), Vec::new());
+    let rows = (packed, spec.rows_max);
+    let mut learner = Weights::new("sft", loaded, &pool, rows, Learns::All, &write)?;
+    let before = learner.values().to_vec();
+    let mut job = Job {
+        spec: &spec,
+        base_name: "tiny",
+        work_dir: folder.path(),
+        out_dir: &folder.path().join("out"),
+        watch: None,
+    };
+    let ran = learn::run(&mut job, &mut learner, &mut |event| events.push(*event));
+    if ran.is_err() {
+        assert!(learner.values() == before, "nothing moved");
+    }
+    ran?;
+    let after = learner.loss(packed);
+    let parameters = kept.borrow_mut().take().expect("the result is written");
+    Ok((events, parameters, after))
+}
+
 fn three_steps(precision: Precision, error_max: f64) {
-    let (pool, vectors) = (Pool::new(2), Vectors::read());
-    let mut tuner = tuner(&pool, precision);
-    let batches = [vectors.batch("first"), vectors.batch("second")];
+    let vectors = Vectors::read();
     let (losses, norms) = (vectors.floats("losses"), vectors.floats("norms"));
     let close = |found: f64, expected: f32, what: &str| {
         let error = (found / f64::from(expected) - 1.0).abs();
         assert!(error < error_max, "{what}: {found} for {expected}");
     };
-    for step in 0..3 {
-        let done = tuner.step(&batches).expect("the step is sound");
-        close(done.loss, losses[step], "loss");
-        close(done.grad_norm, norms[step], "norm");
-        assert_eq!(done.learning_rate, 0.001);
+    let ran = run(2, precision, &vectors.rows(), 3.0);
+    let (events, parameters, after) = ran.expect("the steps are sound");
+    assert_eq!(events.len(), 3);
+    for (step, event) in events.iter().enumerate() {
+        close(event.loss, losses[step], "loss");
+        close(event.grad_norm, norms[step], "norm");
+        assert_eq!(event.learning_rate, 0.001);
     }
-    let mut after = tuner.loss(&batches[0]);
-    after += tuner.loss(&batches[1]);
-    close(after.mean(), losses[3], "the last loss");
+    close(after, losses[3], "the last loss");
     assert!(losses[3] < losses[0], "something was learnt");
 
-    let parameters = tuner.parameters();
     let mut compared = 0;
     for tensor in &parameters.tensors {
         let in_last_block = tensor.name.starts_with("model.layers.1.");
@@ -124,34 +160,26 @@ fn three_steps_in_bf16_are_close() {
 
 #[test]
 fn thread_count_is_invisible() {
-    let vectors = Vectors::read();
-    let batches = [vectors.batch("first"), vectors.batch("second")];
-    let run = |threads| {
-        let pool = Pool::new(threads);
-        let mut tuner = tuner(&pool, Precision::Bf16);
-        for _ in 0..2 {
-            tuner.step(&batches).expect("the step is sound");
-        }
-        let values = tuner.parameters().values.iter();
+    let packed = Vectors::read().rows();
+    let weights = |threads| {
+        let ran = run(threads, Precision::Bf16, &packed, 2.0);
+        let (_, parameters, _) = ran.expect("the steps are sound");
+        let values = parameters.values.iter();
         values.map(|value| value.to_bits()).collect::<Vec<_>>()
     };
-    let one = run(1);
+    let one = weights(1);
     for threads in [2, 3] {
-        assert!(run(threads) == one, "{threads} threads");
+        assert!(weights(threads) == one, "{threads} threads");
     }
 }
 
 #[test]
 fn a_loss_that_is_not_finite_moves_nothing() {
-    let (pool, vectors) = (Pool::new(1), Vectors::read());
-    let mut tuner = tuner(&pool, Precision::F32);
-    let mut batch = vectors.batch("first");
-    batch.targets[0].weight = f32::INFINITY;
-    let before = tuner.parameters().clone();
-    let refused = tuner.step(&[batch]).expect_err("the loss is not finite");
+    let mut packed = Vectors::read().rows();
+    packed.rows[0].weights[1] = f32::INFINITY;
+    let refused = run(1, Precision::F32, &packed, 1.0).expect_err("the loss is not finite");
     assert!(
         matches!(refused, TuneError::Diverged { step: 1, .. }),
         "{refused}"
     );
-    assert_eq!(*tuner.parameters(), before);
 }

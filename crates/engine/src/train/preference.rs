@@ -13,7 +13,7 @@ use super::{Learner, Trainer};
 use crate::adapter::Adapter;
 use crate::head::Head;
 use crate::packed_adapter::PackedAdapter;
-use crate::pairs::{Pair, PairBatch};
+use crate::pairs::AnswerBatch;
 use std::ops::Range;
 
 /// Log probabilities of a pair's answers, in nats.
@@ -58,59 +58,41 @@ impl PairLoss {
 }
 
 impl Trainer<'_> {
-    /// The log probabilities of every pair's answers, with the adapter or without it.
+    /// The log probability of every answer, in nats, with the adapter or without it.
     ///
     /// # Panics
     /// If [`crate::Batch::check`] would refuse the batch.
-    pub fn pair_log_probs(
-        &mut self,
-        adapter: Option<&Adapter>,
-        batch: &PairBatch,
-    ) -> Vec<LogProbs> {
+    pub fn answer_log_probs(&mut self, adapter: Option<&Adapter>, batch: &AnswerBatch) -> Vec<f64> {
         let losses = self.token_losses(adapter, &batch.batch);
-        batch.pairs.iter().map(|pair| sums(pair, losses)).collect()
+        log_probs(batch, losses)
     }
 
-    /// The preference loss of every pair, and the gradient of their sum times `scale` added to
-    /// `gradients`, which is laid out as [`Adapter::values`]. `references` are what
-    /// [`Trainer::pair_log_probs`] gives without an adapter.
+    /// Adds to `gradients`, laid out as [`Adapter::values`], that of a loss of the answers' log
+    /// probabilities: `slopes` is given these and says the derivative by each.
     ///
     /// # Panics
     /// If the model was not loaded as trainable, a length does not fit, or
     /// [`crate::Batch::check`] would refuse the batch.
-    pub fn preference_loss_and_gradients(
+    pub fn answer_gradients(
         &mut self,
         adapter: &Adapter,
-        batch: &PairBatch,
-        references: &[LogProbs],
-        (beta, scale): (f64, f64),
+        batch: &AnswerBatch,
+        slopes: &mut dyn FnMut(&[f64]) -> Vec<f64>,
         gradients: &mut [f32],
-    ) -> Vec<PairLoss> {
+    ) {
         assert_eq!(
             gradients.len(),
             adapter.values.len(),
             "one gradient for every value"
         );
-        assert_eq!(
-            references.len(),
-            batch.pairs.len(),
-            "one reference for every pair"
-        );
         let packed = PackedAdapter::pack(self.model, adapter, self.model.packing, self.pool);
         self.forward(Some(&packed), &batch.batch, true);
-        let losses = self.pair_losses(batch, references, beta, scale);
+        self.answers_back(batch, slopes);
         self.backward(Learner::Adapter(&packed), gradients);
-        losses
     }
 
-    /// The head's part: losses, and their gradient at the last stream.
-    fn pair_losses(
-        &mut self,
-        batch: &PairBatch,
-        references: &[LogProbs],
-        beta: f64,
-        scale: f64,
-    ) -> Vec<PairLoss> {
+    /// The head's part: the gradient at the last stream.
+    fn answers_back(&mut self, batch: &AnswerBatch, slopes: &mut dyn FnMut(&[f64]) -> Vec<f64>) {
         let (model, pool) = (self.model, self.pool);
         let targets = &batch.batch.targets;
         let buffers = &mut self.buffers;
@@ -118,34 +100,75 @@ impl Trainer<'_> {
         let at = Head { model, pool };
         buffers.losses.clear();
         at.losses_apart(stream, targets, &mut buffers.head, &mut buffers.losses);
-
+        let slopes = slopes(&log_probs(batch, &buffers.losses));
+        assert_eq!(slopes.len(), batch.answers.len(), "one slope an answer");
         let mut weights = vec![0.0; targets.len()];
-        let mut losses = Vec::with_capacity(batch.pairs.len());
-        for (pair, &reference) in batch.pairs.iter().zip(references) {
-            let loss = PairLoss::new(sums(pair, &buffers.losses), reference, beta);
-            let pull = (scale * beta * loss.pull()) as f32;
-            weights[pair.chosen.clone()].fill(pull);
-            weights[pair.rejected.clone()].fill(-pull);
-            losses.push(loss);
+        for (answer, slope) in batch.answers.iter().zip(slopes) {
+            // Targets have the gradient of the negative logarithm.
+            weights[answer.clone()].fill(-slope as f32);
         }
         let (rows, width) = (batch.batch.tokens.len(), model.config.hidden);
         let gradient = buffers.gradient.fit(rows, width);
         gradient.fill(0.0);
         at.scatter_weighted(targets, &weights, gradient, &buffers.head);
+    }
+
+    /// The log probabilities of pairs, each an answer that was preferred and then the other.
+    ///
+    /// # Panics
+    /// As [`Trainer::answer_log_probs`], or if the number of answers is odd.
+    pub fn pair_log_probs(
+        &mut self,
+        adapter: Option<&Adapter>,
+        batch: &AnswerBatch,
+    ) -> Vec<LogProbs> {
+        pairs(&self.answer_log_probs(adapter, batch))
+    }
+
+    /// The preference loss of every pair, and the gradient of their sum times `scale` added to
+    /// `gradients`. `references` are what [`Trainer::pair_log_probs`] gives under the reference.
+    ///
+    /// # Panics
+    /// As [`Trainer::answer_gradients`], or if there are not as many references as pairs.
+    pub fn preference_loss_and_gradients(
+        &mut self,
+        adapter: &Adapter,
+        batch: &AnswerBatch,
+        references: &[LogProbs],
+        (beta, scale): (f64, f64),
+        gradients: &mut [f32],
+    ) -> Vec<PairLoss> {
+        assert_eq!(
+            2 * references.len(),
+            batch.answers.len(),
+            "one reference for every pair"
+        );
+        let mut losses = Vec::with_capacity(references.len());
+        let mut slopes = |found: &[f64]| {
+            let policies = pairs(found).into_iter().zip(references);
+            losses.extend(policies.map(|(policy, &of)| PairLoss::new(policy, of, beta)));
+            let pulls = losses.iter().map(|loss| scale * beta * loss.pull());
+            pulls.flat_map(|pull| [-pull, pull]).collect()
+        };
+        self.answer_gradients(adapter, batch, &mut slopes, gradients);
         losses
     }
 }
 
 /// Log probabilities from the negative log-likelihoods of the targets.
-fn sums(pair: &Pair, losses: &[f32]) -> LogProbs {
+fn log_probs(batch: &AnswerBatch, losses: &[f32]) -> Vec<f64> {
     let sum = |targets: &Range<usize>| {
         let losses = losses[targets.clone()].iter();
         -losses.map(|&loss| f64::from(loss)).sum::<f64>()
     };
-    LogProbs {
-        chosen: sum(&pair.chosen),
-        rejected: sum(&pair.rejected),
-    }
+    batch.answers.iter().map(sum).collect()
+}
+
+fn pairs(answers: &[f64]) -> Vec<LogProbs> {
+    let (pairs, rest) = answers.as_chunks::<2>();
+    assert!(rest.is_empty(), "an answer without its other");
+    let pair = |&[chosen, rejected]: &[f64; 2]| LogProbs { chosen, rejected };
+    pairs.iter().map(pair).collect()
 }
 
 #[cfg(test)]

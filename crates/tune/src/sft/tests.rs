@@ -196,18 +196,10 @@ fn the_cut_into_micro_batches_changes_rounding_only() {
             rows_max,
             ..bench.spec.clone()
         };
-        let adapter = warm_adapter(&bench);
-        let trainer = Trainer::new(&bench.model, &bench.pool);
-        let mut stepper = Stepper::new(
-            trainer,
-            &bench.pool,
-            &packed,
-            &spec,
-            1,
-            adapter.values.len(),
-        );
-        let (sum, _) = stepper.gradients(&adapter, &[0, 1, 2, 3, 4, 5, 6, 7]);
-        (sum.mean(), stepper.into_gradients())
+        let mut learner = warm(&bench, &packed, &spec);
+        let mut gradients = vec![0.0; learner.values().len()];
+        let (sum, _) = learner.sum(&[0, 1, 2, 3, 4, 5, 6, 7], &mut gradients);
+        (sum.mean(), gradients)
     };
     let (whole_loss, whole) = gradients(10_000);
     let (parts_loss, parts) = gradients(1);
@@ -247,18 +239,10 @@ fn sharing_the_prefix_changes_rounding_only() {
     let bench = Bench::new(spec());
     let gradients = |sharing: bool| {
         let packed = bench.packed(sharing);
-        let adapter = warm_adapter(&bench);
-        let trainer = Trainer::new(&bench.model, &bench.pool);
-        let mut stepper = Stepper::new(
-            trainer,
-            &bench.pool,
-            &packed,
-            &bench.spec,
-            1,
-            adapter.values.len(),
-        );
-        let (sum, tokens) = stepper.gradients(&adapter, &[0, 1, 2, 3]);
-        (sum.mean(), tokens, stepper.into_gradients())
+        let mut learner = warm(&bench, &packed, &bench.spec);
+        let mut gradients = vec![0.0; learner.values().len()];
+        let (sum, tokens) = learner.sum(&[0, 1, 2, 3], &mut gradients);
+        (sum.mean(), tokens, gradients)
     };
     let (shared_loss, shared_tokens, shared) = gradients(true);
     let (apart_loss, apart_tokens, apart) = gradients(false);
@@ -281,13 +265,13 @@ fn a_loss_that_explodes_is_an_error() {
     assert_eq!(error.code(), "tune-diverged", "{error}");
 }
 
-/// An adapter whose B is not zero, so that A has gradients too.
-fn warm_adapter(bench: &Bench) -> Adapter {
+/// A learner whose B is not zero, so that A has gradients too.
+fn warm<'a>(bench: &'a Bench, packed: &'a Packed, spec: &SftSpec) -> AdapterRows<'a> {
     let mut adapter = Adapter::new(&bench.model.config, &bench.spec.lora(), 3).expect("an adapter");
     for (index, value) in adapter.values.iter_mut().enumerate() {
         *value += (index % 13) as f32 * 1e-3 - 6e-3;
     }
-    adapter
+    AdapterRows::new("sft", (&bench.model, adapter), &bench.pool, packed, spec)
 }
 
 /// |a − b| / |a|
