@@ -9,6 +9,7 @@
 pub mod answer;
 mod keys;
 pub mod lesson;
+mod settings;
 pub mod table;
 pub mod template;
 
@@ -17,16 +18,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lathe_data::nearest;
-use lathe_data::reader::ReaderSpec;
-use lathe_engine::adapter::TARGETS;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use self::answer::AnswerSpec;
 use self::keys::{KEYS, Kind};
+pub use self::settings::{EvalStrategy, Mixing, Settings, Shares, Stage, Tuning};
 use crate::TuneError;
-use crate::schedule::Shape;
-use crate::spec::SftSpec;
 
 /// Largest recipe read.
 pub const RECIPE_BYTES_MAX: u64 = 1 << 20;
@@ -40,140 +36,6 @@ pub struct Recipe {
     pub ignored: BTreeMap<String, Value>,
     /// The file's folder: what its `file:` sources are relative to.
     pub folder: PathBuf,
-}
-
-/// The stages that a recipe may name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    /// Supervised fine-tuning.
-    #[default]
-    Sft,
-}
-
-/// What is tuned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tuning {
-    /// A low-rank adapter.
-    #[default]
-    Lora,
-}
-
-/// The honoured keys; LLaMA-Factory's defaults.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[expect(
-    missing_docs,
-    reason = "the names are LLaMA-Factory's own, documented there"
-)]
-pub struct Settings {
-    pub model_name_or_path: String,
-    pub adapter_name_or_path: Option<String>,
-    pub stage: Stage,
-    pub finetuning_type: Tuning,
-    pub lora_rank: usize,
-    pub lora_alpha: Option<f32>,
-    pub lora_target: String,
-    pub lora_dropout: f64,
-    pub dataset: Option<String>,
-    pub dataset_dir: PathBuf,
-    pub template: Option<String>,
-    pub cutoff_len: usize,
-    pub max_samples: Option<usize>,
-    pub val_size: f64,
-    pub train_on_prompt: bool,
-    pub mask_history: bool,
-    pub output_dir: PathBuf,
-    pub logging_steps: u64,
-    pub save_steps: u64,
-    pub save_total_limit: Option<usize>,
-    pub plot_loss: bool,
-    pub per_device_train_batch_size: usize,
-    pub gradient_accumulation_steps: usize,
-    pub learning_rate: f64,
-    pub num_train_epochs: f64,
-    pub lr_scheduler_type: String,
-    pub warmup_ratio: f64,
-    pub weight_decay: f64,
-    pub adam_beta1: f64,
-    pub adam_beta2: f64,
-    pub adam_epsilon: f64,
-    pub max_grad_norm: f64,
-    pub seed: u64,
-    /// The training file: a path in `dataset_dir`, or a source (`pypi:`, `hf:`, `https:`).
-    pub train_file: Option<String>,
-    /// A file to measure on and to set thresholds by, likewise.
-    pub eval_file: Option<String>,
-    /// The digest of the training file's source.
-    pub sha256: Option<String>,
-    /// How these files are read, as a pack's `data.reader`.
-    pub reader: Option<ReaderSpec>,
-    /// Files of lines, each named by the label of all its lines, in place of a table; paths or
-    /// sources. A line that stands in several or several times is taken once or, under two labels,
-    /// not at all.
-    pub label_files: BTreeMap<String, String>,
-    /// The column that is asked about.
-    pub input: Option<String>,
-    /// The column that holds the answer.
-    pub output: Option<String>,
-    /// The system message.
-    pub system: Option<String>,
-    /// What an answer is.
-    pub answer: AnswerSpec,
-    /// Most token rows computed at once: bounds memory, not the result.
-    pub rows_max: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        let sft = SftSpec::default();
-        Self {
-            model_name_or_path: String::new(),
-            adapter_name_or_path: None,
-            stage: Stage::default(),
-            finetuning_type: Tuning::default(),
-            lora_rank: 8,
-            lora_alpha: None,
-            lora_target: "all".to_owned(),
-            lora_dropout: 0.0,
-            dataset: None,
-            dataset_dir: PathBuf::from("data"),
-            template: None,
-            cutoff_len: 2048,
-            max_samples: None,
-            val_size: 0.0,
-            train_on_prompt: false,
-            mask_history: false,
-            output_dir: PathBuf::new(),
-            logging_steps: 500,
-            save_steps: 500,
-            save_total_limit: None,
-            plot_loss: false,
-            per_device_train_batch_size: 8,
-            gradient_accumulation_steps: 1,
-            learning_rate: 5e-5,
-            num_train_epochs: 3.0,
-            lr_scheduler_type: "linear".to_owned(),
-            warmup_ratio: 0.0,
-            weight_decay: sft.weight_decay,
-            adam_beta1: sft.adam_beta1,
-            adam_beta2: sft.adam_beta2,
-            adam_epsilon: sft.adam_epsilon,
-            max_grad_norm: sft.max_grad_norm,
-            seed: 42,
-            train_file: None,
-            eval_file: None,
-            sha256: None,
-            reader: None,
-            label_files: BTreeMap::new(),
-            input: None,
-            output: None,
-            system: None,
-            answer: AnswerSpec::default(),
-            rows_max: sft.rows_max,
-        }
-    }
 }
 
 impl Recipe {
@@ -260,8 +122,9 @@ fn settings(values: Map<String, Value>) -> Result<Settings, TuneError> {
 /// Adds the nearest way where a stage or a kind of tuning is none that runs.
 fn supported(key: &str, error: &str) -> String {
     match key {
-        "stage" => format!("{error}: from a recipe only sft runs so far"),
-        "finetuning_type" => format!("{error}: from a recipe only lora runs so far"),
+        "stage" => format!("{error}: for preferences use dpo or kto, which need no reward model"),
+        "finetuning_type" => format!("{error}: lora is the nearest"),
+        "mix_strategy" => format!("{error}: sources are drawn until one or all run out"),
         _ => error.to_owned(),
     }
 }
@@ -295,96 +158,11 @@ fn refuse(key: Option<&str>, reason: String) -> TuneError {
     }
 }
 
-impl Settings {
-    fn check(&self) -> Result<(), TuneError> {
-        let say = |key: &str, reason: &str| Err(refuse(Some(key), reason.to_owned()));
-        if self.model_name_or_path.is_empty() {
-            return say(
-                "model_name_or_path",
-                "name a .gguf file, a folder or a source",
-            );
-        }
-        if self.output_dir.as_os_str().is_empty() {
-            return say("output_dir", "name the folder for the result");
-        }
-        if self.lora_dropout != 0.0 {
-            return say(
-                "lora_dropout",
-                "only 0 is supported: nothing is dropped here",
-            );
-        }
-        let places = [
-            self.dataset.is_some(),
-            self.train_file.is_some(),
-            !self.label_files.is_empty(),
-        ];
-        if places.iter().filter(|&&named| named).count() != 1 {
-            return say(
-                "dataset",
-                "name a dataset of dataset_info.json, or a train_file, or label_files",
-            );
-        }
-        if !self.label_files.is_empty() && !matches!(self.answer, AnswerSpec::Choice(_)) {
-            return say("label_files", "these need answer: {kind: choice}");
-        }
-        self.sft()?.check()
-    }
-
-    /// The learning, as the stage takes it.
-    ///
-    /// # Errors
-    /// [`TuneError::Recipe`] for a schedule that there is not.
-    pub fn sft(&self) -> Result<SftSpec, TuneError> {
-        let schedule = match self.lr_scheduler_type.as_str() {
-            "linear" => Shape::Linear,
-            "cosine" => Shape::Cosine,
-            "constant" | "constant_with_warmup" => Shape::Constant,
-            other => {
-                let reason =
-                    format!("{other:?} is none of linear, cosine, constant, constant_with_warmup");
-                return Err(refuse(Some("lr_scheduler_type"), reason));
-            }
-        };
-        Ok(SftSpec {
-            rank: self.lora_rank,
-            alpha: self.lora_alpha.unwrap_or(2.0 * self.lora_rank as f32),
-            targets: self.targets(),
-            learning_rate: self.learning_rate,
-            schedule,
-            warmup_ratio: self.warmup_ratio,
-            epochs: self.num_train_epochs,
-            batch_records: self.per_device_train_batch_size * self.gradient_accumulation_steps,
-            tokens_max: self.cutoff_len,
-            rows_max: self.rows_max,
-            weight_decay: self.weight_decay,
-            adam_beta1: self.adam_beta1,
-            adam_beta2: self.adam_beta2,
-            adam_epsilon: self.adam_epsilon,
-            max_grad_norm: self.max_grad_norm,
-            seed: self.seed,
-            checkpoint_steps: self.save_steps,
-            checkpoints_kept: self.save_total_limit.unwrap_or(usize::MAX),
-            prefix_sharing: true,
-            soft_number: None,
-        })
-    }
-
-    /// `all`, or names apart by commas.
-    fn targets(&self) -> Vec<String> {
-        if self.lora_target == "all" {
-            return TARGETS.map(str::to_owned).to_vec();
-        }
-        let names = self.lora_target.split(',').map(str::trim);
-        names
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::Shape;
+    use lathe_engine::adapter::TARGETS;
 
     /// A recipe as LLaMA-Factory's examples have them.
     const THEIRS: &str = "\
@@ -465,8 +243,8 @@ resume_from_checkpoint: null
         for (extra, wanted) in [
             ("learning_rat=1", "nearest is `learning_rate`"),
             ("use_dora=true", "plain LoRA"),
-            ("stage=ppo", "only sft"),
-            ("finetuning_type=oft", "only lora"),
+            ("stage=ppo", "dpo or kto"),
+            ("finetuning_type=oft", "lora is the nearest"),
             ("lora_dropout=0.1", "only 0"),
             ("lr_scheduler_type=polynomial", "none of linear"),
             ("cutoff_len=many", "not a number"),
