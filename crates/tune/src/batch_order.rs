@@ -7,13 +7,13 @@
 use lathe_evidence::Digest;
 use lathe_evidence::merkle::{leaf_hash, root};
 
-use crate::pack::Row;
 use crate::plan::Plan;
+use crate::rows::Rows;
 
 /// The root over every step of `plan` on `rows`.
-pub fn batch_order_root(plan: &Plan, rows: &[Row]) -> Digest {
+pub fn batch_order_root(plan: &Plan, rows: &Rows) -> Digest {
     let step_leaf = |batch: Vec<usize>| {
-        let leaves: Vec<Digest> = batch.into_iter().map(|index| rows[index].leaf).collect();
+        let leaves: Vec<Digest> = batch.into_iter().map(|index| rows.leaf(index)).collect();
         leaf_hash(&root(&leaves).0)
     };
     let steps: Vec<Digest> = plan.batches(0).map(step_leaf).collect();
@@ -23,8 +23,9 @@ pub fn batch_order_root(plan: &Plan, rows: &[Row]) -> Digest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pack::Row;
 
-    fn rows(count: u8) -> Vec<Row> {
+    fn rows(count: u8) -> Rows {
         let row =
             |index: u8| Row::answering(index.to_string(), Digest::of(&[index]), vec![1, 2], 1);
         (0..count).map(row).collect()
@@ -37,8 +38,8 @@ mod tests {
         let [first, second] = &batches[..] else {
             panic!("two steps")
         };
-        let first = root(&[rows[first[0]].leaf, rows[first[1]].leaf]);
-        let second = root(&[rows[second[0]].leaf]);
+        let first = root(&[rows.leaf(first[0]), rows.leaf(first[1])]);
+        let second = root(&[rows.leaf(second[0])]);
         let expected = root(&[leaf_hash(&first.0), leaf_hash(&second.0)]);
         assert_eq!(batch_order_root(&plan, &rows), expected);
     }
@@ -48,8 +49,9 @@ mod tests {
         let base = batch_order_root(&Plan::new(9, 2, 1.0, 5), &rows(9));
         assert_ne!(base, batch_order_root(&Plan::new(9, 2, 1.0, 6), &rows(9)));
         assert_ne!(base, batch_order_root(&Plan::new(9, 3, 1.0, 5), &rows(9)));
-        let mut other = rows(9);
+        let mut other: Vec<Row> = rows(9).iter().collect();
         other[4].leaf = Digest::of(b"another record");
-        assert_ne!(base, batch_order_root(&Plan::new(9, 2, 1.0, 5), &other));
+        let plan = Plan::new(9, 2, 1.0, 5);
+        assert_ne!(base, batch_order_root(&plan, &other.into()));
     }
 }
