@@ -15,12 +15,12 @@ pub fn micro_batches(packed: &Packed, indices: &[usize], rows_max: usize) -> Vec
     let mut batches = Vec::new();
     let mut current = start(packed);
     for &index in indices {
-        let row = &packed.rows[index];
+        let row = packed.rows.get(index);
         let more = row.tokens.len() - packed.prefix_len;
         if !current.targets.is_empty() && current.tokens.len() + more > rows_max {
             batches.push(std::mem::replace(&mut current, start(packed)));
         }
-        append(&mut current, row, packed.prefix_len);
+        append(&mut current, &row, packed.prefix_len);
     }
     if !current.targets.is_empty() {
         batches.push(current);
@@ -31,7 +31,8 @@ pub fn micro_batches(packed: &Packed, indices: &[usize], rows_max: usize) -> Vec
 /// A batch that holds the prefix and nothing else.
 fn start(packed: &Packed) -> Batch {
     let mut batch = Batch::default();
-    if let (1.., Some(row)) = (packed.prefix_len, packed.rows.first()) {
+    if packed.prefix_len > 0 {
+        let row = packed.rows.get(0);
         batch
             .tokens
             .extend_from_slice(&row.tokens[..packed.prefix_len]);
@@ -151,7 +152,9 @@ mod tests {
     #[test]
     fn a_soft_place_has_several_targets_of_weight_one_in_all() {
         let mut packed = packed(3, &[8, 6]);
-        packed.rows[0].soft = vec![(7, vec![(41, 0.25), (7, 0.75)])];
+        let mut rows: Vec<Row> = packed.rows.iter().collect();
+        rows[0].soft = vec![(7, vec![(41, 0.25), (7, 0.75)])];
+        packed.rows = rows.into();
         let batches = micro_batches(&packed, &[0, 1], 1000);
         let targets: Vec<_> = batches[0]
             .targets

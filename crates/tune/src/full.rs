@@ -172,7 +172,7 @@ impl Learner for Weights<'_> {
     }
 
     fn leaf(&self, record: usize) -> Digest {
-        self.packed.rows[record].leaf
+        self.packed.rows.leaf(record)
     }
 
     fn identify(&self, hasher: &mut Hasher) {

@@ -30,6 +30,7 @@ pub mod loss_picture;
 pub mod pack;
 pub mod plan;
 pub mod recipe;
+pub mod rows;
 pub mod schedule;
 pub mod sft;
 pub mod soft_number;

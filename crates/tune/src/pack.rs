@@ -12,6 +12,7 @@ use lathe_engine::{ChatTemplate, Message, Model, Tokenizer};
 use lathe_evidence::Digest;
 
 use crate::TuneError;
+use crate::rows::Rows;
 use crate::soft_number::{Soft, Softener};
 use crate::spec::SftSpec;
 
@@ -55,7 +56,7 @@ impl Row {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Packed {
     /// Rows that are trained on, in the order of the examples.
-    pub rows: Vec<Row>,
+    pub rows: Rows,
     /// Tokens that all rows begin with and none supervises; 0 when nothing is shared.
     pub prefix_len: usize,
     /// Ids of examples over the cutoff.
@@ -91,27 +92,24 @@ impl Packed {
     ///
     /// # Errors
     /// [`TuneError::NothingToLearn`] when no row is left.
-    pub fn of(rows: Vec<Row>, spec: &SftSpec) -> Result<Packed, TuneError> {
-        let examples = rows.len();
-        let mut packed = Packed {
-            rows: Vec::with_capacity(examples),
-            prefix_len: 0,
-            over_long: Vec::new(),
-            unanswered: Vec::new(),
+    pub fn of(rows: impl Into<Rows>, spec: &SftSpec) -> Result<Packed, TuneError> {
+        let all: Rows = rows.into();
+        // What ends an answer is no answer.
+        let unanswered = |at: usize| all.answer_start(at) + 1 >= all.tokens_len(at);
+        let over_long = |at: usize| !unanswered(at) && all.tokens_len(at) > spec.tokens_max;
+        let ids = |left_out: &dyn Fn(usize) -> bool| -> Vec<String> {
+            let places = (0..all.len()).filter(|&at| left_out(at));
+            places.map(|at| all.id(at)).collect()
         };
-        for row in rows {
-            // What ends an answer is no answer.
-            if row.answer_start() + 1 >= row.tokens.len() {
-                packed.unanswered.push(row.id);
-            } else if row.tokens.len() > spec.tokens_max {
-                packed.over_long.push(row.id);
-            } else {
-                packed.rows.push(row);
-            }
-        }
+        let mut packed = Packed {
+            rows: all.filter(|at| !unanswered(at) && !over_long(at)),
+            prefix_len: 0,
+            over_long: ids(&over_long),
+            unanswered: ids(&unanswered),
+        };
         if packed.rows.is_empty() {
             return Err(TuneError::NothingToLearn {
-                examples,
+                examples: all.len(),
                 over_long: packed.over_long.len(),
                 unanswered: packed.unanswered.len(),
                 tokens_max: spec.tokens_max,
@@ -139,20 +137,21 @@ impl Row {
 
 /// How many tokens all `rows` begin with. The row that predicts the first supervised token always
 /// stays outside, for its target differs from record to record.
-fn shared_prefix(rows: &[Row]) -> usize {
-    let [first, rest @ ..] = rows else { return 0 };
-    if rest.is_empty() {
+pub(crate) fn shared_prefix(rows: &Rows) -> usize {
+    if rows.len() < 2 {
         return 0;
     }
-    let unsupervised = rows
-        .iter()
-        .map(|row| row.answer_start().saturating_sub(1))
-        .min()
-        .unwrap_or(0);
-    rest.iter().fold(unsupervised, |shared, row| {
+    let unsupervised = (0..rows.len()).map(|at| rows.answer_start(at).saturating_sub(1));
+    let mut shared = unsupervised.min().unwrap_or(0);
+    let first = rows.get(0);
+    for row in rows.iter().skip(1) {
+        if shared == 0 {
+            break;
+        }
         let pairs = first.tokens.iter().zip(&row.tokens);
-        pairs.take(shared).take_while(|(a, b)| a == b).count()
-    })
+        shared = pairs.take(shared).take_while(|(a, b)| a == b).count();
+    }
+    shared
 }
 
 /// The model's way of writing a conversation.
@@ -265,7 +264,8 @@ mod tests {
     fn the_shared_prefix_is_the_system_message() {
         let model = testing::model();
         let packed = pack(&model, &testing::examples(6), &SftSpec::default()).expect("packs");
-        let shared = &packed.rows[0].tokens[..packed.prefix_len];
+        let first = packed.rows.get(0);
+        let shared = &first.tokens[..packed.prefix_len];
         let text = model.tokenizer.decode(shared, false);
         assert!(text.contains(testing::SYSTEM), "{text}");
         assert!(packed.rows.iter().all(|row| row.tokens.starts_with(shared)));
@@ -279,8 +279,8 @@ mod tests {
             let tokens = vec![1, 2, 3, answer, 9];
             Row::answering("a".into(), Digest::of(b"a"), tokens, 3)
         };
-        assert_eq!(shared_prefix(&[row(4), row(5)]), 2);
-        assert_eq!(shared_prefix(&[row(4), row(4)]), 2);
+        assert_eq!(shared_prefix(&vec![row(4), row(5)].into()), 2);
+        assert_eq!(shared_prefix(&vec![row(4), row(4)].into()), 2);
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl Learner for AdapterRows<'_> {
     }
 
     fn leaf(&self, record: usize) -> Digest {
-        self.packed.rows[record].leaf
+        self.packed.rows.leaf(record)
     }
 
     fn identify(&self, hasher: &mut Hasher) {
@@ -191,7 +191,7 @@ pub(crate) fn identify_model(hasher: &mut Hasher, model: &Model) {
 
 /// What rows are learnt from, for a run's identity.
 pub(crate) fn identify_rows(hasher: &mut Hasher, packed: &Packed) {
-    for row in &packed.rows {
+    for row in packed.rows.iter() {
         hasher.update(&row.leaf.0);
         hasher.update(&(row.tokens.len() as u64).to_le_bytes());
         for (token, weight) in row.tokens.iter().zip(&row.weights) {

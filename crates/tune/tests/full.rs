@@ -56,7 +56,7 @@ impl Vectors {
 
     fn rows(&self) -> Packed {
         Packed {
-            rows: vec![self.row("first"), self.row("second")],
+            rows: vec![self.row("first"), self.row("second")].into(),
             prefix_len: 0,
             over_long: Vec::new(),
             unanswered: Vec::new(),
@@ -176,7 +176,9 @@ fn thread_count_is_invisible() {
 #[test]
 fn a_loss_that_is_not_finite_moves_nothing() {
     let mut packed = Vectors::read().rows();
-    packed.rows[0].weights[1] = f32::INFINITY;
+    let mut rows: Vec<Row> = packed.rows.iter().collect();
+    rows[0].weights[1] = f32::INFINITY;
+    packed.rows = rows.into();
     let refused = run(1, Precision::F32, &packed, 1.0).expect_err("the loss is not finite");
     assert!(
         matches!(refused, TuneError::Diverged { step: 1, .. }),

@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn rows(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<(), Box<dyn Error>> {
-    for row in pack::pack(model, examples, spec)?.rows {
+    for row in &pack::pack(model, examples, spec)?.rows {
         println!(
             "{}",
             json!({"tokens": row.tokens, "answer_start": row.answer_start()})
@@ -80,7 +80,8 @@ fn speed(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<(), Box<
         ..spec.clone()
     };
     let packed = pack::pack(model, examples, &spec)?;
-    let tokens: usize = packed.rows.iter().map(|row| row.tokens.len()).sum();
+    let lens = (0..packed.rows.len()).map(|at| packed.rows.tokens_len(at));
+    let tokens: usize = lens.sum();
     let pool = lathe_kernel::Pool::new(lathe_kernel::default_threads());
     let folder = tempfile::tempdir()?;
     let job = SftJob {
@@ -141,7 +142,7 @@ fn compare(
     Adapter::new(&model.config, &spec.lora(), spec.seed)?.save_peft(&out.join("first"), "base")?;
     let order = plan.batches(0).enumerate().flat_map(|(step, batch)| {
         let line = |at: usize| {
-            let row = &packed.rows[at];
+            let row = packed.rows.get(at);
             json!({"step": step, "tokens": row.tokens, "answer_start": row.answer_start()})
         };
         batch

@@ -168,13 +168,8 @@ impl Run<'_> {
             .windows(2)
             .map(|pair| (pair[1] - pair[0]).as_secs_f64());
         let step_s = between.fold(f64::INFINITY, f64::min);
-        let tokens: usize = self
-            .lesson
-            .packed
-            .rows
-            .iter()
-            .map(|row| row.tokens.len())
-            .sum();
+        let rows = &self.lesson.packed.rows;
+        let tokens: usize = (0..rows.len()).map(|at| rows.tokens_len(at)).sum();
         let plan = json!({
             "records": records,
             "held_back": self.lesson.held.len(),
