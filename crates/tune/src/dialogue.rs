@@ -80,6 +80,24 @@ impl<'a> Dialogues<'a> {
         }
     }
 
+    /// What an answer to these turns follows, as serving renders it.
+    ///
+    /// # Errors
+    /// What the template cannot express.
+    pub fn prompt(&self, id: &str, turns: &[Turn]) -> Result<String, TuneError> {
+        let messages = messages(turns).map_err(|reason| TuneError::Sample {
+            id: id.to_owned(),
+            reason: reason.to_owned(),
+        })?;
+        let template = self.template.ok_or(TuneError::NoTemplate)?;
+        Ok(template.render(&messages, true)?)
+    }
+
+    /// The token that ends an answer.
+    pub fn end(&self) -> u32 {
+        self.end
+    }
+
     fn conversation(
         &self,
         id: &str,

@@ -7,8 +7,11 @@
 //! answers that are one of a set ([`answer`]).
 
 pub mod answer;
+pub mod hold_back;
 mod keys;
 pub mod lesson;
+pub mod mixing;
+pub mod preference;
 mod settings;
 pub mod table;
 pub mod template;
@@ -248,7 +251,14 @@ resume_from_checkpoint: null
             ("lora_dropout=0.1", "only 0"),
             ("lr_scheduler_type=polynomial", "none of linear"),
             ("cutoff_len=many", "not a number"),
-            ("quantization_bit=4", "read as it is"),
+            ("quantization_bit=2", "4 or 8"),
+            ("quantization_method=gptq", "as bnb, hqq and eetq"),
+            ("pref_ftx=0.5", "sft stage before"),
+            ("freeze_trainable_layers=-2", "at least 1"),
+            ("eval_strategy=steps", "nothing is held back"),
+            ("load_best_model_at_end=true", "eval_strategy"),
+            ("early_stopping_steps=3", "eval_strategy"),
+            ("do_predict=true", "lathe eval"),
             ("num_train_epochs=0", "epochs"),
         ] {
             let text = refusal(&[extra]);
@@ -259,6 +269,56 @@ resume_from_checkpoint: null
                 "{extra}: {text}"
             );
         }
+    }
+
+    #[test]
+    fn ways_that_do_not_go_together_are_refused() {
+        for (extra, wanted) in [
+            (["stage=dpo", "finetuning_type=full"], "use lora"),
+            (["finetuning_type=full", "quantization_bit=4"], "that learn"),
+            (
+                ["finetuning_type=freeze", "adapter_name_or_path=a"],
+                "merge it first",
+            ),
+            (["stage=dpo", "pref_loss=ipo"], "only sigmoid"),
+            (["stage=pt", "input=text"], "stage: sft"),
+        ] {
+            let text = refusal(&extra);
+            assert!(text.contains(wanted), "{extra:?}: {text}");
+        }
+    }
+
+    /// The keys that the field's users know, and those that a quantised base is asked for with.
+    #[test]
+    fn every_key_of_the_field_is_known() {
+        let known = "model_name_or_path adapter_name_or_path stage finetuning_type lora_rank lora_alpha \
+            lora_target dataset dataset_dir template cutoff_len max_samples val_size packing mix_strategy \
+            interleave_probs train_on_prompt mask_history pref_beta pref_loss output_dir logging_steps \
+            save_steps save_total_limit per_device_train_batch_size gradient_accumulation_steps \
+            learning_rate num_train_epochs lr_scheduler_type warmup_ratio resume_from_checkpoint plot_loss \
+            quantization_bit quantization_method do_train bf16 overwrite_output_dir overwrite_cache \
+            preprocessing_num_workers dataloader_num_workers save_only_model report_to ddp_timeout \
+            trust_remote_code";
+        for key in known.split_whitespace() {
+            kind(key).expect(key);
+        }
+    }
+
+    #[test]
+    fn steps_may_be_counted() {
+        let settings = |extra: &[&str]| parse(THEIRS, extra).expect("a recipe").settings;
+        let counted = settings(&["max_steps=7", "warmup_steps=3"]);
+        let spec = counted.spec_for(100).expect("a spec");
+        let steps = crate::plan::Plan::new(100, spec.batch_records, spec.epochs, 1).steps();
+        assert_eq!(steps, 7);
+        assert_eq!((spec.warmup_ratio * 7.0).ceil(), 3.0);
+        let watched = settings(&["val_size=0.1", "eval_strategy=steps", "eval_steps=0.25"]);
+        assert_eq!(watched.eval_every(41, 10), Some(11));
+        let watched = settings(&["val_size=0.1", "eval_strategy=epoch"]);
+        assert_eq!(watched.eval_every(40, 10), Some(10));
+        assert_eq!(settings(&[]).eval_every(40, 10), None);
+        let rslora = settings(&["use_rslora=true", "lora_rank=16", "lora_alpha=8"]);
+        assert_eq!(rslora.sft().expect("a spec").alpha, 32.0);
     }
 
     #[test]
