@@ -81,6 +81,11 @@ impl<'a> FullTrainer<'a> {
         &self.model
     }
 
+    /// The same, to give it a template; its weights are [`FullTrainer::take_up`]'s to set.
+    pub fn model_mut(&mut self) -> &mut Model {
+        &mut self.model
+    }
+
     /// Makes the model compute with these weights, laid out as [`Parameters::values`].
     ///
     /// # Panics

@@ -179,6 +179,10 @@ impl Learner for Dpo<'_> {
         self.pool
     }
 
+    fn model(&self) -> &Model {
+        self.model
+    }
+
     fn records(&self) -> usize {
         self.pairs.len()
     }

@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use lathe_engine::{FullTrainer, LossSum, Parameters};
+use lathe_engine::{FullTrainer, LossSum, Model, Parameters};
 use lathe_evidence::Digest;
 use lathe_evidence::digest::Hasher;
 use lathe_kernel::{Pool, slab};
@@ -106,16 +106,6 @@ impl<'a> Weights<'a> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-
-    /// The mean loss of other rows with the weights as they are.
-    pub fn loss(&mut self, packed: &Packed) -> f64 {
-        let all: Vec<usize> = (0..packed.rows.len()).collect();
-        let mut sum = LossSum::default();
-        for batch in micro_batches(packed, &all, self.rows_max) {
-            sum += self.trainer.loss(&batch);
-        }
-        sum.mean()
-    }
 }
 
 impl Part {
@@ -165,6 +155,10 @@ impl Learner for Weights<'_> {
 
     fn pool(&self) -> &Pool {
         self.pool
+    }
+
+    fn model(&self) -> &Model {
+        self.trainer.model()
     }
 
     fn records(&self) -> usize {

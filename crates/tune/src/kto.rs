@@ -249,6 +249,10 @@ impl Learner for Kto<'_> {
         self.pool
     }
 
+    fn model(&self) -> &Model {
+        self.model
+    }
+
     fn records(&self) -> usize {
         self.records.len()
     }

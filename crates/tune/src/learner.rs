@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use lathe_engine::Adapter;
+use lathe_engine::{Adapter, Model};
 use lathe_evidence::Digest;
 use lathe_evidence::digest::Hasher;
 use lathe_kernel::Pool;
@@ -44,6 +44,9 @@ pub trait Learner {
 
     /// The threads it computes on.
     fn pool(&self) -> &Pool;
+
+    /// The model that it computes with.
+    fn model(&self) -> &Model;
 
     /// How many records it learns from.
     fn records(&self) -> usize;

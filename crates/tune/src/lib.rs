@@ -43,4 +43,5 @@ mod vectors;
 
 pub use dpo::{Dpo, DpoPair};
 pub use error::TuneError;
-pub use sft::{SftJob, SftOutcome, SftSpec, TuneEvent};
+pub use learn::{Outcome, TuneEvent};
+pub use sft::{SftJob, SftSpec};

@@ -17,8 +17,8 @@ use lathe_kernel::Pool;
 
 use crate::TuneError;
 use crate::batching::micro_batches;
-use crate::learn::{self, Watch};
-pub use crate::learn::{Outcome as SftOutcome, TRAINING, TuneEvent};
+use crate::learn;
+pub use crate::learn::{Outcome, TRAINING, TuneEvent};
 use crate::learner::{Account, Learner, Measured};
 use crate::pack::Packed;
 pub use crate::spec::SftSpec;
@@ -47,19 +47,7 @@ pub struct SftJob<'a> {
 ///
 /// # Errors
 /// As [`learn::run`].
-pub fn run(job: &SftJob<'_>, on: &mut dyn FnMut(&TuneEvent)) -> Result<SftOutcome, TuneError> {
-    watched(job, None, on)
-}
-
-/// The same with something measured on the way.
-///
-/// # Errors
-/// As [`learn::run`].
-pub fn watched<'a>(
-    job: &SftJob<'a>,
-    watch: Option<Watch<'a>>,
-    on: &mut dyn FnMut(&TuneEvent),
-) -> Result<SftOutcome, TuneError> {
+pub fn run(job: &SftJob<'_>, on: &mut dyn FnMut(&TuneEvent)) -> Result<Outcome, TuneError> {
     job.spec.check()?;
     let adapter = match job.start {
         Some(adapter) => adapter.clone(),
@@ -71,7 +59,7 @@ pub fn watched<'a>(
         base_name: job.base_name,
         work_dir: job.work_dir,
         out_dir: job.out_dir,
-        watch,
+        watch: None,
     };
     learn::run(&mut job, &mut learner, on)
 }
@@ -135,6 +123,10 @@ impl Learner for AdapterRows<'_> {
 
     fn pool(&self) -> &Pool {
         self.pool
+    }
+
+    fn model(&self) -> &Model {
+        self.model
     }
 
     fn records(&self) -> usize {

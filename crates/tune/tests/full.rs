@@ -2,10 +2,11 @@
 //!
 //! The expected numbers come from `tests/reference/make_full_vectors.py`, in f32.
 
-use lathe_engine::{FullTrainer, Parameters};
+use lathe_engine::{FullTrainer, LossSum, Parameters, Trainer};
 use lathe_evidence::Digest;
 use lathe_kernel::{Pool, Precision};
 use lathe_tune::TuneError;
+use lathe_tune::batching::micro_batches;
 use lathe_tune::full::{Learns, Weights};
 use lathe_tune::learn::{self, Job, TuneEvent};
 use lathe_tune::learner::Learner;
@@ -109,7 +110,12 @@ fn run(
         assert!(learner.values() == before, "nothing moved");
     }
     ran?;
-    let after = learner.loss(packed);
+    let mut trainer = Trainer::new(learner.model(), &pool);
+    let mut after = LossSum::default();
+    for batch in micro_batches(packed, &[0, 1], 1) {
+        after += trainer.loss(None, &batch);
+    }
+    let after = after.mean();
     let parameters = kept.borrow_mut().take().expect("the result is written");
     Ok((events, parameters, after))
 }

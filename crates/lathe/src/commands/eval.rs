@@ -7,6 +7,7 @@ use lathe_engine::{Adapter, LoadOptions, Model, PackedAdapter};
 use lathe_eval::choices::{self, Judged};
 use lathe_eval::metrics::pearson_r;
 use lathe_kernel::{Pool, default_threads};
+use lathe_tune::TuneError;
 use lathe_tune::recipe::Recipe;
 use lathe_tune::recipe::answer::{AnswerSpec, Assured, READING, Reading, Truth};
 use lathe_tune::recipe::table::{Asker, Question, questions};
@@ -155,20 +156,60 @@ impl<'a> Asked<'a> {
         let adapter = self.adapter.as_ref();
         let rows = choices.probabilities(&self.model, self.pool, adapter, &prompts, &mut show);
         bar.clear();
-        let answered = |(probabilities, question): (Vec<f32>, &Question)| match &question.truth {
-            Truth::Labels(right) => Answered {
-                probabilities,
-                right: right.clone(),
-                number: None,
-            },
-            Truth::Number(number) => Answered {
-                probabilities,
-                right: Vec::new(),
-                number: Some(*number),
-            },
-        };
-        Ok(rows.into_iter().zip(questions).map(answered).collect())
+        Ok(answered(rows, questions))
     }
+}
+
+/// Probabilities of the labels beside what is right.
+pub fn answered(rows: Vec<Vec<f32>>, questions: &[Question]) -> Vec<Answered> {
+    let answered = |(probabilities, question): (Vec<f32>, &Question)| match &question.truth {
+        Truth::Labels(right) => Answered {
+            probabilities,
+            right: right.clone(),
+            number: None,
+        },
+        Truth::Number(number) => Answered {
+            probabilities,
+            right: Vec::new(),
+            number: Some(*number),
+        },
+    };
+    rows.into_iter().zip(questions).map(answered).collect()
+}
+
+/// The metric by which a model is chosen.
+pub fn name_of(reading: &Reading) -> &'static str {
+    match &reading.answer {
+        AnswerSpec::Number(_) => "pearson_r",
+        AnswerSpec::Choice(spec) if spec.multiple => "macro_f1",
+        AnswerSpec::Choice(_) | AnswerSpec::Text => "accuracy",
+    }
+}
+
+/// Its value; thresholds are set on the same answers.
+pub fn one_metric(reading: &Reading, answers: &[Answered]) -> Result<f64, TuneError> {
+    let judged = judged(answers);
+    if let Some(grid) = reading.grid()? {
+        return Ok(pearson(answers, &grid));
+    }
+    Ok(match &reading.answer {
+        AnswerSpec::Choice(spec) if spec.multiple => {
+            let thresholds = choices::best_thresholds(&judged, reading.choices.labels.len());
+            choices::multiple_macro_f1(&judged, &thresholds)
+        }
+        _ => choices::accuracy(&judged),
+    })
+}
+
+/// r of the answers' means over the grid.
+fn pearson(answers: &[Answered], grid: &[f64]) -> f64 {
+    let read = |it: &Answered| -> f64 {
+        let pairs = it.probabilities.iter().zip(grid);
+        pairs.map(|(&share, value)| f64::from(share) * value).sum()
+    };
+    let pairs = answers.iter().filter_map(|it| Some((read(it), it.number?)));
+    let pairs: Vec<(f64, f64)> = pairs.collect();
+    pearson_r(pairs.iter().copied())
 }
 
 fn judged(answers: &[Answered]) -> Vec<Judged<'_>> {
@@ -206,15 +247,7 @@ pub fn metrics(reading: &Reading, answers: &[Answered]) -> Result<Value, Failure
     let labels = reading.choices.labels.len();
     let mut metrics = json!({ "records": answers.len() });
     if let Some(grid) = reading.grid().map_err(of_tune)? {
-        let read = |it: &Answered| -> f64 {
-            let pairs = it.probabilities.iter().zip(&grid);
-            pairs.map(|(&share, value)| f64::from(share) * value).sum()
-        };
-        let pairs: Vec<(f64, f64)> = answers
-            .iter()
-            .filter_map(|it| Some((read(it), it.number?)))
-            .collect();
-        metrics["pearson_r"] = json!(pearson_r(pairs.iter().copied()));
+        metrics["pearson_r"] = json!(pearson(answers, &grid));
         return Ok(metrics);
     }
     metrics["accuracy"] = json!(choices::accuracy(&judged));

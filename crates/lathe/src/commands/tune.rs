@@ -3,35 +3,47 @@
 //! No order, no ledger, no gate: what comes out is a folder for other tools and for experiments.
 //! What is to be served goes through a pack and `lathe run`.
 
+mod held;
+mod teller;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use lathe_engine::{Adapter, LoadOptions, LoraSpec, Model};
-use lathe_kernel::{Pool, default_threads};
-use lathe_tune::TuneError;
+use lathe_data::samples::SampleSource;
+use lathe_engine::{Adapter, FullTrainer, LoadOptions, LoraSpec, Model};
+use lathe_kernel::{Pool, Precision, default_threads};
+use lathe_tune::Outcome as Tuned;
+use lathe_tune::dpo::Dpo;
+use lathe_tune::full::{Learns, Weights};
+use lathe_tune::kto::{Kto, KtoSpec};
+use lathe_tune::learn::{self, Job, TRAINING, Watch};
+use lathe_tune::learner::Learner;
 use lathe_tune::loss_picture::{LOSS_PICTURE, svg};
-use lathe_tune::recipe::Recipe;
+use lathe_tune::plan::Plan;
 use lathe_tune::recipe::answer::{AnswerSpec, READING, Reading};
-use lathe_tune::recipe::lesson::{self, Held, Lesson};
+use lathe_tune::recipe::lesson::{self, Lesson};
 use lathe_tune::recipe::table::Table;
-use lathe_tune::sft::{self, SftJob, TuneEvent};
-use lathe_workshop::Progress;
+use lathe_tune::recipe::{Recipe, Settings, Stage, Tuning, preference, template};
+use lathe_tune::sft::AdapterRows;
+use lathe_tune::spec::SftSpec;
 use lathe_workshop::words::{self, Lang};
 use serde_json::{Value, json};
 
+use self::held::Held;
+use self::teller::Teller;
+use super::Globals;
 use super::recipe_files::{Files, of_tune, open};
-use super::{Globals, eval};
-use crate::bars::Bar;
 use crate::fail::{Failure, Outcome};
 
 /// Name of the template's file in the output folder, as transformers has it.
 const TEMPLATE: &str = "chat_template.jinja";
 /// The share of right answers that an answer without a person is held to.
 const ASSURED_ACCURACY: f64 = 0.99;
+/// Steps that a dry run takes: the first fills buffers.
+const STEPS_TIMED: usize = 3;
 
 /// Arguments of `lathe tune`.
 #[derive(Debug, clap::Args)]
@@ -62,58 +74,19 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
     let settings = &recipe.settings;
     let here = Path::new("");
     let base = files.bring(&settings.model_name_or_path, &[here, &recipe.folder], None)?;
-    let folders = [settings.dataset_dir.as_path(), &recipe.folder];
-    let bring = |text: &Option<String>, sha256: Option<&str>| match text {
-        Some(text) => files.bring(text, &folders, sha256).map(Some),
-        None => Ok(None),
-    };
-    let train = bring(&settings.train_file, settings.sha256.as_deref())?;
-    let held = bring(&settings.eval_file, None)?;
-    let options = LoadOptions {
-        trainable: true,
-        ..LoadOptions::default()
-    };
-    let model = open(&base, options, settings.template.as_deref())?;
-    let mut labelled = BTreeMap::new();
-    for (label, file) in &settings.label_files {
-        labelled.insert(label.clone(), files.bring(file, &folders, None)?);
-    }
-    let table = match &train {
-        _ if !labelled.is_empty() => Some(Table::Lines(&labelled)),
-        train => train.as_deref().map(Table::File),
-    };
-    let lesson = read(&recipe, &model, table.as_ref(), held.as_deref()).map_err(of_tune)?;
     let pool = Pool::new(default_threads());
     let run = Run {
         recipe: &recipe,
         args,
         pool: &pool,
-        lesson,
+        files: &files,
         base,
     };
-    if args.dry_run {
-        return run.dry(&model);
-    }
-    run.tune(model)
-}
-
-/// What is learnt from: choices out of a table, or conversations and texts.
-fn read(
-    recipe: &Recipe,
-    model: &Model,
-    table: Option<&Table<'_>>,
-    held: Option<&Path>,
-) -> Result<Lesson, TuneError> {
-    let file = match table {
-        Some(Table::File(file)) => Some(*file),
-        _ => None,
-    };
-    match (&recipe.settings.answer, table) {
-        (AnswerSpec::Text, _) | (_, None) => {
-            let sources = lesson::sources(recipe, file)?;
-            lesson::dialogues(recipe, model, &sources, held)
-        }
-        (_, Some(table)) => lesson::choices(recipe, model, table, held),
+    match (settings.stage, settings.finetuning_type) {
+        (Stage::Pt | Stage::Sft, Tuning::Lora) => run.adapter_on_rows(),
+        (Stage::Pt | Stage::Sft, Tuning::Full | Tuning::Freeze) => run.weights_on_rows(),
+        (Stage::Dpo, _) => run.adapter_on_pairs(),
+        (Stage::Kto, _) => run.adapter_on_judged(),
     }
 }
 
@@ -123,124 +96,197 @@ fn tell_ignored(recipe: &Recipe) {
         return;
     }
     let names: Vec<&str> = recipe.ignored.keys().map(String::as_str).collect();
-    let names = [("keys", names.join(", "))];
-    let names = names
-        .each_ref()
-        .map(|(name, value)| (*name, value.as_str()));
-    eprintln!(
-        "{}",
-        words::get(Lang::from_env(), "cli.tune.ignored", &names)
-    );
+    let names = names.join(", ");
+    let words = words::get(Lang::from_env(), "cli.tune.ignored", &[("keys", &*names)]);
+    eprintln!("{words}");
 }
 
 struct Run<'a> {
     recipe: &'a Recipe,
     args: &'a Args,
     pool: &'a Pool,
-    lesson: Lesson,
+    files: &'a Files,
     base: PathBuf,
 }
 
 impl Run<'_> {
-    /// Takes a few steps to time them, and prints what the whole run would be.
-    fn dry(&self, model: &Model) -> Outcome {
-        let scratch = tempfile::tempdir().map_err(|error| {
-            Failure::new(
-                "tune-file",
-                format!("cannot make a temporary folder: {error}"),
-                "",
-            )
-        })?;
-        let mut one = self.lesson.spec.clone();
-        let records = self.lesson.packed.rows.len();
-        let steps_per_epoch = records.div_ceil(one.batch_records);
-        let steps = (steps_per_epoch as f64 * one.epochs).ceil();
-        // The first step fills buffers, the last one writes: the one between is what most are like.
-        one.epochs = 2.5 / steps_per_epoch as f64;
-        one.checkpoint_steps = u64::MAX;
-        let job = SftJob {
-            spec: &one,
-            ..self.job(model, scratch.path())
+    /// An adapter that learns from conversations, texts or choices.
+    fn adapter_on_rows(&self) -> Outcome {
+        let model = self.open()?;
+        let lesson = self.lesson(&model)?;
+        let spec = self.spec(lesson.packed.rows.len())?;
+        let adapter = match self.start(&model, &spec)? {
+            Some(adapter) => adapter,
+            None => Adapter::new(&model.config, &spec.lora(), spec.seed)
+                .map_err(|error| of_tune(error.into()))?,
         };
-        let mut moments = vec![Instant::now()];
-        sft::run(&job, &mut |_| moments.push(Instant::now())).map_err(of_tune)?;
-        let between = moments
-            .windows(2)
-            .map(|pair| (pair[1] - pair[0]).as_secs_f64());
-        let step_s = between.fold(f64::INFINITY, f64::min);
-        let rows = &self.lesson.packed.rows;
-        let tokens: usize = (0..rows.len()).map(|at| rows.tokens_len(at)).sum();
-        let plan = json!({
-            "records": records,
-            "held_back": self.lesson.held.len(),
-            "tokens": tokens,
-            "shared_prefix_tokens": self.lesson.packed.prefix_len,
-            "left_out": self.lesson.packed.over_long.len() + self.lesson.packed.unanswered.len(),
-            "steps": steps as u64,
-            "seconds": (steps * step_s).round(),
-            "peak_mib": peak_mib(),
-        });
-        self.print(&plan)
+        let held = held_of(lesson.held);
+        let packed = &lesson.packed;
+        let mut learner =
+            AdapterRows::new(self.stage(), (&model, adapter), self.pool, packed, &spec);
+        self.go(&mut learner, &spec, &held, None)
     }
 
-    fn job<'a>(&'a self, model: &'a Model, folder: &'a Path) -> SftJob<'a> {
-        SftJob {
-            model,
-            pool: self.pool,
-            packed: &self.lesson.packed,
-            start: None,
-            spec: &self.lesson.spec,
-            base_name: &self.recipe.settings.model_name_or_path,
-            work_dir: folder,
-            out_dir: folder,
+    /// The model's own weights, or some of them, learn from these.
+    fn weights_on_rows(&self) -> Outcome {
+        let settings = self.settings();
+        let loaded = FullTrainer::load(&self.base, Precision::Bf16, self.pool);
+        let (mut trainer, parameters) = loaded.map_err(|error| of_tune(error.into()))?;
+        let format = trainer.model().format_name();
+        if ["Q4", "Q5", "Q2", "Q3"]
+            .iter()
+            .any(|bits| format.contains(bits))
+        {
+            return Err(Failure::new(
+                "tune-recipe",
+                format!(
+                    "the base is stored as {format}: its weights were rounded to so few bits that \
+                     tuning them all would first have to make up what is gone"
+                ),
+                "tune an adapter (finetuning_type: lora), or take the base in 8 or 16 bits",
+            ));
+        }
+        template::give(trainer.model_mut(), settings.template.as_deref()).map_err(of_tune)?;
+        let lesson = self.lesson(trainer.model())?;
+        let spec = self.spec(lesson.packed.rows.len())?;
+        let learns = match settings.finetuning_type {
+            Tuning::Freeze => Learns::Last {
+                layers: settings.freeze_trainable_layers as usize,
+                modules: settings.frozen_modules(),
+            },
+            Tuning::Full | Tuning::Lora => Learns::All,
+        };
+        let held = held_of(lesson.held);
+        let base = self.base.clone();
+        let speech = trainer.model().template.clone();
+        let write = move |parameters: &_, folder: &Path, _: &str| {
+            let _ = (&base, &speech, parameters, folder);
+            todo!()
+        };
+        let rows = (&lesson.packed, spec.rows_max);
+        let loaded = (trainer, parameters);
+        let learner = Weights::new(self.stage(), loaded, self.pool, rows, learns, &write);
+        self.go(&mut learner.map_err(of_tune)?, &spec, &held, None)
+    }
+
+    fn adapter_on_pairs(&self) -> Outcome {
+        let (model, settings) = (self.open()?, self.settings());
+        let (sources, eval) = self.sources()?;
+        let split = preference::pairs(settings, &model, &sources, eval.as_ref());
+        let split = split.map_err(of_tune)?;
+        let spec = self.spec(split.learnt.len())?;
+        let start = self.start(&model, &spec)?;
+        let from = (&model, start.as_ref());
+        let beta = settings.pref_beta;
+        let learner = Dpo::new(from, self.pool, split.learnt, &spec, beta);
+        let held = Held::Pairs(split.held);
+        self.go(&mut learner.map_err(of_tune)?, &spec, &held, start.as_ref())
+    }
+
+    fn adapter_on_judged(&self) -> Outcome {
+        let (model, settings) = (self.open()?, self.settings());
+        let (sources, eval) = self.sources()?;
+        let split = preference::judged(settings, &model, &sources, eval.as_ref());
+        let split = split.map_err(of_tune)?;
+        let spec = self.spec(split.learnt.len())?;
+        let start = self.start(&model, &spec)?;
+        let from = (&model, start.as_ref());
+        let kto = KtoSpec {
+            beta: settings.pref_beta,
+            wanted_weight: settings.kto_chosen_weight,
+            unwanted_weight: settings.kto_rejected_weight,
+        };
+        let learner = Kto::new(from, self.pool, split.learnt, (&spec, kto));
+        let held = Held::Judged(split.held);
+        self.go(&mut learner.map_err(of_tune)?, &spec, &held, start.as_ref())
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.recipe.settings
+    }
+
+    fn stage(&self) -> &'static str {
+        match self.settings().stage {
+            Stage::Pt => "pt",
+            Stage::Sft => "sft",
+            Stage::Dpo => "dpo",
+            Stage::Kto => "kto",
         }
     }
 
-    fn tune(&self, model: Model) -> Outcome {
-        let settings = &self.recipe.settings;
-        let out = &settings.output_dir;
-        let start = self.start(&model)?;
-        let began = Instant::now();
-        let mut teller = Teller::new(settings.logging_steps);
-        let job = SftJob {
-            start: start.as_ref(),
-            ..self.job(&model, out)
+    fn spec(&self, records: usize) -> Result<SftSpec, Failure> {
+        self.settings().spec_for(records).map_err(of_tune)
+    }
+
+    /// The base as an adapter is tuned on it.
+    fn open(&self) -> Result<Model, Failure> {
+        let settings = self.settings();
+        let options = LoadOptions {
+            trainable: true,
+            as_stored: settings.quantization_bit.is_some(),
+            ..LoadOptions::default()
         };
-        let outcome = sft::run(&job, &mut |event| teller.hear(event)).map_err(of_tune)?;
-        teller.bar.clear();
-        let seconds = began.elapsed().as_secs_f64();
-        // What it was tuned in, so that other tools ask it the same way.
-        if let Some(template) = &model.template {
-            self.write(TEMPLATE, template.source())?;
+        open(&self.base, options, settings.template.as_deref())
+    }
+
+    /// Reads what is learnt from: choices out of a table, or conversations and texts.
+    fn lesson(&self, model: &Model) -> Result<Lesson, Failure> {
+        let settings = self.settings();
+        let folders = [settings.dataset_dir.as_path(), &self.recipe.folder];
+        let held = self.bring(settings.eval_file.as_deref(), None)?;
+        let mut labelled = BTreeMap::new();
+        for (label, file) in &settings.label_files {
+            labelled.insert(label.clone(), self.files.bring(file, &folders, None)?);
         }
-        if settings.plot_loss {
-            self.write(LOSS_PICTURE, &svg(&losses(out)))?;
-        }
-        let metrics = self.measure(model)?;
-        self.print(&json!({
-            "output_dir": out,
-            "steps": outcome.steps,
-            "records": outcome.examples,
-            "final_loss": outcome.final_loss,
-            "seconds": seconds.round(),
-            "resumed_from": outcome.resumed_from,
-            "held_back": metrics,
-        }))
+        let train = self.train_file()?;
+        let table = match &train {
+            _ if !labelled.is_empty() => Some(Table::Lines(&labelled)),
+            train => train.as_deref().map(Table::File),
+        };
+        let read = match (&settings.answer, &table) {
+            (AnswerSpec::Choice(_) | AnswerSpec::Number(_), Some(table)) => {
+                lesson::choices(self.recipe, model, table, held.as_deref())
+            }
+            _ => lesson::sources(self.recipe, train.as_deref()).and_then(|sources| {
+                lesson::dialogues(self.recipe, model, &sources, held.as_deref())
+            }),
+        };
+        read.map_err(of_tune)
+    }
+
+    /// Where samples are, and those that are measured on.
+    fn sources(&self) -> Result<(Vec<SampleSource>, Option<SampleSource>), Failure> {
+        let train = self.train_file()?;
+        let sources = lesson::sources(self.recipe, train.as_deref()).map_err(of_tune)?;
+        let eval = self.bring(self.settings().eval_file.as_deref(), None)?;
+        let eval = lesson::eval_source(self.recipe, eval.as_deref()).map_err(of_tune)?;
+        Ok((sources, eval))
+    }
+
+    fn train_file(&self) -> Result<Option<PathBuf>, Failure> {
+        let settings = self.settings();
+        self.bring(settings.train_file.as_deref(), settings.sha256.as_deref())
+    }
+
+    fn bring(&self, text: Option<&str>, sha256: Option<&str>) -> Result<Option<PathBuf>, Failure> {
+        let settings = self.settings();
+        let folders = [settings.dataset_dir.as_path(), &self.recipe.folder];
+        text.map(|text| self.files.bring(text, &folders, sha256))
+            .transpose()
     }
 
     /// The adapter that is tuned on.
-    fn start(&self, model: &Model) -> Result<Option<Adapter>, Failure> {
-        let Some(path) = &self.recipe.settings.adapter_name_or_path else {
+    fn start(&self, model: &Model, spec: &SftSpec) -> Result<Option<Adapter>, Failure> {
+        let Some(path) = &self.settings().adapter_name_or_path else {
             return Ok(None);
         };
         let adapter = Adapter::load_peft(Path::new(path), &model.config);
         let adapter = adapter.map_err(|error| of_tune(error.into()))?;
-        let spec = self.lesson.spec.lora();
         let same = |a: &LoraSpec, b: &LoraSpec| {
             let all = |spec: &LoraSpec| spec.targets.iter().cloned().collect::<BTreeSet<_>>();
             (a.rank, a.alpha) == (b.rank, b.alpha) && all(a) == all(b)
         };
-        if !same(&adapter.spec, &spec) {
+        if !same(&adapter.spec, &spec.lora()) {
             let LoraSpec {
                 rank,
                 alpha,
@@ -258,36 +304,121 @@ impl Run<'_> {
         Ok(Some(adapter))
     }
 
-    /// How the tuned model does on what was held back; thresholds are set there and kept.
-    fn measure(&self, model: Model) -> Result<Value, Failure> {
-        let folder = &self.recipe.settings.output_dir;
-        let (reading, questions) = match &self.lesson.held {
-            Held::Questions(reading, questions) => (reading, questions),
-            Held::Rows(None) => return Ok(Value::Null),
-            Held::Rows(Some(rows)) => {
-                let adapter = Adapter::load_peft(folder, &model.config);
-                let adapter = adapter.map_err(|error| of_tune(error.into()))?;
-                let rows_max = self.lesson.spec.rows_max;
-                let loss = lesson::loss(&model, self.pool, &adapter, rows, rows_max);
-                return Ok(json!({ "records": rows.rows.len(), "eval_loss": loss }));
-            }
+    /// Runs a learner, or says what that would take.
+    fn go(
+        &self,
+        learner: &mut dyn Learner,
+        spec: &SftSpec,
+        held: &Held,
+        reference: Option<&Adapter>,
+    ) -> Outcome {
+        if self.args.dry_run {
+            return self.dry(learner, spec, held);
+        }
+        let (settings, out) = (self.settings(), &self.settings().output_dir);
+        let began = Instant::now();
+        let mut teller = Teller::new(settings.logging_steps);
+        let mut job = Job {
+            spec,
+            base_name: &settings.model_name_or_path,
+            work_dir: out,
+            out_dir: out,
+            watch: self.watch(learner, spec, held, reference),
         };
-        // The one that answers is another form of the same weights.
-        drop(model);
-        let mut kept = reading.clone();
-        if questions.is_empty() {
-            self.keep(&kept)?;
-            return Ok(Value::Null);
+        let tuned = learn::run(&mut job, learner, &mut |event| teller.hear(event));
+        let tuned = tuned.map_err(of_tune)?;
+        teller.bar.clear();
+        let seconds = began.elapsed().as_secs_f64();
+        // What it was tuned in, so that other tools ask it the same way.
+        if let Some(template) = &learner.model().template {
+            self.write(TEMPLATE, template.source())?;
         }
-        let asked = eval::Asked::open(&self.base, Some(folder), reading, self.pool)?;
-        let answers = asked.answer(questions)?;
-        eval::set_thresholds(&mut kept, &answers, ASSURED_ACCURACY);
+        if settings.plot_loss {
+            self.write(LOSS_PICTURE, &svg(&losses(out)))?;
+        }
+        let metrics = self.measure(learner, held, reference)?;
+        self.print(&account(out, &tuned, seconds, &metrics))
+    }
+
+    /// What is measured on the way.
+    fn watch<'w>(
+        &self,
+        learner: &dyn Learner,
+        spec: &SftSpec,
+        held: &'w Held,
+        reference: Option<&'w Adapter>,
+    ) -> Option<Watch<'w>>
+    where
+        Self: 'w,
+    {
+        let settings = self.settings();
+        let plan = plan(learner, spec);
+        let every = settings.eval_every(plan.steps(), plan.steps_per_epoch())?;
+        Some(Watch {
+            every,
+            patience: settings.early_stopping_steps,
+            keep_best: settings.load_best_model_at_end,
+            higher: held.higher(),
+            measure: Box::new(move |learner: &mut dyn Learner| {
+                let model = (learner.model(), learner.adapter());
+                held.metric(model, learner.pool(), reference)
+            }),
+        })
+    }
+
+    /// How the tuned model does on what was held back; thresholds are set there and kept.
+    fn measure(
+        &self,
+        learner: &dyn Learner,
+        held: &Held,
+        reference: Option<&Adapter>,
+    ) -> Result<Value, Failure> {
+        let out = &self.settings().output_dir;
+        let Held::Questions(reading, questions) = held else {
+            if held.len() == 0 {
+                return Ok(Value::Null);
+            }
+            let model = (learner.model(), learner.adapter());
+            let metric = held.metric(model, self.pool, reference).map_err(of_tune)?;
+            let mut metrics = json!({ "records": held.len() });
+            metrics[held.name()] = json!(metric);
+            return Ok(metrics);
+        };
+        let (base, adapter) = match learner.adapter() {
+            Some(_) => (&self.base, Some(out.as_path())),
+            None => (out, None),
+        };
+        let asked = (&**reading, &questions[..]);
+        let (kept, metrics) =
+            held::measure_choices(base, adapter, asked, self.pool, ASSURED_ACCURACY)?;
         self.keep(&kept)?;
-        let mut metrics = eval::metrics(&kept, &answers)?;
-        if kept.thresholds.is_some() || kept.assured.is_some() {
-            metrics["thresholds"] = json!("set on these records: measure on others");
-        }
         Ok(metrics)
+    }
+
+    /// Times a few steps and prints what the whole run would be.
+    fn dry(&self, learner: &mut dyn Learner, spec: &SftSpec, held: &Held) -> Outcome {
+        let plan = plan(learner, spec);
+        let mut gradients = lathe_kernel::slab::zeros(learner.values().len());
+        let (mut step_s, mut tokens, mut steps) = (f64::INFINITY, 0, 0);
+        for batch in plan.batches(0).take(STEPS_TIMED) {
+            let start = Instant::now();
+            tokens += learner.gradients(&batch, &mut gradients).tokens;
+            step_s = step_s.min(start.elapsed().as_secs_f64());
+            steps += 1;
+        }
+        let account = learner.account();
+        self.print(&json!({
+            "records": learner.records(),
+            "held_back": held.len(),
+            "numbers_that_learn": learner.values().len(),
+            "tokens_a_step": tokens / steps.max(1),
+            "shared_prefix_tokens": account.prefix_tokens,
+            "left_out": account.over_long.len() + account.unanswered.len(),
+            "steps": plan.steps(),
+            "seconds": (plan.steps() as f64 * step_s).round(),
+            // Gradients are there already; the optimizer's two moments are not.
+            "peak_mib": peak_mib().map(|mib| mib + (learner.values().len() as u64 * 8 >> 20)),
+        }))
     }
 
     fn keep(&self, reading: &Reading) -> Result<(), Failure> {
@@ -296,7 +427,7 @@ impl Run<'_> {
     }
 
     fn write(&self, name: &str, text: &str) -> Result<(), Failure> {
-        let path = self.recipe.settings.output_dir.join(name);
+        let path = self.settings().output_dir.join(name);
         fs::write(&path, text).map_err(|error| {
             Failure::new(
                 "tune-file",
@@ -315,48 +446,48 @@ impl Run<'_> {
     }
 }
 
-/// Shows the run: a bar on a terminal, a line every so many steps elsewhere.
-struct Teller {
-    bar: Bar,
-    every: u64,
-    lines: bool,
+/// What came of a run.
+fn account(out: &Path, tuned: &Tuned, seconds: f64, metrics: &Value) -> Value {
+    let mut account = json!({
+        "output_dir": out,
+        "steps": tuned.steps,
+        "records": tuned.examples,
+        "final_loss": tuned.final_loss,
+        "seconds": seconds.round(),
+        "resumed_from": tuned.resumed_from,
+        "held_back": metrics,
+    });
+    if tuned.step_kept != tuned.steps {
+        account["step_kept"] = json!(tuned.step_kept);
+    }
+    if !tuned.course.setbacks.is_empty() {
+        account["setbacks"] = json!(tuned.course.setbacks);
+    }
+    account
 }
 
-impl Teller {
-    fn new(every: u64) -> Teller {
-        Teller {
-            bar: Bar::new(Lang::from_env(), true),
-            every: every.max(1),
-            lines: !std::io::stderr().is_terminal(),
-        }
-    }
+fn plan(learner: &dyn Learner, spec: &SftSpec) -> Plan {
+    Plan::new(
+        learner.records(),
+        spec.batch_records,
+        spec.epochs,
+        spec.seed,
+    )
+}
 
-    fn hear(&mut self, event: &TuneEvent) {
-        let progress = Progress {
-            done: event.step,
-            total: event.steps,
-            unit: "unit.steps".to_owned(),
-            eta_s: Some(event.eta_s),
-        };
-        self.bar
-            .show(&format!("loss {:.4}", event.loss), Some(&progress));
-        if self.lines && (event.step.is_multiple_of(self.every) || event.step == event.steps) {
-            eprintln!(
-                "{}/{}  loss {:.4}  lr {:.2e}  {:.0} tokens/s  {:.0} s",
-                event.step,
-                event.steps,
-                event.loss,
-                event.learning_rate,
-                event.tokens_per_s,
-                event.eta_s
-            );
+fn held_of(held: lesson::Held) -> Held {
+    match held {
+        lesson::Held::Questions(reading, questions) => {
+            Held::Questions(Box::new(reading), questions)
         }
+        lesson::Held::Rows(None) => Held::Nothing,
+        lesson::Held::Rows(Some(rows)) => Held::Rows(rows),
     }
 }
 
 /// The loss of every step, those before a resumption too.
 fn losses(out: &Path) -> Vec<f64> {
-    let training: Option<Value> = fs::read(out.join(sft::TRAINING))
+    let training: Option<Value> = fs::read(out.join(TRAINING))
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let losses = training.as_ref().and_then(|it| it["losses"].as_array());

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use lathe_engine::Adapter;
+use lathe_engine::{Adapter, Model};
 use lathe_kernel::Pool;
 
 use super::*;
@@ -23,6 +23,10 @@ impl Learner for One {
 
     fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    fn model(&self) -> &Model {
+        unreachable!("the loop computes with the learner alone")
     }
 
     fn records(&self) -> usize {

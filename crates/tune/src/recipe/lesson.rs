@@ -104,6 +104,25 @@ pub fn sources(recipe: &Recipe, train: Option<&Path>) -> Result<Vec<SampleSource
     names.map(source).collect()
 }
 
+/// Where the samples are that are measured on: the file, or the dataset that the recipe names.
+///
+/// # Errors
+/// As [`sources`].
+pub fn eval_source(
+    recipe: &Recipe,
+    file: Option<&Path>,
+) -> Result<Option<SampleSource>, TuneError> {
+    let settings = &recipe.settings;
+    match (file, &settings.eval_dataset) {
+        (Some(file), _) => source(settings, file).map(Some),
+        (None, Some(name)) => {
+            let info = DatasetInfo::load(&settings.dataset_dir)?;
+            Ok(Some(info.source(name.trim())?))
+        }
+        (None, None) => Ok(None),
+    }
+}
+
 /// A file as the recipe says it is laid out, else as it looks.
 fn source(settings: &Settings, path: &Path) -> Result<SampleSource, TuneError> {
     let (Some(input), Some(output)) = (&settings.input, &settings.output) else {
@@ -167,7 +186,7 @@ pub fn dialogues(
 pub fn loss(
     model: &Model,
     pool: &Pool,
-    adapter: &Adapter,
+    adapter: Option<&Adapter>,
     packed: &Packed,
     rows_max: usize,
 ) -> f64 {
@@ -175,7 +194,7 @@ pub fn loss(
     let mut trainer = Trainer::new(model, pool);
     let mut sum = LossSum::default();
     for batch in micro_batches(packed, &all, rows_max) {
-        sum += trainer.loss(Some(adapter), &batch);
+        sum += trainer.loss(adapter, &batch);
     }
     sum.mean()
 }

@@ -46,7 +46,7 @@ impl Bench {
     }
 
     /// Runs in the work folder and the out folder of that name.
-    fn run(&self, name: &str, on: &mut dyn FnMut(&TuneEvent)) -> Result<SftOutcome, TuneError> {
+    fn run(&self, name: &str, on: &mut dyn FnMut(&TuneEvent)) -> Result<Outcome, TuneError> {
         let (work_dir, out_dir) = (self.path(&format!("{name}-work")), self.path(name));
         let packed = pack(&self.model, &self.examples, &self.spec)?;
         let job = SftJob {
