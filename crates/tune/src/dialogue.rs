@@ -6,12 +6,15 @@
 //! differently once others follow (reasoning left out, for instance), a conversation becomes one
 //! row for each turn that is learnt from.
 
+use std::borrow::Cow;
+
 use lathe_data::samples::{Role, Sample, Turn};
-use lathe_engine::{ChatTemplate, Message, Model, Tokenizer};
+use lathe_engine::{ChatTemplate, Message, Tokenizer};
 use lathe_evidence::Digest;
 
 use crate::TuneError;
 use crate::pack::{Row, end_of_turn};
+use crate::voice::Voice;
 
 /// Which tokens of a conversation are supervised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,12 +38,15 @@ impl<'a> Dialogues<'a> {
     ///
     /// # Errors
     /// [`TuneError::NoEndToken`].
-    pub fn new(model: &'a Model, masking: Masking) -> Result<Self, TuneError> {
-        let (tokenizer, eos) = (&model.tokenizer, &model.config.eos);
-        let template = model.template.as_ref();
+    pub fn new(model: impl Into<Voice<'a>>, masking: Masking) -> Result<Self, TuneError> {
+        let Voice {
+            tokenizer,
+            template,
+            ends,
+        } = model.into();
         let end = match template {
-            Some(template) => end_of_turn(tokenizer, template, eos)?,
-            None => *eos.first().ok_or(TuneError::NoEndToken)?,
+            Some(template) => end_of_turn(tokenizer, template, ends)?,
+            None => *ends.first().ok_or(TuneError::NoEndToken)?,
         };
         Ok(Self {
             tokenizer,
@@ -133,15 +139,17 @@ impl<'a> Dialogues<'a> {
         let last = learnt
             .last()
             .map_or(messages.len().saturating_sub(1), |(at, _)| *at);
-        let whole = self.render(&messages[..=last], false)?;
-        let mut tokens = self.tokenizer.encode(&whole);
+        let whole = self.encode(&messages[..=last], false)?;
+        let mut tokens = whole.clone();
         let mut weights = vec![0.0; tokens.len()];
         let mut end = tokens.len();
         for &(at, weight) in learnt {
-            let opened = self.tokenizer.encode(&self.render(&messages[..at], true)?);
-            let closed = self
-                .tokenizer
-                .encode(&self.render(&messages[..=at], false)?);
+            let opened = self.encode(&messages[..at], true)?;
+            let closed = if at == last {
+                Cow::Borrowed(&whole[..])
+            } else {
+                Cow::Owned(self.encode(&messages[..=at], false)?)
+            };
             if opened.is_empty() || !closed.starts_with(&opened) || !tokens.starts_with(&closed) {
                 return Ok(None);
             }
@@ -171,9 +179,26 @@ impl<'a> Dialogues<'a> {
         }))
     }
 
-    fn render(&self, messages: &[Message], opened: bool) -> Result<String, TuneError> {
+    fn encode(&self, messages: &[Message], opened: bool) -> Result<Vec<u32>, TuneError> {
         let template = self.template.ok_or(TuneError::NoTemplate)?;
-        Ok(template.render(messages, opened)?)
+        Ok(self.tokenizer.encode(&template.render(messages, opened)?))
+    }
+
+    /// All that its rows depend on beside the sample, as text; a tokenizer may take megabytes.
+    pub(crate) fn manner(&self) -> String {
+        let Self {
+            tokenizer,
+            template,
+            end,
+            masking,
+        } = self;
+        let tokenizer = tokenizer.definition();
+        format!("{template:?} {end} {masking:?} {tokenizer}")
+    }
+
+    /// How many tokens the vocabulary has room for: every token is below.
+    pub(crate) fn vocabulary(&self) -> usize {
+        self.tokenizer.id_max() as usize + 1
     }
 }
 
@@ -205,6 +230,7 @@ fn messages(turns: &[Turn]) -> Result<Vec<Message>, &'static str> {
 mod tests {
     use super::*;
     use crate::testing;
+    use lathe_engine::Model;
 
     fn turn(role: Role, content: &str) -> Turn {
         Turn {

@@ -3,7 +3,7 @@
 //! No order, no ledger, no gate: what comes out is a folder for other tools and for experiments.
 //! What is to be served goes through a pack and `lathe run`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,15 @@ use lathe_tune::TuneError;
 use lathe_tune::loss_picture::{LOSS_PICTURE, svg};
 use lathe_tune::recipe::Recipe;
 use lathe_tune::recipe::answer::{AnswerSpec, READING, Reading};
-use lathe_tune::recipe::lesson::{self, Held, Lesson};
+use lathe_tune::recipe::lesson::{self, Held, Lesson, Tokenising};
 use lathe_tune::recipe::table::Table;
 use lathe_tune::sft::{self, SftJob, TuneEvent};
+use lathe_tune::token_cache::TokenCache;
 use lathe_workshop::Progress;
 use lathe_workshop::words::{self, Lang};
 use serde_json::{Value, json};
 
-use super::recipe_files::{Files, of_tune, open};
+use super::recipe_files::{Brought, Files, of_tune, open, tokenising_bar};
 use super::{Globals, eval};
 use crate::bars::Bar;
 use crate::fail::{Failure, Outcome};
@@ -59,37 +60,20 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
     let recipe = Recipe::load(&args.recipe, &args.overrides).map_err(of_tune)?;
     tell_ignored(&recipe);
     let files = Files::of(&globals.home()?);
-    let settings = &recipe.settings;
-    let here = Path::new("");
-    let base = files.bring(&settings.model_name_or_path, &[here, &recipe.folder], None)?;
-    let folders = [settings.dataset_dir.as_path(), &recipe.folder];
-    let bring = |text: &Option<String>, sha256: Option<&str>| match text {
-        Some(text) => files.bring(text, &folders, sha256).map(Some),
-        None => Ok(None),
-    };
-    let train = bring(&settings.train_file, settings.sha256.as_deref())?;
-    let held = bring(&settings.eval_file, None)?;
+    let brought = files.of_recipe(&recipe)?;
     let options = LoadOptions {
         trainable: true,
         ..LoadOptions::default()
     };
-    let model = open(&base, options, settings.template.as_deref())?;
-    let mut labelled = BTreeMap::new();
-    for (label, file) in &settings.label_files {
-        labelled.insert(label.clone(), files.bring(file, &folders, None)?);
-    }
-    let table = match &train {
-        _ if !labelled.is_empty() => Some(Table::Lines(&labelled)),
-        train => train.as_deref().map(Table::File),
-    };
-    let lesson = read(&recipe, &model, table.as_ref(), held.as_deref()).map_err(of_tune)?;
+    let model = open(&brought.base, options, recipe.settings.template.as_deref())?;
     let pool = Pool::new(default_threads());
+    let lesson = read(&recipe, &model, &brought, &files.tokens(), &pool).map_err(of_tune)?;
     let run = Run {
         recipe: &recipe,
         args,
         pool: &pool,
         lesson,
-        base,
+        base: brought.base,
     };
     if args.dry_run {
         return run.dry(&model);
@@ -101,17 +85,26 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
 fn read(
     recipe: &Recipe,
     model: &Model,
-    table: Option<&Table<'_>>,
-    held: Option<&Path>,
+    brought: &Brought,
+    tokens: &Path,
+    pool: &Pool,
 ) -> Result<Lesson, TuneError> {
-    let file = match table {
+    let (table, held) = (brought.table(), brought.held.as_deref());
+    let file = match &table {
         Some(Table::File(file)) => Some(*file),
         _ => None,
     };
-    match (&recipe.settings.answer, table) {
+    match (&recipe.settings.answer, &table) {
         (AnswerSpec::Text, _) | (_, None) => {
             let sources = lesson::sources(recipe, file)?;
-            lesson::dialogues(recipe, model, &sources, held)
+            let mut tokenising = Tokenising {
+                cache: TokenCache {
+                    folder: tokens,
+                    pool,
+                },
+                on: &mut tokenising_bar(),
+            };
+            lesson::dialogues(recipe, model, &sources, held, &mut tokenising)
         }
         (_, Some(table)) => lesson::choices(recipe, model, table, held),
     }
