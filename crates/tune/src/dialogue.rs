@@ -283,8 +283,9 @@ mod tests {
         dialogues.rows(7, sample).expect("rows")
     }
 
+    /// Pain 4: only the last turn was trained (axolotl 1761).
     #[test]
-    fn every_turn_of_the_assistant_is_learnt_with_its_end() {
+    fn pain_4_every_turn_of_the_assistant_is_learnt_with_its_end() {
         let model = testing::model();
         let rows = rows(&model, Masking::default(), &chat(&TWO_ROUNDS));
         assert_eq!(rows.len(), 1);
@@ -308,8 +309,9 @@ mod tests {
         assert!(row.tokens.starts_with(&model.tokenizer.encode(&served)));
     }
 
+    /// Pain 4: labels masked against what was asked (axolotl 3088).
     #[test]
-    fn masks_follow_weights_history_and_prompts() {
+    fn pain_4_masks_follow_weights_history_and_prompts() {
         let model = testing::model();
         let only_last = Masking {
             mask_history: true,
@@ -335,6 +337,52 @@ mod tests {
             row.tokens.last(),
             model.config.eos.first(),
             "nothing after it is read"
+        );
+    }
+
+    /// Pain 4: turns looked for by their text were found in the wrong place, or not at all, where a
+    /// template has no marks of its own around an answer (axolotl 2089).
+    #[test]
+    fn pain_4_equal_texts_and_bare_templates_do_not_move_the_mask() {
+        let mut model = testing::model();
+        let source = "{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]{% elif m['role'] == 'assistant' %} {{ m['content'] }}<|im_end|>{% endif %}{% endfor %}";
+        model.template = Some(ChatTemplate::new(source, Default::default()).expect("compiles"));
+        let turns = [
+            (Role::User, "Yes."),
+            (Role::Assistant, "Yes."),
+            (Role::User, "[INST] Yes. [/INST] Yes."),
+            (Role::Assistant, "Yes."),
+        ];
+        let rows = rows(&model, Masking::default(), &chat(&turns));
+        assert_eq!(rows.len(), 1);
+        let (row, tokens) = (&rows[0], &rows[0].tokens);
+        assert_eq!(supervised(&model, row), [" Yes.<|im_end|>"; 2]);
+        let learnt = |at: usize| row.weights[at] > 0.0;
+        let before = |at: usize| model.tokenizer.decode(&tokens[..at], false);
+        let starts = (1..tokens.len()).filter(|&at| learnt(at) && !learnt(at - 1));
+        for start in starts {
+            assert!(before(start).ends_with("[/INST]"), "{}", before(start));
+        }
+    }
+
+    /// Pain 5: a model that pads with its end token never learnt to stop (unsloth 416).
+    #[test]
+    fn pain_5_the_end_is_learnt_after_every_answer_and_nowhere_else() {
+        let model = testing::model();
+        let end = model.config.eos[0];
+        let row = &rows(&model, Masking::default(), &chat(&TWO_ROUNDS))[0];
+        let ends = (0..row.tokens.len()).filter(|&at| row.tokens[at] == end);
+        let weights: Vec<f32> = ends.map(|at| row.weights[at]).collect();
+        assert_eq!(weights, [0.0, 0.0, 1.0, 0.0, 1.0]);
+        let packed = crate::pack::Packed::of(vec![row.clone(); 2], &Default::default());
+        let packed = packed.expect("packs");
+        let batch = crate::batching::micro_batches(&packed, &[0, 1], 1000).remove(0);
+        let targets = batch.targets.iter();
+        let learnt = targets.filter(|it| it.token == end && it.weight == 1.0);
+        assert_eq!(
+            learnt.count(),
+            4,
+            "two ends of each row are targets of the loss"
         );
     }
 
