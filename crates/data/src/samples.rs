@@ -172,6 +172,14 @@ pub struct Samples {
     ended: bool,
 }
 
+impl Samples {
+    /// How many bytes of the file were read so far, a block ahead of its records; 0 for Parquet,
+    /// which is read by its columns.
+    pub fn bytes_read(&self) -> u64 {
+        self.records.bytes_read()
+    }
+}
+
 impl Iterator for Samples {
     type Item = Result<(u64, Sample), DataError>;
 

@@ -67,8 +67,25 @@ impl Tokenizer {
         self.inner.encoder.token_to_id(token)
     }
 
+    /// Whether a token is special: one that stands for itself and is part of no word.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.inner.pieces.is_special(id)
+    }
+
+    /// The bytes that a token stands for; none for an id that does not exist.
+    pub fn bytes_of(&self, id: u32) -> &[u8] {
+        self.inner.pieces.bytes_of(id, false)
+    }
+
+    /// All that encoding depends on, as the text of a `tokenizer.json`: equal for tokenizers that
+    /// encode alike, whatever file they were read from.
+    pub fn definition(&self) -> String {
+        let text = self.inner.encoder.to_string(false);
+        text.expect("a tokenizer is plain JSON")
+    }
+
     /// The largest id there is.
-    pub(crate) fn id_max(&self) -> u32 {
+    pub fn id_max(&self) -> u32 {
         self.inner.pieces.id_max()
     }
 

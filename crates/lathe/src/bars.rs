@@ -57,6 +57,12 @@ impl Bar {
     }
 }
 
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
 fn message(lang: Lang, progress: &Progress) -> String {
     let count = if progress.unit == "unit.bytes" {
         let megabytes = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);

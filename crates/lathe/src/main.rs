@@ -11,6 +11,7 @@ mod fail;
 mod follow;
 mod interrupt;
 mod keys;
+mod marks;
 mod table;
 
 use std::process::ExitCode;

@@ -37,7 +37,7 @@ fn line(row: &[String], widths: &[usize]) -> String {
 }
 
 /// Columns of a terminal that `text` takes: two for the wide scripts, one for all else.
-fn width(text: &str) -> usize {
+pub fn width(text: &str) -> usize {
     let wide = |c: char| matches!(u32::from(c), 0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f | 0xff00..=0xff60 | 0x20000..=0x3fffd);
     text.chars().map(|c| if wide(c) { 2 } else { 1 }).sum()
 }

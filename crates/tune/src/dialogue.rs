@@ -6,12 +6,15 @@
 //! differently once others follow (reasoning left out, for instance), a conversation becomes one
 //! row for each turn that is learnt from.
 
+use std::borrow::Cow;
+
 use lathe_data::samples::{Role, Sample, Turn};
-use lathe_engine::{ChatTemplate, Message, Model, Tokenizer};
+use lathe_engine::{ChatTemplate, Message, Tokenizer};
 use lathe_evidence::Digest;
 
 use crate::TuneError;
 use crate::pack::{Row, end_of_turn};
+use crate::voice::Voice;
 
 /// Which tokens of a conversation are supervised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct Masking {
     pub train_on_prompt: bool,
     /// Of the turns that are learnt from only the last.
     pub mask_history: bool,
+    /// A plain text of more tokens becomes several rows, each of so many at most.
+    pub piece_tokens: Option<usize>,
 }
 
 /// Makes rows in a model's own way of writing a conversation.
@@ -35,12 +40,15 @@ impl<'a> Dialogues<'a> {
     ///
     /// # Errors
     /// [`TuneError::NoEndToken`].
-    pub fn new(model: &'a Model, masking: Masking) -> Result<Self, TuneError> {
-        let (tokenizer, eos) = (&model.tokenizer, &model.config.eos);
-        let template = model.template.as_ref();
+    pub fn new(model: impl Into<Voice<'a>>, masking: Masking) -> Result<Self, TuneError> {
+        let Voice {
+            tokenizer,
+            template,
+            ends,
+        } = model.into();
         let end = match template {
-            Some(template) => end_of_turn(tokenizer, template, eos)?,
-            None => *eos.first().ok_or(TuneError::NoEndToken)?,
+            Some(template) => end_of_turn(tokenizer, template, ends)?,
+            None => *ends.first().ok_or(TuneError::NoEndToken)?,
         };
         Ok(Self {
             tokenizer,
@@ -63,10 +71,9 @@ impl<'a> Dialogues<'a> {
             reason: reason.to_owned(),
         };
         match sample {
-            Sample::Text(text) => {
-                let mut tokens = self.tokenizer.encode(text);
-                tokens.push(self.end);
-                Ok(vec![Row::answering(id, leaf, tokens, 1)])
+            Sample::Text(text) => Ok(self.text(&id, leaf, text)),
+            _ if self.masking.piece_tokens.is_some() => {
+                Err(refuse("it is no plain text: use stage: sft"))
             }
             Sample::Chat { tools: Some(_), .. } => {
                 Err(refuse("it names tools, which templates are not given yet"))
@@ -78,6 +85,23 @@ impl<'a> Dialogues<'a> {
             Sample::Pair { .. } => Err(refuse("it is a pair of answers: use stage: dpo")),
             Sample::Judged { .. } => Err(refuse("it is a judged answer: use stage: kto")),
         }
+    }
+
+    /// A text, in pieces where it is longer than these may be.
+    fn text(&self, id: &str, leaf: Digest, text: &str) -> Vec<Row> {
+        let mut tokens = self.tokenizer.encode(text);
+        tokens.push(self.end);
+        let pieces = tokens.chunks(self.masking.piece_tokens.unwrap_or(usize::MAX).max(2));
+        let several = pieces.len() > 1;
+        let piece = |(at, tokens): (usize, &[u32])| {
+            let id = if several {
+                format!("{id}.{}", at + 1)
+            } else {
+                id.to_owned()
+            };
+            Row::answering(id, leaf, tokens.to_vec(), 1)
+        };
+        pieces.enumerate().map(piece).collect()
     }
 
     /// What an answer to these turns follows, as serving renders it.
@@ -133,15 +157,17 @@ impl<'a> Dialogues<'a> {
         let last = learnt
             .last()
             .map_or(messages.len().saturating_sub(1), |(at, _)| *at);
-        let whole = self.render(&messages[..=last], false)?;
-        let mut tokens = self.tokenizer.encode(&whole);
+        let whole = self.encode(&messages[..=last], false)?;
+        let mut tokens = whole.clone();
         let mut weights = vec![0.0; tokens.len()];
         let mut end = tokens.len();
         for &(at, weight) in learnt {
-            let opened = self.tokenizer.encode(&self.render(&messages[..at], true)?);
-            let closed = self
-                .tokenizer
-                .encode(&self.render(&messages[..=at], false)?);
+            let opened = self.encode(&messages[..at], true)?;
+            let closed = if at == last {
+                Cow::Borrowed(&whole[..])
+            } else {
+                Cow::Owned(self.encode(&messages[..=at], false)?)
+            };
             if opened.is_empty() || !closed.starts_with(&opened) || !tokens.starts_with(&closed) {
                 return Ok(None);
             }
@@ -171,9 +197,26 @@ impl<'a> Dialogues<'a> {
         }))
     }
 
-    fn render(&self, messages: &[Message], opened: bool) -> Result<String, TuneError> {
+    fn encode(&self, messages: &[Message], opened: bool) -> Result<Vec<u32>, TuneError> {
         let template = self.template.ok_or(TuneError::NoTemplate)?;
-        Ok(template.render(messages, opened)?)
+        Ok(self.tokenizer.encode(&template.render(messages, opened)?))
+    }
+
+    /// All that its rows depend on beside the sample, as text; a tokenizer may take megabytes.
+    pub(crate) fn manner(&self) -> String {
+        let Self {
+            tokenizer,
+            template,
+            end,
+            masking,
+        } = self;
+        let tokenizer = tokenizer.definition();
+        format!("{template:?} {end} {masking:?} {tokenizer}")
+    }
+
+    /// How many tokens the vocabulary has room for: every token is below.
+    pub(crate) fn vocabulary(&self) -> usize {
+        self.tokenizer.id_max() as usize + 1
     }
 }
 
@@ -205,6 +248,7 @@ fn messages(turns: &[Turn]) -> Result<Vec<Message>, &'static str> {
 mod tests {
     use super::*;
     use crate::testing;
+    use lathe_engine::Model;
 
     fn turn(role: Role, content: &str) -> Turn {
         Turn {
@@ -257,8 +301,9 @@ mod tests {
         dialogues.rows(7, sample).expect("rows")
     }
 
+    /// Pain 4: only the last turn was trained (axolotl 1761).
     #[test]
-    fn every_turn_of_the_assistant_is_learnt_with_its_end() {
+    fn pain_4_every_turn_of_the_assistant_is_learnt_with_its_end() {
         let model = testing::model();
         let rows = rows(&model, Masking::default(), &chat(&TWO_ROUNDS));
         assert_eq!(rows.len(), 1);
@@ -282,8 +327,9 @@ mod tests {
         assert!(row.tokens.starts_with(&model.tokenizer.encode(&served)));
     }
 
+    /// Pain 4: labels masked against what was asked (axolotl 3088).
     #[test]
-    fn masks_follow_weights_history_and_prompts() {
+    fn pain_4_masks_follow_weights_history_and_prompts() {
         let model = testing::model();
         let only_last = Masking {
             mask_history: true,
@@ -309,6 +355,52 @@ mod tests {
             row.tokens.last(),
             model.config.eos.first(),
             "nothing after it is read"
+        );
+    }
+
+    /// Pain 4: turns looked for by their text were found in the wrong place, or not at all, where a
+    /// template has no marks of its own around an answer (axolotl 2089).
+    #[test]
+    fn pain_4_equal_texts_and_bare_templates_do_not_move_the_mask() {
+        let mut model = testing::model();
+        let source = "{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]{% elif m['role'] == 'assistant' %} {{ m['content'] }}<|im_end|>{% endif %}{% endfor %}";
+        model.template = Some(ChatTemplate::new(source, Default::default()).expect("compiles"));
+        let turns = [
+            (Role::User, "Yes."),
+            (Role::Assistant, "Yes."),
+            (Role::User, "[INST] Yes. [/INST] Yes."),
+            (Role::Assistant, "Yes."),
+        ];
+        let rows = rows(&model, Masking::default(), &chat(&turns));
+        assert_eq!(rows.len(), 1);
+        let (row, tokens) = (&rows[0], &rows[0].tokens);
+        assert_eq!(supervised(&model, row), [" Yes.<|im_end|>"; 2]);
+        let learnt = |at: usize| row.weights[at] > 0.0;
+        let before = |at: usize| model.tokenizer.decode(&tokens[..at], false);
+        let starts = (1..tokens.len()).filter(|&at| learnt(at) && !learnt(at - 1));
+        for start in starts {
+            assert!(before(start).ends_with("[/INST]"), "{}", before(start));
+        }
+    }
+
+    /// Pain 5: a model that pads with its end token never learnt to stop (unsloth 416).
+    #[test]
+    fn pain_5_the_end_is_learnt_after_every_answer_and_nowhere_else() {
+        let model = testing::model();
+        let end = model.config.eos[0];
+        let row = &rows(&model, Masking::default(), &chat(&TWO_ROUNDS))[0];
+        let ends = (0..row.tokens.len()).filter(|&at| row.tokens[at] == end);
+        let weights: Vec<f32> = ends.map(|at| row.weights[at]).collect();
+        assert_eq!(weights, [0.0, 0.0, 1.0, 0.0, 1.0]);
+        let packed = crate::pack::Packed::of(vec![row.clone(); 2], &Default::default());
+        let packed = packed.expect("packs");
+        let batch = crate::batching::micro_batches(&packed, &[0, 1], 1000).remove(0);
+        let targets = batch.targets.iter();
+        let learnt = targets.filter(|it| it.token == end && it.weight == 1.0);
+        assert_eq!(
+            learnt.count(),
+            4,
+            "two ends of each row are targets of the loss"
         );
     }
 

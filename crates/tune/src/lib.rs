@@ -29,6 +29,7 @@ pub mod learner;
 pub mod loss_picture;
 pub mod pack;
 pub mod plan;
+pub mod preview;
 pub mod recipe;
 pub mod rows;
 pub mod schedule;
@@ -37,11 +38,16 @@ pub mod soft_number;
 pub mod spec;
 #[cfg(test)]
 mod testing;
+pub mod token_cache;
+pub mod token_stream;
 pub mod trainer_log;
 #[cfg(test)]
 mod vectors;
+pub mod voice;
 
 pub use dpo::{Dpo, DpoPair};
 pub use error::TuneError;
 pub use learn::{Outcome, TuneEvent};
+pub use preview::Preview;
 pub use sft::{SftJob, SftSpec};
+pub use voice::Voice;

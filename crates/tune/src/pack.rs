@@ -8,13 +8,14 @@
 //! cut: half an answer teaches half an answer.
 
 use lathe_data::task::Example;
-use lathe_engine::{ChatTemplate, Message, Model, Tokenizer};
+use lathe_engine::{ChatTemplate, Message, Tokenizer};
 use lathe_evidence::Digest;
 
 use crate::TuneError;
 use crate::rows::Rows;
 use crate::soft_number::{Soft, Softener};
 use crate::spec::SftSpec;
+use crate::voice::Voice;
 
 /// One example as tokens.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +51,11 @@ impl Row {
         let first = self.weights.iter().position(|&weight| weight > 0.0);
         first.unwrap_or(self.tokens.len())
     }
+
+    /// Whether it supervises an answer: what ends one is none.
+    pub fn answers(&self) -> bool {
+        self.answer_start() + 1 < self.tokens.len()
+    }
 }
 
 /// All rows of a run, and what was kept out.
@@ -69,22 +75,36 @@ pub struct Packed {
 /// out.
 ///
 /// # Errors
-/// When the model has no template or no end token, when an answer melts into its prompt, or when
-/// no row is left.
-pub fn pack(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<Packed, TuneError> {
+/// As [`rows`], or when no row is left.
+pub fn pack<'a>(
+    model: impl Into<Voice<'a>>,
+    examples: &[Example],
+    spec: &SftSpec,
+) -> Result<Packed, TuneError> {
+    Packed::of(rows(model, examples, spec)?, spec)
+}
+
+/// The rows of `examples`, those that [`Packed::of`] keeps out too.
+///
+/// # Errors
+/// When the model has no template or no end token, or when an answer melts into its prompt.
+pub fn rows<'a>(
+    model: impl Into<Voice<'a>>,
+    examples: &[Example],
+    spec: &SftSpec,
+) -> Result<Rows, TuneError> {
     spec.check()?;
-    let chat = Chat::of(model)?;
+    let chat = Chat::of(model.into())?;
     let soft_number = spec.soft_number.as_ref();
-    let mut softener = soft_number.map(|soft| Softener::new(soft, &model.tokenizer));
-    let mut rows = Vec::with_capacity(examples.len());
-    for example in examples {
+    let mut softener = soft_number.map(|soft| Softener::new(soft, chat.tokenizer));
+    let row = |example: &Example| {
         let mut row = chat.row(example)?;
         if let Some(softener) = &mut softener {
             row.soften(&example.answer, softener);
         }
-        rows.push(row);
-    }
-    Packed::of(rows, spec)
+        Ok(row)
+    };
+    examples.iter().map(row).collect()
 }
 
 impl Packed {
@@ -162,10 +182,10 @@ struct Chat<'a> {
 }
 
 impl<'a> Chat<'a> {
-    fn of(model: &'a Model) -> Result<Self, TuneError> {
-        let template = model.template.as_ref().ok_or(TuneError::NoTemplate)?;
-        let tokenizer = &model.tokenizer;
-        let end = end_of_turn(tokenizer, template, &model.config.eos)?;
+    fn of(voice: Voice<'a>) -> Result<Self, TuneError> {
+        let template = voice.template.ok_or(TuneError::NoTemplate)?;
+        let tokenizer = voice.tokenizer;
+        let end = end_of_turn(tokenizer, template, voice.ends)?;
         Ok(Self {
             tokenizer,
             template,

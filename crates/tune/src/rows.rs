@@ -4,11 +4,13 @@
 //! each, mostly), weights as runs, and beside them an index of fixed entries that answers how long
 //! a row is and where its answer starts without reading it. The bytes lie in memory, or in a file
 //! that is mapped, of which no more stays in memory than was read lately.
-//! A choice of rows shares the bytes.
+//! See [`crate::token_cache`], which
+//! writes such files. A choice of rows shares the bytes.
 //!
 //! Not here: what a row is ([`crate::pack`]), and how files are made and named.
 
 use std::io::{self, Write};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -106,10 +108,32 @@ impl<W: Write> RowWriter<W> {
         self.out.write_all(&self.scratch)
     }
 
+    /// How many there are.
+    pub fn rows(&self) -> usize {
+        self.index.len() / ENTRY_BYTES
+    }
+
     /// Writes the index behind the rows; returns what was written to and where the index begins.
     pub fn finish(mut self) -> io::Result<(W, u64)> {
         self.out.write_all(&self.index)?;
         Ok((self.out, self.written))
+    }
+}
+
+impl RowWriter<Vec<u8>> {
+    /// The rows, in memory, of `records` records.
+    pub fn into_rows(self, records: u32) -> Rows {
+        let rows = self.rows();
+        let (bytes, index_at) = self.finish().expect("memory takes all");
+        let mut all = Rows::default();
+        all.append(Store {
+            bytes: Bytes::Memory(bytes),
+            index_at: index_at as usize,
+            rows,
+            records,
+            read: AtomicUsize::new(0),
+        });
+        all
     }
 }
 
@@ -146,20 +170,19 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    #[expect(dead_code, reason = "files are mapped from the next step on")]
-    /// What a file holds: rows up to `index_at`, then the index of `rows` rows. `None` where that is
-    /// not so in every row, or a token is none of the first `vocabulary`.
+    /// What a file holds: rows, from its beginning to where the `index` of `rows` rows begins. `None`
+    /// where that is not so in every row, or a token is none of the first `vocabulary`.
     pub fn mapped(
         map: Mmap,
-        index_at: usize,
+        index: Range<usize>,
         rows: usize,
         records: u32,
         vocabulary: usize,
     ) -> Option<Store> {
-        let end = rows.checked_mul(ENTRY_BYTES)?.checked_add(index_at)?;
+        let is_index = map.get(index.clone())?.len() == rows.checked_mul(ENTRY_BYTES)?;
         let store = Store {
-            bytes: (end <= map.len()).then_some(Bytes::Mapped(map))?,
-            index_at,
+            bytes: is_index.then_some(Bytes::Mapped(map))?,
+            index_at: index.start,
             rows,
             records,
             read: AtomicUsize::new(0),
@@ -300,11 +323,63 @@ impl Rows {
     /// The rows for which `wanted`.
     #[must_use]
     pub fn filter(&self, wanted: impl Fn(usize) -> bool) -> Rows {
-        let chosen = (0..self.len()).filter(|&at| wanted(at));
+        self.pick((0..self.len()).filter(|&at| wanted(at)))
+    }
+
+    /// The rows at these places, in this order; one may stand there several times.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[must_use]
+    pub fn pick(&self, places: impl IntoIterator<Item = usize>) -> Rows {
         Rows {
             stores: self.stores.clone(),
-            places: chosen.map(|at| self.places[at]).collect(),
+            places: places.into_iter().map(|at| self.places[at]).collect(),
         }
+    }
+
+    /// Adds other rows behind these; their records are counted on.
+    pub fn join(&mut self, other: Rows) {
+        let (stores, first) = (self.stores.len() as u32, self.records());
+        self.stores.extend(
+            other
+                .stores
+                .into_iter()
+                .map(|(store, at)| (store, first + at)),
+        );
+        self.places
+            .extend(other.places.into_iter().map(|place| Place {
+                store: stores + place.store,
+                ..place
+            }));
+    }
+
+    /// The rows at these places, in this order; a place may come several times.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    #[must_use]
+    pub fn choose(&self, places: impl Iterator<Item = usize>) -> Rows {
+        Rows {
+            stores: self.stores.clone(),
+            places: places.map(|at| self.places[at]).collect(),
+        }
+    }
+
+    /// The places of each record's rows, by the source that the record is of, in their order.
+    pub fn by_record(&self) -> Vec<Vec<Vec<usize>>> {
+        let mut sources = vec![Vec::new(); self.stores.len()];
+        let mut last = None;
+        for at in 0..self.len() {
+            let (store, record) = (self.places[at].store, self.entry(at).record);
+            let records: &mut Vec<Vec<usize>> = &mut sources[store as usize];
+            match records.last_mut() {
+                Some(rows) if last == Some((store, record)) => rows.push(at),
+                _ => records.push(vec![at]),
+            }
+            last = Some((store, record));
+        }
+        sources
     }
 
     /// Adds all rows of a store behind these.
@@ -340,16 +415,7 @@ impl FromIterator<Row> for Rows {
             writer.push(&row, count).expect("memory takes all");
             count += 1;
         }
-        let (bytes, index_at) = writer.finish().expect("memory takes all");
-        let mut all = Rows::default();
-        all.append(Store {
-            bytes: Bytes::Memory(bytes),
-            index_at: index_at as usize,
-            rows: count as usize,
-            records: count,
-            read: AtomicUsize::new(0),
-        });
-        all
+        writer.into_rows(count)
     }
 }
 
@@ -419,6 +485,22 @@ mod tests {
         assert_eq!((odd.record(1), odd.records()), (3, 5));
         assert_ne!(odd, all);
         assert_eq!(odd.get(0), all.get(1));
+        let twice = odd.pick([1, 0, 1]);
+        let ids: Vec<String> = (0..twice.len()).map(|at| twice.id(at)).collect();
+        assert_eq!(ids, ["3", "1", "3"]);
+    }
+
+    #[test]
+    fn joined_rows_count_their_records_on() {
+        let some = |count: u32| -> Rows {
+            let rows = (0..count).map(|at| row(&at.to_string(), vec![at, 9], vec![0.0, 1.0]));
+            rows.collect()
+        };
+        let mut all = some(3).filter(|at| at > 0);
+        all.join(some(2));
+        let records: Vec<u64> = (0..all.len()).map(|at| all.record(at)).collect();
+        assert_eq!((records, all.records()), (vec![1, 2, 3, 4], 5));
+        assert_eq!(all.get(2), some(2).get(0));
     }
 
     #[test]

@@ -5,8 +5,10 @@ mod objects;
 mod table;
 
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::FileFormat;
 use super::value::Fields;
@@ -30,6 +32,21 @@ pub(super) struct Records {
     stream: Stream,
     path: PathBuf,
     format: FileFormat,
+    bytes_read: Arc<AtomicU64>,
+}
+
+/// A file that counts what is read of it.
+struct Counted {
+    file: File,
+    bytes_read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.bytes_read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
 }
 
 /// How much of a file is read at once.
@@ -47,19 +64,25 @@ impl Records {
         }
         let format = FileFormat::of(path)?;
         let file = File::open(path).map_err(fail)?;
+        let bytes_read = Arc::new(AtomicU64::new(0));
+        let counted = |file| Counted {
+            file,
+            bytes_read: bytes_read.clone(),
+        };
         let stream: Stream = match format {
             FileFormat::Json => Box::new(objects::Objects::new(BufReader::with_capacity(
                 BLOCK_BYTES,
-                file,
+                counted(file),
             ))),
-            FileFormat::Csv => Box::new(table::Table::new(file, b',', names)),
-            FileFormat::Tsv => Box::new(table::Table::new(file, b'\t', names)),
+            FileFormat::Csv => Box::new(table::Table::new(counted(file), b',', names)),
+            FileFormat::Tsv => Box::new(table::Table::new(counted(file), b'\t', names)),
             FileFormat::Parquet => Box::new(columnar::rows(file)),
         };
         Ok(Self {
             stream,
             path: path.to_owned(),
             format,
+            bytes_read,
         })
     }
 
@@ -75,7 +98,14 @@ impl Records {
             stream,
             path: PathBuf::from("bytes"),
             format,
+            bytes_read: Arc::default(),
         }
+    }
+
+    /// How many bytes of the file were read, ahead of its records; 0 for Parquet, which is read by
+    /// its columns.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
     }
 
     /// The error of a file without records.

@@ -87,6 +87,11 @@ impl Pieces {
         self.strip
     }
 
+    /// Whether the token of that id is special.
+    pub(super) fn is_special(&self, id: u32) -> bool {
+        self.pieces.get(&id).is_some_and(|piece| piece.special)
+    }
+
     /// A token's bytes; none for an id that does not exist, or a special one to be skipped.
     pub(super) fn bytes_of(&self, id: u32, skip_special: bool) -> &[u8] {
         match self.pieces.get(&id) {

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use lathe_workshop::words::Lang;
 use lathe_workshop::{DatasetRequest, DatasetView, Home};
 
-use super::{Globals, ROWS_MAX, data_card, print_json, runtime, say};
+use super::{Globals, ROWS_MAX, data_card, data_preview, print_json, runtime, say};
 use crate::client::Client;
 use crate::daemon::{self, Listen, Session};
 use crate::fail::{Failure, Outcome};
@@ -41,6 +41,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what tuning learns from: every token, and which of them are supervised.
+    Preview(data_preview::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -73,6 +75,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         Command::Add(add_args) => add(&globals.home()?, add_args)?,
         Command::List { json } => list(globals, *json)?,
         Command::Show { dataset, json } => show(globals, dataset, *json)?,
+        Command::Preview(args) => return data_preview::run(globals, args),
     }
     Ok(ExitCode::SUCCESS)
 }

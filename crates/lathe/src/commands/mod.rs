@@ -6,6 +6,7 @@ pub mod bundle;
 pub mod checkpoint;
 pub mod data;
 mod data_card;
+mod data_preview;
 pub mod dossier;
 pub mod eval;
 pub mod export;

@@ -1,13 +1,17 @@
 //! The files that a recipe and an output folder name: brought here, opened.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use lathe_data::Source;
 use lathe_data::fetch::{Environment, FetchOptions, fetch};
-use lathe_engine::{LoadOptions, Model};
+use lathe_engine::{LoadOptions, Model, RawModel};
 use lathe_evidence::Digest;
 use lathe_tune::TuneError;
-use lathe_tune::recipe::template;
+use lathe_tune::recipe::table::Table;
+use lathe_tune::recipe::{Recipe, template};
+use lathe_tune::token_stream::Tokenised;
 use lathe_workshop::words::Lang;
 use lathe_workshop::{Home, Progress};
 
@@ -29,6 +33,33 @@ impl Files {
         Files {
             cache: home.cache(),
         }
+    }
+
+    /// All that a recipe names, brought here.
+    pub fn of_recipe(&self, recipe: &Recipe) -> Result<Brought, Failure> {
+        let settings = &recipe.settings;
+        let here = Path::new("");
+        let base = &settings.model_name_or_path;
+        let folders = [settings.dataset_dir.as_path(), &recipe.folder];
+        let bring = |text: &Option<String>, sha256: Option<&str>| match text {
+            Some(text) => self.bring(text, &folders, sha256).map(Some),
+            None => Ok(None),
+        };
+        let labelled = settings.label_files.iter().map(|(label, file)| {
+            let path = self.bring(file, &folders, None)?;
+            Ok((label.clone(), path))
+        });
+        Ok(Brought {
+            base: self.bring(base, &[here, &recipe.folder], None)?,
+            train: bring(&settings.train_file, settings.sha256.as_deref())?,
+            held: bring(&settings.eval_file, None)?,
+            labelled: labelled.collect::<Result<_, Failure>>()?,
+        })
+    }
+
+    /// Where token rows are kept.
+    pub fn tokens(&self) -> PathBuf {
+        self.cache.join("tokens")
     }
 
     /// Where `text` lies: a path below one of `folders`, or a source, which is fetched. Several with
@@ -134,6 +165,52 @@ impl Files {
             .map_err(|error| failed("write", &joined, &error))?;
         Ok(joined)
     }
+}
+
+/// The files of a recipe.
+pub struct Brought {
+    /// The base model.
+    pub base: PathBuf,
+    /// The file that is learnt from.
+    pub train: Option<PathBuf>,
+    /// What is measured on.
+    pub held: Option<PathBuf>,
+    labelled: BTreeMap<String, PathBuf>,
+}
+
+impl Brought {
+    /// The table that is learnt from, unless datasets are named.
+    pub fn table(&self) -> Option<Table<'_>> {
+        if !self.labelled.is_empty() {
+            return Some(Table::Lines(&self.labelled));
+        }
+        self.train.as_deref().map(Table::File)
+    }
+}
+
+/// A bar that shows how tokenising goes on, until it is dropped.
+pub fn tokenising_bar() -> impl FnMut(&Path, Tokenised) {
+    let (bar, began) = (Bar::new(Lang::from_env(), true), Instant::now());
+    move |path, told| {
+        let total = std::fs::metadata(path).map_or(0, |it| it.len());
+        let share = told.bytes as f64 / total.max(1) as f64;
+        let left = began.elapsed().as_secs_f64() * (1.0 / share - 1.0);
+        let shown = Progress {
+            done: told.bytes,
+            total,
+            unit: "unit.bytes".to_owned(),
+            eta_s: left.is_finite().then_some(left),
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        bar.show(&name, Some(&shown));
+    }
+}
+
+/// Opens a model whose weights are not read, and gives it the named template where it has none.
+pub fn open_unread(path: &Path, named: Option<&str>) -> Result<RawModel, Failure> {
+    let mut model = lathe_engine::open(path).map_err(|error| of_tune(error.into()))?;
+    template::give_opened(&mut model, named).map_err(of_tune)?;
+    Ok(model)
 }
 
 /// Opens a model and gives it the named template where it has none.

@@ -6,7 +6,7 @@
 mod held;
 mod teller;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,7 +15,6 @@ use std::time::Instant;
 use lathe_data::samples::SampleSource;
 use lathe_engine::{Adapter, FullTrainer, LoadOptions, LoraSpec, Model};
 use lathe_kernel::{Pool, Precision, default_threads};
-use lathe_tune::Outcome as Tuned;
 use lathe_tune::dpo::Dpo;
 use lathe_tune::full::{Learns, Weights};
 use lathe_tune::kto::{Kto, KtoSpec};
@@ -24,18 +23,19 @@ use lathe_tune::learner::Learner;
 use lathe_tune::loss_picture::{LOSS_PICTURE, svg};
 use lathe_tune::plan::Plan;
 use lathe_tune::recipe::answer::{AnswerSpec, READING, Reading};
-use lathe_tune::recipe::lesson::{self, Lesson};
-use lathe_tune::recipe::table::Table;
+use lathe_tune::recipe::lesson::{self, Lesson, Tokenising};
 use lathe_tune::recipe::{Recipe, Settings, Stage, Tuning, preference, template};
 use lathe_tune::sft::AdapterRows;
 use lathe_tune::spec::SftSpec;
+use lathe_tune::token_cache::TokenCache;
+use lathe_tune::{Outcome as Tuned, TuneError};
 use lathe_workshop::words::{self, Lang};
 use serde_json::{Value, json};
 
 use self::held::Held;
 use self::teller::Teller;
 use super::Globals;
-use super::recipe_files::{Files, of_tune, open};
+use super::recipe_files::{Brought, Files, of_tune, open, tokenising_bar};
 use crate::fail::{Failure, Outcome};
 
 /// Name of the template's file in the output folder, as transformers has it.
@@ -72,15 +72,14 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
     tell_ignored(&recipe);
     let files = Files::of(&globals.home()?);
     let settings = &recipe.settings;
-    let here = Path::new("");
-    let base = files.bring(&settings.model_name_or_path, &[here, &recipe.folder], None)?;
+    let brought = files.of_recipe(&recipe)?;
     let pool = Pool::new(default_threads());
     let run = Run {
         recipe: &recipe,
         args,
         pool: &pool,
-        files: &files,
-        base,
+        tokens: files.tokens(),
+        brought,
     };
     match (settings.stage, settings.finetuning_type) {
         (Stage::Pt | Stage::Sft, Tuning::Lora) => run.adapter_on_rows(),
@@ -105,8 +104,9 @@ struct Run<'a> {
     recipe: &'a Recipe,
     args: &'a Args,
     pool: &'a Pool,
-    files: &'a Files,
-    base: PathBuf,
+    /// Where token rows are kept.
+    tokens: PathBuf,
+    brought: Brought,
 }
 
 impl Run<'_> {
@@ -130,7 +130,7 @@ impl Run<'_> {
     /// The model's own weights, or some of them, learn from these.
     fn weights_on_rows(&self) -> Outcome {
         let settings = self.settings();
-        let loaded = FullTrainer::load(&self.base, Precision::Bf16, self.pool);
+        let loaded = FullTrainer::load(&self.brought.base, Precision::Bf16, self.pool);
         let (mut trainer, parameters) = loaded.map_err(|error| of_tune(error.into()))?;
         let format = trainer.model().format_name();
         if ["Q4", "Q5", "Q2", "Q3"]
@@ -157,7 +157,7 @@ impl Run<'_> {
             Tuning::Full | Tuning::Lora => Learns::All,
         };
         let held = held_of(lesson.held);
-        let base = self.base.clone();
+        let base = self.brought.base.clone();
         let speech = trainer.model().template.clone();
         let write = move |parameters: &_, folder: &Path, _: &str| {
             let _ = (&base, &speech, parameters, folder);
@@ -171,7 +171,7 @@ impl Run<'_> {
 
     fn adapter_on_pairs(&self) -> Outcome {
         let (model, settings) = (self.open()?, self.settings());
-        let (sources, eval) = self.sources()?;
+        let (sources, eval) = self.sources().map_err(of_tune)?;
         let split = preference::pairs(settings, &model, &sources, eval.as_ref());
         let split = split.map_err(of_tune)?;
         let spec = self.spec(split.learnt.len())?;
@@ -185,7 +185,7 @@ impl Run<'_> {
 
     fn adapter_on_judged(&self) -> Outcome {
         let (model, settings) = (self.open()?, self.settings());
-        let (sources, eval) = self.sources()?;
+        let (sources, eval) = self.sources().map_err(of_tune)?;
         let split = preference::judged(settings, &model, &sources, eval.as_ref());
         let split = split.map_err(of_tune)?;
         let spec = self.spec(split.learnt.len())?;
@@ -226,53 +226,36 @@ impl Run<'_> {
             as_stored: settings.quantization_bit.is_some(),
             ..LoadOptions::default()
         };
-        open(&self.base, options, settings.template.as_deref())
+        open(&self.brought.base, options, settings.template.as_deref())
     }
 
     /// Reads what is learnt from: choices out of a table, or conversations and texts.
     fn lesson(&self, model: &Model) -> Result<Lesson, Failure> {
-        let settings = self.settings();
-        let folders = [settings.dataset_dir.as_path(), &self.recipe.folder];
-        let held = self.bring(settings.eval_file.as_deref(), None)?;
-        let mut labelled = BTreeMap::new();
-        for (label, file) in &settings.label_files {
-            labelled.insert(label.clone(), self.files.bring(file, &folders, None)?);
-        }
-        let train = self.train_file()?;
-        let table = match &train {
-            _ if !labelled.is_empty() => Some(Table::Lines(&labelled)),
-            train => train.as_deref().map(Table::File),
-        };
-        let read = match (&settings.answer, &table) {
+        let (table, held) = (self.brought.table(), self.brought.held.as_deref());
+        let read = match (&self.settings().answer, &table) {
             (AnswerSpec::Choice(_) | AnswerSpec::Number(_), Some(table)) => {
-                lesson::choices(self.recipe, model, table, held.as_deref())
+                lesson::choices(self.recipe, model, table, held)
             }
-            _ => lesson::sources(self.recipe, train.as_deref()).and_then(|sources| {
-                lesson::dialogues(self.recipe, model, &sources, held.as_deref())
+            _ => self.sources().and_then(|(sources, eval)| {
+                let mut tokenising = Tokenising {
+                    cache: TokenCache {
+                        folder: &self.tokens,
+                        pool: self.pool,
+                    },
+                    on: &mut tokenising_bar(),
+                };
+                let eval = eval.as_ref();
+                lesson::dialogues(self.recipe, model, &sources, eval, &mut tokenising)
             }),
         };
         read.map_err(of_tune)
     }
 
     /// Where samples are, and those that are measured on.
-    fn sources(&self) -> Result<(Vec<SampleSource>, Option<SampleSource>), Failure> {
-        let train = self.train_file()?;
-        let sources = lesson::sources(self.recipe, train.as_deref()).map_err(of_tune)?;
-        let eval = self.bring(self.settings().eval_file.as_deref(), None)?;
-        let eval = lesson::eval_source(self.recipe, eval.as_deref()).map_err(of_tune)?;
+    fn sources(&self) -> Result<(Vec<SampleSource>, Option<SampleSource>), TuneError> {
+        let sources = lesson::sources(self.recipe, self.brought.train.as_deref())?;
+        let eval = lesson::eval_source(self.recipe, self.brought.held.as_deref())?;
         Ok((sources, eval))
-    }
-
-    fn train_file(&self) -> Result<Option<PathBuf>, Failure> {
-        let settings = self.settings();
-        self.bring(settings.train_file.as_deref(), settings.sha256.as_deref())
-    }
-
-    fn bring(&self, text: Option<&str>, sha256: Option<&str>) -> Result<Option<PathBuf>, Failure> {
-        let settings = self.settings();
-        let folders = [settings.dataset_dir.as_path(), &self.recipe.folder];
-        text.map(|text| self.files.bring(text, &folders, sha256))
-            .transpose()
     }
 
     /// The adapter that is tuned on.
@@ -385,7 +368,7 @@ impl Run<'_> {
             return Ok(metrics);
         };
         let (base, adapter) = match learner.adapter() {
-            Some(_) => (&self.base, Some(out.as_path())),
+            Some(_) => (&self.brought.base, Some(out.as_path())),
             None => (out, None),
         };
         let asked = (&**reading, &questions[..]);

@@ -2,19 +2,24 @@
 
 use std::path::Path;
 
-use lathe_data::samples::{DatasetInfo, Layout, Sample, SampleSource, TableColumns};
-use lathe_engine::random::Random;
+use lathe_data::samples::{DatasetInfo, Layout, SampleSource, TableColumns};
 use lathe_engine::{Adapter, Choices, LossSum, Model, Trainer};
 use lathe_kernel::Pool;
 
-use super::answer::Reading;
+use super::answer::{AnswerSpec, Reading};
+use super::hold_back::{self, hold_back};
+use super::mixing::mixture;
 use super::table::{Asker, Question, Table, labelled_lines, labels, questions};
-use super::{Recipe, Settings};
+use super::{Recipe, Settings, Stage};
 use crate::TuneError;
 use crate::batching::micro_batches;
 use crate::dialogue::{Dialogues, Masking};
 use crate::pack::Packed;
+use crate::rows::Rows;
 use crate::spec::SftSpec;
+use crate::token_cache::{TokenCache, rows_of};
+use crate::token_stream::Tokenised;
+use crate::voice::Voice;
 
 /// What a run learns from and is measured on.
 pub struct Lesson {
@@ -49,44 +54,142 @@ impl Held {
     }
 }
 
+/// Where rows of conversations and texts are kept, and who hears how tokenising goes on.
+pub struct Tokenising<'a> {
+    /// Where.
+    pub cache: TokenCache<'a>,
+    /// Hears the file and how far it is.
+    pub on: &'a mut dyn FnMut(&Path, Tokenised),
+}
+
 /// Reads the table of a recipe and packs it for `model`, whose template is in place.
 ///
 /// # Errors
 /// What reading, labelling and packing report.
-pub fn choices(
+pub fn choices<'a>(
     recipe: &Recipe,
-    model: &Model,
+    model: impl Into<Voice<'a>>,
     train: &Table<'_>,
     eval: Option<&Path>,
 ) -> Result<Lesson, TuneError> {
-    let settings = &recipe.settings;
+    let (settings, voice) = (&recipe.settings, model.into());
     let spec = settings.sft()?;
+    let (reading, mut learnt) = asked(settings, voice, train)?;
+    let held = match eval {
+        Some(path) => questions(settings, &reading, path)?,
+        None => hold_back(settings, &mut learnt)?,
+    };
+    Ok(Lesson {
+        packed: Packed::of(choice_rows(voice, &reading, &learnt)?, &spec)?,
+        spec,
+        held: Held::Questions(reading, held),
+    })
+}
+
+/// The questions of a table, `max_samples` at most, and how they are read.
+fn asked(
+    settings: &Settings,
+    voice: Voice<'_>,
+    table: &Table<'_>,
+) -> Result<(Reading, Vec<Question>), TuneError> {
     let reading = Reading {
         answer: settings.answer.clone(),
-        choices: Choices::new(&model.tokenizer, labels(settings, train)?)?,
+        choices: Choices::new(voice.tokenizer, labels(settings, table)?)?,
         thresholds: None,
         assured: None,
         system: settings.system.clone(),
         template: settings.template.clone(),
     };
-    let mut learnt = match train {
-        Table::File(train) => questions(settings, &reading, train)?,
+    let mut asked = match table {
+        Table::File(file) => questions(settings, &reading, file)?,
         Table::Lines(files) => labelled_lines(files)?,
     };
-    if let Some(max) = settings.max_samples {
-        learnt.truncate(max);
-    }
-    let held = match eval {
-        Some(path) => questions(settings, &reading, path)?,
-        None => hold_back(settings, &mut learnt)?,
+    asked.truncate(settings.max_samples.unwrap_or(usize::MAX));
+    Ok((reading, asked))
+}
+
+fn choice_rows(
+    voice: Voice<'_>,
+    reading: &Reading,
+    questions: &[Question],
+) -> Result<Rows, TuneError> {
+    let asker = Asker::new(voice, reading)?;
+    questions.iter().map(|it| asker.row(it, reading)).collect()
+}
+
+/// The rows of a recipe's first `records_max` records, or of all, before any is kept out, held back
+/// or drawn; `table` is its file, if it names one. Only those of all come from the cache.
+///
+/// # Errors
+/// What reading, labelling and rendering report.
+pub fn rows<'a>(
+    recipe: &Recipe,
+    model: impl Into<Voice<'a>>,
+    table: Option<&Table<'_>>,
+    records_max: Option<usize>,
+    tokenising: &mut Tokenising<'_>,
+) -> Result<Rows, TuneError> {
+    let (settings, voice) = (&recipe.settings, model.into());
+    let file = match (&settings.answer, table) {
+        (AnswerSpec::Choice(_) | AnswerSpec::Number(_), Some(table)) => {
+            let (reading, mut asked) = asked(settings, voice, table)?;
+            asked.truncate(records_max.unwrap_or(usize::MAX));
+            return choice_rows(voice, &reading, &asked);
+        }
+        (_, Some(Table::File(file))) => Some(*file),
+        _ => None,
     };
-    let asker = Asker::new(model, &reading)?;
-    let rows: Result<Vec<_>, _> = learnt.iter().map(|it| asker.row(it, &reading)).collect();
-    Ok(Lesson {
-        packed: Packed::of(rows?, &spec)?,
-        spec,
-        held: Held::Questions(reading, held),
-    })
+    let dialogues = Dialogues::new(voice, masking(settings))?;
+    let sources = sources(recipe, file)?;
+    let Some(most) = records_max else {
+        return tokenising.rows(settings, &sources, &dialogues);
+    };
+    let mut rows = Rows::default();
+    for source in sources {
+        let left = (most as u64).saturating_sub(rows.records());
+        if left > 0 {
+            let first = at_most(&at_most(&source, settings.max_samples), Some(left as usize));
+            rows.join(rows_of(&first, &dialogues, tokenising.cache.pool)?);
+        }
+    }
+    Ok(rows)
+}
+
+impl Tokenising<'_> {
+    /// The rows of these sources, `max_samples` of each at most.
+    fn rows(
+        &mut self,
+        settings: &Settings,
+        sources: &[SampleSource],
+        dialogues: &Dialogues<'_>,
+    ) -> Result<Rows, TuneError> {
+        let mut rows = Rows::default();
+        for source in sources {
+            let source = at_most(source, settings.max_samples);
+            let mut on = |told| (self.on)(&source.path, told);
+            rows.join(self.cache.rows(&source, dialogues, &mut on)?);
+        }
+        Ok(rows)
+    }
+}
+
+/// No more than `most` records of a source.
+fn at_most(source: &SampleSource, most: Option<usize>) -> SampleSource {
+    let most = most.map(|most| most as u64);
+    let both = source.records_max.into_iter().chain(most);
+    SampleSource {
+        records_max: both.min(),
+        ..source.clone()
+    }
+}
+
+fn masking(settings: &Settings) -> Masking {
+    Masking {
+        train_on_prompt: settings.train_on_prompt,
+        mask_history: settings.mask_history,
+        // A text is no answer: it may be learnt from in pieces.
+        piece_tokens: (settings.stage == Stage::Pt).then_some(settings.cutoff_len),
+    }
 }
 
 /// Where the samples of a recipe are: the datasets it names, or its file; `train` is that file.
@@ -143,43 +246,47 @@ fn source(settings: &Settings, path: &Path) -> Result<SampleSource, TuneError> {
 ///
 /// # Errors
 /// What reading, rendering and packing report; the first record that cannot be used ends it.
-pub fn dialogues(
+pub fn dialogues<'a>(
     recipe: &Recipe,
-    model: &Model,
+    model: impl Into<Voice<'a>>,
     sources: &[SampleSource],
-    eval: Option<&Path>,
+    eval: Option<&SampleSource>,
+    tokenising: &mut Tokenising<'_>,
 ) -> Result<Lesson, TuneError> {
     let settings = &recipe.settings;
     let spec = settings.sft()?;
-    let mut learnt = Vec::new();
-    for source in sources {
-        let most = settings.max_samples.unwrap_or(usize::MAX);
-        for sample in source.read()?.take(most) {
-            learnt.push(sample?);
+    let dialogues = Dialogues::new(model, masking(settings))?;
+    let all = tokenising.rows(settings, sources, &dialogues)?;
+    let (learnt, held) = match eval {
+        Some(source) => {
+            let on = &mut |told| (tokenising.on)(&source.path, told);
+            let held = tokenising.cache.rows(source, &dialogues, on)?;
+            (all, held)
         }
-    }
-    let held: Vec<(u64, Sample)> = match eval {
-        Some(path) => source(settings, path)?.read()?.collect::<Result<_, _>>()?,
-        None => hold_back(settings, &mut learnt)?,
-    };
-    let masking = Masking {
-        train_on_prompt: settings.train_on_prompt,
-        mask_history: settings.mask_history,
-    };
-    let dialogues = Dialogues::new(model, masking)?;
-    let rows = |samples: &[(u64, Sample)]| -> Result<Packed, TuneError> {
-        let mut rows = Vec::with_capacity(samples.len());
-        for (number, sample) in samples {
-            rows.extend(dialogues.rows(*number, sample)?);
+        None => {
+            let out = hold_back::places(settings, all.records() as usize)?;
+            let is_held = |at: usize| out[all.record(at) as usize];
+            (all.filter(|at| !is_held(at)), all.filter(is_held))
         }
-        Packed::of(rows, &spec)
     };
-    let held = (!held.is_empty()).then(|| rows(&held)).transpose()?;
+    let held = (!held.is_empty()).then(|| Packed::of(held, &spec));
     Ok(Lesson {
-        packed: rows(&learnt)?,
+        packed: Packed::of(mixed(settings, learnt)?, &spec)?,
+        held: Held::Rows(held.transpose()?),
         spec,
-        held: Held::Rows(held),
     })
+}
+
+/// The rows drawn as the recipe mixes its datasets.
+fn mixed(settings: &Settings, rows: Rows) -> Result<Rows, TuneError> {
+    let records = rows.by_record();
+    let sizes: Vec<usize> = records.iter().map(Vec::len).collect();
+    let Some(drawn) = mixture(settings, &sizes)? else {
+        return Ok(rows);
+    };
+    let records: Vec<_> = records.into_iter().flatten().collect();
+    let places = drawn.into_iter().flat_map(|at| records[at].clone());
+    Ok(rows.choose(places))
 }
 
 /// Mean loss per supervised token of rows that were not learnt from.
@@ -197,29 +304,6 @@ pub fn loss(
         sum += trainer.loss(adapter, &batch);
     }
     sum.mean()
-}
-
-/// Takes `val_size` of the records out, a share below 1 or else a number; which, the seed says.
-fn hold_back<T>(settings: &Settings, all: &mut Vec<T>) -> Result<Vec<T>, TuneError> {
-    let size = settings.val_size;
-    let count = if size < 1.0 {
-        size * all.len() as f64
-    } else {
-        size
-    };
-    let count = count.round() as usize;
-    if size < 0.0 || !size.is_finite() || count >= all.len() {
-        return Err(TuneError::Recipe {
-            key: "val_size".to_owned(),
-            reason: format!("{size} of {} records leaves none to learn from", all.len()),
-        });
-    }
-    let order = Random::new(settings.seed).order(all.len());
-    let mut out = vec![false; all.len()];
-    order[..count].iter().for_each(|&at| out[at] = true);
-    let mut places = out.iter();
-    let held = all.extract_if(.., |_| places.next() == Some(&true));
-    Ok(held.collect())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use lathe_data::reader::{self, Record};
-use lathe_engine::{ChatTemplate, Message, Model, Tokenizer};
+use lathe_engine::{ChatTemplate, Message, Tokenizer};
 use lathe_evidence::Digest;
 use serde_json::Value;
 
@@ -12,6 +12,7 @@ use super::Settings;
 use super::answer::{AnswerSpec, ChoiceSpec, Labels, Reading, Truth};
 use crate::TuneError;
 use crate::pack::Row;
+use crate::voice::Voice;
 
 /// Largest file of labelled lines.
 const LINES_BYTES_MAX: u64 = 1 << 30;
@@ -243,11 +244,12 @@ impl<'a> Asker<'a> {
     ///
     /// # Errors
     /// [`TuneError::NoTemplate`], [`TuneError::NoEndToken`].
-    pub fn new(model: &'a Model, reading: &'a Reading) -> Result<Self, TuneError> {
-        let template = model.template.as_ref().ok_or(TuneError::NoTemplate)?;
-        let end = crate::pack::end_of_turn(&model.tokenizer, template, &model.config.eos)?;
+    pub fn new(model: impl Into<Voice<'a>>, reading: &'a Reading) -> Result<Self, TuneError> {
+        let voice = model.into();
+        let template = voice.template.ok_or(TuneError::NoTemplate)?;
+        let end = crate::pack::end_of_turn(voice.tokenizer, template, voice.ends)?;
         Ok(Self {
-            tokenizer: &model.tokenizer,
+            tokenizer: voice.tokenizer,
             template,
             system: reading.system.as_deref(),
             end,

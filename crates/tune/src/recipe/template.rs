@@ -4,7 +4,7 @@
 //! name given beside it only says so again.
 
 use lathe_engine::template::SpecialTokens;
-use lathe_engine::{ChatTemplate, Model};
+use lathe_engine::{ChatTemplate, Config, Model, RawModel, Tokenizer};
 
 use crate::TuneError;
 
@@ -40,7 +40,34 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// [`TuneError::Recipe`] for an unknown name, or a model whose vocabulary lacks the token that ends
 /// its turns; [`TuneError::NoTemplate`] where there is neither name nor template.
 pub fn give(model: &mut Model, name: Option<&str>) -> Result<bool, TuneError> {
-    if model.template.is_some() {
+    give_parts(
+        &model.tokenizer,
+        &mut model.template,
+        &mut model.config,
+        name,
+    )
+}
+
+/// The same for a model whose file is open and whose weights are not read.
+///
+/// # Errors
+/// As [`give`].
+pub fn give_opened(model: &mut RawModel, name: Option<&str>) -> Result<bool, TuneError> {
+    give_parts(
+        &model.tokenizer,
+        &mut model.template,
+        &mut model.config,
+        name,
+    )
+}
+
+fn give_parts(
+    tokenizer: &Tokenizer,
+    template: &mut Option<ChatTemplate>,
+    config: &mut Config,
+    name: Option<&str>,
+) -> Result<bool, TuneError> {
+    if template.is_some() {
         return Ok(false);
     }
     let name = name.ok_or(TuneError::NoTemplate)?;
@@ -58,21 +85,18 @@ pub fn give(model: &mut Model, name: Option<&str>) -> Result<bool, TuneError> {
                 all.join(", ")
             ))
         })?;
-    let end_token = model.tokenizer.token_id(end).ok_or_else(|| {
+    let end_token = tokenizer.token_id(end).ok_or_else(|| {
         refuse(format!(
             "the model's vocabulary has no token {end}, with which {name} ends a turn"
         ))
     })?;
-    let text = |token: Option<u32>| token.map(|id| model.tokenizer.decode(&[id], false));
+    let text = |token: Option<u32>| token.map(|id| tokenizer.decode(&[id], false));
     let mut special = SpecialTokens::new();
-    special.insert(
-        "bos_token".to_owned(),
-        text(model.config.bos).unwrap_or_default(),
-    );
+    special.insert("bos_token".to_owned(), text(config.bos).unwrap_or_default());
     special.insert("eos_token".to_owned(), (*end).to_owned());
-    model.template = Some(ChatTemplate::new(source, special)?);
-    if !model.config.eos.contains(&end_token) {
-        model.config.eos.push(end_token);
+    *template = Some(ChatTemplate::new(source, special)?);
+    if !config.eos.contains(&end_token) {
+        config.eos.push(end_token);
     }
     Ok(true)
 }

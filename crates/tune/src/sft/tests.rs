@@ -210,8 +210,9 @@ fn the_cut_into_micro_batches_changes_rounding_only() {
     assert!(relative_distance(&whole, &parts) < 0.02);
 }
 
+/// Pain 7: packed samples leaked into one another (trl 1230, 3067, axolotl 3796).
 #[test]
-fn a_row_does_not_see_its_neighbours() {
+fn pain_7_a_packed_row_does_not_see_its_neighbours() {
     let bench = Bench::new(spec());
     for sharing in [true, false] {
         let packed = bench.packed(sharing);
