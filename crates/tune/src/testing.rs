@@ -1,6 +1,6 @@
 //! What the tests of this crate share: the tiny model and a few examples.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lathe_data::task::Example;
 use lathe_engine::Model;
@@ -10,14 +10,18 @@ use lathe_evidence::Digest;
 /// The system message of [`examples`].
 pub const SYSTEM: &str = "Say how the customer feels about the product, from -4 to 4.";
 
-/// The 2-layer random model of the repository's fixtures, ready for tuning.
+/// Where the 2-layer random model of the repository's fixtures lies.
+pub fn model_path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-model")
+}
+
+/// That model, ready for tuning.
 pub fn model() -> Model {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-model");
     let options = LoadOptions {
         trainable: true,
         ..LoadOptions::default()
     };
-    Model::load(&path, options).expect("the fixture loads")
+    Model::load(&model_path(), options).expect("the fixture loads")
 }
 
 /// `count` different examples with one system message.
