@@ -7,6 +7,7 @@
 //! are. Variants of LoRA (DoRA, rank-stabilised scaling, biases, ranks per
 //! layer) are refused by name.
 
+mod combine;
 mod peft;
 
 use crate::config::Config;

@@ -13,7 +13,9 @@
 pub mod blocks;
 pub mod codes;
 mod cursor;
+pub mod quantise;
 mod value;
+pub mod write;
 
 use crate::error::EngineError;
 use blocks::BlockType;

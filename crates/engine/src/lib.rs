@@ -12,12 +12,14 @@
 //! allocate more than the bytes present justify.
 
 pub mod adapter;
+pub mod agreement;
 pub mod architecture;
 pub mod batch;
 mod block;
 pub mod choices;
 pub mod config;
 pub mod error;
+pub mod export;
 pub mod full;
 pub mod fuzz;
 pub mod generate;
@@ -39,6 +41,7 @@ pub mod train;
 pub mod weights;
 
 pub use adapter::{Adapter, AdapterTensor, LoraSpec};
+pub use agreement::{Agreement, Trace};
 pub use architecture::{Activation, Architecture};
 pub use batch::{Batch, LossSum, Segment, Target};
 pub use choices::Choices;

@@ -59,6 +59,23 @@ impl Parameters {
         Ok(Self { tensors, values })
     }
 
+    /// The values of some rows of a tensor.
+    ///
+    /// # Errors
+    /// [`EngineError::MissingTensor`] where there is none of that name.
+    ///
+    /// # Panics
+    /// If the tensor does not have these rows.
+    pub fn rows(&self, name: &str, rows: Range<usize>) -> Result<Vec<f32>, EngineError> {
+        let tensor = self.tensors.iter().find(|tensor| tensor.name == name);
+        let tensor = tensor.ok_or_else(|| EngineError::MissingTensor {
+            name: name.to_owned(),
+        })?;
+        let width = tensor.shape[1..].iter().product::<usize>().max(1);
+        let values = &self.values[tensor.range()];
+        Ok(values[rows.start * width..rows.end * width].to_vec())
+    }
+
     /// Where the tensors of a model lie.
     ///
     /// # Errors

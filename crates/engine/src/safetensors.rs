@@ -5,6 +5,8 @@
 //! is checked here, without arithmetic that a header could overflow. Types are
 //! BF16, F16 and F32; others are refused when they are asked for.
 
+pub(crate) mod write;
+
 use crate::error::EngineError;
 use crate::gguf::blocks::BlockType;
 use safetensors::Dtype;

@@ -14,6 +14,7 @@ mod generation;
 mod python;
 
 use crate::error::EngineError;
+use crate::tokenizer::Tokenizer;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value, context};
@@ -101,6 +102,31 @@ impl ChatTemplate {
             self.environment.get_template(NAME)?.render(context)
         };
         render().map_err(|error| failed("render", describe(&error)))
+    }
+
+    /// The special token that the template writes right after an assistant's message; `None` where it
+    /// writes something else there.
+    ///
+    /// # Errors
+    /// [`EngineError::Template`] when the template raises, fails or does not end.
+    pub fn end_of_turn(&self, tokenizer: &Tokenizer) -> Result<Option<u32>, EngineError> {
+        const ANSWER: &str = "answer";
+        let turn = |role: &str, content: &str| Message {
+            role: role.to_owned(),
+            content: content.to_owned(),
+        };
+        let turns = [turn("user", "question"), turn("assistant", ANSWER)];
+        let whole = self.render(&turns, false)?;
+        let after = whole
+            .rfind(ANSWER)
+            .map_or("", |at| &whole[at + ANSWER.len()..]);
+        let first = tokenizer.encode(after).into_iter().next();
+        Ok(first.filter(|token| tokenizer.decode(&[*token], true).is_empty()))
+    }
+
+    /// The special tokens that the template may name.
+    pub(crate) fn special(&self) -> &SpecialTokens {
+        &self.special
     }
 
     /// The template's source text.

@@ -14,7 +14,9 @@ mod pre;
 mod sentencepiece;
 mod stream;
 
+use crate::error::EngineError;
 use pieces::{Decoding, Pieces};
+use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
@@ -31,6 +33,7 @@ pub struct Tokenizer {
 struct Inner {
     encoder: tokenizers::Tokenizer,
     pieces: Pieces,
+    decoding: Decoding,
 }
 
 impl Tokenizer {
@@ -84,6 +87,52 @@ impl Tokenizer {
         text.expect("a tokenizer is plain JSON")
     }
 
+    /// The content of a `tokenizer.json` that is read as this tokenizer.
+    ///
+    /// # Errors
+    /// [`EngineError::Tokenizer`] where the library that runs it cannot write it.
+    pub fn to_json(&self) -> Result<Value, EngineError> {
+        let broken = |reason: String| EngineError::Tokenizer {
+            origin: "the model's own tokenizer".to_owned(),
+            reason,
+        };
+        let text = self.inner.encoder.to_string(false);
+        let text = text.map_err(|error| broken(error.to_string()))?;
+        let mut file: Value =
+            serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
+        file["decoder"] = self.inner.decoding.to_json();
+        Ok(file)
+    }
+
+    /// How a GGUF file says this tokenizer, whose content [`Tokenizer::to_json`] is `json`.
+    ///
+    /// # Errors
+    /// [`EngineError::Unsupported`] for one that it has no name for.
+    pub(crate) fn gguf_kind(&self, json: &Value) -> Result<GgufKind, EngineError> {
+        let refuse = |name: String, supported: String| EngineError::Unsupported {
+            what: "tokenizer in GGUF",
+            name,
+            supported: format!("{supported}; write safetensors instead"),
+        };
+        match self.inner.decoding {
+            Decoding::ByteLevel => match pre::name_of(json) {
+                Ok(pre) => Ok(GgufKind::ByteLevel { pre }),
+                Err(known) => Err(refuse(
+                    format!("words cut by {}", json["pre_tokenizer"]),
+                    format!("those called {known}"),
+                )),
+            },
+            Decoding::Marked { bytes: true, strip } if sentencepiece::is_said(json, strip) => {
+                Ok(GgufKind::SentencePiece { space_first: strip })
+            }
+            Decoding::Marked { .. } => Err(refuse(
+                "this kind of marked spaces".to_owned(),
+                "byte-level BPE, and SentencePiece BPE with bytes for what no token spells"
+                    .to_owned(),
+            )),
+        }
+    }
+
     /// The largest id there is.
     pub fn id_max(&self) -> u32 {
         self.inner.pieces.id_max()
@@ -94,6 +143,14 @@ impl Tokenizer {
     pub fn stream(&self, skip_special: bool) -> StreamDecoder {
         StreamDecoder::new(self.clone(), skip_special)
     }
+}
+
+/// How a GGUF file says a tokenizer.
+pub(crate) enum GgufKind {
+    /// Merges over bytes, and the name of the way that words are cut.
+    ByteLevel { pre: &'static str },
+    /// Scores over characters; whether a space comes first.
+    SentencePiece { space_first: bool },
 }
 
 /// A token that is matched in the text before anything else.
@@ -150,7 +207,11 @@ impl Parts {
             }
         }
         Ok(Tokenizer {
-            inner: Arc::new(Inner { encoder, pieces }),
+            inner: Arc::new(Inner {
+                encoder,
+                pieces,
+                decoding: self.decoding,
+            }),
         })
     }
 

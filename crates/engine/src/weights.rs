@@ -15,9 +15,11 @@ use crate::config::Config;
 use crate::error::EngineError;
 use crate::gguf::codes::Codes;
 use crate::safetensors::Entry;
-use crate::template::ChatTemplate;
+use crate::template::{ChatTemplate, SpecialTokens};
 use crate::tokenizer::Tokenizer;
 pub(crate) use bytes::{Bytes, read_text};
+pub(crate) use gguf::{ROPE_DIVISORS, deinterleaved};
+pub(crate) use layout::{Expected, expected};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
@@ -75,6 +77,49 @@ impl RawModel {
         };
         file.let_go(read);
         Ok(values)
+    }
+
+    /// The row-major shape of the tensor of that Hugging Face name.
+    ///
+    /// # Errors
+    /// [`EngineError::MissingTensor`] where the file has none of that name.
+    pub fn shape(&self, name: &str) -> Result<&[usize], EngineError> {
+        Ok(self.tensor(name)?.shape())
+    }
+
+    /// The bytes of the GGUF file, where the model is one.
+    pub(crate) fn gguf(&self) -> Option<&[u8]> {
+        let tensor = self.tensors.values().next()?;
+        match &tensor.stored {
+            Stored::Safetensors(_) => None,
+            Stored::Gguf(_) => Some(&self.files[tensor.file]),
+        }
+    }
+
+    /// Has the model speak in the template that `source` is, unless it has that one already: the
+    /// token that the template ends a turn with ends an answer from then on.
+    ///
+    /// # Errors
+    /// [`EngineError::Template`] where it is not understood.
+    pub fn speak_in(&mut self, source: &str) -> Result<(), EngineError> {
+        if self.template.as_ref().map(ChatTemplate::source) == Some(source) {
+            return Ok(());
+        }
+        let text = |token: Option<u32>| token.map(|id| self.tokenizer.decode(&[id], false));
+        let mut special = SpecialTokens::new();
+        let named = [
+            ("bos_token", self.config.bos),
+            ("eos_token", self.config.eos.first().copied()),
+        ];
+        for (name, token) in named {
+            special.insert(name.to_owned(), text(token).unwrap_or_default());
+        }
+        let template = ChatTemplate::new(source, special)?;
+        if let Some(end) = template.end_of_turn(&self.tokenizer)? {
+            self.config.add_eos(end);
+        }
+        self.template = Some(template);
+        Ok(())
     }
 
     /// Whether there is a tensor of that Hugging Face name.

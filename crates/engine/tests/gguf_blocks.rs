@@ -1,6 +1,7 @@
 //! Every GGUF block format, bit for bit against the `gguf` Python package.
 //!
-//! The expected numbers come from `tests/reference/make_gguf_blocks.py`.
+//! The expected numbers come from `tests/reference/make_gguf_blocks.py` and, for what is written,
+//! `make_gguf_quantised.py`.
 
 use lathe_engine::gguf::blocks::BlockType;
 use lathe_engine::safetensors;
@@ -27,6 +28,23 @@ fn every_format_gives_the_bits_of_the_reference() {
                 "{format}[{index}]: {found} and {expected}"
             );
         }
+    }
+}
+
+#[test]
+fn every_format_is_written_to_the_bits_of_the_reference() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../tests/reference/gguf-quantised.safetensors");
+    let file = std::fs::read(path).expect("the vectors are there");
+    let entries = safetensors::parse(&file).expect("the vectors are sound");
+    let values = entries["values"].values(&file, "values").expect("F32");
+    assert!(values.len() >= 1024);
+    for format in BlockType::WRITTEN {
+        let expected = &file[entries[format.name()].bytes.clone()];
+        let mut found = Vec::new();
+        format.quantize(&values, &mut found).expect("is written");
+        let differ = found.iter().zip(expected).position(|(a, b)| a != b);
+        assert_eq!((found.len(), differ), (expected.len(), None), "{format}");
     }
 }
 

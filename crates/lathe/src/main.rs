@@ -20,8 +20,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     Globals, approve, breaker, bundle, checkpoint, data, dossier, eval, export, filing, gate,
-    ledger, model, order, pack, register, restored, run, tour, trace, tune, up, verify, version,
-    withdraw,
+    ledger, merge, model, order, pack, register, restored, run, tour, trace, tune, up, verify,
+    version, withdraw,
 };
 
 const AFTER_HELP: &str = "\
@@ -65,6 +65,8 @@ enum Command {
     Tune(tune::Args),
     /// Score a tuned folder on a further file.
     Eval(eval::Args),
+    /// Merge a tuned folder into its base: a model for other tools, checked against what was tuned.
+    Merge(merge::Args),
     /// Serve the pages and the deployed models until Ctrl-C.
     Up(up::Args),
     /// Follow an answer back to its training sentences, and see what happens when evidence breaks.
@@ -120,6 +122,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&cli.globals, &args),
         Command::Tune(args) => tune::run(&cli.globals, &args),
         Command::Eval(args) => eval::run(&cli.globals, &args),
+        Command::Merge(args) => merge::run(&cli.globals, &args),
         Command::Up(args) => up::run(&cli.globals, &args),
         Command::Tour(args) => tour::run(&cli.globals, &args),
         Command::Order(args) => order::run(&cli.globals, &args),

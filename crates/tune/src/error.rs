@@ -129,6 +129,29 @@ pub enum TuneError {
         /// What is wrong.
         reason: String,
     },
+    /// The place for a merged model is taken.
+    #[error("cannot write a model to {path}: something is there; name a folder that is not")]
+    OutExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A merged model does not answer as what was merged.
+    #[error(
+        "the merged model as {format} does not answer as base and adapter: mean KL {mean_kl:.2e} over \
+         {prompts} prompts, {limit}; nothing was left in the folder: {next}"
+    )]
+    MergeDiffers {
+        /// The type of its weights.
+        format: &'static str,
+        /// What was measured, in nats.
+        mean_kl: f64,
+        /// Prompts it was measured on.
+        prompts: usize,
+        /// What would have passed.
+        limit: String,
+        /// What to do.
+        next: &'static str,
+    },
     /// The data cannot be read.
     #[error(transparent)]
     Data(#[from] lathe_data::DataError),
@@ -152,6 +175,8 @@ impl TuneError {
             Self::Diverged { .. } => "tune-diverged",
             Self::File { .. } => "tune-file",
             Self::Damaged { .. } => "tune-checkpoint-damaged",
+            Self::OutExists { .. } => "merge-exists",
+            Self::MergeDiffers { .. } => "merge-differs",
             Self::Data(error) => error.code(),
             Self::Engine(error) => error.code(),
         }

@@ -257,7 +257,8 @@ mod tests {
     }
 
     fn weights<'a>(pool: &'a Pool, packed: &'a Packed, learns: Learns) -> Weights<'a> {
-        let loaded = FullTrainer::load(&testing::folder(), Precision::Bf16, pool).expect("loads");
+        let loaded =
+            FullTrainer::load(&testing::model_path(), Precision::Bf16, pool).expect("loads");
         let rows = (packed, spec().rows_max);
         Weights::new("sft", loaded, pool, rows, learns, &nowhere).expect("something learns")
     }
@@ -309,7 +310,7 @@ mod tests {
     fn nothing_that_learns_is_refused_by_name() {
         let (pool, packed) = (Pool::new(1), packed());
         for (learns, words) in [(last(3, &[]), "1 to 2"), (last(1, &["lm_head"]), "lm_head")] {
-            let loaded = FullTrainer::load(&testing::folder(), Precision::F32, &pool);
+            let loaded = FullTrainer::load(&testing::model_path(), Precision::F32, &pool);
             let rows = (&packed, 64);
             let refused =
                 Weights::new("sft", loaded.expect("loads"), &pool, rows, learns, &nowhere);

@@ -15,19 +15,18 @@ use crate::spec::SftSpec;
 /// The system message of [`examples`].
 pub const SYSTEM: &str = "Say how the customer feels about the product, from -4 to 4.";
 
-/// Where the 2-layer random model of the repository's fixtures is.
-pub fn folder() -> PathBuf {
+/// Where the 2-layer random model of the repository's fixtures lies.
+pub fn model_path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-model")
 }
 
 /// That model, ready for tuning.
 pub fn model() -> Model {
-    let path = folder();
     let options = LoadOptions {
         trainable: true,
         ..LoadOptions::default()
     };
-    Model::load(&path, options).expect("the fixture loads")
+    Model::load(&model_path(), options).expect("the fixture loads")
 }
 
 /// `count` different examples with one system message.

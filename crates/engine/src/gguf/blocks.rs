@@ -8,7 +8,7 @@
 //! `tests/gguf_blocks.rs`.
 //!
 //! Only dequantisation: weights are packed again for the machine by
-//! [`crate::model`], and nothing here writes GGUF.
+//! [`crate::model`]; the way back is [`super::quantise`].
 
 use crate::error::EngineError;
 use lathe_kernel::bf16::from_bf16;
@@ -33,7 +33,7 @@ pub enum BlockType {
 }
 
 /// Names by type number, to refuse what is known by its name.
-const NAMES: [&str; 31] = [
+pub(super) const NAMES: [&str; 31] = [
     "F32", "F16", "Q4_0", "Q4_1", "Q4_2", "Q4_3", "Q5_0", "Q5_1", "Q8_0", "Q8_1", "Q2_K", "Q3_K",
     "Q4_K", "Q5_K", "Q6_K", "Q8_K", "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S",
     "IQ2_S", "IQ4_XS", "I8", "I16", "I32", "I64", "F64", "IQ1_M", "BF16",

@@ -73,14 +73,14 @@ impl<'a> Value<'a> {
 }
 
 /// The type number of an array.
-const ARRAY: u32 = 9;
+pub(super) const ARRAY: u32 = 9;
 
 /// An array that was checked while parsing and is read again when asked for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Array<'a> {
-    kind: u32,
+    pub(super) kind: u32,
     len: usize,
-    bytes: &'a [u8],
+    pub(super) bytes: &'a [u8],
 }
 
 impl<'a> Array<'a> {

@@ -1,6 +1,7 @@
 //! The bytes that each token stands for.
 
 use super::Added;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// SentencePiece's mark of a space.
@@ -14,6 +15,34 @@ pub(super) enum Decoding {
     /// SentencePiece: U+2581 is a space, `<0x0A>` a byte where `bytes` says so, and one
     /// leading space of the whole text is dropped where `strip` says so.
     Marked { bytes: bool, strip: bool },
+}
+
+impl Decoding {
+    /// The decoder of a `tokenizer.json` that does the same.
+    pub(super) fn to_json(self) -> Value {
+        let Self::Marked { bytes, strip } = self else {
+            let flags = [
+                ("add_prefix_space", false),
+                ("trim_offsets", true),
+                ("use_regex", true),
+            ];
+            let mut decoder = json!({ "type": "ByteLevel" });
+            flags
+                .iter()
+                .for_each(|(name, flag)| decoder[*name] = json!(flag));
+            return decoder;
+        };
+        let mark = json!({ "String": SPACE_MARK.to_string() });
+        let mut steps = vec![json!({ "type": "Replace", "pattern": mark, "content": " " })];
+        if bytes {
+            steps.push(json!({ "type": "ByteFallback" }));
+        }
+        steps.push(json!({ "type": "Fuse" }));
+        if strip {
+            steps.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
+        }
+        json!({ "type": "Sequence", "decoders": steps })
+    }
 }
 
 /// One token's bytes inside [`Pieces::bytes`].

@@ -5,6 +5,7 @@
 //! is refused: a guess would cut words differently from what the model learnt,
 //! and nobody would notice but the figures.
 
+use serde_json::Value;
 use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
@@ -95,6 +96,47 @@ pub(super) fn by_name(name: &str) -> Result<Named, String> {
         normalizer: row.nfc.then(|| NormalizerWrapper::from(NFC)),
         pre_tokenizer: words(&row.words),
         ignore_merges: row.ignore_merges,
+    })
+}
+
+/// The name of a file's own way, if the table has it.
+pub(super) fn name_of(json: &Value) -> Result<&'static str, String> {
+    let wanted = ways(&json["normalizer"], &json["pre_tokenizer"]);
+    let ignores = json.pointer("/model/ignore_merges") == Some(&Value::Bool(true));
+    let is_it = |row: &&Row| {
+        let normalizer = row.nfc.then(|| NormalizerWrapper::from(NFC));
+        let found = [
+            serde_json::to_value(normalizer).unwrap_or_default(),
+            serde_json::to_value(words(&row.words)).unwrap_or_default(),
+        ];
+        row.ignore_merges == ignores && ways(&found[0], &found[1]) == wanted
+    };
+    match TABLE.iter().find(is_it) {
+        Some(row) => Ok(row.names[0]),
+        None => Err(TABLE.map(|row| row.names[0]).join(", ")),
+    }
+}
+
+/// Two components without what changes no word: a sequence of one, and the places that the encoder
+/// reports.
+fn ways(normalizer: &Value, pre_tokenizer: &Value) -> [Value; 2] {
+    [normalizer, pre_tokenizer].map(|it| {
+        let mut it = it.clone();
+        for key in ["normalizers", "pretokenizers"] {
+            let only = it.get(key).and_then(Value::as_array);
+            if let Some([only]) = only.map(Vec::as_slice) {
+                it = only.clone();
+            }
+        }
+        let mut parts = vec![&mut it];
+        while let Some(part) = parts.pop() {
+            if let Some(part) = part.as_object_mut() {
+                part.remove("trim_offsets");
+            }
+            let within = part.get_mut("pretokenizers").and_then(Value::as_array_mut);
+            parts.extend(within.into_iter().flatten());
+        }
+        it
     })
 }
 

@@ -10,7 +10,8 @@ use super::gguf::{NORMAL, added, broken, token_types, tokens, vocab};
 use super::pieces::{Decoding, SPACE_MARK};
 use super::{Parts, Tokenizer};
 use crate::error::EngineError;
-use crate::gguf::{Gguf, Value};
+use crate::gguf::{Gguf, Value as Metadatum};
+use serde_json::Value;
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use tokenizers::NormalizerWrapper;
@@ -31,7 +32,7 @@ struct Piece<'a> {
 pub(super) fn build(gguf: &Gguf) -> Result<Tokenizer, EngineError> {
     let tokens = tokens(gguf)?;
     let add_space = match gguf.get("tokenizer.ggml.add_space_prefix") {
-        Some(Value::Bool(add)) => *add,
+        Some(Metadatum::Bool(add)) => *add,
         Some(_) => return Err(broken("add_space_prefix is no boolean".to_owned())),
         None => true,
     };
@@ -63,6 +64,15 @@ fn normalizer(add_space: bool) -> NormalizerWrapper {
     }
     let prepend = Prepend::new(SPACE_MARK.to_string());
     Sequence::new(vec![prepend.into(), mark.into()]).into()
+}
+
+/// Whether a tokenizer, as its JSON has it, is one of this kind: spaces are marked by a normalizer and
+/// no word is cut, or only where a space was before there are none.
+pub(super) fn is_said(json: &Value, add_space: bool) -> bool {
+    let cut = &json["pre_tokenizer"];
+    let cuts_nothing = cut.is_null() || (cut["type"] == "Split" && cut["pattern"]["String"] == " ");
+    let ours = serde_json::to_value(normalizer(add_space)).unwrap_or_default();
+    cuts_nothing && json["normalizer"] == ours
 }
 
 /// The tokens that text is made of; others are matched whole or stand for bytes.

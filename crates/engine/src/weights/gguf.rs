@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Divisors of the rotary frequencies, which Llama 3.1 files hold as a tensor.
-const ROPE_DIVISORS: &str = "rope_freqs.weight";
+pub(crate) const ROPE_DIVISORS: &str = "rope_freqs.weight";
 
 /// A tensor of the file and what its rows must go through.
 pub(super) struct Stored {
@@ -126,7 +126,7 @@ fn stored_bytes<'a>(info: &TensorInfo, file: &'a [u8]) -> Result<&'a [u8], Engin
 
 /// llama.cpp rotates neighbouring rows, Hugging Face rows half a head apart: row 2·j + half of a
 /// head becomes row half·(width / 2) + j. Gives for every row where it comes from.
-fn deinterleaved(heads: usize, rows: usize) -> Vec<usize> {
+pub(crate) fn deinterleaved(heads: usize, rows: usize) -> Vec<usize> {
     let width = rows / heads;
     let of_head = |head: usize| {
         let rows = (0..width).step_by(2).chain((1..width).step_by(2));

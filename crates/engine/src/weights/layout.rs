@@ -6,16 +6,16 @@ use crate::error::EngineError;
 use std::collections::BTreeMap;
 
 /// One tensor that must be there.
-pub(super) struct Expected {
+pub(crate) struct Expected {
     /// Hugging Face's name.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// llama.cpp's name.
-    pub(super) gguf_name: String,
-    pub(super) shape: Vec<usize>,
+    pub(crate) gguf_name: String,
+    pub(crate) shape: Vec<usize>,
     /// For Q and K: the heads inside which llama.cpp interleaves the rows' halves.
-    pub(super) interleaved_heads: Option<usize>,
+    pub(crate) interleaved_heads: Option<usize>,
     /// What llama.cpp has added to the values.
-    pub(super) gguf_offset: f32,
+    pub(crate) gguf_offset: f32,
 }
 
 impl Expected {
@@ -40,7 +40,7 @@ impl Expected {
 }
 
 /// All tensors of a model.
-pub(super) fn expected(config: &Config) -> Vec<Expected> {
+pub(crate) fn expected(config: &Config) -> Vec<Expected> {
     let plain = |name: &str, gguf_name: &str, shape: &[usize]| {
         Expected::new(
             format!("{name}.weight"),

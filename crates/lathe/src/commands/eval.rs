@@ -16,7 +16,7 @@ use lathe_workshop::words::Lang;
 use serde_json::{Value, json};
 
 use super::Globals;
-use super::recipe_files::{Files, of_tune, open};
+use super::recipe_files::{Files, base_named, of_tune, open};
 use crate::bars::Bar;
 use crate::fail::{Failure, Outcome};
 
@@ -71,14 +71,10 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
 
 /// The base model that an output folder names.
 fn base_of(folder: &Path, recipe: &Recipe, files: &Files) -> Result<PathBuf, Failure> {
-    let path = folder.join("adapter_config.json");
-    let config: Option<Value> = std::fs::read(&path)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let named = config
-        .as_ref()
-        .and_then(|it| it["base_model_name_or_path"].as_str());
-    let named = named.unwrap_or(&recipe.settings.model_name_or_path);
+    let named = base_named(folder);
+    let named = named
+        .as_deref()
+        .unwrap_or(&recipe.settings.model_name_or_path);
     files.bring(named, &[Path::new(""), &recipe.folder], None)
 }
 

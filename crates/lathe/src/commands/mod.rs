@@ -14,6 +14,7 @@ pub mod filing;
 pub mod gate;
 pub mod keys;
 pub mod ledger;
+pub mod merge;
 pub mod model;
 pub mod order;
 pub mod pack;

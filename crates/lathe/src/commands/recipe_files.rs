@@ -213,6 +213,13 @@ pub fn open_unread(path: &Path, named: Option<&str>) -> Result<RawModel, Failure
     Ok(model)
 }
 
+/// The base model that an adapter's folder names.
+pub fn base_named(folder: &Path) -> Option<String> {
+    let bytes = std::fs::read(folder.join("adapter_config.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+    Some(config["base_model_name_or_path"].as_str()?.to_owned())
+}
+
 /// Opens a model and gives it the named template where it has none.
 pub fn open(path: &Path, options: LoadOptions, named: Option<&str>) -> Result<Model, Failure> {
     let mut model = Model::load(path, options).map_err(|error| of_tune(error.into()))?;
