@@ -149,13 +149,11 @@ fn pretraining_goes_on_with_the_same_weights() {
 #[test]
 fn the_best_measurement_is_kept_and_the_run_stops_early() {
     let keys = "val_size: 8\neval_strategy: steps\neval_steps: 1\nload_best_model_at_end: true\n\
-                early_stopping_steps: 2\nnum_train_epochs: 30\nlearning_rate: 0.2\n\
-                lr_scheduler_type: constant\n";
+                early_stopping_steps: 2\nlr_scheduler_type: constant\n";
     let records: Vec<Value> = (0..40)
         .map(|at| json!({"instruction": format!("Number {at}?"), "output": format!("{}.", at * 7 % 10)}))
         .collect();
-    let keys = keys.replace("num_train_epochs: 30\nlearning_rate: 0.2\n", "");
-    let job = Job::new(&records, &keys);
+    let job = Job::new(&records, keys);
     let said = job.tuned(&["num_train_epochs=30", "learning_rate=0.2"]);
     let (steps, kept) = (said["steps"].as_u64(), said["step_kept"].as_u64());
     assert!(steps < Some(120), "{said}");
@@ -171,6 +169,67 @@ fn the_best_measurement_is_kept_and_the_run_stops_early() {
     assert!(
         (last - least).abs() < 1e-6,
         "{least} was best, {last} is kept"
+    );
+}
+
+#[test]
+fn a_whole_model_is_tuned_written_and_scored() {
+    for way in [
+        "finetuning_type: full\n",
+        "finetuning_type: freeze\nfreeze_trainable_layers: 1\n",
+    ] {
+        let keys = format!("val_size: 4\n{way}");
+        let job = Job::new(&instructions(24), &keys);
+        let said = job.tuned(&["learning_rate=3e-3"]);
+        let tuned = said["held_back"]["eval_loss"].as_f64().expect("a loss");
+        assert!(tuned < 2.0, "{way}: {said}");
+        for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+            assert!(job.out(name).exists(), "{name}");
+        }
+        let [out, recipe, data] = ["out", "recipe.yaml", "train.jsonl"]
+            .map(|name| job.folder.join(name).display().to_string());
+        let scored = job
+            .home
+            .output(&["eval", &out, "--recipe", &recipe, "--data", &data, "--json"]);
+        assert!(scored.status.success(), "{}", text(&scored.stderr));
+        let metrics: Value = serde_json::from_slice(&scored.stdout).expect("JSON");
+        let loss = metrics["eval_loss"].as_f64().expect("a loss");
+        assert_eq!(metrics["records"], 24);
+        assert!(
+            (loss - tuned).abs() < 0.3,
+            "what is written is what was tuned: {metrics}, {said}"
+        );
+    }
+}
+
+#[test]
+fn weights_go_on_with_the_same_bits() {
+    let job = Job::new(&instructions(16), "finetuning_type: full\n");
+    job.goes_on_with_the_same("model.safetensors", 4);
+}
+
+#[test]
+fn datasets_are_drawn_by_their_shares() {
+    let job = Job::new(&instructions(24), "");
+    let info = json!({
+        "one": {"file_name": "train.jsonl"},
+        "other": {"file_name": "other.jsonl"},
+    });
+    fs::write(job.folder.join("dataset_info.json"), info.to_string()).expect("writes");
+    let lines: String = instructions(6).iter().map(|it| format!("{it}\n")).collect();
+    fs::write(job.folder.join("other.jsonl"), lines).expect("writes");
+    let shares = "interleave_probs=0.5,0.5";
+    let both = [
+        "train_file=null",
+        "dataset=one,other",
+        "mix_strategy=interleave_over",
+        shares,
+    ];
+    let said = job.tuned(&both);
+    let records = said["records"].as_u64().expect("a number");
+    assert!(
+        (36..90).contains(&records),
+        "24 of the larger, as many of the other: {said}"
     );
 }
 
@@ -206,7 +265,7 @@ fn what_cannot_be_learnt_from_is_refused_with_the_reason() {
         {"role": "assistant", "content": "b", "weight": 0},
     ]})];
     let said = Job::new(&masked, "").refusal(&[]);
-    assert!(said.contains("tune-nothing-to-learn"), "all masked: {said}");
+    assert!(said.contains("every `weight` is 0"), "all masked: {said}");
     let said = Job::new(&pairs(4), "stage: kto\n").refusal(&[]);
     assert!(
         said.contains("stage: dpo"),

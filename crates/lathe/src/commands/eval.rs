@@ -8,15 +8,18 @@ use lathe_eval::choices::{self, Judged};
 use lathe_eval::metrics::pearson_r;
 use lathe_kernel::{Pool, default_threads};
 use lathe_tune::TuneError;
-use lathe_tune::recipe::Recipe;
 use lathe_tune::recipe::answer::{AnswerSpec, Assured, READING, Reading, Truth};
+use lathe_tune::recipe::lesson::{self, Tokenising};
 use lathe_tune::recipe::table::{Asker, Question, questions};
+use lathe_tune::recipe::{Recipe, Settings, Stage, preference};
+use lathe_tune::token_cache::TokenCache;
 use lathe_workshop::Progress;
 use lathe_workshop::words::Lang;
 use serde_json::{Value, json};
 
 use super::Globals;
-use super::recipe_files::{Files, base_named, of_tune, open};
+use super::held::Held;
+use super::recipe_files::{Files, base_named, of_tune, open, tokenising_bar};
 use crate::bars::Bar;
 use crate::fail::{Failure, Outcome};
 
@@ -44,23 +47,27 @@ pub struct Args {
 /// Scores the file.
 pub fn run(globals: &Globals, args: &Args) -> Outcome {
     let recipe = Recipe::load(&args.recipe, &args.overrides).map_err(of_tune)?;
-    let path = args.model.join(READING);
-    let text = std::fs::read_to_string(&path).map_err(|error| {
-        Failure::new(
-            "eval-model",
-            format!("cannot read {}: {error}", path.display()),
-            "name the output folder of a lathe tune that ran to its end",
-        )
-    })?;
-    let reading: Reading = serde_json::from_str(&text).map_err(|error| {
-        let text = format!("{} is not what lathe tune writes: {error}", path.display());
-        Failure::new("eval-model", text, "tune again with this version of Lathe")
-    })?;
-    let base = base_of(&args.model, &recipe, &Files::of(&globals.home()?))?;
-    let asked = questions(&recipe.settings, &reading, &args.data).map_err(of_tune)?;
+    let files = Files::of(&globals.home()?);
+    let (base, adapter) = opened(&args.model, &recipe, &files)?;
     let pool = Pool::new(default_threads());
-    let answers = Asked::open(&base, Some(&args.model), &reading, &pool)?.answer(&asked)?;
-    let metrics = metrics(&reading, &answers)?;
+    let metrics = match reading(&args.model)? {
+        Some(reading) => {
+            let asked = questions(&recipe.settings, &reading, &args.data).map_err(of_tune)?;
+            let answers = Asked::open(&base, adapter, &reading, &pool)?.answer(&asked)?;
+            metrics(&reading, &answers)?
+        }
+        None => {
+            let template = recipe.settings.template.as_deref();
+            let model = open(&base, LoadOptions::for_answers(), template)?;
+            let adapter = adapter
+                .map(|folder| Adapter::load_peft(folder, &model.config))
+                .transpose()
+                .map_err(|error| of_tune(error.into()))?;
+            let held = held_of_file(&recipe, &model, &args.data, (&files, &pool))?;
+            let scored = (&model, adapter.as_ref());
+            held.metrics(scored, &pool, None).map_err(of_tune)?
+        }
+    };
     if args.json {
         println!("{metrics}");
     } else {
@@ -69,13 +76,85 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The base model that an output folder names.
-fn base_of(folder: &Path, recipe: &Recipe, files: &Files) -> Result<PathBuf, Failure> {
-    let named = base_named(folder);
-    let named = named
-        .as_deref()
-        .unwrap_or(&recipe.settings.model_name_or_path);
-    files.bring(named, &[Path::new(""), &recipe.folder], None)
+/// How the choices of an output folder are read, if it answers with choices.
+fn reading(folder: &Path) -> Result<Option<Reading>, Failure> {
+    let path = folder.join(READING);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(Failure::new(
+                "eval-model",
+                format!("cannot read {}: {error}", path.display()),
+                "name the output folder of a lathe tune that ran to its end",
+            ));
+        }
+    };
+    serde_json::from_str(&text).map(Some).map_err(|error| {
+        let text = format!("{} is not what lathe tune writes: {error}", path.display());
+        Failure::new("eval-model", text, "tune again with this version of Lathe")
+    })
+}
+
+/// The base of an output folder, and the folder as that of its adapter; of a whole model, itself.
+fn opened<'a>(
+    folder: &'a Path,
+    recipe: &Recipe,
+    files: &Files,
+) -> Result<(PathBuf, Option<&'a Path>), Failure> {
+    if let Some(named) = base_named(folder) {
+        let base = files.bring(&named, &[Path::new(""), &recipe.folder], None)?;
+        return Ok((base, Some(folder)));
+    }
+    let whole = folder.is_file() || folder.join("config.json").exists();
+    if whole {
+        return Ok((folder.to_path_buf(), None));
+    }
+    Err(Failure::new(
+        "eval-model",
+        format!(
+            "{} holds neither adapter_config.json nor config.json",
+            folder.display()
+        ),
+        "name the output folder of a lathe tune that ran to its end, or a model",
+    ))
+}
+
+/// The samples of a file as the recipe's stage measures them.
+fn held_of_file(
+    recipe: &Recipe,
+    model: &Model,
+    data: &Path,
+    (files, pool): (&Files, &Pool),
+) -> Result<Held, Failure> {
+    let settings = Settings {
+        val_size: 0.0,
+        ..recipe.settings.clone()
+    };
+    let recipe = Recipe {
+        settings,
+        ..recipe.clone()
+    };
+    let settings = &recipe.settings;
+    let sources = lesson::sources(&recipe, Some(data)).map_err(of_tune)?;
+    let held = match settings.stage {
+        Stage::Dpo => preference::pairs(settings, model, &sources, None)
+            .map(|split| Held::Pairs(split.learnt)),
+        Stage::Kto => preference::judged(settings, model, &sources, None)
+            .map(|split| Held::Judged(split.learnt)),
+        Stage::Pt | Stage::Sft => {
+            let mut tokenising = Tokenising {
+                cache: TokenCache {
+                    folder: &files.tokens(),
+                    pool,
+                },
+                on: &mut tokenising_bar(),
+            };
+            lesson::dialogues(&recipe, model, &sources, None, &mut tokenising)
+                .map(|lesson| Held::Rows(lesson.packed))
+        }
+    };
+    held.map_err(of_tune)
 }
 
 /// A model that answers questions as its reading says.

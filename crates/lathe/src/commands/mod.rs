@@ -12,6 +12,7 @@ pub mod eval;
 pub mod export;
 pub mod filing;
 pub mod gate;
+mod held;
 pub mod keys;
 pub mod ledger;
 pub mod merge;

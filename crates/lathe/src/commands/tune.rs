@@ -3,7 +3,6 @@
 //! No order, no ledger, no gate: what comes out is a folder for other tools and for experiments.
 //! What is to be served goes through a pack and `lathe run`.
 
-mod held;
 mod teller;
 
 use std::collections::BTreeSet;
@@ -13,7 +12,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use lathe_data::samples::SampleSource;
-use lathe_engine::{Adapter, FullTrainer, LoadOptions, LoraSpec, Model};
+use lathe_engine::export::Export;
+use lathe_engine::gguf::blocks::BlockType;
+use lathe_engine::{Adapter, FullTrainer, LoadOptions, LoraSpec, Model, Parameters};
 use lathe_kernel::{Pool, Precision, default_threads};
 use lathe_tune::dpo::Dpo;
 use lathe_tune::full::{Learns, Weights};
@@ -32,9 +33,9 @@ use lathe_tune::{Outcome as Tuned, TuneError};
 use lathe_workshop::words::{self, Lang};
 use serde_json::{Value, json};
 
-use self::held::Held;
 use self::teller::Teller;
 use super::Globals;
+use super::held::{self, Held};
 use super::recipe_files::{Brought, Files, of_tune, open, tokenising_bar};
 use crate::fail::{Failure, Outcome};
 
@@ -157,11 +158,8 @@ impl Run<'_> {
             Tuning::Full | Tuning::Lora => Learns::All,
         };
         let held = held_of(lesson.held);
-        let base = self.brought.base.clone();
-        let speech = trainer.model().template.clone();
-        let write = move |parameters: &_, folder: &Path, _: &str| {
-            let _ = (&base, &speech, parameters, folder);
-            todo!()
+        let write = |parameters: &Parameters, folder: &Path, _: &str| {
+            write_weights(&self.brought.base, settings, parameters, folder, self.pool)
         };
         let rows = (&lesson.packed, spec.rows_max);
         let loaded = (trainer, parameters);
@@ -313,7 +311,9 @@ impl Run<'_> {
         teller.bar.clear();
         let seconds = began.elapsed().as_secs_f64();
         // What it was tuned in, so that other tools ask it the same way.
-        if let Some(template) = &learner.model().template {
+        // A whole model has it in its tokenizer_config.json.
+        let template = learner.adapter().and(learner.model().template.as_ref());
+        if let Some(template) = template {
             self.write(TEMPLATE, template.source())?;
         }
         if settings.plot_loss {
@@ -362,10 +362,7 @@ impl Run<'_> {
                 return Ok(Value::Null);
             }
             let model = (learner.model(), learner.adapter());
-            let metric = held.metric(model, self.pool, reference).map_err(of_tune)?;
-            let mut metrics = json!({ "records": held.len() });
-            metrics[held.name()] = json!(metric);
-            return Ok(metrics);
+            return held.metrics(model, self.pool, reference).map_err(of_tune);
         };
         let (base, adapter) = match learner.adapter() {
             Some(_) => (&self.brought.base, Some(out.as_path())),
@@ -400,7 +397,7 @@ impl Run<'_> {
             "steps": plan.steps(),
             "seconds": (plan.steps() as f64 * step_s).round(),
             // Gradients are there already; the optimizer's two moments are not.
-            "peak_mib": peak_mib().map(|mib| mib + (learner.values().len() as u64 * 8 >> 20)),
+            "peak_mib": peak_mib().map(|mib| mib + ((learner.values().len() as u64 * 8) >> 20)),
         }))
     }
 
@@ -427,6 +424,22 @@ impl Run<'_> {
         .print(value)?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Writes weights as a folder in the base's layout, which other tools open: its tokenizer, its
+/// settings, the template that it was tuned in.
+fn write_weights(
+    base: &Path,
+    settings: &Settings,
+    parameters: &Parameters,
+    folder: &Path,
+    pool: &Pool,
+) -> Result<(), TuneError> {
+    let mut raw = lathe_engine::open(base)?;
+    template::give_opened(&mut raw, settings.template.as_deref())?;
+    let export = Export::of_weights(base, &raw, parameters, pool)?;
+    export.folder(folder, BlockType::BF16)?;
+    Ok(())
 }
 
 /// What came of a run.

@@ -13,7 +13,7 @@ use lathe_tune::recipe::lesson;
 use lathe_tune::recipe::table::{Asker, Question};
 use serde_json::{Value, json};
 
-use super::super::eval;
+use super::eval;
 use crate::fail::Failure;
 
 /// Records that are not learnt from.
@@ -69,16 +69,18 @@ impl Held {
                 eval::one_metric(reading, &eval::answered(rows, questions))
             }
             Held::Pairs(pairs) => {
-                let ratios = ratios(model, pool, (adapter, reference), pairs, &|pair| {
-                    (&pair.prompt, vec![&pair.chosen, &pair.rejected])
-                });
+                let put = |pair: &DpoPair, batch: &mut AnswerBatch| {
+                    batch.push(&pair.prompt, &[&pair.chosen, &pair.rejected]);
+                };
+                let ratios = ratios(model, pool, (adapter, reference), pairs, &put);
                 let ahead = ratios.as_chunks::<2>().0.iter().filter(|it| it[0] > it[1]);
                 Ok(ahead.count() as f64 / pairs.len() as f64)
             }
             Held::Judged(answers) => {
-                let ratios = ratios(model, pool, (adapter, reference), answers, &|it| {
-                    (&it.prompt, vec![&it.answer])
-                });
+                let put = |it: &JudgedAnswer, batch: &mut AnswerBatch| {
+                    batch.push(&it.prompt, &[&it.answer]);
+                };
+                let ratios = ratios(model, pool, (adapter, reference), answers, &put);
                 let judged = ratios.iter().zip(answers);
                 let right = judged.filter(|(ratio, it)| (**ratio > 0.0) == it.wanted);
                 Ok(right.count() as f64 / answers.len() as f64)
@@ -86,8 +88,24 @@ impl Held {
         }
     }
 
+    /// An object of the metric and how many records it is of.
+    pub fn metrics(
+        &self,
+        tuned: (&Model, Option<&Adapter>),
+        pool: &Pool,
+        reference: Option<&Adapter>,
+    ) -> Result<Value, TuneError> {
+        let metric = self.metric(tuned, pool, reference)?;
+        let mut metrics = json!({ "records": self.len() });
+        metrics[self.name()] = json!(metric);
+        if matches!(self, Held::Rows(_)) {
+            metrics["perplexity"] = json!(metric.exp());
+        }
+        Ok(metrics)
+    }
+
     /// The name of [`Held::metric`].
-    pub fn name(&self) -> &'static str {
+    fn name(&self) -> &'static str {
         match self {
             Held::Nothing => "none",
             Held::Rows(_) => "eval_loss",
@@ -107,15 +125,13 @@ fn ratios<T>(
     pool: &Pool,
     (adapter, reference): (Option<&Adapter>, Option<&Adapter>),
     records: &[T],
-    parts: &dyn Fn(&T) -> (&Vec<u32>, Vec<&Vec<u32>>),
+    put: &dyn Fn(&T, &mut AnswerBatch),
 ) -> Vec<f64> {
     let mut trainer = Trainer::new(model, pool);
     let mut ratios = Vec::new();
     for record in records {
-        let (prompt, answers) = parts(record);
-        let answers: Vec<&[u32]> = answers.into_iter().map(Vec::as_slice).collect();
         let mut batch = AnswerBatch::default();
-        batch.push(prompt, &answers);
+        put(record, &mut batch);
         let policy = trainer.answer_log_probs(adapter, &batch);
         let reference = trainer.answer_log_probs(reference, &batch);
         ratios.extend(policy.iter().zip(reference).map(|(a, b)| a - b));
