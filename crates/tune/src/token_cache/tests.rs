@@ -1,3 +1,5 @@
+//! Rows through the cache: the same, once, and damaged files done again.
+
 use super::*;
 use crate::dialogue::Masking;
 use crate::testing;
