@@ -54,6 +54,7 @@ impl<'a> FullTrainer<'a> {
             precision,
             trainable: true,
             as_stored: false,
+            quantise: None,
         };
         let trainer = Self {
             pool,

@@ -13,6 +13,8 @@
 
 use crate::adapter::{Adapter, AdapterTensor};
 use crate::error::EngineError;
+use crate::gguf::blocks::BlockType;
+use crate::gguf::codes::Codes;
 use crate::rows::Rows;
 use crate::weights::RawModel;
 use lathe_kernel::{
@@ -30,6 +32,8 @@ pub(crate) struct Packing {
     pub(crate) trainable: bool,
     /// Whether weights stored in blocks of 4 or 8 bits stay in them.
     pub(crate) as_stored: bool,
+    /// What the other matrices of blocks are rounded to, if not to the precision.
+    pub(crate) quantise: Option<BlockType>,
 }
 
 /// What a matrix is asked for most.
@@ -102,10 +106,22 @@ impl Linear {
             _ => None,
         };
         let name = &format!("{name}.weight");
-        let codes = if packing.as_stored {
+        let stored = if packing.as_stored {
             raw.codes(name)?
         } else {
             None
+        };
+        // The output matrix keeps its values: it is read for every answer, and rounding it costs most.
+        let rounds = asked == Asked::Whole && stored.is_none();
+        let quantise = packing.quantise.filter(|_| rounds);
+        let (codes, rounded) = match quantise.filter(|to| depth.is_multiple_of(to.block_values())) {
+            None => (stored, None),
+            Some(to) => {
+                let mut bytes = Vec::new();
+                to.quantize(&raw.tensor_f32(name)?.1, &mut bytes)?;
+                let values = to.dequantize(&bytes).expect("whole blocks were made");
+                (Codes::of(to, &bytes), Some(values))
+            }
         };
         let arrange = match asked {
             Asked::Whole => QuantisedMatrix::pack,
@@ -116,7 +132,10 @@ impl Linear {
         // Dequantised only where somebody reads the values.
         let (forward, w) = match quantised {
             Some(forward) if !packing.trainable => (forward, None),
-            Some(forward) => (forward, Some(raw.tensor_f32(name)?.1)),
+            Some(forward) => match rounded {
+                Some(rounded) => (forward, Some(rounded)),
+                None => (forward, Some(raw.tensor_f32(name)?.1)),
+            },
             None => {
                 let (_, w) = raw.tensor_f32(name)?;
                 let weights = packing.weights(&w, out, depth);

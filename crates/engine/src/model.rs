@@ -10,6 +10,7 @@ use crate::architecture::NORMS;
 use crate::block::{Layer, Projection};
 use crate::config::{Config, Window};
 use crate::error::EngineError;
+use crate::gguf::blocks::BlockType;
 use crate::linear::{Asked, Linear, Packing};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
@@ -32,6 +33,9 @@ pub struct LoadOptions {
     /// numbers, the input rounded to 8 bits block by block; other weights are rounded to
     /// `precision`. A third of the memory to read for an answer, at a small loss of accuracy.
     pub as_stored: bool,
+    /// Round what is not kept as stored to blocks of this type in the linear layers of the blocks, as an
+    /// adapter is tuned over a base of 4 or 8 bits; the head keeps its values.
+    pub quantise: Option<BlockType>,
 }
 
 impl Default for LoadOptions {
@@ -42,6 +46,7 @@ impl Default for LoadOptions {
             precision: Precision::Bf16,
             trainable: false,
             as_stored: false,
+            quantise: None,
         }
     }
 }
@@ -90,12 +95,14 @@ impl Model {
             precision,
             trainable,
             as_stored,
+            quantise,
         } = options;
         let packing = Packing {
             isa,
             precision,
             trainable,
             as_stored,
+            quantise,
         };
         let pool = Pool::new(default_threads());
         let (embeddings, head, layers) = pack_all(&raw, packing, &pool)?;

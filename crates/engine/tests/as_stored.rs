@@ -8,7 +8,9 @@ mod gguf_writer;
 use common::{Numbers, random_adapter};
 use gguf_writer::GgufWriter;
 use lathe_engine::gguf::blocks::BlockType;
-use lathe_engine::{Chunk, KvCache, LoadOptions, Logits, Model, PackedAdapter, Scratch, forward};
+use lathe_engine::{
+    Batch, Chunk, KvCache, LoadOptions, Logits, Model, PackedAdapter, Scratch, Trainer, forward,
+};
 use lathe_kernel::{Pool, Precision};
 
 const HIDDEN: usize = 64;
@@ -235,5 +237,35 @@ fn same_bits(architecture: &str) {
             expected[..],
             "{threads} threads, with another sequence"
         );
+    }
+}
+
+#[test]
+fn a_base_rounded_as_it_is_loaded_learns_by_the_gradients_of_its_rounded_values() {
+    let folder = common::repository_file("fixtures/tiny-model");
+    let pool = Pool::new(2);
+    for (block_type, near) in [(BlockType::Q8_0, 0.03), (BlockType::Q4_0, 0.6)] {
+        let options = |quantise| LoadOptions {
+            trainable: true,
+            quantise,
+            ..LoadOptions::default()
+        };
+        let load = |quantise| Model::load(&folder, options(quantise)).expect("it loads");
+        let (plain, rounded) = (load(None), load(Some(block_type)));
+        assert!(rounded.arithmetic().ends_with("by 8 bits"), "{}", rounded.arithmetic());
+        let adapter = random_adapter(&plain, 4);
+        let gradients = |model: &Model| {
+            let mut gradients = vec![0.0; adapter.values.len()];
+            let mut batch = Batch::default();
+            let tokens = Numbers(3).tokens(40, model.config.vocab);
+            common::push_segment(&mut batch, &tokens, None, 0);
+            let mut trainer = Trainer::new(model, &pool);
+            let sum = trainer.loss_and_gradients(&adapter, &batch, 1.0, &mut gradients);
+            (sum.mean(), gradients)
+        };
+        let ((loss, of_plain), (other, of_rounded)) = (gradients(&plain), gradients(&rounded));
+        let cosine = cosine(&of_plain, &of_rounded);
+        assert!(cosine > 1.0 - near, "{block_type}: {cosine}");
+        assert!(loss != other && (loss / other - 1.0).abs() < near, "{loss} {other}");
     }
 }

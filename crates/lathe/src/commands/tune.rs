@@ -222,6 +222,10 @@ impl Run<'_> {
         let options = LoadOptions {
             trainable: true,
             as_stored: settings.quantization_bit.is_some(),
+            quantise: settings.quantization_bit.map(|bits| match bits {
+                4 => BlockType::Q4_0,
+                _ => BlockType::Q8_0,
+            }),
             ..LoadOptions::default()
         };
         open(&self.brought.base, options, settings.template.as_deref())
