@@ -57,6 +57,19 @@ impl Resampler {
     }
 }
 
+/// The interval around a metric of `records` records that resemble each other no more than others:
+/// `measure` is given the indices of those drawn.
+pub fn over_records(
+    records: usize,
+    spec: BootstrapSpec,
+    value: f64,
+    mut measure: impl FnMut(&[usize]) -> f64,
+) -> Interval {
+    let names: Vec<String> = (0..records).map(|at| at.to_string()).collect();
+    let resampler = Resampler::new(names.iter().map(String::as_str), spec);
+    interval(value, resampler.resample(|drawn| measure(drawn)))
+}
+
 /// The percentile interval around `value`; without resamples it has no ends.
 pub(crate) fn interval(value: f64, mut resampled: Vec<f64>) -> Interval {
     resampled.sort_by(f64::total_cmp);

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lathe_engine::{Adapter, LoadOptions, Model, PackedAdapter};
+use lathe_eval::bootstrap::over_records;
 use lathe_eval::choices::{self, Judged};
+use lathe_eval::BootstrapSpec;
 use lathe_eval::metrics::pearson_r;
 use lathe_kernel::{Pool, default_threads};
 use lathe_tune::TuneError;
@@ -265,7 +267,7 @@ pub fn name_of(reading: &Reading) -> &'static str {
 pub fn one_metric(reading: &Reading, answers: &[Answered]) -> Result<f64, TuneError> {
     let judged = judged(answers);
     if let Some(grid) = reading.grid()? {
-        return Ok(pearson(answers, &grid));
+        return Ok(pearson(answers.iter(), &grid));
     }
     Ok(match &reading.answer {
         AnswerSpec::Choice(spec) if spec.multiple => {
@@ -277,13 +279,14 @@ pub fn one_metric(reading: &Reading, answers: &[Answered]) -> Result<f64, TuneEr
 }
 
 /// r of the answers' means over the grid.
-fn pearson(answers: &[Answered], grid: &[f64]) -> f64 {
+fn pearson<'a>(answers: impl Iterator<Item = &'a Answered>, grid: &[f64]) -> f64 {
     let read = |it: &Answered| -> f64 {
         let pairs = it.probabilities.iter().zip(grid);
         pairs.map(|(&share, value)| f64::from(share) * value).sum()
     };
-    let pairs = answers.iter().filter_map(|it| Some((read(it), it.number?)));
-    let pairs: Vec<(f64, f64)> = pairs.collect();
+    let pairs: Vec<(f64, f64)> = answers
+        .filter_map(|it| Some((read(it), it.number?)))
+        .collect();
     pearson_r(pairs.iter().copied())
 }
 
@@ -316,20 +319,31 @@ pub fn set_thresholds(reading: &mut Reading, answers: &[Answered], accuracy: f64
     }
 }
 
-/// One object of metrics.
+/// One object of metrics, those of a share or a coefficient with their 95 % interval.
 pub fn metrics(reading: &Reading, answers: &[Answered]) -> Result<Value, Failure> {
     let judged = judged(answers);
     let labels = reading.choices.labels.len();
     let mut metrics = json!({ "records": answers.len() });
+    let mut put = |name: &str, measure: &dyn Fn(&[usize]) -> f64| {
+        let all: Vec<usize> = (0..answers.len()).collect();
+        let value = measure(&all);
+        let spec = BootstrapSpec::default();
+        let interval = over_records(answers.len(), spec, value, measure);
+        metrics[name] = json!(value);
+        metrics[format!("{name}_interval")] = json!([interval.low, interval.high]);
+    };
     if let Some(grid) = reading.grid().map_err(of_tune)? {
-        metrics["pearson_r"] = json!(pearson(answers, &grid));
+        put("pearson_r", &|at| {
+            pearson(at.iter().map(|&at| &answers[at]), &grid)
+        });
         return Ok(metrics);
     }
-    metrics["accuracy"] = json!(choices::accuracy(&judged));
-    metrics["macro_f1"] = match &reading.thresholds {
-        Some(thresholds) => json!(choices::multiple_macro_f1(&judged, thresholds)),
-        None => json!(choices::single_macro_f1(&judged, labels)),
-    };
+    let drawn = |at: &[usize]| -> Vec<Judged<'_>> { at.iter().map(|&at| judged[at]).collect() };
+    put("accuracy", &|at| choices::accuracy(&drawn(at)));
+    put("macro_f1", &|at| match &reading.thresholds {
+        Some(thresholds) => choices::multiple_macro_f1(&drawn(at), thresholds),
+        None => choices::single_macro_f1(&drawn(at), labels),
+    });
     if let Some(assured) = reading.assured {
         let (share, accuracy) = choices::answered(&judged, assured.probability);
         metrics["answered_share"] = json!(share);
