@@ -9,9 +9,9 @@
 //! `cargo xtask bench ledger | receipts | quality` measure what has no peer.
 
 mod ledger;
-mod llama_cpp;
+pub mod llama_cpp;
 mod measure;
-mod models;
+pub mod models;
 mod ours;
 mod peers;
 mod quality;

@@ -6,6 +6,7 @@
 
 mod home;
 mod kill;
+mod merge;
 mod order;
 mod peft;
 mod result;
@@ -34,6 +35,11 @@ const SCENARIOS: &[Scenario] = &[
         "peft",
         "the adapter in peft gives the served answers",
         peft::run,
+    ),
+    (
+        "merge",
+        "merged models in transformers and llama.cpp give the tune's answers",
+        merge::run,
     ),
     (
         "kill",

@@ -1,0 +1,161 @@
+"""Merged models in transformers and llama.cpp give the greedy answers of base and adapter in peft.
+
+The reference is transformers with peft over the base, in f32. Held against it are, over the prompts in
+JOB/prompts.json:
+- transformers from JOB/f32 and JOB/bf16, opened offline, computed in f32;
+- llama.cpp's server over JOB/f16, JOB/q8_0 and JOB/q4_0, asked as a chat: it renders the file's own
+  template, which must give the reference's prompt to the letter, and cuts it into the same tokens.
+
+llama.cpp keeps keys and values in f16 and rounds inputs to 8 bits beside quantised weights, so tokens
+that are nearly tied may swap. Equal answers asked for: all from f32; EQUAL_MIN of the others.
+
+usage: merged_greedy.py BASE.gguf JOB LLAMA_SERVER
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import urllib.request
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+TOKENS_MAX = 32
+EQUAL_MIN = {"f32": 1.0, "bf16": 0.9, "f16": 0.96, "q8_0": 0.9, "q4_0": 0.0}
+
+
+def first_difference(ours, theirs):
+    for at, (a, b) in enumerate(zip(ours, theirs)):
+        if a != b:
+            return at
+    return min(len(ours), len(theirs))
+
+
+def chat(text):
+    return [{"role": "user", "content": text}]
+
+
+def answers(model, tokenizer, prompts):
+    """The new tokens of every greedy answer, without the one that ends it."""
+    found = []
+    for text in prompts:
+        prompt = tokenizer.apply_chat_template(chat(text), add_generation_prompt=True, tokenize=False)
+        ids = tokenizer(prompt, return_tensors="pt", add_special_tokens=False).input_ids
+        with torch.no_grad():
+            out = model.generate(ids, max_new_tokens=TOKENS_MAX, do_sample=False)
+        new = out[0][ids.shape[1] :].tolist()
+        found.append([token for token in new if token != tokenizer.eos_token_id])
+    return found
+
+
+def reference(base, job, prompts):
+    folder, gguf = os.path.split(base)
+    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=gguf, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+    )
+    plain = answers(model.eval(), tokenizer, prompts)
+    tuned = answers(PeftModel.from_pretrained(model, job / "tuned").eval(), tokenizer, prompts)
+    return tokenizer, plain, tuned
+
+
+def of_folder(folder, expected_tokenizer, prompts):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    for text in prompts + [" a  b\n\n12345 naïve 你好 <|im_end|>\t"]:
+        assert tokenizer(text).input_ids == expected_tokenizer(text).input_ids, text
+        ours, theirs = (
+            it.apply_chat_template(chat(text), add_generation_prompt=True, tokenize=False)
+            for it in (tokenizer, expected_tokenizer)
+        )
+        assert ours == theirs, text
+    return answers(model, tokenizer, prompts)
+
+
+class Server:
+    """llama-server on one file, until the block ends."""
+
+    def __init__(self, program, path, port):
+        self.url = f"http://127.0.0.1:{port}"
+        command = [program, "-m", str(path), "--port", str(port), "--jinja", "-c", "1024", "-np", "1"]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        for _ in range(600):
+            if self.process.poll() is not None:
+                raise RuntimeError("llama-server ended while it was starting")
+            try:
+                urllib.request.urlopen(self.url + "/health").read()
+                return self
+            except OSError:
+                time.sleep(0.1)
+        raise RuntimeError("llama-server did not start")
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def post(self, path, body):
+        request = urllib.request.Request(
+            self.url + path, json.dumps(body).encode(), {"content-type": "application/json"}
+        )
+        return json.load(urllib.request.urlopen(request))
+
+
+def of_file(program, path, port, tokenizer, prompts):
+    found = []
+    with Server(program, path, port) as server:
+        for text in prompts:
+            prompt = tokenizer.apply_chat_template(chat(text), add_generation_prompt=True, tokenize=False)
+            rendered = server.post("/apply-template", {"messages": chat(text)})["prompt"]
+            assert rendered == prompt, f"{rendered!r} is not {prompt!r}"
+            body = {"content": prompt, "parse_special": True, "add_special": True}
+            tokens = server.post("/tokenize", body)["tokens"]
+            assert tokens == tokenizer(prompt, add_special_tokens=False).input_ids, text
+            body = {"messages": chat(text), "temperature": 0, "max_tokens": TOKENS_MAX}
+            message = server.post("/v1/chat/completions", body)["choices"][0]["message"]
+            found.append(message["content"])
+    return found
+
+
+def main():
+    base, job, program = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
+    prompts = json.loads((job / "prompts.json").read_text())
+    tokenizer, plain, tuned = reference(base, job, prompts)
+    decode = lambda answer: tokenizer.decode(answer, skip_special_tokens=True)
+    texts = [decode(answer) for answer in tuned]
+    moved = sum(a != b for a, b in zip(plain, tuned))
+    print(f"tuning changed {moved} of {len(prompts)} answers; the first is {texts[0]}")
+    assert moved > len(prompts) / 2, "the adapter does next to nothing"
+    failed = []
+    for name, least in EQUAL_MIN.items():
+        folder = job / name
+        files = list(folder.glob("*.gguf"))
+        if files:
+            found = of_file(program, files[0], 18000 + len(name) + 100 * len(failed), tokenizer, prompts)
+        else:
+            found = [decode(answer) for answer in of_folder(folder, tokenizer, prompts)]
+        found = [text.strip() for text in found]
+        equal = sum(a == b.strip() for a, b in zip(found, texts))
+        ours = [tokenizer(text).input_ids for text in found]
+        shared = sum(first_difference(a, b) for a, b in zip(ours, tuned))
+        share = shared / sum(map(len, tuned))
+        where = "llama.cpp" if files else "transformers, f32"
+        print(
+            f"{name:5} in {where:18} {equal:2} of {len(prompts)} answers equal "
+            f"(at least {least:.0%}), {share:.3f} of tokens before a difference",
+            flush=True,
+        )
+        if equal < least * len(prompts):
+            failed.append(name)
+    assert not failed, f"too few equal answers: {failed}"
+
+
+if __name__ == "__main__":
+    main()
