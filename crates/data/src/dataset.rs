@@ -165,26 +165,29 @@ impl Dataset {
     /// # Errors
     /// Those of the file system; a record that does not make its leaf.
     pub fn find(folder: &Path, leaves: &HashSet<Digest>) -> Result<Vec<Found>, DataError> {
-        let summary = Self::load_summary(folder)?;
         let mut lines = Vec::new();
         for_lines::<RecordLine>(folder, RECORDS_FILE, |line| {
             if leaves.contains(&line.leaf) {
                 lines.push(line);
             }
         })?;
-        let mut salts = HashMap::new();
-        for_lines::<SaltLine>(folder, SALTS_FILE, |line| {
-            if leaves.contains(&line.leaf) {
-                salts.insert(line.leaf, line.salt);
+        checked(folder, lines)
+    }
+
+    /// Reads the first `count` records that are trained on, each checked against its leaf. Neither
+    /// the root nor the other records are looked at.
+    ///
+    /// # Errors
+    /// As [`Dataset::find`].
+    pub fn first(folder: &Path, count: usize) -> Result<Vec<Sealed>, DataError> {
+        let mut lines = Vec::new();
+        for_lines::<RecordLine>(folder, RECORDS_FILE, |line| {
+            if lines.len() < count && matches!(line.split, Split::Train) {
+                lines.push(line);
             }
         })?;
-        let found = lines.into_iter().map(|line| {
-            let split = line.split;
-            let sealed = line.checked(&salts, &summary.spec);
-            let sealed = sealed.map_err(|reason| damaged(folder, reason))?;
-            Ok(Found { split, sealed })
-        });
-        found.collect()
+        let found = checked(folder, lines)?;
+        Ok(found.into_iter().map(|found| found.sealed).collect())
     }
 
     /// Reads a dataset back, and checks every leaf, the root and the counts.
@@ -263,6 +266,25 @@ impl RecordLine {
             record,
         })
     }
+}
+
+/// The records of these lines, each checked against its leaf.
+fn checked(folder: &Path, lines: Vec<RecordLine>) -> Result<Vec<Found>, DataError> {
+    let summary = Dataset::load_summary(folder)?;
+    let leaves: HashSet<Digest> = lines.iter().map(|line| line.leaf).collect();
+    let mut salts = HashMap::new();
+    for_lines::<SaltLine>(folder, SALTS_FILE, |line| {
+        if leaves.contains(&line.leaf) {
+            salts.insert(line.leaf, line.salt);
+        }
+    })?;
+    let found = lines.into_iter().map(|line| {
+        let split = line.split;
+        let sealed = line.checked(&salts, &summary.spec);
+        let sealed = sealed.map_err(|reason| damaged(folder, reason))?;
+        Ok(Found { split, sealed })
+    });
+    found.collect()
 }
 
 /// Whether the counts are those of the records' own findings, which their leaves commit to.
@@ -408,6 +430,18 @@ mod tests {
         );
         let others = HashSet::from([test.leaf]);
         assert_eq!(Dataset::find(folder.path(), &others).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_first_records_are_those_trained_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = dataset();
+        dataset.save(folder.path()).unwrap();
+        let train = &dataset.prepared.train;
+        assert_eq!(Dataset::first(folder.path(), 3).unwrap(), train[..3]);
+        assert_eq!(&Dataset::first(folder.path(), 1000).unwrap(), train);
+        std::fs::remove_file(folder.path().join(SALTS_FILE)).unwrap();
+        assert!(Dataset::first(folder.path(), 3).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use lathe_evidence::receipt::Receipt;
 use lathe_evidence::report::Report;
 use lathe_evidence::statement::Link;
 use lathe_gate::Verdict;
+use lathe_workshop::preview::Preview;
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, EntryTrace, EntryView, FilingView, LedgerHead, ReceiptLine, RecordTrace,
@@ -42,6 +43,8 @@ pub trait Desk: Send + Sync + 'static {
     fn report<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Report>>;
     /// The gate's verdict on that report, computed now.
     fn verdict<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Verdict>>;
+    /// The first `records` records that the order learns from, once its data are prepared.
+    fn lesson<'a>(&'a self, id: &'a OrderId, records: usize) -> Asked<'a, Option<Preview>>;
     /// Dataset versions, newest first.
     fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>>;
     /// One dataset version by its digest.
@@ -115,6 +118,9 @@ impl Desk for Workshop {
     }
     fn verdict<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Verdict>> {
         Box::pin(Workshop::verdict(self, id))
+    }
+    fn lesson<'a>(&'a self, id: &'a OrderId, records: usize) -> Asked<'a, Option<Preview>> {
+        Box::pin(Workshop::lesson(self, id, records))
     }
     fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>> {
         Box::pin(Workshop::datasets(self, limit, offset))

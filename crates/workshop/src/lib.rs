@@ -22,6 +22,7 @@ pub mod home;
 mod key;
 pub mod keyring;
 mod ledger;
+pub mod lesson;
 pub mod objects;
 pub mod ops;
 pub mod order;
@@ -48,6 +49,7 @@ pub use catalogue::{DatasetRequest, DatasetView, DeploymentView, ModelView};
 pub use door::{BoxFuture, Door, DoorError};
 pub use error::WorkshopError;
 pub use home::Home;
+pub use lathe_tune::preview;
 pub use ops::Operation;
 pub use order::{
     CurvePoint, LogLine, OrderId, OrderRequest, OrderState, OrderSummary, OrderView, Output,

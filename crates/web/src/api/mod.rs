@@ -27,6 +27,9 @@ const ROWS_DEFAULT: u32 = 50;
 /// Rows of one answer at most.
 pub(crate) const ROWS_MAX: u32 = 500;
 
+/// Records of a lesson where the request names no number.
+pub(crate) const LESSON_RECORDS: usize = 5;
+
 /// Path and handler of every endpoint.
 pub(crate) fn router() -> Router<AppState> {
     Router::new()
@@ -35,6 +38,7 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/api/orders/{id}", get(orders::one))
         .route("/api/orders/{id}/curve", get(orders::curve))
         .route("/api/orders/{id}/log", get(orders::log))
+        .route("/api/orders/{id}/lesson", get(orders::lesson))
         .route("/api/orders/{id}/report", get(orders::report))
         .route("/api/orders/{id}/verdict", get(orders::verdict))
         .route("/api/orders/{id}/events", get(events::stream))

@@ -6,11 +6,13 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use lathe_evidence::report::Report;
 use lathe_gate::Verdict;
+use lathe_workshop::lesson::LESSON_RECORDS_MAX;
+use lathe_workshop::preview::Preview;
 use lathe_workshop::{OrderId, OrderRequest, OrderView};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Problem, ROWS_MAX, Window, listed};
+use super::{LESSON_RECORDS, Problem, ROWS_MAX, Window, listed};
 use crate::AppState;
 
 /// `GET /api/orders?limit=&offset=`: `{"orders": […], "limit", "offset", "more"}`, newest first.
@@ -72,6 +74,34 @@ pub(super) async fn log(
     let limit = after.limit.unwrap_or(ROWS_MAX).clamp(1, ROWS_MAX);
     let lines = state.desk.log(&order.id, after.after, limit).await?;
     Ok(Json(json!({ "lines": lines })))
+}
+
+/// `?records=` of a lesson.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Records {
+    #[serde(default = "records_default")]
+    records: usize,
+}
+
+fn records_default() -> usize {
+    LESSON_RECORDS
+}
+
+/// `GET /api/orders/{id}/lesson?records=`: the first records it learns from, token by token; 404
+/// before its data are prepared.
+pub(super) async fn lesson(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    records: Result<Query<Records>, QueryRejection>,
+) -> Result<Json<Preview>, Problem> {
+    let Query(Records { records }) = records?;
+    let order = order(&state, OrderId(id)).await?;
+    let records = records.clamp(1, LESSON_RECORDS_MAX);
+    let lesson = state.desk.lesson(&order.id, records).await?;
+    lesson.map(Json).ok_or_else(|| Problem::NotFound {
+        text: format!("order {} has no prepared data yet", order.id),
+        next: "Wait until its step `prepare` is done.",
+    })
 }
 
 /// `GET /api/orders/{id}/report`: the report; 404 before the evaluation is done.

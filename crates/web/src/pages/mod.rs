@@ -14,6 +14,7 @@ mod deployment;
 mod filing;
 mod gate;
 mod ledger;
+mod lesson;
 mod order;
 mod orders;
 mod pending;
@@ -48,6 +49,7 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/orders", get(orders::page).post(orders::place))
         .route("/orders/{id}", get(order::page))
         .route("/orders/{id}/live", get(order::live))
+        .route("/orders/{id}/lesson", get(lesson::page))
         .route("/try", get(playground::page).post(playground::ask))
         .route("/try/answer", post(playground::show_answer))
         .route("/data", get(datasets::page))

@@ -61,6 +61,8 @@ struct Head {
     pack: String,
     demonstration: bool,
     live: bool,
+    /// Whether its training records can be looked at.
+    prepared: bool,
     state: &'static str,
     state_text: String,
     took: String,
@@ -174,6 +176,10 @@ fn head(say: Say, order: &OrderView) -> Head {
         title: say.pick(&order.title.en, &order.title.zh).to_owned(),
         pack: order.pack.clone(),
         demonstration: order.demonstration,
+        prepared: order.steps.iter().any(|step| {
+            let is_there = matches!(step.state, StepState::Done | StepState::Reused);
+            step.name == StepName::Prepare && is_there
+        }),
         live: matches!(
             order.state,
             OrderState::Queued | OrderState::Running | OrderState::Waiting

@@ -100,6 +100,13 @@ async fn an_order_and_its_parts() {
         true
     );
     assert_eq!(get(&format!("/api/data/{DATASET}")).await["licence"], "MIT");
+    let lesson = get(&format!("/api/orders/{DONE}/lesson?records=1")).await;
+    assert_eq!(lesson["rows"].as_array().map(Vec::len), Some(1));
+    assert_eq!(lesson["rows"][0]["tokens"][0]["special"], true);
+    assert_eq!(lesson["counts"]["over_cutoff"]["rows"], 1);
+    let path = format!("/api/orders/{RUNNING}/lesson");
+    let (status, early) = send(Method::GET, &path, None).await;
+    assert_eq!(status, StatusCode::NOT_FOUND, "{early}");
 }
 
 #[tokio::test]

@@ -104,6 +104,7 @@ fn pages() -> Vec<String> {
         pages.push(format!("/orders/{id}"));
         pages.push(format!("/orders/{id}/live"));
     }
+    pages.push(format!("/orders/{DONE}/lesson"));
     pages
 }
 
@@ -172,6 +173,44 @@ async fn an_order_shows_its_steps_report_gate_and_deployment() {
     for words in ["data-digest", "Compare the digest", "A demonstration:"] {
         assert!(failed.contains(words), "{words}");
     }
+}
+
+#[tokio::test]
+async fn what_an_order_learns_from_is_shown_token_by_token() {
+    let app = app(SampleDesk::new());
+    let order = get(&app, &format!("/orders/{DONE}"), "en").await.text;
+    let href = format!("href=\"/orders/{DONE}/lesson\"");
+    assert!(order.contains(&href), "the order leads to it");
+    let page = get(&app, &format!("/orders/{DONE}/lesson"), "en")
+        .await
+        .text;
+    let token = |class: &str| format!("<span class=\"{class}\" title=\"token ");
+    for (class, text) in [
+        ("shared special", "&#60;s&#62;"),
+        ("", "camera "),
+        ("learnt", "Feeling"),
+        ("learnt soft-target", "-2"),
+        ("learnt special end", "&#60;/s&#62;"),
+    ] {
+        let found = page.split(&token(class)).skip(1).any(|rest| {
+            rest.split_once('>')
+                .is_some_and(|(_, it)| it.starts_with(&format!("{text}</span>")))
+        });
+        assert!(found, "{text} is not shown as {class:?}");
+    }
+    assert!(
+        page.contains("-2 0.62 · -1 0.21"),
+        "the soft target is named"
+    );
+    assert!(page.contains("<sup>×0.5</sup>"));
+    assert!(
+        page.contains("more than 19 tokens"),
+        "what is kept out is said"
+    );
+    let early = get(&app, &format!("/orders/{RUNNING}/lesson"), "zh").await;
+    assert!(early.text.contains("数据尚未整备完成"), "{}", early.text);
+    let missing = get(&app, "/orders/nothing/lesson", "en").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

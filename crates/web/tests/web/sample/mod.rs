@@ -14,6 +14,7 @@ use lathe_evidence::report::Report;
 use lathe_evidence::statement::Link;
 use lathe_gate::Verdict;
 use lathe_web::{Asked, Desk};
+use lathe_workshop::preview::Preview;
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, EntryTrace, EntryView, FilingView, LedgerHead, ReceiptLine, RecordTrace,
@@ -29,6 +30,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 pub mod evidence;
+pub mod lesson;
 pub mod orders;
 pub mod trace;
 
@@ -53,6 +55,7 @@ pub struct SampleDesk {
     deployments: Vec<DeploymentView>,
     report: Report,
     verdict: Verdict,
+    lesson: Preview,
     trace: TraceView,
     record: RecordTrace,
     registrations: Vec<RegistrationView>,
@@ -77,6 +80,7 @@ impl SampleDesk {
             deployments: vec![evidence::deployment()],
             report: evidence::report(),
             verdict: evidence::verdict(),
+            lesson: lesson::lesson(),
             trace: trace::trace(),
             record: trace::record_trace(),
             registrations: vec![trace::registration_view()],
@@ -131,6 +135,7 @@ impl SampleDesk {
         }
         evidence::write_over_report(&mut desk.report, text);
         evidence::write_over_verdict(&mut desk.verdict, text);
+        lesson::write_over(&mut desk.lesson, text);
         desk.write_over_evidence(text);
         desk
     }
@@ -271,6 +276,11 @@ impl Desk for SampleDesk {
     }
     fn verdict<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Verdict>> {
         asked(self.is_evaluated(id).then(|| self.verdict.clone()))
+    }
+    fn lesson<'a>(&'a self, id: &'a OrderId, records: usize) -> Asked<'a, Option<Preview>> {
+        let mut lesson = self.lesson.clone();
+        lesson.rows.truncate(records);
+        asked(self.is_evaluated(id).then_some(lesson))
     }
     fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>> {
         asked(window(&self.datasets, limit, offset))

@@ -1,0 +1,73 @@
+//! What an order learns from, for people: its first training records as the tuning step has them.
+//!
+//! Read anew from the model and the dataset that the order made, by the code of the tuning step; no
+//! weights are read. Not here: what it was measured on.
+
+use std::path::{Path, PathBuf};
+
+use lathe_data::Dataset;
+use lathe_data::task::Task;
+use lathe_tune::preview::Preview;
+use lathe_tune::{TuneError, pack as packing};
+
+use crate::error::WorkshopError;
+use crate::objects;
+use crate::order::{OrderId, StepName};
+use crate::pack::Pack;
+use crate::steps::model::weights;
+use crate::store::orders::parse;
+use crate::workshop::Workshop;
+
+/// Records that are shown at most.
+pub const LESSON_RECORDS_MAX: usize = 20;
+
+impl Workshop {
+    /// The first training records of an order, token by token; `None` where there is no such order,
+    /// or its model or its data are not here yet.
+    ///
+    /// # Errors
+    /// The store's; `data-damaged` and the like where an artifact cannot be read.
+    pub async fn lesson(
+        &self,
+        id: &OrderId,
+        records: usize,
+    ) -> Result<Option<Preview>, WorkshopError> {
+        let Some(order) = self.store().order(id).await? else {
+            return Ok(None);
+        };
+        let pack: Pack = parse("an order's pack", &order.spec)?;
+        let steps = self.store().steps(id).await?;
+        let made = |name: StepName| -> Option<PathBuf> {
+            let step = steps.iter().find(|step| step.name == name)?;
+            let folder = objects::path(self.home(), step.artifact.as_ref()?);
+            folder.is_dir().then_some(folder)
+        };
+        let (Some(model), Some(data)) = (made(StepName::Model), made(StepName::Prepare)) else {
+            return Ok(None);
+        };
+        let model = weights(&model)?;
+        let records = records.min(LESSON_RECORDS_MAX);
+        let read = move || read(&pack, &model, &data, records);
+        let read = tokio::task::spawn_blocking(read).await.map_err(|error| {
+            WorkshopError::new(
+                "daemon-crashed",
+                format!("reading what an order learns from stumbled: {error}"),
+                "this is a mistake in Lathe; please report it",
+            )
+        })?;
+        let failed = |error: TuneError| {
+            WorkshopError::new(error.code(), error.to_string(), "run `lathe verify`")
+        };
+        read.map(Some).map_err(failed)
+    }
+}
+
+fn read(pack: &Pack, model: &Path, data: &Path, records: usize) -> Result<Preview, TuneError> {
+    let model = lathe_engine::open(model)?;
+    let task = Task::new(pack.task.clone())?;
+    let first = Dataset::first(data, records)?;
+    let examples: Result<Vec<_>, _> = first.iter().map(|record| task.render(record)).collect();
+    let spec = &pack.tune.sft;
+    let rows = packing::rows(&model, &examples?, spec)?;
+    Ok(Preview::of(&rows, &model, spec.tokens_max, records))
+}
