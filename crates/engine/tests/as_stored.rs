@@ -252,7 +252,11 @@ fn a_base_rounded_as_it_is_loaded_learns_by_the_gradients_of_its_rounded_values(
         };
         let load = |quantise| Model::load(&folder, options(quantise)).expect("it loads");
         let (plain, rounded) = (load(None), load(Some(block_type)));
-        assert!(rounded.arithmetic().ends_with("by 8 bits"), "{}", rounded.arithmetic());
+        assert!(
+            rounded.arithmetic().ends_with("by 8 bits"),
+            "{}",
+            rounded.arithmetic()
+        );
         let adapter = random_adapter(&plain, 4);
         let gradients = |model: &Model| {
             let mut gradients = vec![0.0; adapter.values.len()];
@@ -266,6 +270,9 @@ fn a_base_rounded_as_it_is_loaded_learns_by_the_gradients_of_its_rounded_values(
         let ((loss, of_plain), (other, of_rounded)) = (gradients(&plain), gradients(&rounded));
         let cosine = cosine(&of_plain, &of_rounded);
         assert!(cosine > 1.0 - near, "{block_type}: {cosine}");
-        assert!(loss != other && (loss / other - 1.0).abs() < near, "{loss} {other}");
+        assert!(
+            loss != other && (loss / other - 1.0).abs() < near,
+            "{loss} {other}"
+        );
     }
 }

@@ -30,7 +30,7 @@ pub fn fixture(name: &str, precision: Precision) -> Model {
         precision,
         trainable: true,
         as_stored: false,
-            quantise: None,
+        quantise: None,
     };
     let path = repository_file("fixtures").join(name);
     Model::load(&path, options).expect("the fixture loads")

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lathe_engine::{Adapter, LoadOptions, Model, PackedAdapter};
+use lathe_eval::BootstrapSpec;
 use lathe_eval::bootstrap::over_records;
 use lathe_eval::choices::{self, Judged};
-use lathe_eval::BootstrapSpec;
 use lathe_eval::metrics::pearson_r;
 use lathe_kernel::{Pool, default_threads};
 use lathe_tune::TuneError;
