@@ -27,7 +27,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 TOKENS_MAX = 32
-EQUAL_MIN = {"f32": 1.0, "bf16": 0.9, "f16": 0.96, "q8_0": 0.9, "q4_0": 0.0}
+EQUAL_MIN = {"f32": 1.0, "f16": 0.96, "q8_0": 0.9, "q4_0": 0.0, "bf16": 0.9}
+# Prompts that the base alone is asked too: enough to see that tuning did something.
+PLAIN = 5
 
 
 def first_difference(ours, theirs):
@@ -60,7 +62,7 @@ def reference(base, job, prompts):
     model = AutoModelForCausalLM.from_pretrained(
         folder, gguf_file=gguf, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
     )
-    plain = answers(model.eval(), tokenizer, prompts)
+    plain = answers(model.eval(), tokenizer, prompts[:PLAIN])
     tuned = answers(PeftModel.from_pretrained(model, job / "tuned").eval(), tokenizer, prompts)
     return tokenizer, plain, tuned
 
@@ -131,8 +133,8 @@ def main():
     decode = lambda answer: tokenizer.decode(answer, skip_special_tokens=True)
     texts = [decode(answer) for answer in tuned]
     moved = sum(a != b for a, b in zip(plain, tuned))
-    print(f"tuning changed {moved} of {len(prompts)} answers; the first is {texts[0]}")
-    assert moved > len(prompts) / 2, "the adapter does next to nothing"
+    print(f"tuning changed {moved} of {PLAIN} answers; the first is {texts[0]}", flush=True)
+    assert moved > PLAIN / 2, "the adapter does next to nothing"
     failed = []
     for name, least in EQUAL_MIN.items():
         folder = job / name
