@@ -123,7 +123,7 @@ impl QuantisedMatrix {
         packed
     }
 
-    /// The same for products that look twice ([`super::largest`]); where the codes do not have 8 bits
+    /// The same for products that look twice ([`super::largest_quantised`]); where the codes do not have 8 bits
     /// and one zero for all, as [`QuantisedMatrix::pack`] arranges them.
     ///
     /// # Panics
