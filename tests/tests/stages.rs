@@ -208,6 +208,36 @@ fn weights_go_on_with_the_same_bits() {
     job.goes_on_with_the_same("model.safetensors", 4);
 }
 
+/// Pain 6: a loss scaled by the micro-batch instead of the step (transformers 34191, axolotl 2262). Eight
+/// records of different lengths in one batch are what one record in each of eight batches is.
+#[test]
+fn pain_6_eight_times_one_is_one_times_eight() {
+    let records: Vec<Value> = (1..25)
+        .map(|at| json!({"instruction": format!("Number {at}?"), "output": "Yes. ".repeat(at % 5 + 1)}))
+        .collect();
+    let job = Job::new(&records, "");
+    let weights = ["8", "1"].map(|batch| {
+        let accumulated = if batch == "8" { "1" } else { "8" };
+        let batch = format!("per_device_train_batch_size={batch}");
+        let accumulated = format!("gradient_accumulation_steps={accumulated}");
+        job.tuned(&[&batch, &accumulated]);
+        let weights = fs::read(job.out(ADAPTER)).expect("reads");
+        fs::remove_dir_all(job.out("")).expect("removes");
+        weights
+    });
+    assert!(weights[0] == weights[1], "the same bytes");
+}
+
+#[test]
+fn an_adapter_is_tuned_over_a_base_of_eight_bits_and_of_four() {
+    for bits in [8, 4] {
+        let keys = format!("quantization_bit: {bits}\nquantization_method: bnb\nval_size: 4\n");
+        let said = Job::new(&instructions(24), &keys).tuned(&[]);
+        let loss = said["held_back"]["eval_loss"].as_f64().expect("a loss");
+        assert!(loss < 2.0, "{bits} bits: {said}");
+    }
+}
+
 #[test]
 fn datasets_are_drawn_by_their_shares() {
     let job = Job::new(&instructions(24), "");

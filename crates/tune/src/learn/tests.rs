@@ -155,7 +155,7 @@ fn folder() -> tempfile::TempDir {
 
 /// Pain 9: NaN gradients or zero loss (LLaMA-Factory 8088, 2916, 9462).
 #[test]
-fn a_loss_that_is_no_number_goes_back_slower_and_is_said() {
+fn pain_9_a_loss_that_is_no_number_goes_back_slower_and_is_said() {
     let folder = folder();
     let ran = run(folder.path(), &mut one(9.0), &spec(20.0), None, &mut |_| {});
     let outcome = ran.outcome.expect("the third rate is low enough");

@@ -139,8 +139,9 @@ fn a_softened_number_is_learnt_too() {
     );
 }
 
+/// Pain 8: a resumed run's loss was higher, or its data began again (LLaMA-Factory 512, 5354, 7085, 6146).
 #[test]
-fn stopped_after_any_step_it_ends_with_the_same_bytes() {
+fn pain_8_stopped_after_any_step_it_ends_with_the_same_bytes() {
     let bench = Bench::new(spec());
     let whole = bench.run("whole", &mut |_| {}).expect("runs");
     let expected = bench.result("whole");
