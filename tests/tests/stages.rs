@@ -264,6 +264,27 @@ fn datasets_are_drawn_by_their_shares() {
 }
 
 #[test]
+fn a_search_keeps_a_table_and_runs_the_winner_to_its_end() {
+    let keys = "val_size: 8\nsearch:\n  over: {learning_rate: [1.0e-6, 1.0e-2, 3.0e-2], lora_rank: [4, 8]}\n  \
+                rungs: 2\n";
+    let job = Job::new(&instructions(40), keys);
+    let said = job.tuned(&[]);
+    let table = fs::read_to_string(job.out("search.json")).expect("a table");
+    let table: Value = serde_json::from_str(&table).expect("JSON");
+    let trials = table["trials"].as_array().expect("trials");
+    assert_eq!((trials.len(), &table["metric"]), (6, &"eval_loss".into()));
+    let rungs = |trial: &Value| trial["metrics"].as_array().expect("metrics").len();
+    let went_on = trials.iter().filter(|trial| rungs(trial) == 2).count();
+    assert!((2..=3).contains(&went_on), "{table}");
+    let winner = &trials[table["winner"].as_u64().expect("one") as usize - 1];
+    assert!(winner["values"]["learning_rate"].as_f64() > Some(1e-3), "{table}");
+    let loss = said["held_back"]["eval_loss"].as_f64();
+    let measured = winner["metrics"][1].as_f64();
+    assert_eq!(loss, measured, "the winner's own end");
+    assert!(job.out(ADAPTER).exists());
+}
+
+#[test]
 fn an_adapter_is_tuned_on_by_another_stage() {
     let first = Job::new(&instructions(24), "");
     first.tuned(&[]);

@@ -161,6 +161,29 @@ pub fn run(
     run.finish()
 }
 
+/// Runs a job until `step`, or to its end if that comes first, and leaves a checkpoint there; the result is not
+/// written. The same job goes on from it.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_until(
+    job: &mut Job<'_>,
+    learner: &mut dyn Learner,
+    step: u64,
+    on: &mut dyn FnMut(&TuneEvent),
+) -> Result<(), TuneError> {
+    job.spec.check()?;
+    for folder in [job.work_dir, job.out_dir] {
+        fs::create_dir_all(folder).map_err(TuneError::file("create", folder))?;
+    }
+    let mut run = Run::new(job, learner)?;
+    while run.optimizer.steps() < step && run.goes_on() {
+        let event = run.advance()?;
+        on(&event);
+    }
+    run.save_checkpoint()
+}
+
 /// A run under way.
 struct Run<'r, 'a> {
     job: &'r mut Job<'a>,

@@ -12,6 +12,7 @@ mod keys;
 pub mod lesson;
 pub mod mixing;
 pub mod preference;
+pub mod search;
 mod settings;
 pub mod table;
 pub mod template;

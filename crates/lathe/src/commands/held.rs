@@ -105,7 +105,7 @@ impl Held {
     }
 
     /// The name of [`Held::metric`].
-    fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Held::Nothing => "none",
             Held::Rows(_) => "eval_loss",

@@ -3,8 +3,10 @@
 //! No order, no ledger, no gate: what comes out is a folder for other tools and for experiments.
 //! What is to be served goes through a pack and `lathe run`.
 
+mod search;
 mod teller;
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,13 +82,12 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         args,
         pool: &pool,
         tokens: files.tokens(),
-        brought,
+        brought: &brought,
+        rung: None,
     };
-    match (settings.stage, settings.finetuning_type) {
-        (Stage::Pt | Stage::Sft, Tuning::Lora) => run.adapter_on_rows(),
-        (Stage::Pt | Stage::Sft, Tuning::Full | Tuning::Freeze) => run.weights_on_rows(),
-        (Stage::Dpo, _) => run.adapter_on_pairs(),
-        (Stage::Kto, _) => run.adapter_on_judged(),
+    match &settings.search {
+        Some(search) if !args.dry_run => search::run(&run, search),
+        _ => run.run(),
     }
 }
 
@@ -107,10 +108,30 @@ struct Run<'a> {
     pool: &'a Pool,
     /// Where token rows are kept.
     tokens: PathBuf,
-    brought: Brought,
+    brought: &'a Brought,
+    /// Where a trial of a search ends, if this is one.
+    rung: Option<&'a Rung>,
+}
+
+/// A share of a run, and what is measured there.
+struct Rung {
+    share: f64,
+    /// The metric, its name and whether more is better.
+    found: OnceCell<(f64, &'static str, bool)>,
 }
 
 impl Run<'_> {
+    /// Runs the recipe's stage.
+    fn run(&self) -> Outcome {
+        let settings = self.settings();
+        match (settings.stage, settings.finetuning_type) {
+            (Stage::Pt | Stage::Sft, Tuning::Lora) => self.adapter_on_rows(),
+            (Stage::Pt | Stage::Sft, Tuning::Full | Tuning::Freeze) => self.weights_on_rows(),
+            (Stage::Dpo, _) => self.adapter_on_pairs(),
+            (Stage::Kto, _) => self.adapter_on_judged(),
+        }
+    }
+
     /// An adapter that learns from conversations, texts or choices.
     fn adapter_on_rows(&self) -> Outcome {
         let model = self.open()?;
@@ -310,6 +331,17 @@ impl Run<'_> {
             out_dir: out,
             watch: self.watch(learner, spec, held, reference),
         };
+        if let Some(rung) = self.rung {
+            let steps = plan(learner, spec).steps() as f64;
+            let until = (rung.share * steps).ceil() as u64;
+            let mut hear = |event: &_| teller.hear(event);
+            learn::run_until(&mut job, learner, until, &mut hear).map_err(of_tune)?;
+            teller.bar.clear();
+            let model = (learner.model(), learner.adapter());
+            let metric = held.metric(model, self.pool, reference).map_err(of_tune)?;
+            let _first = rung.found.set((metric, held.name(), held.higher()));
+            return Ok(ExitCode::SUCCESS);
+        }
         let tuned = learn::run(&mut job, learner, &mut |event| teller.hear(event));
         let tuned = tuned.map_err(of_tune)?;
         teller.bar.clear();

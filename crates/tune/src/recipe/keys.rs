@@ -172,6 +172,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("system", Plain),
     ("answer", Plain),
     ("rows_max", Number),
+    ("search", Plain),
 ];
 
 /// Values that switch a key off.

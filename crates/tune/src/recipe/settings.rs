@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::answer::AnswerSpec;
 use super::refuse;
+use super::search::Search;
 use crate::TuneError;
 use crate::schedule::Shape;
 use crate::spec::SftSpec;
@@ -148,6 +149,8 @@ pub struct Settings {
     pub answer: AnswerSpec,
     /// Most token rows computed at once: bounds memory, not the result.
     pub rows_max: usize,
+    /// A search over values of other keys.
+    pub search: Option<Search>,
 }
 
 impl Default for Settings {
@@ -215,6 +218,7 @@ impl Default for Settings {
             system: None,
             answer: AnswerSpec::default(),
             rows_max: sft.rows_max,
+            search: None,
         }
     }
 }
@@ -367,6 +371,15 @@ impl Settings {
         let say = |key: &str, reason: &str| Err(refuse(Some(key), reason.to_owned()));
         let held = self.val_size > 0.0 || self.eval_file.is_some() || self.eval_dataset.is_some();
         let watched = self.eval_strategy != EvalStrategy::No;
+        if let Some(search) = &self.search {
+            search.trials(self.seed)?;
+            if !held {
+                return say(
+                    "search",
+                    "nothing is held back to compare by: set val_size, eval_file or eval_dataset",
+                );
+            }
+        }
         if watched && !held {
             return say(
                 "eval_strategy",
