@@ -53,6 +53,16 @@ pub(crate) fn within<T: Answers>(all: Vec<T>, tokens_max: usize) -> (Vec<T>, Vec
     (kept, over.iter().map(|it| it.id().to_owned()).collect())
 }
 
+/// Tokens of all sequences, a prompt counted in each of its answers'.
+pub(crate) fn tokens<T: Answers>(all: &[T]) -> u64 {
+    let of = |record: &T| {
+        let answers = record.answers();
+        let prompts = answers.len() * record.prompt().len();
+        (prompts + answers.into_iter().map(<[u32]>::len).sum::<usize>()) as u64
+    };
+    all.iter().map(of).sum()
+}
+
 /// Feeds the records in, for a run's identity.
 pub(crate) fn identify<T: Answers>(hasher: &mut Hasher, all: &[T]) {
     for record in all {

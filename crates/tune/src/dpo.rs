@@ -242,6 +242,7 @@ impl Learner for Dpo<'_> {
     fn account(&self) -> Account {
         Account {
             base_format: self.model.format_name(),
+            tokens: crate::answers::tokens(&self.pairs),
             prefix_tokens: self.common,
             over_long: self.over_long.clone(),
             unanswered: Vec::new(),

@@ -329,6 +329,7 @@ impl Learner for Kto<'_> {
     fn account(&self) -> Account {
         Account {
             base_format: self.model.format_name(),
+            tokens: answers::tokens(&self.records),
             prefix_tokens: self.common,
             over_long: self.over_long.clone(),
             unanswered: Vec::new(),

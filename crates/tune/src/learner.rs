@@ -29,6 +29,8 @@ pub struct Measured {
 pub struct Account {
     /// How the base model's weights are stored.
     pub base_format: String,
+    /// Tokens of all records, what they share counted in each.
+    pub tokens: u64,
     /// Tokens that all rows begin with, computed once; 0 if none.
     pub prefix_tokens: usize,
     /// Ids kept out because they are over the cutoff.

@@ -213,6 +213,9 @@ pub(crate) fn digest(values: &[f32]) -> Digest {
 pub(crate) fn account(model: &Model, packed: &Packed) -> Account {
     Account {
         base_format: model.format_name(),
+        tokens: (0..packed.rows.len())
+            .map(|at| packed.rows.tokens_len(at) as u64)
+            .sum(),
         prefix_tokens: packed.prefix_len,
         over_long: packed.over_long.clone(),
         unanswered: packed.unanswered.clone(),

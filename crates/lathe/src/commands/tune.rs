@@ -427,6 +427,7 @@ impl Run<'_> {
             "records": learner.records(),
             "held_back": held.len(),
             "numbers_that_learn": learner.values().len(),
+            "tokens": account.tokens,
             "tokens_a_step": tokens / steps.max(1),
             "shared_prefix_tokens": account.prefix_tokens,
             "left_out": account.over_long.len() + account.unanswered.len(),
