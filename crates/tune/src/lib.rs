@@ -1,17 +1,16 @@
 //! Tuning: from examples and a base model to an adapter.
 //!
-//! [`sft`] is the stage: supervised fine-tuning of a LoRA adapter; [`dpo`] learns from pairs of
-//! answers, [`full`] takes steps that move all weights of a model, and neither is a stage of an order
-//! yet. The pieces they are made of stand
-//! beside it, one file each: [`pack`] turns examples into token rows, [`plan`] says which rows make
-//! up which step, [`batching`] cuts a step into bounded micro-batches, [`adamw`], [`schedule`] and
-//! [`clip`] move the weights, [`checkpoint`] makes the work survive a kill, [`batch_order`] commits
-//! to what was trained on, [`trainer_log`] writes the curve. [`merge`] turns base and adapter into a
-//! model for other tools.
+//! Every stage is one loop ([`learn`]) over something that learns ([`learner`]): an adapter from rows
+//! ([`sft`], continued pretraining too), all weights or the last blocks ([`full`]), an adapter from pairs
+//! ([`dpo`]) or from judged answers ([`kto`]). An order of a pack runs `sft`; a [`recipe`] runs any. The
+//! pieces stand beside them, one file each: [`pack`] turns examples into token rows, [`plan`] says
+//! which rows make up which step, [`batching`] cuts a step into bounded micro-batches, [`adamw`],
+//! [`schedule`] and [`clip`] move the weights, [`checkpoint`] makes the work survive a kill,
+//! [`batch_order`] commits to what was trained on, [`trainer_log`] writes the curve.
 //!
 //! Same examples, spec, seed and machine kind give the same weights, bit for bit, resumed or not.
 //! What is absent: the model's arithmetic (`lathe-engine`), the choice of records (`lathe-data`),
-//! any judgement of the result (`lathe-eval`, `lathe-gate`), and a stage of full tuning.
+//! any judgement of the result (`lathe-eval`, `lathe-gate`).
 
 pub mod adamw;
 mod answers;
