@@ -6,7 +6,8 @@
 //! pieces stand beside them, one file each: [`pack`] turns examples into token rows, [`plan`] says
 //! which rows make up which step, [`batching`] cuts a step into bounded micro-batches, [`adamw`],
 //! [`schedule`] and [`clip`] move the weights, [`checkpoint`] makes the work survive a kill,
-//! [`batch_order`] commits to what was trained on, [`trainer_log`] writes the curve.
+//! [`batch_order`] commits to what was trained on, [`trainer_log`] writes the curve; [`merge`] turns base and
+//! adapter into a model for other tools.
 //!
 //! Same examples, spec, seed and machine kind give the same weights, bit for bit, resumed or not.
 //! What is absent: the model's arithmetic (`lathe-engine`), the choice of records (`lathe-data`),
