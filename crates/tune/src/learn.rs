@@ -149,10 +149,6 @@ pub fn run(
     learner: &mut dyn Learner,
     on: &mut dyn FnMut(&TuneEvent),
 ) -> Result<Outcome, TuneError> {
-    job.spec.check()?;
-    for folder in [job.work_dir, job.out_dir] {
-        fs::create_dir_all(folder).map_err(TuneError::file("create", folder))?;
-    }
     let mut run = Run::new(job, learner)?;
     while run.goes_on() {
         let event = run.advance()?;
@@ -172,10 +168,6 @@ pub fn run_until(
     step: u64,
     on: &mut dyn FnMut(&TuneEvent),
 ) -> Result<(), TuneError> {
-    job.spec.check()?;
-    for folder in [job.work_dir, job.out_dir] {
-        fs::create_dir_all(folder).map_err(TuneError::file("create", folder))?;
-    }
     let mut run = Run::new(job, learner)?;
     while run.optimizer.steps() < step && run.goes_on() {
         let event = run.advance()?;
@@ -215,6 +207,10 @@ struct Began {
 impl<'r, 'a> Run<'r, 'a> {
     fn new(job: &'r mut Job<'a>, learner: &'r mut dyn Learner) -> Result<Self, TuneError> {
         let spec = job.spec;
+        spec.check()?;
+        for folder in [job.work_dir, job.out_dir] {
+            fs::create_dir_all(folder).map_err(TuneError::file("create", folder))?;
+        }
         let plan = Plan::new(
             learner.records(),
             spec.batch_records,

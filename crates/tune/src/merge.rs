@@ -40,7 +40,7 @@ pub const PROMPTS: [&str; 8] = [
     "1 + 1 = ?",
 ];
 /// The file in an adapter's folder that holds the template it was tuned in.
-const TEMPLATE: &str = "chat_template.jinja";
+pub const TEMPLATE: &str = "chat_template.jinja";
 
 /// What is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -354,18 +354,6 @@ impl Rows {
             }));
     }
 
-    /// The rows at these places, in this order; a place may come several times.
-    ///
-    /// # Panics
-    /// If there are not so many.
-    #[must_use]
-    pub fn choose(&self, places: impl Iterator<Item = usize>) -> Rows {
-        Rows {
-            stores: self.stores.clone(),
-            places: places.map(|at| self.places[at]).collect(),
-        }
-    }
-
     /// The places of each record's rows, by the source that the record is of, in their order.
     pub fn by_record(&self) -> Vec<Vec<Vec<usize>>> {
         let mut sources = vec![Vec::new(); self.stores.len()];

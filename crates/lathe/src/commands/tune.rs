@@ -24,6 +24,7 @@ use lathe_tune::kto::{Kto, KtoSpec};
 use lathe_tune::learn::{self, Job, TRAINING, Watch};
 use lathe_tune::learner::Learner;
 use lathe_tune::loss_picture::{LOSS_PICTURE, svg};
+use lathe_tune::merge::TEMPLATE;
 use lathe_tune::plan::Plan;
 use lathe_tune::recipe::answer::{AnswerSpec, READING, Reading};
 use lathe_tune::recipe::lesson::{self, Lesson, Tokenising};
@@ -41,8 +42,6 @@ use super::held::{self, Held};
 use super::recipe_files::{Brought, Files, of_tune, open, tokenising_bar};
 use crate::fail::{Failure, Outcome};
 
-/// Name of the template's file in the output folder, as transformers has it.
-const TEMPLATE: &str = "chat_template.jinja";
 /// The share of right answers that an answer without a person is held to.
 const ASSURED_ACCURACY: f64 = 0.99;
 /// Steps that a dry run takes: the first fills buffers.

@@ -286,7 +286,7 @@ fn mixed(settings: &Settings, rows: Rows) -> Result<Rows, TuneError> {
     };
     let records: Vec<_> = records.into_iter().flatten().collect();
     let places = drawn.into_iter().flat_map(|at| records[at].clone());
-    Ok(rows.choose(places))
+    Ok(rows.pick(places))
 }
 
 /// Mean loss per supervised token of rows that were not learnt from.
