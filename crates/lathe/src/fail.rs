@@ -1,6 +1,7 @@
 //! Errors at the edge: printed with their code and the next step, and turned
 //! into an exit code.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use lathe_workshop::{StepError, WorkshopError};
@@ -40,8 +41,29 @@ impl Failure {
 
     /// Prints it to standard error.
     pub fn report(self) -> ExitCode {
-        eprintln!("{:?}", miette::Report::new(self));
+        eprint!("{}", self.rendered(std::io::stderr().is_terminal()));
         ExitCode::FAILURE
+    }
+
+    /// The error as text. A path or a command that is to be copied is never broken inside, and
+    /// what no terminal shows is not wrapped at all: logs are searched by the line.
+    fn rendered(&self, terminal: bool) -> String {
+        let handler = miette::MietteHandlerOpts::new()
+            .word_separator(textwrap::WordSeparator::AsciiSpace)
+            .word_splitter(textwrap::WordSplitter::NoHyphenation)
+            .break_words(false)
+            .wrap_lines(terminal)
+            .build();
+        format!("{}\n", Shown(self, &handler))
+    }
+}
+
+/// An error with the handler that renders it.
+struct Shown<'a>(&'a Failure, &'a miette::MietteHandler);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        miette::ReportHandler::debug(self.1, self.0, f)
     }
 }
 
@@ -64,5 +86,21 @@ impl From<WorkshopError> for Failure {
 impl From<StepError> for Failure {
     fn from(error: StepError) -> Self {
         Failure::new(&error.code, error.text, error.next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_never_broken() {
+        let path = format!("/{}/tiny-model", "a-rather-long-folder/".repeat(12));
+        let text = format!("{path} is a model of another shape than {path}, which was named first");
+        let failure = Failure::new("some-code", text.clone(), "");
+        for terminal in [true, false] {
+            assert_eq!(failure.rendered(terminal).matches(&path).count(), 2);
+        }
+        assert!(failure.rendered(false).contains(&text));
     }
 }
