@@ -1,9 +1,9 @@
 """Makes engine-vectors.safetensors: what PyTorch, transformers and peft say about tiny-model;
 qwen2-vectors.safetensors, qwen3-vectors.safetensors and gemma3-vectors.safetensors: the same about
-tiny-qwen2, tiny-qwen3 and tiny-gemma3.
+tiny-qwen2, tiny-qwen3 and tiny-gemma3; dora-vectors.safetensors: about tiny-qwen2 with DoRA.
 
     pip install torch==2.15.0 transformers==5.24.0 peft==0.21.2 safetensors==0.8.0
-    python tests/reference/make_engine_vectors.py [MODEL ...]
+    python tests/reference/make_engine_vectors.py [VECTORS ...]
 
 All arithmetic is f32 on the weights of tests/fixtures with a random LoRA
 adapter (rank 4, alpha 8, B not zero, so that every gradient is). Three sequences are
@@ -39,8 +39,8 @@ from transformers import AutoModelForCausalLM
 
 HERE = pathlib.Path(__file__).parent
 MODELS = {
-    "tiny-model": "engine-vectors", "tiny-qwen2": "qwen2-vectors", "tiny-qwen3": "qwen3-vectors",
-    "tiny-gemma3": "gemma3-vectors",
+    "engine-vectors": "tiny-model", "qwen2-vectors": "tiny-qwen2", "qwen3-vectors": "tiny-qwen3",
+    "gemma3-vectors": "tiny-gemma3", "dora-vectors": "tiny-qwen2",
 }
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 RANK, ALPHA, STEPS, ANSWER, BETA = 4, 8, 10, 12, 0.3
@@ -48,11 +48,12 @@ PREFIX = "base_model.model."
 
 
 def main():
-    for model in sys.argv[1:] or MODELS:
-        make(HERE.parent / "fixtures" / model, HERE / f"{MODELS[model]}.safetensors")
+    for vectors in sys.argv[1:] or MODELS:
+        folder = HERE.parent / "fixtures" / MODELS[vectors]
+        make(folder, HERE / f"{vectors}.safetensors", dora=vectors == "dora-vectors")
 
 
-def make(folder, path):
+def make(folder, path, dora):
     torch.manual_seed(7)
     base = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     vocab = base.config.vocab_size
@@ -75,7 +76,7 @@ def make(folder, path):
         with torch.no_grad():
             out[f"base_logits.{name}"] = logits_at(base, tokens, rows)
 
-    model = adapted(base)
+    model = adapted(base, dora)
     for name, parameter in lora(model):
         out[f"adapter.{name}"] = parameter.detach().clone()
     for name, tokens in sequences.items():
@@ -93,17 +94,20 @@ def make(folder, path):
     save_file(out, path)
 
 
-def adapted(base):
-    config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, lora_dropout=0.0)
+def adapted(base, dora):
+    config = LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=TARGETS, lora_dropout=0.0, use_dora=dora)
     model = get_peft_model(base, config)
     with torch.no_grad():
-        for _, parameter in lora(model):
-            parameter.copy_(torch.randn(parameter.shape) * 0.1)
+        for name, parameter in lora(model):
+            noise = torch.randn(parameter.shape) * 0.1
+            # Magnitudes stay near the lengths that they start from.
+            parameter.copy_(parameter * (1 + noise) if "magnitude" in name else noise)
     return model
 
 
 def lora(model):
-    return [(name.removeprefix(PREFIX).replace(".default", ""), parameter)
+    # PEFT saves a magnitude without ".weight".
+    return [(name.removeprefix(PREFIX).replace("vector.default.weight", "vector").replace(".default", ""), parameter)
             for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 

@@ -13,6 +13,11 @@ use serde_json::Value;
 
 /// Tunes on a few conversations and returns the output folder.
 fn tuned(home: &Home, base: &Path, name: &str, answer: &str) -> PathBuf {
+    tuned_with(home, base, name, answer, "")
+}
+
+/// The same with more of a recipe.
+fn tuned_with(home: &Home, base: &Path, name: &str, answer: &str, more: &str) -> PathBuf {
     let folder = home.path().join(name);
     fs::create_dir_all(&folder).expect("makes");
     let record = |at: usize| {
@@ -28,7 +33,7 @@ fn tuned(home: &Home, base: &Path, name: &str, answer: &str) -> PathBuf {
     let yaml = format!(
         "model_name_or_path: {}\nstage: sft\nfinetuning_type: lora\ndataset: mine\ndataset_dir: {at}\n\
          output_dir: {at}/out\nlora_rank: 4\nper_device_train_batch_size: 4\nlearning_rate: 1e-2\n\
-         num_train_epochs: 6\nseed: 3\n",
+         num_train_epochs: 6\nseed: 3\n{more}",
         base.display()
     );
     let recipe = folder.join("recipe.yaml");
@@ -135,6 +140,24 @@ fn pains_1_and_3_both_forms_answer_as_the_tune_did() {
             modelfile.contains("PARAMETER stop \"<|im_end|>\""),
             "{modelfile}"
         );
+    }
+}
+
+#[test]
+fn rows_that_learnt_their_lengths_apart_are_merged() {
+    let home = Home::new();
+    let base = fixture("tiny-qwen2");
+    let answer = "It is on its way.";
+    let out = tuned_with(&home, &base, "job", answer, "use_dora: true\n");
+    let before = Asked::open(&base).answers(Some(&out));
+    assert_eq!(before[0], format!("{answer}<|im_end|>"));
+    let bytes = fs::read(out.join("adapter_model.safetensors")).expect("is there");
+    let entries = parse(&bytes).expect("safetensors");
+    let magnitudes = entries.keys().filter(|it| it.ends_with(".lora_magnitude_vector"));
+    assert_eq!(magnitudes.count(), 14);
+    for format in ["safetensors", "gguf"] {
+        let (folder, _) = merge(&home, &out, format, &["--format", format]);
+        assert_eq!(Asked::open(&folder).answers(None), before, "{format}");
     }
 }
 

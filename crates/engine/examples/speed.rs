@@ -131,6 +131,7 @@ fn lora(path: &str, pool: &Pool, sequences: usize, len: usize) -> Result<Value, 
         rank: 16,
         alpha: 32.0,
         targets: lathe_engine::adapter::TARGETS.map(str::to_owned).to_vec(),
+        dora: false,
     };
     let adapter = Adapter::new(&model.config, &spec, 1)?;
     let mut gradients = vec![0.0; adapter.values.len()];

@@ -4,15 +4,21 @@
 //! `[rank, in]` and B `[out, rank]` (Hu et al. 2021, arXiv 2106.09685). All
 //! matrices of an adapter lie in one vector, so that an optimizer needs to know
 //! nothing of layers. Files are PEFT's (`peft`): other tools load them as they
-//! are. Variants of LoRA (DoRA, rank-stabilised scaling, biases, ranks per
-//! layer) are refused by name.
+//! are.
+//!
+//! DoRA (Liu et al. 2024, arXiv 2402.09353) learns the length of every row of W apart from its
+//! direction: y = m / ‖W + s·B·A‖ ∘ (W + s·B·A)·x, where the length of the sum is a constant to
+//! the gradient (their section 4.3). m `[out]` starts as ‖W‖. Other variants of LoRA
+//! (rank-stabilised scaling, biases, ranks per layer) are refused by name.
 
 mod combine;
 mod peft;
 
 use crate::config::Config;
 use crate::error::EngineError;
+use crate::model::Model;
 use crate::random::Random;
+use lathe_kernel::Pool;
 use serde::{Deserialize, Serialize};
 
 /// The seven linear layers of a block, in the order they are stored.
@@ -39,6 +45,20 @@ pub struct LoraSpec {
     pub alpha: f32,
     /// Names from [`TARGETS`].
     pub targets: Vec<String>,
+    /// Whether the lengths of the rows are learnt apart (DoRA).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dora: bool,
+}
+
+/// What a tensor of an adapter is to its layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// A `[rank, in]`.
+    A,
+    /// B `[out, rank]`.
+    B,
+    /// m `[out]`, of DoRA.
+    Magnitude,
 }
 
 /// Where one matrix of the adapter lies in [`Adapter::values`].
@@ -50,11 +70,11 @@ pub struct AdapterTensor {
     pub layer: usize,
     /// The adapted layer, from [`TARGETS`].
     pub target: String,
-    /// False for A `[rank, in]`, true for B `[out, rank]`.
-    pub is_b: bool,
+    /// Which of the layer's tensors.
+    pub part: Part,
     /// Rows of the row-major matrix.
     pub rows: usize,
-    /// Columns of the row-major matrix.
+    /// Columns of the row-major matrix; 1 of a vector.
     pub cols: usize,
     /// Index of the first value in [`Adapter::values`].
     pub offset: usize,
@@ -72,7 +92,7 @@ impl AdapterTensor {
 pub struct Adapter {
     /// What it adapts; the targets in the order of [`TARGETS`].
     pub spec: LoraSpec,
-    /// Its matrices by layer, then target in the order of [`TARGETS`], then A before B.
+    /// Its tensors by layer, then target in the order of [`TARGETS`], then as in [`Part`].
     pub tensors: Vec<AdapterTensor>,
     /// All numbers, one flat vector.
     pub values: Vec<f32>,
@@ -82,6 +102,8 @@ impl Adapter {
     /// A fresh adapter, fixed by `seed`: A uniform in ±1/√in, as PEFT draws it
     /// (Kaiming with a = √5), and B zero, so that the model starts unchanged.
     ///
+    /// Magnitudes are left at zero: see [`Adapter::on`].
+    ///
     /// # Errors
     /// [`EngineError::Adapter`] for a rank of zero or an unknown target.
     pub fn new(config: &Config, spec: &LoraSpec, seed: u64) -> Result<Self, EngineError> {
@@ -90,12 +112,12 @@ impl Adapter {
         let mut random = Random::new(seed);
         let mut values = Vec::new();
         for tensor in &tensors {
-            if tensor.is_b {
-                values.resize(values.len() + tensor.values(), 0.0);
-            } else {
+            if tensor.part == Part::A {
                 let bound = 1.0 / (tensor.cols as f32).sqrt();
                 let draw = || (2.0 * random.next_f32() - 1.0) * bound;
                 values.extend(std::iter::repeat_with(draw).take(tensor.values()));
+            } else {
+                values.resize(values.len() + tensor.values(), 0.0);
             }
         }
         Ok(Self {
@@ -103,6 +125,34 @@ impl Adapter {
             tensors,
             values,
         })
+    }
+
+    /// A fresh adapter of `model`, as [`Adapter::new`], with the lengths of the model's rows where
+    /// its spec learns them.
+    ///
+    /// # Errors
+    /// As [`Adapter::new`].
+    pub fn on(
+        model: &Model,
+        pool: &Pool,
+        spec: &LoraSpec,
+        seed: u64,
+    ) -> Result<Self, EngineError> {
+        let mut adapter = Self::new(&model.config, spec, seed)?;
+        for tensor in &adapter.tensors {
+            if tensor.part == Part::Magnitude {
+                let linear = model.linear(tensor.layer, &tensor.target);
+                let lengths = linear.row_squares(pool).iter().map(|it| it.sqrt());
+                let values = &mut adapter.values[tensor.offset..][..tensor.rows];
+                values.iter_mut().zip(lengths).for_each(|(to, it)| *to = it);
+            }
+        }
+        Ok(adapter)
+    }
+
+    /// The values of one of its tensors, row-major.
+    pub(crate) fn values_of(&self, tensor: &AdapterTensor) -> &[f32] {
+        &self.values[tensor.offset..][..tensor.values()]
     }
 }
 
@@ -137,13 +187,18 @@ fn layout(config: &Config, spec: &LoraSpec) -> Vec<AdapterTensor> {
     for layer in 0..config.layers {
         for target in &spec.targets {
             let (group, out, depth) = linear(config, target);
-            for (is_b, rows, cols) in [(false, spec.rank, depth), (true, out, spec.rank)] {
-                let matrix = if is_b { "lora_B" } else { "lora_A" };
+            let parts = [
+                (Part::A, "lora_A.weight", spec.rank, depth),
+                (Part::B, "lora_B.weight", out, spec.rank),
+                (Part::Magnitude, "lora_magnitude_vector", out, 1),
+            ];
+            let parts = parts.into_iter().take(if spec.dora { 3 } else { 2 });
+            for (part, name, rows, cols) in parts {
                 tensors.push(AdapterTensor {
-                    name: format!("layers.{layer}.{group}.{target}.{matrix}.weight"),
+                    name: format!("layers.{layer}.{group}.{target}.{name}"),
                     layer,
                     target: target.clone(),
-                    is_b,
+                    part,
                     rows,
                     cols,
                     offset,
@@ -190,6 +245,7 @@ mod tests {
             rank,
             alpha: 8.0,
             targets,
+            dora: false,
         }
     }
 
@@ -202,7 +258,7 @@ mod tests {
             assert_eq!(tensor.offset, offset);
             let values = &adapter.values[offset..][..tensor.values()];
             offset += values.len();
-            if tensor.is_b {
+            if tensor.part == Part::B {
                 assert!(values.iter().all(|value| *value == 0.0));
                 continue;
             }

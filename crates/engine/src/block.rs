@@ -323,6 +323,7 @@ impl<'a> Block<'a> {
             .map(|((projection, low), y)| LinearProduct {
                 linear: self.linear(projection),
                 low_rank: self.lora(projection).map(|lora| lora.low_rank(rows, low)),
+                gain: self.lora(projection).and_then(Lora::gain),
                 y,
                 add,
             })
@@ -342,9 +343,12 @@ impl<'a> Block<'a> {
     ) {
         let rows = self.positions.len();
         let lora = self.lora(projection);
+        let linear = self.linear(projection);
+        let unscaled = lora.and_then(|it| it.unscale(self.pool, linear, (x, dy), dlow, gradients));
+        let dy = unscaled.as_deref().unwrap_or(dy);
         if let Some((dx, add)) = dx {
             let product = AdaptedProduct {
-                product: self.linear(projection).product_back(dx, add),
+                product: linear.product_back(dx, add),
                 low_rank: lora.map(|lora| lora.low_rank_back(rows, dlow)),
             };
             matmul_adapted(self.pool, dy, rows, &mut [product]);
@@ -358,8 +362,7 @@ impl<'a> Block<'a> {
         if let Some(Learning { places, add }) = self.learning {
             let (out, depth) = projection.shape(self.config);
             let place = &mut gradients[places.linears[projection as usize]..][..out * depth];
-            self.linear(projection)
-                .gradient(self.pool, (x, dy), place, add);
+            linear.gradient(self.pool, (x, dy), place, add);
             if let Some(place) = places.biases[projection as usize] {
                 bias::gradient(self.pool, dy, &mut gradients[place..][..out], add);
             }

@@ -214,6 +214,7 @@ impl Head<'_> {
         let product = LinearProduct {
             linear: &self.model.head,
             low_rank: None,
+            gain: None,
             y: logits,
             add: false,
         };

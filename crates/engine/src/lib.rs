@@ -40,7 +40,7 @@ pub mod tokenizer;
 pub mod train;
 pub mod weights;
 
-pub use adapter::{Adapter, AdapterTensor, LoraSpec};
+pub use adapter::{Adapter, AdapterTensor, LoraSpec, Part};
 pub use agreement::{Agreement, Trace};
 pub use architecture::{Activation, Architecture};
 pub use batch::{Batch, LossSum, Segment, Target};

@@ -5,6 +5,10 @@
 //! backward   dlow = dy·(s·B)     dx = dy·W + dlow·A
 //!            dA = dlowᵀ·x        dB = s·dyᵀ·low
 //! ```
+//! With DoRA ([`crate::adapter`]) the sum of both products, z, is scaled by the row of W it comes
+//! from: y = b + g ∘ z with g = m / ‖W + s·B·A‖. Backward reads dz = g ∘ dy in place of dy, and
+//! dm = Σ dy ∘ z / ‖W + s·B·A‖ over the rows, for which z is computed again.
+//!
 //! Beside a LoRA term W and b are frozen; in full tuning ([`crate::full`]) there is none, and
 //! dW = dyᵀ·x and db = Σ dy. `low` is kept from the forward
 //! pass, `x` is whatever the block kept or computes again. W is either rounded to
@@ -19,9 +23,10 @@ use crate::rows::Rows;
 use crate::weights::RawModel;
 use lathe_kernel::{
     AdaptedProduct, Isa, LowRank, PackedMatrix, Pool, Precision, Product, QuantisedMatrix,
-    QuantisedProduct, bias, largest_quantised, matmul, matmul_adapted, matmul_low_rank,
+    QuantisedProduct, bias, gain, largest_quantised, matmul, matmul_adapted, matmul_low_rank,
     matmul_quantised, matmul_tn, matmul_tn_bf16,
 };
+use std::sync::OnceLock;
 
 /// How matrices are packed: for which instructions, in which precision, and
 /// whether the transposed form that the backward pass reads is made too.
@@ -73,6 +78,8 @@ pub(crate) struct Linear {
     transposed: Option<PackedMatrix>,
     /// `[out]`, where the architecture has one.
     bias: Option<Vec<f32>>,
+    /// The squares of the lengths of W's rows, `[out]`; found when somebody asks.
+    squares: OnceLock<Vec<f32>>,
 }
 
 /// The form that W is multiplied in.
@@ -85,6 +92,8 @@ enum Frozen {
 pub(crate) struct LinearProduct<'a> {
     pub(crate) linear: &'a Linear,
     pub(crate) low_rank: Option<LowRank<'a>>,
+    /// What both products are scaled by, `[out]`.
+    pub(crate) gain: Option<&'a [f32]>,
     pub(crate) y: &'a mut [f32],
     pub(crate) add: bool,
 }
@@ -149,6 +158,7 @@ impl Linear {
             forward,
             transposed,
             bias,
+            squares: OnceLock::new(),
         })
     }
 
@@ -170,6 +180,7 @@ impl Linear {
     /// # Panics
     /// If the weights are kept in the blocks they are stored in.
     pub(crate) fn repack(&mut self, pool: &Pool, w: &[f32]) {
+        self.squares.take();
         match &mut self.forward {
             Frozen::Rounded(weights) => weights.repack(pool, w),
             Frozen::Quantised(_) => panic!("weights that learn are not loaded as stored"),
@@ -217,10 +228,14 @@ impl Linear {
     /// Computes the products of one `x` `[rows, in]`.
     pub(crate) fn multiply(pool: &Pool, x: &[f32], rows: usize, products: Vec<LinearProduct<'_>>) {
         let (mut rounded, mut quantised, mut terms) = (Vec::new(), Vec::new(), Vec::new());
-        for product in products {
+        let unscaled = |it: &LinearProduct<'_>| it.gain.map(|_| vec![0.0f32; it.y.len()]);
+        let mut unscaled: Vec<_> = products.iter().map(unscaled).collect();
+        let mut scaled = Vec::new();
+        for (product, z) in products.into_iter().zip(&mut unscaled) {
             let LinearProduct {
                 linear,
                 low_rank,
+                gain,
                 y,
                 mut add,
             } = product;
@@ -228,20 +243,27 @@ impl Linear {
                 bias::apply(pool, bias, y, add);
                 add = true;
             }
+            let (out, accumulate) = match (gain, z) {
+                (Some(gain), Some(z)) => {
+                    scaled.push((gain, y, add));
+                    (&mut z[..], false)
+                }
+                _ => (y, add),
+            };
             match &linear.forward {
                 Frozen::Rounded(weights) => rounded.push(AdaptedProduct {
                     product: Product {
                         weights,
-                        out: y,
-                        accumulate: add,
+                        out,
+                        accumulate,
                     },
                     low_rank,
                 }),
                 Frozen::Quantised(weights) => {
                     quantised.push(QuantisedProduct {
                         weights,
-                        out: y,
-                        accumulate: add,
+                        out,
+                        accumulate,
                     });
                     terms.push(low_rank);
                 }
@@ -254,6 +276,69 @@ impl Linear {
             .filter_map(|(term, product)| Some((term?, product.out)))
             .collect();
         matmul_low_rank(pool, x, rows, &mut terms);
+        for ((gain, y, add), z) in scaled.into_iter().zip(unscaled.iter().flatten()) {
+            gain::apply(pool, gain, z, y, add);
+        }
+    }
+
+    /// z = x·Wᵀ + the LoRA term, without the bias.
+    pub(crate) fn product(
+        &self,
+        pool: &Pool,
+        (x, rows): (&[f32], usize),
+        low_rank: Option<LowRank<'_>>,
+        z: &mut [f32],
+    ) {
+        match &self.forward {
+            Frozen::Rounded(weights) => {
+                let product = Product {
+                    weights,
+                    out: z,
+                    accumulate: false,
+                };
+                let product = AdaptedProduct { product, low_rank };
+                matmul_adapted(pool, x, rows, &mut [product]);
+            }
+            Frozen::Quantised(weights) => {
+                let product = QuantisedProduct {
+                    weights,
+                    out: &mut *z,
+                    accumulate: false,
+                };
+                matmul_quantised(pool, x, rows, &mut [product]);
+                if let Some(term) = low_rank {
+                    matmul_low_rank(pool, x, rows, &mut [(term, z)]);
+                }
+            }
+        }
+    }
+
+    /// The squares of the lengths of W's rows, `[out]`, of the values that are multiplied.
+    ///
+    /// They are read by products with unit vectors, which is as many operations as a prompt of `in`
+    /// tokens, once.
+    pub(crate) fn row_squares(&self, pool: &Pool) -> &[f32] {
+        /// Unit vectors at once.
+        const ROWS: usize = 64;
+        self.squares.get_or_init(|| {
+            let (out, depth) = self.shape();
+            let mut sums = vec![0.0f32; out];
+            let mut columns = vec![0.0; ROWS * out];
+            for start in (0..depth).step_by(ROWS) {
+                let rows = ROWS.min(depth - start);
+                let mut units = vec![0.0; rows * depth];
+                for row in 0..rows {
+                    units[row * depth + start + row] = 1.0;
+                }
+                let columns = &mut columns[..rows * out];
+                self.product(pool, (&units, rows), None, columns);
+                for column in columns.chunks_exact(out) {
+                    let both = sums.iter_mut().zip(column);
+                    both.for_each(|(sum, value)| *sum += value * value);
+                }
+            }
+            sums
+        })
     }
 
     /// y = b + x·Wᵀ where an output may be the largest of its row, and near that elsewhere.
@@ -266,6 +351,7 @@ impl Linear {
                 let product = LinearProduct {
                     linear: self,
                     low_rank: None,
+                    gain: None,
                     y,
                     add: false,
                 };
@@ -300,6 +386,17 @@ pub(crate) struct Lora {
     /// s·B `[out, rank]`.
     b: PackedMatrix,
     backward: Option<LoraBackward>,
+    dora: Option<Dora>,
+}
+
+/// What DoRA scales by.
+struct Dora {
+    /// g = m / ‖W + s·B·A‖ `[out]`.
+    gain: Vec<f32>,
+    /// ‖W + s·B·A‖ `[out]`.
+    lengths: Vec<f32>,
+    /// Where dm lies in the flat gradient.
+    offset: usize,
 }
 
 struct LoraBackward {
@@ -318,12 +415,10 @@ impl Lora {
         a: &AdapterTensor,
         b: &AdapterTensor,
     ) -> Self {
-        let values = |tensor: &AdapterTensor| {
-            &adapter.values[tensor.offset..tensor.offset + tensor.rows * tensor.cols]
-        };
-        let scale = adapter.spec.alpha / adapter.spec.rank as f32;
-        let a_values = values(a);
-        let b_values: Vec<f32> = values(b).iter().map(|&value| value * scale).collect();
+        let scale = adapter.scale();
+        let a_values = adapter.values_of(a);
+        let b_values = adapter.values_of(b).iter().map(|&value| value * scale);
+        let b_values: Vec<f32> = b_values.collect();
         Self {
             rank: a.rows,
             scale,
@@ -335,7 +430,73 @@ impl Lora {
                 a_offset: a.offset,
                 b_offset: b.offset,
             }),
+            dora: None,
         }
+    }
+
+    /// Takes up the magnitudes of DoRA for the layer that the term stands beside.
+    ///
+    /// ‖w + s·bA‖² = ‖w‖² + 2·s·b·(A·w) + s²·b·(A·Aᵀ)·b for every row w of W and b of B, so that
+    /// nothing of W's size is made.
+    pub(crate) fn set_magnitude(
+        &mut self,
+        pool: &Pool,
+        linear: &Linear,
+        adapter: &Adapter,
+        [a, b, magnitude]: [&AdapterTensor; 3],
+    ) {
+        let (rank, out, scale) = (self.rank, b.rows, self.scale);
+        let (a, b) = (adapter.values_of(a), adapter.values_of(b));
+        let mut by_rows = vec![0.0; rank * out];
+        linear.product(pool, (a, rank), None, &mut by_rows);
+        let mut gram = vec![0.0; rank * rank];
+        matmul(pool, a, rank, &self.a, &mut gram, false);
+        let length = |(row, b): (usize, &[f32])| {
+            let along = |i: usize| -> f32 {
+                let bent = gram[i * rank..][..rank].iter().zip(b);
+                let bent: f32 = bent.map(|(it, b)| it * b).sum();
+                b[i] * (2.0 * scale * by_rows[i * out + row] + scale * scale * bent)
+            };
+            (0..rank).map(along).sum::<f32>()
+        };
+        let changes = b.chunks_exact(rank).enumerate().map(length);
+        let squares = linear.row_squares(pool).iter().zip(changes);
+        let lengths: Vec<f32> = squares.map(|(w, change)| (w + change).sqrt()).collect();
+        let magnitudes = adapter.values_of(magnitude).iter();
+        self.dora = Some(Dora {
+            gain: magnitudes.zip(&lengths).map(|(m, l)| m / l).collect(),
+            lengths,
+            offset: magnitude.offset,
+        });
+    }
+
+    /// What both products are scaled by, where DoRA is.
+    pub(crate) fn gain(&self) -> Option<&[f32]> {
+        self.dora.as_ref().map(|dora| &dora.gain[..])
+    }
+
+    /// Adds dm to the flat `gradients`, and returns dz = g ∘ dy; `low` is room for x·Aᵀ.
+    pub(crate) fn unscale(
+        &self,
+        pool: &Pool,
+        linear: &Linear,
+        (x, dy): (&[f32], &[f32]),
+        low: &mut Rows,
+        gradients: &mut [f32],
+    ) -> Option<Vec<f32>> {
+        let dora = self.dora.as_ref()?;
+        let out = dora.gain.len();
+        let rows = dy.len() / out;
+        let mut z = vec![0.0; dy.len()];
+        linear.product(pool, (x, rows), Some(self.low_rank(rows, low)), &mut z);
+        let mut dgain = vec![0.0; out];
+        gain::gradient(pool, &z, dy, &mut dgain);
+        let places = &mut gradients[dora.offset..][..out];
+        for ((to, dgain), length) in places.iter_mut().zip(&dgain).zip(&dora.lengths) {
+            *to += dgain / length;
+        }
+        gain::apply(pool, &dora.gain, dy, &mut z, false);
+        Some(z)
     }
 
     /// low = x·Aᵀ, and low·(s·B)ᵀ for the product it is added to.

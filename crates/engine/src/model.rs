@@ -120,6 +120,15 @@ impl Model {
         })
     }
 
+    /// A linear layer by its name in [`TARGETS`].
+    ///
+    /// # Panics
+    /// For a name that is none of them.
+    pub(crate) fn linear(&self, layer: usize, target: &str) -> &Linear {
+        let at = TARGETS.iter().position(|it| *it == target);
+        &self.layers[layer].linears[at.expect("a checked spec names linear layers")]
+    }
+
     /// Attention in one layer.
     pub(crate) fn attention_shape(&self, layer: usize) -> Shape {
         let Config {

@@ -3,7 +3,7 @@
 //! Its matrices are packed like the weights and with the same rounding, in tuning
 //! as in serving: what was tuned is what answers.
 
-use crate::adapter::{Adapter, AdapterTensor, TARGETS};
+use crate::adapter::{Adapter, AdapterTensor, Part, TARGETS};
 use crate::block::LayerLoras;
 use crate::linear::{Lora, Packing};
 use crate::model::Model;
@@ -41,20 +41,37 @@ impl PackedAdapter {
         let layers = slots
             .into_iter()
             .map(|slot| slot.into_inner().expect("every task has run"));
-        Self {
+        let mut packed = Self {
             layers: layers.collect(),
+        };
+        if adapter.spec.dora {
+            packed.set_magnitudes(model, adapter, pool);
+        }
+        packed
+    }
+
+    fn set_magnitudes(&mut self, model: &Model, adapter: &Adapter, pool: &Pool) {
+        for parts in adapter.tensors.chunk_by(|_, next| next.part != Part::A) {
+            let [a, b, magnitude] = parts else {
+                unreachable!("every layer of DoRA has three tensors")
+            };
+            let at = TARGETS.iter().position(|it| *it == a.target);
+            let at = at.expect("an adapter adapts targets");
+            let lora = self.layers[a.layer][at].as_mut().expect("it was packed");
+            let linear = model.linear(a.layer, &a.target);
+            lora.set_magnitude(pool, linear, adapter, [a, b, magnitude]);
         }
     }
 }
 
 fn pack_layer(tensors: &[&AdapterTensor], adapter: &Adapter, packing: Packing) -> LayerLoras {
     TARGETS.map(|target| {
-        let find = |is_b: bool| {
+        let find = |part: Part| {
             tensors
                 .iter()
-                .find(|tensor| tensor.target == target && tensor.is_b == is_b)
+                .find(|tensor| tensor.target == target && tensor.part == part)
         };
-        let (a, b) = (find(false)?, find(true)?);
+        let (a, b) = (find(Part::A)?, find(Part::B)?);
         Some(Lora::pack(packing, adapter, a, b))
     })
 }

@@ -198,6 +198,7 @@ fn adapters() {
         rank: 2,
         alpha: 4.0,
         targets: vec!["q_proj".to_owned(), "down_proj".to_owned()],
+        dora: false,
     };
     let adapter = Adapter::new(&config, &spec, 1).expect("is made");
     let folder = tempfile::tempdir().expect("a folder");

@@ -16,25 +16,34 @@ use lathe_kernel::{Pool, Precision};
 use safetensors::SafeTensors;
 
 /// The models, and the files that say what PyTorch makes of them.
-const MODELS: [(&str, &str); 4] = [
+const MODELS: [(&str, &str); 5] = [
     ("tiny-model", "engine-vectors"),
     ("tiny-qwen2", "qwen2-vectors"),
     ("tiny-qwen3", "qwen3-vectors"),
     ("tiny-gemma3", "gemma3-vectors"),
+    ("tiny-qwen2", DORA),
 ];
+/// The vectors of an adapter that learns the lengths of rows apart.
+const DORA: &str = "dora-vectors";
 const SEQUENCES: [&str; 3] = ["first", "second", "alone"];
 
 /// The reference file.
-struct Vectors(Vec<u8>);
+struct Vectors {
+    file: Vec<u8>,
+    dora: bool,
+}
 
 impl Vectors {
     fn read(name: &str) -> Self {
         let path = repository_file("reference").join(format!("{name}.safetensors"));
-        Self(std::fs::read(path).expect("the vectors are committed"))
+        Self {
+            file: std::fs::read(path).expect("the vectors are committed"),
+            dora: name == DORA,
+        }
     }
 
     fn words(&self, name: &str) -> Vec<[u8; 4]> {
-        let tensors = SafeTensors::deserialize(&self.0).expect("the vectors are sound");
+        let tensors = SafeTensors::deserialize(&self.file).expect("the vectors are sound");
         let tensor = tensors
             .tensor(name)
             .unwrap_or_else(|_| panic!("no {name} in the vectors"));
@@ -70,6 +79,7 @@ impl Vectors {
             rank: 4,
             alpha: 8.0,
             targets: lathe_engine::adapter::TARGETS.map(str::to_owned).to_vec(),
+            dora: self.dora,
         };
         let mut adapter = Adapter::new(&model.config, &spec, 0).expect("the spec is sound");
         adapter.values = self.flat(&adapter, "adapter");
@@ -203,11 +213,11 @@ fn pairs(vectors: &Vectors) -> AnswerBatch {
 }
 
 /// Log probabilities, DPO losses and gradients, within the tolerances.
-fn check_preference(name: &str, precision: Precision, error_max: [f32; 2]) {
-    let (_, vectors) = MODELS
-        .into_iter()
-        .find(|(model, _)| *model == name)
-        .expect("one of the models");
+fn check_preference(
+    (name, vectors): (&str, &str),
+    precision: Precision,
+    error_max: [f32; 2],
+) {
     let (model, vectors, pool) = (
         fixture(name, precision),
         Vectors::read(vectors),
@@ -248,9 +258,9 @@ fn check_preference(name: &str, precision: Precision, error_max: [f32; 2]) {
 
 #[test]
 fn preference_losses_and_gradients_are_pytorchs() {
-    for (name, _) in MODELS {
-        check_preference(name, Precision::F32, [1e-5, 1e-4]);
-        check_preference(name, Precision::Bf16, [0.01, 0.15]);
+    for names in MODELS {
+        check_preference(names, Precision::F32, [1e-5, 1e-4]);
+        check_preference(names, Precision::Bf16, [0.01, 0.15]);
     }
 }
 

@@ -17,6 +17,7 @@ pub mod bias;
 mod buffer;
 pub mod cross_entropy;
 pub mod f16;
+pub mod gain;
 pub mod gated;
 pub mod gemm;
 pub mod isa;

@@ -134,7 +134,7 @@ impl<'a> Dpo<'a> {
         }
         let adapter = match start {
             Some(adapter) => adapter.clone(),
-            None => Adapter::new(&model.config, &spec.lora(), spec.seed)?,
+            None => Adapter::on(model, pool, &spec.lora(), spec.seed)?,
         };
         Ok(Self {
             model,

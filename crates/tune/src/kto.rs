@@ -180,7 +180,7 @@ impl<'a> Kto<'a> {
         }
         let adapter = match start {
             Some(adapter) => adapter.clone(),
-            None => Adapter::new(&model.config, &spec.lora(), spec.seed)?,
+            None => Adapter::on(model, pool, &spec.lora(), spec.seed)?,
         };
         Ok(Self {
             model,
@@ -341,6 +341,9 @@ impl Learner for Kto<'_> {
 mod tests {
     use super::*;
     use crate::testing::{self, Whole};
+    use lathe_engine::model::LoadOptions;
+    use lathe_engine::safetensors::parse;
+    use lathe_kernel::Precision;
 
     fn answers(model: &Model, count: usize) -> Vec<JudgedAnswer> {
         let answer = |at: usize| {
@@ -403,6 +406,60 @@ mod tests {
             let slope = (at(ratio + step) - at(ratio - step)) / (2.0 * step);
             assert!((slope - spec.loss(ratio, drift, wanted).1).abs() < 1e-8);
         }
+    }
+
+    /// Against TRL; `tests/reference/make_kto_vectors.py` says how.
+    #[test]
+    fn loss_and_gradients_are_trls() {
+        let file = testing::repository_file("tests/reference/kto-vectors.safetensors");
+        let bytes = std::fs::read(file).expect("the vectors are committed");
+        let entries = parse(&bytes).expect("sound");
+        let tensor = |name: &str| entries[name].values(&bytes, name).expect("numbers");
+        let whole = |name: String| -> Vec<u32> {
+            let entry = &entries[&name];
+            let words = bytes[entry.bytes.clone()].as_chunks::<4>().0.iter();
+            words.map(|word| u32::from_le_bytes(*word)).collect()
+        };
+        let wanted = whole("wanted".to_owned());
+        let record = |(at, wanted): (usize, &u32)| JudgedAnswer {
+            id: at.to_string(),
+            leaf: Digest::of(&[at as u8]),
+            prompt: whole(format!("prompt.{at}")),
+            answer: whole(format!("answer.{at}")),
+            wanted: *wanted == 1,
+        };
+        let records = wanted.iter().enumerate().map(record).collect();
+        let options = LoadOptions {
+            trainable: true,
+            precision: Precision::F32,
+            ..LoadOptions::default()
+        };
+        let model = Model::load(&testing::model_path(), options).expect("loads");
+        let (pool, spec) = (Pool::new(2), spec());
+        let kto = KtoSpec {
+            beta: 0.3,
+            wanted_weight: 1.0,
+            unwanted_weight: 1.5,
+        };
+        let mut run = Kto::new((&model, None), &pool, records, (&spec, kto)).expect("sound");
+        let tensors = run.adapter.tensors.clone();
+        let flat = |kind: &str| -> Vec<f32> {
+            let named = tensors.iter().map(|it| format!("{kind}.model.{}", it.name));
+            named.flat_map(|name| tensor(&name)).collect()
+        };
+        run.adapter.values = flat("adapter");
+        let mut found = vec![0.0; run.adapter.values.len()];
+        let measured = run.gradients(&[0, 1, 2, 3], &mut found);
+        let near = |found: f64, expected: f64| (found - expected).abs() < 1e-5 * (1.0 + expected);
+        let drift = run.drift(&[0, 1, 2, 3]);
+        assert!(near(drift, f64::from(tensor("drift")[0])) && drift > 0.0, "{drift}");
+        let loss = f64::from(tensor("loss")[0]);
+        assert!(near(measured.loss, loss), "{} and {loss}", measured.loss);
+        let expected = flat("gradient");
+        let square = |values: &mut dyn Iterator<Item = f32>| values.map(|it| it * it).sum::<f32>();
+        let apart = square(&mut found.iter().zip(&expected).map(|(a, b)| a - b));
+        let error = (apart / square(&mut expected.iter().copied())).sqrt();
+        assert!(error < 1e-4, "gradients off by {error}");
     }
 
     #[test]

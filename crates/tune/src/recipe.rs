@@ -246,7 +246,7 @@ resume_from_checkpoint: null
     fn what_cannot_be_honoured_is_refused_by_name_with_a_way() {
         for (extra, wanted) in [
             ("learning_rat=1", "nearest is `learning_rate`"),
-            ("use_dora=true", "plain LoRA"),
+            ("pissa_init=true", "as PEFT starts them"),
             ("stage=ppo", "dpo or kto"),
             ("finetuning_type=oft", "lora is the nearest"),
             ("lora_dropout=0.1", "only 0"),
@@ -283,6 +283,7 @@ resume_from_checkpoint: null
             ),
             (["stage=dpo", "pref_loss=ipo"], "only sigmoid"),
             (["stage=pt", "input=text"], "stage: sft"),
+            (["stage=sft", "answer={kind: choice, smoothing: 1}"], "a share"),
         ] {
             let text = refusal(&extra);
             assert!(text.contains(wanted), "{extra:?}: {text}");
@@ -320,13 +321,15 @@ resume_from_checkpoint: null
         assert_eq!(settings(&[]).eval_every(40, 10), None);
         let rslora = settings(&["use_rslora=true", "lora_rank=16", "lora_alpha=8"]);
         assert_eq!(rslora.sft().expect("a spec").alpha, 32.0);
+        let dora = settings(&["use_dora=true"]).sft().expect("a spec");
+        assert!(dora.lora().dora && !settings(&[]).sft().expect("a spec").dora);
     }
 
     #[test]
     fn what_switches_a_refused_key_off_is_fine() {
         parse(
             THEIRS,
-            &["use_dora=false", "quantization_bit=null", "pref_ftx=0"],
+            &["pissa_init=false", "quantization_bit=null", "pref_ftx=0"],
         )
         .expect("off");
     }

@@ -51,7 +51,7 @@ pub fn run(job: &SftJob<'_>, on: &mut dyn FnMut(&TuneEvent)) -> Result<Outcome, 
     job.spec.check()?;
     let adapter = match job.start {
         Some(adapter) => adapter.clone(),
-        None => Adapter::new(&job.model.config, &job.spec.lora(), job.spec.seed)?,
+        None => Adapter::on(job.model, job.pool, &job.spec.lora(), job.spec.seed)?,
     };
     let mut learner = AdapterRows::new("sft", (job.model, adapter), job.pool, job.packed, job.spec);
     let mut job = learn::Job {

@@ -60,6 +60,10 @@ pub struct SftSpec {
     pub prefix_sharing: bool,
     /// A number in the answer whose neighbours count as nearly right; none by default.
     pub soft_number: Option<SoftNumber>,
+    /// Whether the lengths of the adapted matrices' rows are learnt apart from their directions
+    /// (DoRA, Liu et al. 2024).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dora: bool,
 }
 
 impl Default for SftSpec {
@@ -86,6 +90,7 @@ impl Default for SftSpec {
             checkpoints_kept: 2,
             prefix_sharing: true,
             soft_number: None,
+            dora: false,
         }
     }
 }
@@ -194,6 +199,7 @@ impl SftSpec {
             rank: self.rank,
             alpha: self.alpha,
             targets: self.targets.clone(),
+            dora: self.dora,
         }
     }
 

@@ -15,9 +15,14 @@ use crate::spec::SftSpec;
 /// The system message of [`examples`].
 pub const SYSTEM: &str = "Say how the customer feels about the product, from -4 to 4.";
 
+/// A file of the repository.
+pub fn repository_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
+}
+
 /// Where the 2-layer random model of the repository's fixtures lies.
 pub fn model_path() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-model")
+    repository_file("tests/fixtures/tiny-model")
 }
 
 /// That model, ready for tuning.

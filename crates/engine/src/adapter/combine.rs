@@ -3,7 +3,7 @@
 //! The sum is exact, and costs the sum of the ranks. Merging methods that drop or resolve
 //! parameters (TIES, DARE) are not here.
 
-use super::{Adapter, LoraSpec, TARGETS, checked, layout, refused};
+use super::{Adapter, LoraSpec, Part, TARGETS, checked, layout, refused};
 use crate::config::Config;
 use crate::error::EngineError;
 
@@ -29,6 +29,13 @@ impl Adapter {
         if let [(only, 1.0)] = parts {
             return Ok(only.clone());
         }
+        if parts.iter().any(|(part, _)| part.spec.dora) {
+            return Err(broken(
+                "one of them scales the rows of its base (use_dora), which does not add up: merge it alone \
+                 and take the result as the base of the others"
+                    .to_owned(),
+            ));
+        }
         let rank = parts.iter().map(|(part, _)| part.spec.rank).sum::<usize>();
         let is_adapted = |target: &&str| {
             let mut all = parts.iter().flat_map(|(part, _)| &part.spec.targets);
@@ -42,6 +49,7 @@ impl Adapter {
                 .filter(|it| is_adapted(it))
                 .map(|it| (*it).to_owned())
                 .collect(),
+            dora: false,
         })
         .map_err(broken)?;
         let tensors = layout(config, &spec);
@@ -69,7 +77,7 @@ impl Adapter {
                 .find(|to| to.name == from.name)
                 .expect("the sum adapts what any part adapts");
             let values = &part.values[from.offset..][..from.values()];
-            if !from.is_b {
+            if from.part == Part::A {
                 let start = to.offset + before * to.cols;
                 self.values[start..][..values.len()].copy_from_slice(values);
                 continue;
@@ -100,6 +108,7 @@ mod tests {
             rank,
             alpha,
             targets: targets.iter().map(|it| (*it).to_owned()).collect(),
+            dora: false,
         };
         let mut adapter = Adapter::new(&config(), &spec, seed).expect("is made");
         let mut random = Random::new(seed);
@@ -110,11 +119,11 @@ mod tests {
 
     /// s·B·A of one layer's target, term by term in f64.
     fn term(adapter: &Adapter, target: &str, layer: usize) -> Option<Vec<f64>> {
-        let find = |is_b: bool| {
+        let find = |part: Part| {
             let mut all = adapter.tensors.iter();
-            all.find(|it| it.target == target && it.layer == layer && it.is_b == is_b)
+            all.find(|it| it.target == target && it.layer == layer && it.part == part)
         };
-        let (a, b) = (find(false)?, find(true)?);
+        let (a, b) = (find(Part::A)?, find(Part::B)?);
         let value = |offset: usize| f64::from(adapter.values[offset]);
         let mut out = Vec::new();
         for row in 0..b.rows {
@@ -163,7 +172,10 @@ mod tests {
 
     #[test]
     fn what_has_no_sum_is_refused() {
-        for parts in [vec![], vec![(adapter(1, 1.0, &["v_proj"], 3), f32::NAN)]] {
+        let mut dora = adapter(1, 1.0, &["v_proj"], 3);
+        dora.spec.dora = true;
+        let nan = vec![(adapter(1, 1.0, &["v_proj"], 3), f32::NAN)];
+        for parts in [vec![], nan, vec![(dora, 0.5)]] {
             assert!(Adapter::weighted(&parts, &config()).is_err());
         }
     }

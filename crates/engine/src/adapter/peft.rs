@@ -3,7 +3,7 @@
 //! `adapter_config.json` says what the adapter is, `adapter_model.safetensors`
 //! holds its matrices as F32 under PEFT's names.
 
-use super::{Adapter, AdapterTensor, LoraSpec, TARGETS, checked, layout, refused};
+use super::{Adapter, AdapterTensor, LoraSpec, Part, TARGETS, checked, layout, refused};
 use crate::config::Config;
 use crate::error::EngineError;
 use crate::safetensors::{self, Entry};
@@ -53,7 +53,7 @@ impl Adapter {
             "bias": "none",
             "fan_in_fan_out": false,
             "use_rslora": false,
-            "use_dora": false,
+            "use_dora": self.spec.dora,
             "init_lora_weights": true,
             "modules_to_save": null,
             "inference_mode": true,
@@ -68,7 +68,7 @@ impl Adapter {
             .collect();
         let views = self.tensors.iter().map(|tensor| {
             let data = &bytes[4 * tensor.offset..][..4 * tensor.values()];
-            let view = TensorView::new(Dtype::F32, vec![tensor.rows, tensor.cols], data)
+            let view = TensorView::new(Dtype::F32, shape(tensor), data)
                 .expect("the layout gives every matrix its bytes");
             (format!("{PREFIX}{}", tensor.name), view)
         });
@@ -144,12 +144,20 @@ fn matrix(
             format!("it lacks {PREFIX}{}", tensor.name),
         ));
     };
-    if entry.shape != [tensor.rows, tensor.cols] {
-        let (rows, cols) = (tensor.rows, tensor.cols);
-        let reason = format!("{} is {:?}, not [{rows}, {cols}]", tensor.name, entry.shape);
+    let wanted = shape(tensor);
+    if entry.shape != wanted {
+        let reason = format!("{} is {:?}, not {wanted:?}", tensor.name, entry.shape);
         return Err(refused(WEIGHTS, reason));
     }
     entry.values(file, &tensor.name)
+}
+
+/// A tensor's shape in the file.
+fn shape(tensor: &AdapterTensor) -> Vec<usize> {
+    match tensor.part {
+        Part::A | Part::B => vec![tensor.rows, tensor.cols],
+        Part::Magnitude => vec![tensor.rows],
+    }
 }
 
 /// The spec that PEFT's config describes, or why it is not computed here.
@@ -184,6 +192,7 @@ fn spec(config: &Value) -> Result<LoraSpec, String> {
         rank: usize::try_from(rank).unwrap_or(usize::MAX),
         alpha: alpha as f32,
         targets,
+        dora: config.get("use_dora") == Some(&Value::Bool(true)),
     })
 }
 
@@ -196,7 +205,6 @@ fn refuse_variants(config: &Value) -> Result<(), String> {
         _ => false,
     };
     let variants = [
-        "use_dora",
         "use_rslora",
         "use_qalora",
         "use_bdlora",
@@ -249,7 +257,7 @@ mod tests {
         Config::from_json(json).expect("the fixture's config")
     }
 
-    fn adapter() -> Adapter {
+    fn adapter(dora: bool) -> Adapter {
         let targets = ["q_proj", "v_proj", "down_proj"]
             .map(str::to_owned)
             .to_vec();
@@ -257,6 +265,7 @@ mod tests {
             rank: 4,
             alpha: 6.5,
             targets,
+            dora,
         };
         let mut adapter = Adapter::new(&config(), &spec, 9).expect("is made");
         let mut random = crate::random::Random::new(1);
@@ -269,22 +278,24 @@ mod tests {
 
     #[test]
     fn what_is_saved_is_loaded() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let adapter = adapter();
-        adapter
-            .save_peft(&folder.path().join("a"), "tiny")
-            .expect("is written");
-        let loaded = Adapter::load_peft(&folder.path().join("a"), &config()).expect("is read");
-        assert_eq!(loaded, adapter);
+        for dora in [false, true] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let adapter = adapter(dora);
+            adapter
+                .save_peft(&folder.path().join("a"), "tiny")
+                .expect("is written");
+            let loaded = Adapter::load_peft(&folder.path().join("a"), &config()).expect("is read");
+            assert_eq!(loaded, adapter);
+        }
     }
 
     #[test]
     fn the_same_adapter_has_the_same_bytes() {
-        assert_eq!(adapter().to_safetensors(), adapter().to_safetensors());
+        assert_eq!(adapter(false).to_safetensors(), adapter(false).to_safetensors());
     }
 
     fn refused_with(change: impl Fn(&mut Value), reason: &str) {
-        let adapter = adapter();
+        let adapter = adapter(false);
         let mut described = adapter.peft_config("tiny");
         change(&mut described);
         let bytes = described.to_string();
@@ -297,7 +308,7 @@ mod tests {
     #[test]
     fn another_kind_or_variant_is_refused_by_name() {
         refused_with(|c| c["peft_type"] = json!("IA3"), "IA3");
-        refused_with(|c| c["use_dora"] = json!(true), "use_dora");
+        refused_with(|c| c["use_qalora"] = json!(true), "use_qalora");
         refused_with(|c| c["rank_pattern"] = json!({"q_proj": 2}), "rank_pattern");
         refused_with(|c| c["bias"] = json!("all"), "biases");
         refused_with(|c| c["target_modules"] = json!(".*"), "target_modules");
@@ -306,6 +317,7 @@ mod tests {
     #[test]
     fn matrices_that_do_not_fit_are_refused() {
         refused_with(|c| c["r"] = json!(8), "not [8, 64]");
+        refused_with(|c| c["use_dora"] = json!(true), "lora_magnitude_vector");
         refused_with(
             |c| c["target_modules"] = json!(["q_proj"]),
             "does not imply",

@@ -1,11 +1,11 @@
-//! A base model's weights with an adapter's term added, W + (alpha / rank)·B·A, or weights that were
-//! tuned themselves in their place; in f32.
+//! A base model's weights with an adapter's term added, W + (alpha / rank)·B·A (with DoRA its rows
+//! brought to their learnt lengths), or weights that were tuned themselves in their place; in f32.
 //!
 //! The base is dequantised first, so that a file in 4 bits is merged at the precision of its values
 //! and not of its blocks (merging into the blocks loses the tune). Rows are made when they are asked
 //! for; the result does not depend on how many are asked for at once.
 
-use crate::adapter::{Adapter, AdapterTensor};
+use crate::adapter::{Adapter, AdapterTensor, Part};
 use crate::error::EngineError;
 use crate::gguf::blocks::BlockType;
 use crate::parameters::Parameters;
@@ -29,11 +29,19 @@ enum Change<'a> {
     /// An adapter's terms.
     Terms {
         adapter: &'a Adapter,
-        /// A and B by the tensor they are added to.
-        terms: BTreeMap<String, [&'a AdapterTensor; 2]>,
+        /// By the tensor they are added to.
+        terms: BTreeMap<String, Term<'a>>,
     },
     /// Weights in place of the base's.
     Weights(&'a Parameters),
+}
+
+/// What an adapter has for one tensor.
+#[derive(Clone, Copy)]
+struct Term<'a> {
+    a: &'a AdapterTensor,
+    b: &'a AdapterTensor,
+    magnitude: Option<&'a AdapterTensor>,
 }
 
 impl<'a> Merged<'a> {
@@ -42,13 +50,15 @@ impl<'a> Merged<'a> {
     /// # Panics
     /// If the adapter was not made for the model's config.
     pub fn new(raw: &'a RawModel, adapter: &'a Adapter) -> Self {
-        let pairs = adapter.tensors.chunks_exact(2);
-        let terms = pairs.map(|pair| {
-            let [a, b] = pair else {
-                unreachable!("chunks of two")
+        let layers = adapter.tensors.chunk_by(|_, next| next.part != Part::A);
+        let terms = layers.map(|parts| {
+            let [a, b, more @ ..] = parts else {
+                unreachable!("every adapted layer has A and B")
             };
             let module = a.name.trim_end_matches(".lora_A.weight");
-            (format!("model.{module}.weight"), [a, b])
+            let magnitude = more.first();
+            let term = Term { a, b, magnitude };
+            (format!("model.{module}.weight"), term)
         });
         let terms: BTreeMap<_, _> = terms.collect();
         for name in terms.keys() {
@@ -83,12 +93,11 @@ impl<'a> Merged<'a> {
             Change::Weights(weights) => return weights.rows(name, rows),
         };
         let mut values = self.raw.rows_f32(name, rows.clone())?;
-        let Some([a, b]) = terms.get(name) else {
+        let Some(&Term { a, b, magnitude }) = terms.get(name) else {
             return Ok(values);
         };
         let scale = adapter.scale();
-        let matrix = |it: &AdapterTensor| &adapter.values[it.offset..][..it.rows * it.cols];
-        let (matrix_a, matrix_b) = (matrix(a), matrix(b));
+        let (matrix_a, matrix_b) = (adapter.values_of(a), adapter.values_of(b));
         let mut term = vec![0.0f32; a.cols];
         for (row, values) in rows.zip(values.chunks_exact_mut(a.cols)) {
             term.fill(0.0);
@@ -102,6 +111,11 @@ impl<'a> Merged<'a> {
                 .iter_mut()
                 .zip(&term)
                 .for_each(|(value, term)| *value += scale * term);
+            if let Some(magnitude) = magnitude {
+                let length = values.iter().map(|value| value * value).sum::<f32>().sqrt();
+                let gain = adapter.values_of(magnitude)[row] / length;
+                values.iter_mut().for_each(|value| *value *= gain);
+            }
         }
         Ok(values)
     }
@@ -151,6 +165,32 @@ mod tests {
     use std::path::Path;
 
     #[test]
+    fn rows_have_their_learnt_lengths() {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-model");
+        let raw = weights::open(&fixture).expect("opens");
+        let spec = LoraSpec {
+            rank: 2,
+            alpha: 6.0,
+            targets: vec!["v_proj".to_owned()],
+            dora: true,
+        };
+        let mut adapter = Adapter::new(&raw.config, &spec, 1).expect("is made");
+        let values = adapter.values.iter_mut().enumerate();
+        values.for_each(|(at, value)| *value = 0.5 + (at % 7) as f32);
+        let name = "model.layers.1.self_attn.v_proj.weight";
+        let rows = raw.shape(name).expect("is there")[0];
+        let merged = Merged::new(&raw, &adapter);
+        let found = merged.rows(name, 0..rows).expect("merges");
+        let magnitude = adapter.tensors.last().expect("has tensors");
+        assert_eq!(magnitude.part, Part::Magnitude);
+        let wanted = adapter.values_of(magnitude);
+        for (row, wanted) in found.chunks_exact(found.len() / rows).zip(wanted) {
+            let length = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+            assert!((length - wanted).abs() < 1e-4 * wanted, "{length} {wanted}");
+        }
+    }
+
+    #[test]
     fn the_term_is_added_to_what_it_adapts_and_to_nothing_else() {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-model");
         let raw = weights::open(&fixture).expect("opens");
@@ -158,6 +198,7 @@ mod tests {
             rank: 3,
             alpha: 6.0,
             targets: vec![TARGETS[1].to_owned(), TARGETS[6].to_owned()],
+            dora: false,
         };
         let mut adapter = Adapter::new(&raw.config, &spec, 1).expect("is made");
         let mut random = Random::new(4);
@@ -177,11 +218,12 @@ mod tests {
         }
         let name = "model.layers.1.self_attn.k_proj.weight";
         let (shape, base) = raw.tensor_f32(name).expect("reads");
-        let find = |is_b: bool| {
+        let find = |part: Part| {
             let mut all = adapter.tensors.iter();
-            all.find(|it| it.layer == 1 && it.target == "k_proj" && it.is_b == is_b)
+            let found = all.find(|it| it.layer == 1 && it.target == "k_proj" && it.part == part);
+            found.expect("adapted")
         };
-        let (a, b) = (find(false).expect("adapted"), find(true).expect("adapted"));
+        let (a, b) = (find(Part::A), find(Part::B));
         let found = merged.rows(name, 0..shape[0]).expect("merges");
         for (at, (found, base)) in found.iter().zip(&base).enumerate() {
             let (row, col) = (at / shape[1], at % shape[1]);

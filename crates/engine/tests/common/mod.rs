@@ -52,6 +52,7 @@ pub fn fresh_adapter(model: &Model, rank: usize) -> Adapter {
         rank,
         alpha: 2.0 * rank as f32,
         targets: lathe_engine::adapter::TARGETS.map(str::to_owned).to_vec(),
+        dora: false,
     };
     Adapter::new(&model.config, &spec, 5).expect("the spec is sound")
 }

@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lathe_engine::{Adapter, LoadOptions, Model, PackedAdapter};
-use lathe_eval::BootstrapSpec;
-use lathe_eval::bootstrap::over_records;
 use lathe_eval::choices::{self, Judged};
 use lathe_eval::metrics::pearson_r;
 use lathe_kernel::{Pool, default_threads};
@@ -17,18 +15,21 @@ use lathe_tune::recipe::{Recipe, Settings, Stage, preference};
 use lathe_tune::token_cache::TokenCache;
 use lathe_workshop::Progress;
 use lathe_workshop::words::Lang;
-use serde_json::{Value, json};
 
 use super::Globals;
-use super::held::Held;
+use super::held::{self, Held};
 use super::recipe_files::{Files, base_named, of_tune, open, tokenising_bar};
 use crate::bars::Bar;
 use crate::fail::{Failure, Outcome};
+use scored::Scored;
+
+pub mod scored;
 
 /// Arguments of `lathe eval`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:
-  lathe eval saves/banking77 --recipe recipes/banking77.yaml --data data/banking77/test.csv --json")]
+#[command(after_help = "Examples:
+  lathe eval saves/banking77 --recipe recipes/banking77.yaml --data data/banking77/test.csv --json
+  lathe eval saves/dpo --recipe recipes/sft.yaml --data data/test.jsonl --answers --against saves/sft")]
 pub struct Args {
     /// The output folder of `lathe tune`.
     model: PathBuf,
@@ -41,6 +42,14 @@ pub struct Args {
     /// Keys that win over the recipe.
     #[arg(value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// Let the model answer each conversation, and count the answers that are the wanted ones word
+    /// for word.
+    #[arg(long)]
+    answers: bool,
+    /// Another output folder that is scored on the same records: the differences are told with their
+    /// interval (paired bootstrap).
+    #[arg(long, value_name = "MODEL")]
+    against: Option<PathBuf>,
     /// Print the metrics as one line of JSON, the last one.
     #[arg(long)]
     json: bool,
@@ -49,33 +58,72 @@ pub struct Args {
 /// Scores the file.
 pub fn run(globals: &Globals, args: &Args) -> Outcome {
     let recipe = Recipe::load(&args.recipe, &args.overrides).map_err(of_tune)?;
-    let files = Files::of(&globals.home()?);
-    let (base, adapter) = opened(&args.model, &recipe, &files)?;
-    let pool = Pool::new(default_threads());
-    let metrics = match reading(&args.model)? {
-        Some(reading) => {
-            let asked = questions(&recipe.settings, &reading, &args.data).map_err(of_tune)?;
-            let answers = Asked::open(&base, adapter, &reading, &pool)?.answer(&asked)?;
-            metrics(&reading, &answers)?
-        }
-        None => {
-            let template = recipe.settings.template.as_deref();
-            let model = open(&base, LoadOptions::for_answers(), template)?;
-            let adapter = adapter
-                .map(|folder| Adapter::load_peft(folder, &model.config))
-                .transpose()
-                .map_err(|error| of_tune(error.into()))?;
-            let held = held_of_file(&recipe, &model, &args.data, (&files, &pool))?;
-            let scored = (&model, adapter.as_ref());
-            held.metrics(scored, &pool, None).map_err(of_tune)?
-        }
+    let scoring = Scoring {
+        recipe: &recipe,
+        files: &Files::of(&globals.home()?),
+        pool: &Pool::new(default_threads()),
+        args,
     };
+    let scored = scoring.score(&args.model)?;
+    let mut metrics = scored.metrics()?;
+    if let Some(other) = &args.against {
+        metrics["against"] = scored.against(&scoring.score(other)?)?;
+    }
     if args.json {
         println!("{metrics}");
     } else {
         crate::table::tree(&metrics);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One file that models are scored on.
+struct Scoring<'a> {
+    recipe: &'a Recipe,
+    files: &'a Files,
+    pool: &'a Pool,
+    args: &'a Args,
+}
+
+impl Scoring<'_> {
+    /// Scores the model of an output folder.
+    fn score(&self, folder: &Path) -> Result<Scored, Failure> {
+        let (base, adapter) = opened(folder, self.recipe, self.files)?;
+        let settings = &self.recipe.settings;
+        if let Some(reading) = reading(folder)? {
+            let asked = questions(settings, &reading, &self.args.data).map_err(of_tune)?;
+            let answers = Asked::open(&base, adapter, &reading, self.pool)?.answer(&asked)?;
+            return Ok(Scored::Choices(Box::new(reading), answers));
+        }
+        let template = settings.template.as_deref();
+        let model = open(&base, LoadOptions::for_answers(), template)?;
+        let adapter = adapter
+            .map(|folder| Adapter::load_peft(folder, &model.config))
+            .transpose()
+            .map_err(|error| of_tune(error.into()))?;
+        let held = held_of_file(
+            self.recipe,
+            &model,
+            &self.args.data,
+            (self.files, self.pool),
+        )?;
+        let tuned = (&model, adapter.as_ref());
+        if !self.args.answers {
+            return Ok(Scored::Records(
+                held.name(),
+                held.outcomes(tuned, self.pool, None),
+            ));
+        }
+        let Held::Rows(rows) = &held else {
+            return Err(Failure::new(
+                "eval-answers",
+                format!("--answers is for conversations, not for {}", held.name()),
+                "leave it out, or name a recipe of stage sft",
+            ));
+        };
+        let hits = held::word_for_word(tuned, self.pool, rows)?;
+        Ok(Scored::Records("accuracy", hits))
+    }
 }
 
 /// How the choices of an output folder are read, if it answers with choices.
@@ -317,37 +365,4 @@ pub fn set_thresholds(reading: &mut Reading, answers: &[Answered], accuracy: f64
         }
         AnswerSpec::Number(_) | AnswerSpec::Text => {}
     }
-}
-
-/// One object of metrics, those of a share or a coefficient with their 95 % interval.
-pub fn metrics(reading: &Reading, answers: &[Answered]) -> Result<Value, Failure> {
-    let judged = judged(answers);
-    let labels = reading.choices.labels.len();
-    let mut metrics = json!({ "records": answers.len() });
-    let mut put = |name: &str, measure: &dyn Fn(&[usize]) -> f64| {
-        let all: Vec<usize> = (0..answers.len()).collect();
-        let value = measure(&all);
-        let spec = BootstrapSpec::default();
-        let interval = over_records(answers.len(), spec, value, measure);
-        metrics[name] = json!(value);
-        metrics[format!("{name}_interval")] = json!([interval.low, interval.high]);
-    };
-    if let Some(grid) = reading.grid().map_err(of_tune)? {
-        put("pearson_r", &|at| {
-            pearson(at.iter().map(|&at| &answers[at]), &grid)
-        });
-        return Ok(metrics);
-    }
-    let drawn = |at: &[usize]| -> Vec<Judged<'_>> { at.iter().map(|&at| judged[at]).collect() };
-    put("accuracy", &|at| choices::accuracy(&drawn(at)));
-    put("macro_f1", &|at| match &reading.thresholds {
-        Some(thresholds) => choices::multiple_macro_f1(&drawn(at), thresholds),
-        None => choices::single_macro_f1(&drawn(at), labels),
-    });
-    if let Some(assured) = reading.assured {
-        let (share, accuracy) = choices::answered(&judged, assured.probability);
-        metrics["answered_share"] = json!(share);
-        metrics["answered_accuracy"] = json!(accuracy);
-    }
-    Ok(metrics)
 }

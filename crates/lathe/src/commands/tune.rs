@@ -138,7 +138,7 @@ impl Run<'_> {
         let spec = self.spec(lesson.packed.rows.len())?;
         let adapter = match self.start(&model, &spec)? {
             Some(adapter) => adapter,
-            None => Adapter::new(&model.config, &spec.lora(), spec.seed)
+            None => Adapter::on(&model, self.pool, &spec.lora(), spec.seed)
                 .map_err(|error| of_tune(error.into()))?,
         };
         let held = held_of(lesson.held);
@@ -289,21 +289,23 @@ impl Run<'_> {
         let adapter = adapter.map_err(|error| of_tune(error.into()))?;
         let same = |a: &LoraSpec, b: &LoraSpec| {
             let all = |spec: &LoraSpec| spec.targets.iter().cloned().collect::<BTreeSet<_>>();
-            (a.rank, a.alpha) == (b.rank, b.alpha) && all(a) == all(b)
+            (a.rank, a.alpha, a.dora) == (b.rank, b.alpha, b.dora) && all(a) == all(b)
         };
         if !same(&adapter.spec, &spec.lora()) {
             let LoraSpec {
                 rank,
                 alpha,
                 targets,
+                dora,
             } = &adapter.spec;
+            let dora = if *dora { " with use_dora" } else { "" };
             return Err(Failure::new(
                 "tune-recipe",
                 format!(
-                    "{path} has rank {rank}, alpha {alpha} and {}, the recipe others",
+                    "{path} has rank {rank}, alpha {alpha} and {}{dora}, the recipe others",
                     targets.join(", ")
                 ),
-                "set lora_rank, lora_alpha and lora_target as the adapter has them",
+                "set lora_rank, lora_alpha, lora_target and use_dora as the adapter has them",
             ));
         }
         Ok(Some(adapter))

@@ -22,6 +22,7 @@ fn write_adapter(folder: &Path, config: &Config, seed: u64) {
         rank: 4,
         alpha: 16.0,
         targets,
+        dora: false,
     };
     let mut adapter = Adapter::new(config, &spec, seed).expect("the spec is sound");
     let mut random = Random::new(seed);

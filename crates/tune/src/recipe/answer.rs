@@ -46,6 +46,14 @@ pub struct ChoiceSpec {
     pub separator: Option<String>,
     /// Whether cells hold places in `labels`, counted from 0, instead of labels.
     pub ids: bool,
+    /// The part of the target that all labels share alike, from 0 to below 1 (label smoothing,
+    /// Szegedy et al. 2016, section 7): what keeps a model that has seen few records from being sure.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub smoothing: f64,
+}
+
+fn is_zero(smoothing: &f64) -> bool {
+    *smoothing == 0.0
 }
 
 /// Where labels are named.
@@ -161,22 +169,27 @@ impl Reading {
             (Truth::Number(right), AnswerSpec::Number(spec)) => {
                 let likeness = |v: f64| (-0.5 * ((v - right) / spec.spread).powi(2)).exp();
                 let shares: Vec<f64> = spec.grid()?.into_iter().map(likeness).collect();
-                Ok(normalised(tokens, &shares))
+                Ok(normalised(tokens, &shares, SHARE_MIN))
             }
             (Truth::Labels(places), _) => {
-                let mut shares = vec![0.0; tokens.len()];
-                places.iter().for_each(|&place| shares[place] = 1.0);
-                Ok(normalised(tokens, &shares))
+                let smoothing = match &self.answer {
+                    AnswerSpec::Choice(spec) => spec.smoothing,
+                    AnswerSpec::Number(_) | AnswerSpec::Text => 0.0,
+                };
+                let mut shares = vec![smoothing / tokens.len() as f64; tokens.len()];
+                let right = (1.0 - smoothing) / places.len() as f64;
+                places.iter().for_each(|&place| shares[place] += right);
+                Ok(normalised(tokens, &shares, 0.0))
             }
             (Truth::Number(_), _) => unreachable!("a number's truth comes with a number's answer"),
         }
     }
 }
 
-/// Shares that sum to 1, without the negligible ones.
-fn normalised(tokens: &[u32], shares: &[f64]) -> Soft {
+/// Shares that sum to 1, without those that are nothing or below `least`.
+fn normalised(tokens: &[u32], shares: &[f64], least: f64) -> Soft {
     let sum: f64 = shares.iter().sum();
-    let kept = |share: &f64| share / sum >= SHARE_MIN;
+    let kept = |share: &f64| *share > 0.0 && share / sum >= least;
     let kept_sum: f64 = shares.iter().filter(|share| kept(share)).sum();
     let pairs = tokens.iter().zip(shares);
     pairs
@@ -210,6 +223,16 @@ mod tests {
             .target(&Truth::Labels(vec![0, 2]))
             .expect("a target");
         assert_eq!(target, [(100, 0.5), (102, 0.5)]);
+        let smooth = ChoiceSpec {
+            smoothing: 0.3,
+            ..ChoiceSpec::default()
+        };
+        let reading = self::reading(AnswerSpec::Choice(smooth), 3);
+        let target = reading.target(&Truth::Labels(vec![1])).expect("a target");
+        let expected = [(100, 0.1), (101, 0.8), (102, 0.1)];
+        for ((token, share), (right, wanted)) in target.into_iter().zip(expected) {
+            assert!(token == right && (share - wanted).abs() < 1e-6, "{share}");
+        }
     }
 
     #[test]

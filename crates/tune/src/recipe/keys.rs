@@ -29,6 +29,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("lora_target", Plain),
     ("lora_dropout", Number),
     ("use_rslora", Plain),
+    ("use_dora", Plain),
     ("freeze_trainable_layers", Number),
     ("freeze_trainable_modules", Plain),
     ("quantization_bit", Number),
@@ -111,10 +112,6 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("remove_unused_columns", Ignored),
     ("predict_with_generate", Ignored),
     ("do_eval", Ignored),
-    (
-        "use_dora",
-        Refused("leave it out: plain LoRA is what is tuned"),
-    ),
     (
         "pissa_init",
         Refused("leave it out: adapters start as PEFT starts them"),

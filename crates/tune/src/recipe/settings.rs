@@ -85,6 +85,7 @@ pub struct Settings {
     pub lora_target: String,
     pub lora_dropout: f64,
     pub use_rslora: bool,
+    pub use_dora: bool,
     pub freeze_trainable_layers: i64,
     pub freeze_trainable_modules: String,
     pub quantization_bit: Option<u32>,
@@ -166,6 +167,7 @@ impl Default for Settings {
             lora_target: "all".to_owned(),
             lora_dropout: 0.0,
             use_rslora: false,
+            use_dora: false,
             freeze_trainable_layers: 2,
             freeze_trainable_modules: "all".to_owned(),
             quantization_bit: None,
@@ -294,6 +296,9 @@ impl Settings {
         }
         if !self.label_files.is_empty() && !matches!(self.answer, AnswerSpec::Choice(_)) {
             return say("label_files", "these need answer: {kind: choice}");
+        }
+        if matches!(&self.answer, AnswerSpec::Choice(it) if !(0.0..1.0).contains(&it.smoothing)) {
+            return say("answer", "smoothing is a share, from 0 to below 1");
         }
         self.check_tuning()?;
         self.check_preference()?;
@@ -473,6 +478,7 @@ impl Settings {
             checkpoints_kept: self.save_total_limit.unwrap_or(usize::MAX),
             prefix_sharing: true,
             soft_number: None,
+            dora: self.use_dora,
         })
     }
 
