@@ -153,7 +153,9 @@ fn rows_that_learnt_their_lengths_apart_are_merged() {
     assert_eq!(before[0], format!("{answer}<|im_end|>"));
     let bytes = fs::read(out.join("adapter_model.safetensors")).expect("is there");
     let entries = parse(&bytes).expect("safetensors");
-    let magnitudes = entries.keys().filter(|it| it.ends_with(".lora_magnitude_vector"));
+    let magnitudes = entries
+        .keys()
+        .filter(|it| it.ends_with(".lora_magnitude_vector"));
     assert_eq!(magnitudes.count(), 14);
     for format in ["safetensors", "gguf"] {
         let (folder, _) = merge(&home, &out, format, &["--format", format]);

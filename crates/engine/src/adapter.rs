@@ -132,12 +132,7 @@ impl Adapter {
     ///
     /// # Errors
     /// As [`Adapter::new`].
-    pub fn on(
-        model: &Model,
-        pool: &Pool,
-        spec: &LoraSpec,
-        seed: u64,
-    ) -> Result<Self, EngineError> {
+    pub fn on(model: &Model, pool: &Pool, spec: &LoraSpec, seed: u64) -> Result<Self, EngineError> {
         let mut adapter = Self::new(&model.config, spec, seed)?;
         for tensor in &adapter.tensors {
             if tensor.part == Part::Magnitude {

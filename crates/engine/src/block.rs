@@ -139,15 +139,58 @@ impl<'a> Block<'a> {
         work: &mut Work,
         output: &mut [f32],
     ) {
-        let (config, pool) = (self.config, self.pool);
-        let rows = self.positions.len();
-        saved.fit(config, rows);
-        let normed = work.normed.fit(rows, config.hidden);
-
-        self.norm(Norm::BeforeAttention, input, normed);
+        saved.fit(self.config, self.positions.len());
+        let normed = self.before_attention(input, work);
         self.project_heads(normed, saved);
         self.rotate(&mut saved.heads, false);
-        attend.attend(pool, &saved.heads, &mut saved.attended);
+        attend.attend(self.pool, &saved.heads, &mut saved.attended);
+        self.after_attention(input, saved, work, output);
+    }
+
+    /// Computes only what other rows look at: the keys and values of `input` `[rows, hidden]`, which
+    /// are left in `saved`.
+    pub(crate) fn keys_and_values(&self, input: &[f32], saved: &mut Activations, work: &mut Work) {
+        saved.fit(self.config, self.positions.len());
+        let normed = self.before_attention(input, work);
+        self.project_keys(normed, saved);
+        self.rotate_heads(&mut saved.heads.key, self.config.kv_heads, false);
+    }
+
+    /// Writes the block's output for rows whose keys and values `attend` knows.
+    pub(crate) fn look_back(
+        &self,
+        attend: &mut impl Attend,
+        input: &[f32],
+        saved: &mut Activations,
+        work: &mut Work,
+        output: &mut [f32],
+    ) {
+        saved.fit(self.config, self.positions.len());
+        let normed = self.before_attention(input, work);
+        self.project_queries(normed, saved);
+        self.rotate_heads(&mut saved.heads.query, self.config.heads, false);
+        attend.attend(self.pool, &saved.heads, &mut saved.attended);
+        self.after_attention(input, saved, work, output);
+    }
+
+    fn before_attention<'w>(&self, input: &[f32], work: &'w mut Work) -> &'w [f32] {
+        let rows = self.positions.len();
+        let normed = work.normed.fit(rows, self.config.hidden);
+        self.norm(Norm::BeforeAttention, input, normed);
+        normed
+    }
+
+    /// The block's output from what attention found.
+    fn after_attention(
+        &self,
+        input: &[f32],
+        saved: &mut Activations,
+        work: &mut Work,
+        output: &mut [f32],
+    ) {
+        let (config, pool) = (self.config, self.pool);
+        let rows = self.positions.len();
+        let normed = work.normed.fit(rows, config.hidden);
         let Activations {
             attended,
             middle,
@@ -288,19 +331,14 @@ impl<'a> Block<'a> {
     }
 
     fn rotate(&self, heads: &mut Heads, inverse: bool) {
-        for (values, count) in [
-            (&mut heads.query, self.config.heads),
-            (&mut heads.key, self.config.kv_heads),
-        ] {
-            rope::apply(
-                self.pool,
-                values,
-                count,
-                self.positions,
-                self.frequencies,
-                inverse,
-            );
-        }
+        self.rotate_heads(&mut heads.query, self.config.heads, inverse);
+        self.rotate_heads(&mut heads.key, self.config.kv_heads, inverse);
+    }
+
+    /// Rotates `count` heads of every row to its position, or back.
+    fn rotate_heads(&self, heads: &mut [f32], count: usize, inverse: bool) {
+        let (positions, frequencies) = (self.positions, self.frequencies);
+        rope::apply(self.pool, heads, count, positions, frequencies, inverse);
     }
 
     /// y (+)= the projections of one x, their low-rank terms included.

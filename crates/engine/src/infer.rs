@@ -14,6 +14,7 @@ use crate::packed_adapter::PackedAdapter;
 use crate::rows::{Rows, read_and_write};
 use lathe_kernel::attention::{self, CachedQuery, KvLayer, Shape};
 use lathe_kernel::{Isa, Pool};
+use std::ops::Range;
 
 /// Keys and values of one sequence. Cloning is cheap: what is the same stays shared.
 #[derive(Debug, Clone)]
@@ -115,6 +116,8 @@ pub struct Scratch {
     activations: Activations,
     work: Work,
     head: HeadWork,
+    /// Positions and inputs of the last block's rows that are wanted.
+    ends: (Vec<u32>, Rows),
 }
 
 /// Appends every chunk to its cache and returns the logits of those that want them:
@@ -129,17 +132,68 @@ pub fn forward(
     chunks: &mut [Chunk<'_>],
     scratch: &mut Scratch,
 ) -> Vec<f32> {
-    run_blocks(model, pool, adapter, chunks, scratch, &mut |_| ());
+    let rows = scratch.enter(model, chunks);
     let ends = scratch.starts.iter().zip(&*chunks);
-    let last: Vec<(usize, bool)> = ends
+    let mut last: Vec<(usize, bool)> = ends
         .filter(|(_, chunk)| chunk.logits != Logits::None)
         .map(|(start, chunk)| {
             let row = start + chunk.tokens.len() - 1;
             (row, chunk.logits == Logits::Largest)
         })
         .collect();
-    let stream = &scratch.streams[model.layers.len() % 2];
+    let layers = model.layers.len();
+    let whole = if last.len() == rows {
+        layers
+    } else {
+        layers - 1
+    };
+    let through = (model, pool, adapter);
+    run_blocks(through, chunks, scratch, 0..whole, &mut |_| ());
+    if whole < layers {
+        let rows: Vec<usize> = last.iter().map(|(row, _)| *row).collect();
+        last_block(through, chunks, scratch, &rows);
+        last.iter_mut().enumerate().for_each(|(at, it)| it.0 = at);
+    }
+    let stream = &scratch.streams[layers % 2];
     Head { model, pool }.logits(stream, &last, &mut scratch.head)
+}
+
+/// A model with the threads that compute it, and the adapter beside it.
+type Through<'a> = (&'a Model, &'a Pool, Option<&'a PackedAdapter>);
+
+/// The last block, of which nothing but keys and values is computed for the rows that nobody reads;
+/// the others, `rows`, are left side by side.
+fn last_block(
+    (model, pool, adapter): Through<'_>,
+    chunks: &mut [Chunk<'_>],
+    scratch: &mut Scratch,
+    rows: &[usize],
+) {
+    let (layer, width) = (model.layers.len() - 1, model.config.hidden);
+    let (input, output) = read_and_write(&mut scratch.streams, layer % 2, (layer + 1) % 2);
+    let (saved, work) = (&mut scratch.activations, &mut scratch.work);
+    let block = Block::new(model, pool, adapter, layer, &scratch.positions);
+    block.keys_and_values(input, saved, work);
+    let mut attend = Cached {
+        shape: model.attention_shape(layer),
+        layer,
+        chunks,
+        starts: &scratch.starts,
+    };
+    attend.append(&saved.heads);
+    if rows.is_empty() {
+        return;
+    }
+    let (positions, inputs) = &mut scratch.ends;
+    positions.clear();
+    positions.extend(rows.iter().map(|&row| scratch.positions[row]));
+    let inputs = inputs.fit(rows.len(), width);
+    for (to, row) in inputs.chunks_exact_mut(width).zip(rows) {
+        to.copy_from_slice(&input[row * width..][..width]);
+    }
+    let output = output.fit(rows.len(), width);
+    let block = Block::new(model, pool, adapter, layer, positions);
+    block.look_back(&mut Ends(attend), inputs, saved, work, output);
 }
 
 /// The residual stream of a prompt after each block, `[tokens, hidden]` each: for comparing one
@@ -157,24 +211,23 @@ pub fn hidden_states(model: &Model, pool: &Pool, tokens: &[u32]) -> Vec<Vec<f32>
     };
     let mut scratch = Scratch::default();
     let mut keep = |state: &[f32]| states.push(state.to_vec());
-    run_blocks(model, pool, None, &mut [chunk], &mut scratch, &mut keep);
+    let chunks = &mut [chunk];
+    scratch.enter(model, chunks);
+    let layers = 0..model.layers.len();
+    run_blocks((model, pool, None), chunks, &mut scratch, layers, &mut keep);
     states
 }
 
-/// Takes the chunks through the blocks, shows each block's output, and leaves the last in the scratch.
+/// Takes the chunks through some blocks, shows each block's output, and leaves the last in the scratch.
 fn run_blocks(
-    model: &Model,
-    pool: &Pool,
-    adapter: Option<&PackedAdapter>,
+    (model, pool, adapter): Through<'_>,
     chunks: &mut [Chunk<'_>],
     scratch: &mut Scratch,
+    layers: Range<usize>,
     each: &mut dyn FnMut(&[f32]),
 ) {
-    let width = model.config.hidden;
-    let rows = scratch.place(model, chunks);
-    let tokens = chunks.iter().flat_map(|chunk| chunk.tokens.iter().copied());
-    model.look_up(tokens, scratch.streams[0].fit(rows, width));
-    for layer in 0..model.layers.len() {
+    let (rows, width) = (scratch.positions.len(), model.config.hidden);
+    for layer in layers {
         let block = Block::new(model, pool, adapter, layer, &scratch.positions);
         let mut attend = Cached {
             shape: model.attention_shape(layer),
@@ -196,6 +249,14 @@ fn run_blocks(
 }
 
 impl Scratch {
+    /// Looks up the chunks' tokens; returns the rows in all.
+    fn enter(&mut self, model: &Model, chunks: &[Chunk<'_>]) -> usize {
+        let rows = self.place(model, chunks);
+        let tokens = chunks.iter().flat_map(|chunk| chunk.tokens.iter().copied());
+        model.look_up(tokens, self.streams[0].fit(rows, model.config.hidden));
+        rows
+    }
+
     /// Gives every chunk its rows and every row its position; returns the rows in all.
     fn place(&mut self, model: &Model, chunks: &[Chunk<'_>]) -> usize {
         self.positions.clear();
@@ -222,14 +283,49 @@ struct Cached<'a, 'c> {
     starts: &'a [usize],
 }
 
-impl Attend for Cached<'_, '_> {
-    fn attend(&mut self, pool: &Pool, heads: &Heads, out: &mut [f32]) {
+impl Cached<'_, '_> {
+    fn append(&mut self, heads: &Heads) {
         let width = self.shape.kv_heads * self.shape.head_dim;
         for (chunk, start) in self.chunks.iter_mut().zip(self.starts) {
             let rows = start * width..(start + chunk.tokens.len()) * width;
             let layer = &mut chunk.cache.layers[self.layer];
             layer.append(&heads.key[rows.clone()], &heads.value[rows]);
         }
+    }
+}
+
+/// Attention of the last rows of those chunks whose logits are wanted, which lie side by side; the
+/// caches know them already.
+struct Ends<'a, 'c>(Cached<'a, 'c>);
+
+impl Attend for Ends<'_, '_> {
+    fn attend(&mut self, pool: &Pool, heads: &Heads, out: &mut [f32]) {
+        let Cached {
+            shape,
+            layer,
+            chunks,
+            ..
+        } = &self.0;
+        let wanted = chunks.iter().filter(|chunk| chunk.logits != Logits::None);
+        let queries: Vec<CachedQuery<'_>> = wanted
+            .enumerate()
+            .map(|(row, chunk)| {
+                let cache = &chunk.cache.layers[*layer];
+                CachedQuery {
+                    row,
+                    rows: 1,
+                    cache,
+                    visible: cache.len(),
+                }
+            })
+            .collect();
+        attention::cached(pool, shape, &queries, &heads.query, out);
+    }
+}
+
+impl Attend for Cached<'_, '_> {
+    fn attend(&mut self, pool: &Pool, heads: &Heads, out: &mut [f32]) {
+        self.append(heads);
         let queries: Vec<CachedQuery<'_>> = self
             .chunks
             .iter()

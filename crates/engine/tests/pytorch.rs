@@ -213,11 +213,7 @@ fn pairs(vectors: &Vectors) -> AnswerBatch {
 }
 
 /// Log probabilities, DPO losses and gradients, within the tolerances.
-fn check_preference(
-    (name, vectors): (&str, &str),
-    precision: Precision,
-    error_max: [f32; 2],
-) {
+fn check_preference((name, vectors): (&str, &str), precision: Precision, error_max: [f32; 2]) {
     let (model, vectors, pool) = (
         fixture(name, precision),
         Vectors::read(vectors),

@@ -50,7 +50,9 @@ pub fn gradient(pool: &Pool, z: &[f32], dy: &[f32], dgain: &mut [f32]) {
         for (sums, (dy, z)) in sums.chunks_exact_mut(width).zip(both) {
             for (dy, z) in dy.chunks_exact(width).zip(z.chunks_exact(width)) {
                 let products = dy.iter().zip(z).map(|(dy, z)| dy * z);
-                sums.iter_mut().zip(products).for_each(|(sum, it)| *sum += it);
+                sums.iter_mut()
+                    .zip(products)
+                    .for_each(|(sum, it)| *sum += it);
             }
         }
     });

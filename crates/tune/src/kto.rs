@@ -452,7 +452,10 @@ mod tests {
         let measured = run.gradients(&[0, 1, 2, 3], &mut found);
         let near = |found: f64, expected: f64| (found - expected).abs() < 1e-5 * (1.0 + expected);
         let drift = run.drift(&[0, 1, 2, 3]);
-        assert!(near(drift, f64::from(tensor("drift")[0])) && drift > 0.0, "{drift}");
+        assert!(
+            near(drift, f64::from(tensor("drift")[0])) && drift > 0.0,
+            "{drift}"
+        );
         let loss = f64::from(tensor("loss")[0]);
         assert!(near(measured.loss, loss), "{} and {loss}", measured.loss);
         let expected = flat("gradient");

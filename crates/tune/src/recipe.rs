@@ -283,7 +283,10 @@ resume_from_checkpoint: null
             ),
             (["stage=dpo", "pref_loss=ipo"], "only sigmoid"),
             (["stage=pt", "input=text"], "stage: sft"),
-            (["stage=sft", "answer={kind: choice, smoothing: 1}"], "a share"),
+            (
+                ["stage=sft", "answer={kind: choice, smoothing: 1}"],
+                "a share",
+            ),
         ] {
             let text = refusal(&extra);
             assert!(text.contains(wanted), "{extra:?}: {text}");

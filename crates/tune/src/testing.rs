@@ -17,7 +17,9 @@ pub const SYSTEM: &str = "Say how the customer feels about the product, from -4 
 
 /// A file of the repository.
 pub fn repository_file(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(name)
 }
 
 /// Where the 2-layer random model of the repository's fixtures lies.

@@ -291,7 +291,10 @@ mod tests {
 
     #[test]
     fn the_same_adapter_has_the_same_bytes() {
-        assert_eq!(adapter(false).to_safetensors(), adapter(false).to_safetensors());
+        assert_eq!(
+            adapter(false).to_safetensors(),
+            adapter(false).to_safetensors()
+        );
     }
 
     fn refused_with(change: impl Fn(&mut Value), reason: &str) {

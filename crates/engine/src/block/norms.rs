@@ -47,40 +47,51 @@ impl Block<'_> {
 
     /// Queries, keys and values of `x`, heads normed where the family norms them.
     pub(super) fn project_heads(&self, x: &[f32], saved: &mut Activations) {
-        let Activations {
-            heads: Heads { query, key, value },
-            unnormed,
-            low,
-            ..
-        } = saved;
+        let (unnormed, heads) = (&mut saved.unnormed, &mut saved.heads);
+        let (raw_query, raw_key) = (&mut unnormed.query, &mut unnormed.key);
+        let query = self.normed_heads(Norm::Query, raw_query, &mut heads.query);
+        let key = self.normed_heads(Norm::Key, raw_key, &mut heads.key);
+        let outputs = [query, key, &mut *heads.value];
+        self.project([Query, Key, Value], x, &mut saved.low, outputs, false);
+        self.norm_heads(Norm::Query, &saved.unnormed.query, &mut saved.heads.query);
+        self.norm_heads(Norm::Key, &saved.unnormed.key, &mut saved.heads.key);
+    }
+
+    /// Queries of `x` alone.
+    pub(super) fn project_queries(&self, x: &[f32], saved: &mut Activations) {
+        let raw = &mut saved.unnormed.query;
+        let query = self.normed_heads(Norm::Query, raw, &mut saved.heads.query);
+        self.project([Query], x, &mut saved.low, [query], false);
+        self.norm_heads(Norm::Query, &saved.unnormed.query, &mut saved.heads.query);
+    }
+
+    /// Keys and values of `x` alone.
+    pub(super) fn project_keys(&self, x: &[f32], saved: &mut Activations) {
+        let (raw, heads) = (&mut saved.unnormed.key, &mut saved.heads);
+        let key = self.normed_heads(Norm::Key, raw, &mut heads.key);
+        let outputs = [key, &mut *heads.value];
+        self.project([Key, Value], x, &mut saved.low, outputs, false);
+        self.norm_heads(Norm::Key, &saved.unnormed.key, &mut saved.heads.key);
+    }
+
+    /// Where heads are projected to: beside their place, if they are normed from there.
+    fn normed_heads<'r>(
+        &self,
+        norm: Norm,
+        raw: &'r mut Rows,
+        heads: &'r mut Rows,
+    ) -> &'r mut [f32] {
         let rows = self.positions.len();
-        let Unnormed {
-            query: raw_query,
-            key: raw_key,
-        } = unnormed;
-        let (norms_query, norms_key) = (self.has(Norm::Query), self.has(Norm::Key));
-        let query_to = if norms_query {
-            raw_query.fit(rows, query.len() / rows.max(1))
-        } else {
-            &mut *query
-        };
-        let key_to = if norms_key {
-            raw_key.fit(rows, key.len() / rows.max(1))
-        } else {
-            &mut *key
-        };
-        self.project(
-            [Query, Key, Value],
-            x,
-            low,
-            [query_to, key_to, value],
-            false,
-        );
-        if norms_query {
-            self.norm(Norm::Query, raw_query, query);
+        if self.has(norm) {
+            return raw.fit(rows, heads.len() / rows.max(1));
         }
-        if norms_key {
-            self.norm(Norm::Key, raw_key, key);
+        heads
+    }
+
+    /// Norms heads into their place, if they are normed.
+    fn norm_heads(&self, norm: Norm, raw: &[f32], heads: &mut [f32]) {
+        if self.has(norm) {
+            self.norm(norm, raw, heads);
         }
     }
 

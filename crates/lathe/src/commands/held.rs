@@ -176,7 +176,8 @@ impl Outcome {
 
     /// The mean; not a number of none.
     pub fn mean(outcomes: impl Iterator<Item = Outcome>) -> f64 {
-        let (sum, weight) = outcomes.fold((0.0, 0.0), |all, it| (all.0 + it.sum, all.1 + it.weight));
+        let (sum, weight) =
+            outcomes.fold((0.0, 0.0), |all, it| (all.0 + it.sum, all.1 + it.weight));
         sum / weight
     }
 }

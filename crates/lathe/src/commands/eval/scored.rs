@@ -124,7 +124,8 @@ fn of_choices<'a>(
         return Ok(vec![("pearson_r", Box::new(r))]);
     }
     let judged = judged(answers);
-    let drawn = move |at: &[usize]| -> Vec<Judged<'_>> { at.iter().map(|&at| judged[at]).collect() };
+    let drawn =
+        move |at: &[usize]| -> Vec<Judged<'_>> { at.iter().map(|&at| judged[at]).collect() };
     let labels = reading.choices.labels.len();
     let again = drawn.clone();
     let f1 = move |at: &[usize]| match &reading.thresholds {
@@ -132,7 +133,10 @@ fn of_choices<'a>(
         None => choices::single_macro_f1(&again(at), labels),
     };
     Ok(vec![
-        ("accuracy", Box::new(move |at| choices::accuracy(&drawn(at)))),
+        (
+            "accuracy",
+            Box::new(move |at| choices::accuracy(&drawn(at))),
+        ),
         ("macro_f1", Box::new(f1)),
     ])
 }
@@ -157,10 +161,14 @@ mod tests {
     #[test]
     fn a_difference_is_told_on_the_same_records() {
         // Each is right on half; b on twenty more than a, all else alike.
-        let (a, b) = (hits(|at| at % 2 == 0), hits(|at| at % 2 == 0 || at % 20 == 1));
+        let (a, b) = (
+            hits(|at| at % 2 == 0),
+            hits(|at| at % 2 == 0 || at % 20 == 1),
+        );
         let found = b.against(&a).expect("comparable");
         let found = &found["accuracy"];
-        assert_eq!(found["difference"], 0.05);
+        let difference = found["difference"].as_f64().expect("a number");
+        assert!((difference - 0.05).abs() < 1e-12, "{difference}");
         assert_eq!(found["other"], 0.5);
         let low = found["difference_interval"][0].as_f64().expect("a number");
         // Apart, either is known to within 0.05; together the difference is to within 0.022.
