@@ -26,12 +26,12 @@ def main():
     path, rows_path, out, options = sys.argv[1:]
     options = json.loads(options)
     with open(rows_path, encoding="utf-8") as file:
-        rows = [json.loads(line)["tokens"] for line in file]
+        rows = [json.loads(line) for line in file]
     data = Dataset.from_list(
         [
             {
-                "input_ids": [token["id"] for token in row],
-                "completion_mask": [int(token["weight"] > 0) for token in row],
+                "input_ids": row["ids"],
+                "completion_mask": [int(weight > 0) for weight in row["weights"]],
             }
             for row in rows
         ]

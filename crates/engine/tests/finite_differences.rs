@@ -89,11 +89,13 @@ fn gradients_are_added_and_scaled() {
 #[test]
 fn the_preference_gradient_agrees_with_finite_differences() {
     for common in [&[][..], &[7, 5, 300, 41]] {
-        check_preference(common);
+        for anchor in [0.0, 0.7] {
+            check_preference(common, anchor);
+        }
     }
 }
 
-fn check_preference(common: &[u32]) {
+fn check_preference(common: &[u32], anchor: f64) {
     let (model, pool) = (tiny_model(Precision::F32), Pool::new(2));
     let adapter = random_adapter(&model, 4);
     let mut random = Numbers(8);
@@ -111,16 +113,18 @@ fn check_preference(common: &[u32]) {
         &adapter,
         &batch,
         &references,
-        (beta, scale),
+        (beta, anchor, scale),
         &mut gradients,
     );
     assert!(losses.iter().any(|it| it.loss > 0.1), "{losses:?}");
 
     let mut loss_of = |moved: &Adapter| -> f64 {
         let policy = trainer.pair_log_probs(Some(moved), &batch);
-        let pairs = policy.into_iter().zip(&references);
+        let pairs = policy.into_iter().zip(&references).zip([4.0, 6.0, 3.0]);
         pairs
-            .map(|(policy, reference)| PairLoss::new(policy, *reference, beta).loss)
+            .map(|((policy, reference), tokens)| {
+                PairLoss::new(policy, *reference, beta).loss - anchor * policy.chosen / tokens
+            })
             .sum()
     };
     for tensor in &adapter.tensors {

@@ -237,7 +237,7 @@ fn check_preference((name, vectors): (&str, &str), precision: Precision, error_m
         &adapter,
         &batch,
         &references,
-        (0.3, 0.5),
+        (0.3, 0.0, 0.5),
         &mut gradients,
     );
     let found: Vec<f32> = losses.iter().map(|it| it.loss as f32).collect();

@@ -92,6 +92,8 @@ pub struct Dpo<'a> {
     over_long: Vec<String>,
     /// β: how dear it is to leave the reference.
     beta: f64,
+    /// γ: how much the likelihood of the preferred answer counts by itself.
+    anchor: f64,
     rows_max: usize,
     /// Tokens that all prompts begin with, if sharing them saves more than sharing prompts.
     common: usize,
@@ -145,11 +147,28 @@ impl<'a> Dpo<'a> {
             pairs,
             over_long,
             beta,
+            anchor: 0.0,
             rows_max: spec.rows_max,
             reference: start.cloned(),
             start: digest(&adapter.values),
             adapter,
         })
+    }
+
+    /// The same with `anchor` times the mean negative log-likelihood of the preferred answers' tokens
+    /// in the loss ([`lathe_engine::train`]'s preference loss).
+    ///
+    /// # Errors
+    /// When it is below 0 or no number.
+    pub fn anchored(self, anchor: f64) -> Result<Self, TuneError> {
+        if !(anchor.is_finite() && anchor >= 0.0) {
+            return Err(TuneError::Spec {
+                stage: "dpo",
+                key: "anchor",
+                reason: "must be 0 or more".to_owned(),
+            });
+        }
+        Ok(Self { anchor, ..self })
     }
 
     /// Pairs that it learns from.
@@ -195,6 +214,7 @@ impl Learner for Dpo<'_> {
         identify_model(hasher, self.model);
         identify(hasher, &self.pairs);
         hasher.update(&self.beta.to_le_bytes());
+        hasher.update(&self.anchor.to_le_bytes());
         hasher.update(&self.start.0);
     }
 
@@ -219,7 +239,7 @@ impl Learner for Dpo<'_> {
                 &self.adapter,
                 &batch,
                 &references,
-                (self.beta, scale),
+                (self.beta, self.anchor, scale),
                 gradients,
             ));
         }
@@ -285,6 +305,25 @@ mod tests {
     fn run(spec: &SftSpec) -> Whole {
         let (model, pool) = (testing::model(), Pool::new(2));
         Whole::of(&mut dpo(&model, &pool, 10, spec), spec)
+    }
+
+    #[test]
+    fn an_anchor_keeps_the_preferred_answer_likely() {
+        let (model, pool, spec) = (testing::model(), Pool::new(2), spec());
+        let likely = |anchor: f64| {
+            let mut run = dpo(&model, &pool, 10, &spec)
+                .anchored(anchor)
+                .expect("sound");
+            Whole::of(&mut run, &spec);
+            let all: Vec<usize> = (0..10).collect();
+            let batch = crate::answers::batch(&run.pairs, &all, 0);
+            let found = run.trainer.pair_log_probs(Some(&run.adapter), &batch);
+            found.iter().map(|it| it.chosen).sum::<f64>()
+        };
+        let (alone, anchored) = (likely(0.0), likely(1.0));
+        assert!(anchored > alone + 1.0, "{anchored} and {alone}");
+        let refused = dpo(&model, &pool, 2, &spec).anchored(-1.0);
+        assert!(refused.is_err());
     }
 
     #[test]

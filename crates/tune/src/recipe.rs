@@ -99,6 +99,9 @@ impl Recipe {
                     kept.insert(key.clone(), number(&key, value)?);
                 }
                 Kind::Plain => {
+                    // YAML takes a bare `no` for false.
+                    let is_no = key == "eval_strategy" && value == Value::Bool(false);
+                    let value = if is_no { "no".into() } else { value };
                     kept.insert(key, value);
                 }
             }
@@ -254,7 +257,6 @@ resume_from_checkpoint: null
             ("cutoff_len=many", "not a number"),
             ("quantization_bit=2", "4 or 8"),
             ("quantization_method=gptq", "as bnb, hqq and eetq"),
-            ("pref_ftx=0.5", "sft stage before"),
             ("freeze_trainable_layers=-2", "at least 1"),
             ("eval_strategy=steps", "nothing is held back"),
             ("load_best_model_at_end=true", "eval_strategy"),
@@ -282,6 +284,7 @@ resume_from_checkpoint: null
                 "merge it first",
             ),
             (["stage=dpo", "pref_loss=ipo"], "only sigmoid"),
+            (["stage=kto", "pref_ftx=0.5"], "stage: dpo"),
             (["stage=pt", "input=text"], "stage: sft"),
             (
                 ["stage=sft", "answer={kind: choice, smoothing: 1}"],
@@ -321,7 +324,9 @@ resume_from_checkpoint: null
         assert_eq!(watched.eval_every(41, 10), Some(11));
         let watched = settings(&["val_size=0.1", "eval_strategy=epoch"]);
         assert_eq!(watched.eval_every(40, 10), Some(10));
-        assert_eq!(settings(&[]).eval_every(40, 10), None);
+        for none in [&[][..], &["eval_strategy=no"], &["eval_strategy='no'"]] {
+            assert_eq!(settings(none).eval_every(40, 10), None);
+        }
         let rslora = settings(&["use_rslora=true", "lora_rank=16", "lora_alpha=8"]);
         assert_eq!(rslora.sft().expect("a spec").alpha, 32.0);
         let dora = settings(&["use_dora=true"]).sft().expect("a spec");

@@ -4,6 +4,10 @@
 //! margin = β · [(log π(chosen) − log ref(chosen)) − (log π(rejected) − log ref(rejected))]
 //! loss   = −log σ(margin)          dloss/dmargin = −σ(−margin)
 //! ```
+//! With an anchor γ, γ · (−log π(chosen)) / tokens(chosen) is added (Pang et al. 2024, arXiv 2404.19733,
+//! equation 1): the margin alone may grow while both answers become less likely, until the model says
+//! neither.
+//!
 //! log π is the sum over an answer's tokens. The reference is the same model without the adapter;
 //! what it says does not change while the adapter learns, so it is computed once per dataset
 //! ([`Trainer::pair_log_probs`] with no adapter). Absent: label smoothing and the other losses of
@@ -28,7 +32,7 @@ pub struct LogProbs {
 /// What the loss says of one pair.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairLoss {
-    /// −log σ(margin).
+    /// −log σ(margin), and the anchor's part.
     pub loss: f64,
     /// β times how much more the adapter has moved towards the chosen answer than the rejected.
     pub margin: f64,
@@ -125,8 +129,8 @@ impl Trainer<'_> {
         pairs(&self.answer_log_probs(adapter, batch))
     }
 
-    /// The preference loss of every pair, and the gradient of their sum times `scale` added to
-    /// `gradients`. `references` are what [`Trainer::pair_log_probs`] gives under the reference.
+    /// The preference loss of every pair with β and the anchor γ, and the gradient of their sum times
+    /// `scale` added to `gradients`. `references` are what [`Trainer::pair_log_probs`] gives under the reference.
     ///
     /// # Panics
     /// As [`Trainer::answer_gradients`], or if there are not as many references as pairs.
@@ -135,7 +139,7 @@ impl Trainer<'_> {
         adapter: &Adapter,
         batch: &AnswerBatch,
         references: &[LogProbs],
-        (beta, scale): (f64, f64),
+        (beta, anchor, scale): (f64, f64, f64),
         gradients: &mut [f32],
     ) -> Vec<PairLoss> {
         assert_eq!(
@@ -146,9 +150,17 @@ impl Trainer<'_> {
         let mut losses = Vec::with_capacity(references.len());
         let mut slopes = |found: &[f64]| {
             let policies = pairs(found).into_iter().zip(references);
-            losses.extend(policies.map(|(policy, &of)| PairLoss::new(policy, of, beta)));
-            let pulls = losses.iter().map(|loss| scale * beta * loss.pull());
-            pulls.flat_map(|pull| [-pull, pull]).collect()
+            let both = policies.zip(batch.answers.iter().step_by(2));
+            let mut slopes = Vec::with_capacity(found.len());
+            for ((policy, &reference), chosen) in both {
+                let mut loss = PairLoss::new(policy, reference, beta);
+                let anchor = anchor / chosen.len() as f64;
+                let pull = beta * loss.pull();
+                slopes.extend([scale * (-pull - anchor), scale * pull]);
+                loss.loss -= anchor * policy.chosen;
+                losses.push(loss);
+            }
+            slopes
         };
         self.answer_gradients(adapter, batch, &mut slopes, gradients);
         losses

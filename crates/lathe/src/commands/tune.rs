@@ -196,7 +196,8 @@ impl Run<'_> {
         let start = self.start(&model, &spec)?;
         let from = (&model, start.as_ref());
         let beta = settings.pref_beta;
-        let learner = Dpo::new(from, self.pool, split.learnt, &spec, beta);
+        let learner = Dpo::new(from, self.pool, split.learnt, &spec, beta)
+            .and_then(|it| it.anchored(settings.pref_ftx));
         let held = Held::Pairs(split.held);
         self.go(&mut learner.map_err(of_tune)?, &spec, &held, start.as_ref())
     }

@@ -46,6 +46,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("train_on_prompt", Plain),
     ("mask_history", Plain),
     ("pref_beta", Number),
+    ("pref_ftx", Number),
     ("pref_loss", Plain),
     ("kto_chosen_weight", Number),
     ("kto_rejected_weight", Number),
@@ -147,10 +148,6 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     (
         "export_dir",
         Refused("write a merged model with lathe merge"),
-    ),
-    (
-        "pref_ftx",
-        Refused("leave it out: mix the better answers in as an sft stage before"),
     ),
     ("deepspeed", Refused("leave it out: one machine computes")),
     (

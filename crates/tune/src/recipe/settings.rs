@@ -102,6 +102,7 @@ pub struct Settings {
     pub train_on_prompt: bool,
     pub mask_history: bool,
     pub pref_beta: f64,
+    pub pref_ftx: f64,
     pub pref_loss: String,
     pub kto_chosen_weight: f64,
     pub kto_rejected_weight: f64,
@@ -184,6 +185,7 @@ impl Default for Settings {
             train_on_prompt: false,
             mask_history: false,
             pref_beta: 0.1,
+            pref_ftx: 0.0,
             pref_loss: "sigmoid".to_owned(),
             kto_chosen_weight: 1.0,
             kto_rejected_weight: 1.0,
@@ -360,6 +362,12 @@ impl Settings {
             return say(
                 "pref_loss",
                 "only sigmoid, the loss of DPO; for judged answers use stage: kto",
+            );
+        }
+        if self.pref_ftx != 0.0 && self.stage == Stage::Kto {
+            return say(
+                "pref_ftx",
+                "leave it out: judged answers have no better one; it is for stage: dpo",
             );
         }
         let plain = matches!(self.answer, AnswerSpec::Text) && self.input.is_none();
