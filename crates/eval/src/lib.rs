@@ -15,6 +15,7 @@ pub mod choices;
 pub mod error;
 mod measure;
 pub mod metrics;
+pub mod paired;
 pub mod predictions;
 pub mod report;
 mod rows;

@@ -7,6 +7,7 @@ use lathe_data::task::Task;
 use lathe_evidence::report::{Bootstrap, Interval, Paired, Report, Sample, Slice, Subject};
 
 use crate::bootstrap::{Resampler, interval};
+use crate::paired::differences;
 use crate::predictions::Predictions;
 use crate::rows::{Row, Truths};
 use crate::{ChallengerSpec, EvalError, EvaluateSpec};
@@ -144,27 +145,14 @@ impl<'a> Desk<'a> {
         let shared: HashSet<usize> = other.rows.iter().map(|row| row.record).collect();
         let keep = |row: &&Row| shared.contains(&row.record);
         let mine: Vec<Row> = tuned.rows.iter().filter(keep).copied().collect();
-        let difference = |drawn: &[usize]| {
-            let metrics = |rows: &[Row]| self.truths.metrics(drawn.iter().map(|&row| &rows[row]));
-            let (mine, others) = (metrics(&mine), metrics(&other.rows));
-            mine.into_iter()
-                .map(|(name, value)| (name, value - others[name]))
-                .collect()
-        };
-        let all: Vec<usize> = (0..mine.len()).collect();
-        let values: BTreeMap<&'static str, f64> = difference(&all);
-        let resampled: Vec<BTreeMap<&'static str, f64>> =
-            self.resampler(&mine).resample(difference);
-        let pair = |(name, value): (&'static str, f64)| Paired {
+        let found = differences(&self.truths, &self.resampler(&mine), &mine, &other.rows);
+        let pair = |(name, difference): (&str, Interval)| Paired {
             against: other.subject.name.clone(),
             metric: name.to_owned(),
             records: mine.len(),
-            difference: interval(
-                value,
-                resampled.iter().map(|metrics| metrics[name]).collect(),
-            ),
+            difference,
         };
-        values.into_iter().map(pair).collect()
+        found.into_iter().map(pair).collect()
     }
 
     /// Tuned minus a published figure, which has no uncertainty that is known: the tuned model's

@@ -31,6 +31,13 @@ pub(crate) struct Truths {
 }
 
 impl Truths {
+    /// Whether both expect the same of every record, in the same classes.
+    pub fn same_as(&self, other: &Truths) -> bool {
+        self.answers == other.answers
+            && self.classes == other.classes
+            && (self.has_number, self.has_class) == (other.has_number, other.has_class)
+    }
+
     /// Reads the truths of `records`.
     pub fn of(task: &Task, records: &[Sealed]) -> Result<Self, EvalError> {
         let targets = &task.spec().targets;

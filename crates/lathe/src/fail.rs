@@ -21,7 +21,7 @@ pub type Outcome = Result<ExitCode, Failure>;
 /// The exit code of a command that Ctrl-C ended, as shells have it.
 pub const EXIT_INTERRUPTED: u8 = 130;
 
-/// The exit code of an order that waits for somebody's approval.
+/// The exit code of an order that waits for somebody's approval, or was paused.
 pub const EXIT_WAITING: u8 = 3;
 
 impl Failure {

@@ -25,6 +25,8 @@ pub enum Ended {
     Failed(StepError),
     /// Somebody has to decide before it goes on.
     Waiting,
+    /// Somebody set it aside.
+    Paused,
     /// Ctrl-C.
     Interrupted,
 }
@@ -58,6 +60,7 @@ pub fn follow(
             OrderState::Done => break Ended::Done,
             OrderState::Failed => break Ended::Failed(error_of(&view)),
             OrderState::Waiting => break Ended::Waiting,
+            OrderState::Paused => break Ended::Paused,
             OrderState::Queued | OrderState::Running => {}
         }
         if interrupt.asked() {
@@ -80,7 +83,9 @@ fn show_running(view: &OrderView, told: usize, lang: Lang, bar: &Bar) {
     match running.filter(|step| step.state == StepState::Running) {
         Some(step) => bar.show(&name(step, lang), step.progress.as_ref()),
         None if view.state == OrderState::Queued => {
-            bar.show(&words::get(lang, "state.queued", &[]), None);
+            let place = view.position.unwrap_or(1).to_string();
+            let text = words::get(lang, "state.queued.place", &[("place", &place)]);
+            bar.show(&text, None);
         }
         None => {}
     }

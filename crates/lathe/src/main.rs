@@ -37,7 +37,7 @@ Exit codes:
   0  done
   1  it failed; the error says why and what to do next
   2  the command line was not understood
-  3  the order waits for somebody's approval
+  3  the order waits for somebody: for approval, or to be resumed
   130  ended by Ctrl-C; the same command resumes
 
 Environment:
@@ -71,7 +71,7 @@ enum Command {
     Up(up::Args),
     /// Follow an answer back to its training sentences, and see what happens when evidence breaks.
     Tour(tour::Args),
-    /// Look at orders.
+    /// Look at orders, pause, resume, clone and compare them.
     Order(order::Args),
     /// Add and look at datasets.
     Data(data::Args),

@@ -8,6 +8,7 @@ use lathe_evidence::receipt::Receipt;
 use lathe_evidence::report::Report;
 use lathe_evidence::statement::Link;
 use lathe_gate::Verdict;
+use lathe_workshop::compare::Comparison;
 use lathe_workshop::preview::Preview;
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
@@ -43,6 +44,10 @@ pub trait Desk: Send + Sync + 'static {
     fn report<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Report>>;
     /// The gate's verdict on that report, computed now.
     fn verdict<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Verdict>>;
+    /// Orders side by side; none where one of them is not here.
+    fn compare<'a>(&'a self, ids: &'a [OrderId]) -> Asked<'a, Option<Comparison>>;
+    /// Every setting of the order's effective pack by its dotted path.
+    fn settings<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Vec<(String, Value)>>>;
     /// The first `records` records that the order learns from, once its data are prepared.
     fn lesson<'a>(&'a self, id: &'a OrderId, records: usize) -> Asked<'a, Option<Preview>>;
     /// Dataset versions, newest first.
@@ -88,7 +93,7 @@ pub trait Desk: Send + Sync + 'static {
     fn ledger_entry<'a>(&'a self, name: &'a str) -> Asked<'a, Option<EntryTrace>>;
     /// The breaker of a deployment.
     fn breaker<'a>(&'a self, name: &'a str) -> Asked<'a, BreakerView>;
-    /// Does something to evidence.
+    /// Does something to an order or to evidence.
     fn operate(&self, operation: Operation) -> Asked<'_, Value>;
     /// A counter that rises with every visible change.
     fn changes(&self) -> watch::Receiver<u64>;
@@ -118,6 +123,12 @@ impl Desk for Workshop {
     }
     fn verdict<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Verdict>> {
         Box::pin(Workshop::verdict(self, id))
+    }
+    fn compare<'a>(&'a self, ids: &'a [OrderId]) -> Asked<'a, Option<Comparison>> {
+        Box::pin(Workshop::compare(self, ids))
+    }
+    fn settings<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Vec<(String, Value)>>> {
+        Box::pin(Workshop::settings(self, id))
     }
     fn lesson<'a>(&'a self, id: &'a OrderId, records: usize) -> Asked<'a, Option<Preview>> {
         Box::pin(Workshop::lesson(self, id, records))

@@ -14,6 +14,7 @@ mod breakers;
 pub mod bundle;
 pub mod catalogue;
 mod clock;
+pub mod compare;
 mod dataset;
 pub mod door;
 pub mod error;
@@ -37,6 +38,7 @@ mod scrub;
 pub mod steps;
 pub mod store;
 pub mod trace;
+mod turn;
 pub mod view;
 mod withdrawn;
 pub mod words;
@@ -52,7 +54,7 @@ pub use home::Home;
 pub use lathe_tune::preview;
 pub use ops::Operation;
 pub use order::{
-    CurvePoint, LogLine, OrderId, OrderRequest, OrderState, OrderSummary, OrderView, Output,
-    Progress, StepError, StepName, StepState, StepView, Title,
+    CurvePoint, LogLine, OrderId, OrderRequest, OrderState, OrderSummary, OrderView, Origin,
+    Output, Progress, SettingChange, StepError, StepName, StepState, StepView, Title,
 };
 pub use workshop::{Workshop, WorkshopOptions};

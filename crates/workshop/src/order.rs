@@ -21,6 +21,28 @@ impl fmt::Display for OrderId {
     }
 }
 
+/// Where a cloned order comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// The order it was cloned from.
+    pub order: OrderId,
+    /// What was changed in that order's effective pack.
+    pub changes: Vec<SettingChange>,
+}
+
+/// One setting of a pack that was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettingChange {
+    /// Its dotted path, for instance `tune.sft.learning_rate`.
+    pub key: String,
+    /// What it was; null where it was not set.
+    pub from: Value,
+    /// What it is.
+    pub to: Value,
+}
+
 /// What is asked for: run this pack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +77,8 @@ pub enum OrderState {
     Running,
     /// Somebody has to decide before it goes on.
     Waiting,
+    /// Set aside by somebody until it is resumed; it does not hold the queue.
+    Paused,
     /// Every step is done.
     Done,
     /// A step failed; its error says why.
@@ -234,6 +258,8 @@ pub struct OrderSummary {
     pub state: OrderState,
     /// The step that runs or failed, or the last one.
     pub step: StepName,
+    /// Its place in the queue, from 1; none unless it is queued.
+    pub position: Option<u32>,
     /// When it was placed, milliseconds since 1970.
     pub created_ms: i64,
     /// When it ended, milliseconds since 1970.
@@ -261,6 +287,10 @@ pub struct OrderView {
     pub steps: Vec<StepView>,
     /// The name under which its model answers, once deployed.
     pub deployment: Option<String>,
+    /// Its place in the queue, from 1; none unless it is queued.
+    pub position: Option<u32>,
+    /// Where it comes from, when it was cloned.
+    pub origin: Option<Origin>,
     /// The order's page.
     pub url: String,
 }

@@ -5,6 +5,7 @@
 //! here they are joined, and the `quick` section is laid over them. Reading
 //! has no side effect and fetches nothing.
 
+pub mod change;
 pub mod lint;
 
 use std::fs;

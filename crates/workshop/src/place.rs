@@ -11,7 +11,7 @@ use crate::workshop::Workshop;
 
 impl Workshop {
     /// Places an order. An unfinished one of the same pack, unchanged, is returned instead; an
-    /// unfinished one of an earlier edition of it that is not running is given up.
+    /// unfinished one of an earlier edition of it that neither runs nor is paused is given up.
     ///
     /// # Errors
     /// `pack-missing`, `pack-invalid`, or the store's.
@@ -21,14 +21,15 @@ impl Workshop {
         let folder = self.home().from_here(&loaded.folder);
         let mut changes = Vec::new();
         for order in self.store().placed().await? {
-            if order.folder != folder || order.demonstration != request.quick {
+            // A clone is another pack than the one in its folder.
+            let cloned = order.origin.is_some();
+            if cloned || order.folder != folder || order.demonstration != request.quick {
                 continue;
             }
             if order.pack_sha256 == loaded.sha256.to_string() {
-                self.wake();
-                return Ok(order.id);
+                return self.take_up(order).await;
             }
-            if order.state != OrderState::Running {
+            if !matches!(order.state, OrderState::Running | OrderState::Paused) {
                 changes.push(given_up(&self.store().steps(&order.id).await?, &order));
             }
         }
@@ -41,6 +42,20 @@ impl Workshop {
         self.apply(&changes).await?;
         self.wake();
         Ok(id)
+    }
+
+    /// An order that is there already goes on; one that was paused is put back.
+    async fn take_up(&self, order: OrderRow) -> Result<OrderId, WorkshopError> {
+        if order.state == OrderState::Paused {
+            self.apply(&[Change::OrderIs {
+                order: order.id.clone(),
+                state: OrderState::Queued,
+                at_ms: now_ms(),
+            }])
+            .await?;
+        }
+        self.wake();
+        Ok(order.id)
     }
 }
 
@@ -55,6 +70,7 @@ fn new_order(request: &OrderRequest, loaded: LoadedPack, folder: String) -> NewO
         folder,
         pack_sha256: loaded.sha256.to_string(),
         spec,
+        origin: None,
     }
 }
 

@@ -23,6 +23,7 @@ use crate::steps::{self, Context, Say, WorkerStep};
 use crate::store::Change;
 use crate::store::change::{Finished, NewArtifact};
 use crate::store::orders::{OrderRow, StepRow};
+use crate::turn::Signals;
 use crate::withdrawn::WithdrawnData;
 use crate::worker::{Event, Job, Made};
 use crate::workshop::Workshop;
@@ -38,6 +39,8 @@ pub(crate) enum Halt {
     Stopped,
     /// Somebody has to decide first; the order goes on when that arrives.
     Waits(StepError),
+    /// Somebody set the order aside; it goes on when it is resumed.
+    Paused,
 }
 
 impl From<WorkshopError> for Halt {
@@ -53,42 +56,55 @@ impl From<StepError> for Halt {
 }
 
 /// Works until told to stop, or until the store can no longer be written.
-pub(crate) async fn work(shop: Workshop, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn work(shop: Workshop, stop: watch::Receiver<bool>) {
+    let mut signals = shop.turn().signals(stop);
     shop.reopen_deployments().await;
     if shop.store().ledger().is_err() {
         // Nothing can be said, so nothing is worked on: what is wrong was said when it opened.
         return;
     }
-    while !*stop.borrow() {
+    while !signals.stopping() {
         let more = shop.notified();
-        let next = match shop.store().unfinished().await {
-            Ok(orders) => orders.into_iter().next(),
+        let next = match begin_next(&shop).await {
+            Ok(next) => next,
             Err(error) => return shop.halt(error),
         };
         match next {
             Some(order) => {
-                if let Err(error) = drive(&shop, &order, &mut stop).await {
+                let driven = drive(&shop, &order, &mut signals).await;
+                shop.turn().end();
+                if let Err(error) = driven {
                     return shop.halt(error);
                 }
             }
             None => {
                 tokio::select! {
                     () = more => {}
-                    _ = stop.changed() => {}
+                    () = signals.stopped() => {}
                 }
             }
         }
     }
 }
 
-/// Runs the order to its end, to its failure, or until stopped.
+/// The oldest order that is queued; it is its turn now.
+async fn begin_next(shop: &Workshop) -> Result<Option<OrderRow>, WorkshopError> {
+    let _deciding = shop.turn().decide().await;
+    let next = shop.store().unfinished().await?.into_iter().next();
+    if let Some(order) = &next {
+        shop.turn().begin(&order.id);
+    }
+    Ok(next)
+}
+
+/// Runs the order to its end, to its failure, or until stopped or set aside.
 ///
 /// # Errors
 /// Only when the store cannot be written, so that nothing more can be recorded.
 async fn drive(
     shop: &Workshop,
     order: &OrderRow,
-    stop: &mut watch::Receiver<bool>,
+    signals: &mut Signals,
 ) -> Result<(), WorkshopError> {
     shop.apply(&[Change::OrderIs {
         order: order.id.clone(),
@@ -112,7 +128,10 @@ async fn drive(
     };
     for row in &rows {
         let step = row.name;
-        let result = advance(&mut context, row, stop).await;
+        let result = match signals.pausing() {
+            true => Err(Halt::Paused),
+            false => advance(&mut context, row, signals).await,
+        };
         shop.forget_progress(&order.id);
         match result {
             Ok(made) => {
@@ -123,6 +142,7 @@ async fn drive(
             }
             Err(Halt::Stopped) => return requeue(shop, &order.id, step).await,
             Err(Halt::Waits(error)) => return wait(shop, &order.id, step, error).await,
+            Err(Halt::Paused) => return set_aside(shop, &order.id, row).await,
         }
     }
     shop.apply(&[Change::OrderIs {
@@ -176,6 +196,31 @@ async fn wait(
     .await
 }
 
+/// Sets an order aside until somebody resumes it; the interrupted step keeps its checkpoints.
+async fn set_aside(shop: &Workshop, order: &OrderId, row: &StepRow) -> Result<(), WorkshopError> {
+    let at_ms = now_ms();
+    let mut changes = vec![
+        Change::OrderIs {
+            order: order.clone(),
+            state: OrderState::Paused,
+            at_ms,
+        },
+        Change::Log {
+            order: order.clone(),
+            step: row.name,
+            text: format!("paused; lathe order resume {order}"),
+            at_ms,
+        },
+    ];
+    if !matches!(row.state, StepState::Done | StepState::Reused) {
+        changes.push(Change::StepWaits {
+            order: order.clone(),
+            step: row.name,
+        });
+    }
+    shop.apply(&changes).await
+}
+
 /// Puts an interrupted order back as it will be found by the next daemon.
 async fn requeue(shop: &Workshop, order: &OrderId, step: StepName) -> Result<(), WorkshopError> {
     shop.apply(&[
@@ -196,7 +241,7 @@ async fn requeue(shop: &Workshop, order: &OrderId, step: StepName) -> Result<(),
 async fn advance(
     context: &mut Context,
     row: &StepRow,
-    stop: &mut watch::Receiver<bool>,
+    signals: &mut Signals,
 ) -> Result<Made, Halt> {
     let step = steps::worker_step(row.name);
     refuse_withdrawn(context, row.name)?;
@@ -221,7 +266,7 @@ async fn advance(
     }
     match step {
         Some(step) => {
-            let (made, link) = advance_worker(context, row.name, step, stop).await?;
+            let (made, link) = advance_worker(context, row.name, step, signals).await?;
             context.links.extend(link.map(|link| (row.name, link)));
             Ok(made)
         }
@@ -281,7 +326,7 @@ async fn advance_worker(
     context: &Context,
     name: StepName,
     step: &'static WorkerStep,
-    stop: &mut watch::Receiver<bool>,
+    signals: &mut Signals,
 ) -> Result<(Made, Option<Link>), Halt> {
     let input = input_of(context, name, step).await?;
     if let Some(effect) = context.shop.store().effect(name, &input).await? {
@@ -296,7 +341,7 @@ async fn advance_worker(
         }
     }
     context.begin(name, &input).await?;
-    let output = attempt(context, name, &input, stop).await?;
+    let output = attempt(context, name, &input, signals).await?;
     finish(context, name, step, &input, output).await
 }
 
@@ -327,14 +372,19 @@ async fn attempt(
     context: &Context,
     name: StepName,
     input: &str,
-    stop: &mut watch::Receiver<bool>,
+    signals: &mut Signals,
 ) -> Result<Output, Halt> {
     let mut attempts = 0;
     loop {
         attempts += 1;
         let out = out_folder(context, name, input);
         blocking_remove(name, out.clone()).await?;
-        match listen(context, name, input, stop).await? {
+        let ended = listen(context, name, input, signals).await;
+        if matches!(ended, Err(Halt::Paused)) {
+            // What was half-built is made anew from the checkpoints; this daemon may live long.
+            blocking_remove(name, out.clone()).await?;
+        }
+        match ended? {
             End::Done(output) => return Ok(output),
             End::Failed(error) => return Err(error.into()),
             End::Crashed(error) if attempts == ATTEMPTS_MAX => return Err(error.into()),
@@ -368,7 +418,7 @@ async fn listen(
     context: &Context,
     name: StepName,
     input: &str,
-    stop: &mut watch::Receiver<bool>,
+    signals: &mut Signals,
 ) -> Result<End, Halt> {
     let job = Job {
         home: context.shop.home().root().to_path_buf(),
@@ -387,9 +437,9 @@ async fn listen(
     loop {
         let event = tokio::select! {
             event = running.next() => event,
-            _ = stop.changed() => {
+            halt = signals.interrupted() => {
                 running.stop().await;
-                return Err(Halt::Stopped);
+                return Err(halt);
             }
         };
         match event {

@@ -21,7 +21,7 @@ use crate::door::{BoxFuture, Door, DoorError};
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects;
-use crate::ops::Operation;
+use crate::ops::{Operation, order_again};
 use crate::order::{OrderId, StepError};
 use crate::store::Store;
 use crate::workshop::{Workshop, WorkshopOptions};
@@ -172,9 +172,7 @@ impl Rehearsal {
         row: &DeploymentRow,
     ) -> Result<String, WorkshopError> {
         let order = shop.store().order(&row.order).await?;
-        let folder = order.map_or_else(PathBuf::new, |it| self.of.away(&it.folder));
-        let quick = if row.demonstration { " --quick" } else { "" };
-        Ok(format!("lathe run {}{quick}", folder.display()))
+        Ok(order.map_or_else(String::new, |order| order_again(&order, &self.of)))
     }
 
     /// A text in which the copy's own place is left out: nobody needs to know where it was.

@@ -14,10 +14,12 @@ pub async fn stored_view(store: &Store, id: &OrderId) -> Result<Option<OrderView
         return Ok(None);
     };
     let steps = store.steps(id).await?;
-    Ok(Some(order_view(row, steps, None)))
+    let mut view = order_view(row, steps, None);
+    view.position = store.position(id).await?;
+    Ok(Some(view))
 }
 
-/// An order as shown, without its URL.
+/// An order as shown, without its URL and its place in the queue.
 pub(crate) fn order_view(
     row: OrderRow,
     steps: Vec<StepRow>,
@@ -52,6 +54,8 @@ pub(crate) fn order_view(
         ended_ms: row.ended_ms,
         steps: steps.into_iter().map(step_view).collect(),
         deployment: row.deployment,
+        position: None,
+        origin: row.origin,
         url: String::new(),
     }
 }

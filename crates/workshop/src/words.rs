@@ -147,7 +147,9 @@ mod tests {
         for step in crate::order::StepName::ALL {
             assert!(has(&format!("step.{step}")), "{step}");
         }
-        for state in ["waiting", "running", "done", "reused", "failed", "queued"] {
+        for state in [
+            "waiting", "running", "done", "reused", "failed", "queued", "paused",
+        ] {
             assert!(has(&format!("state.{state}")), "{state}");
         }
     }

@@ -30,6 +30,7 @@ use crate::pack::Pack;
 use crate::receipts::ReceiptBook;
 use crate::steps;
 use crate::store::{Change, Speaker, Store};
+use crate::turn::Turn;
 use crate::{ledger, objects, queue, scrub};
 
 /// How a workshop is opened.
@@ -68,6 +69,7 @@ struct Inner {
     open: Mutex<BTreeSet<String>>,
     changes: watch::Sender<u64>,
     wake: Notify,
+    turn: Turn,
     stop: watch::Sender<bool>,
     /// Why the queue ended by itself; no more orders are worked on.
     halted: watch::Sender<Option<(String, String)>>,
@@ -104,6 +106,7 @@ impl Workshop {
                 open: Mutex::default(),
                 changes: watch::Sender::new(0),
                 wake: Notify::new(),
+                turn: Turn::new(),
                 stop: watch::Sender::new(false),
                 halted: watch::Sender::new(None),
                 queue: Mutex::default(),
@@ -165,6 +168,7 @@ impl Workshop {
         let steps = self.inner.store.steps(id).await?;
         let live = lock(&self.inner.progress).get(id).cloned();
         let mut view = crate::view::order_view(row, steps, live);
+        view.position = self.inner.store.position(id).await?;
         view.url = format!("{}/orders/{}", self.url(), view.id);
         Ok(Some(view))
     }
@@ -378,6 +382,10 @@ impl Workshop {
         self.inner.wake.notified()
     }
 
+    pub(crate) fn turn(&self) -> &Turn {
+        &self.inner.turn
+    }
+
     pub(crate) fn halt(&self, error: WorkshopError) {
         tracing::error!("the queue ends: {error}");
         let said = (error.to_string(), error.next().to_owned());
@@ -412,7 +420,7 @@ impl Workshop {
     /// Puts in order what a dead daemon left.
     async fn recover(&self) -> Result<(), WorkshopError> {
         let mut changes = Vec::new();
-        for order in self.inner.store.unfinished().await? {
+        for order in self.inner.store.placed().await? {
             for step in self.inner.store.steps(&order.id).await? {
                 if step.state == StepState::Running {
                     changes.push(Change::StepWaits {
@@ -421,11 +429,14 @@ impl Workshop {
                     });
                 }
             }
-            changes.push(Change::OrderIs {
-                order: order.id,
-                state: OrderState::Queued,
-                at_ms: now_ms(),
-            });
+            // One that waits for a decision, or was paused, still does.
+            if order.state == OrderState::Running {
+                changes.push(Change::OrderIs {
+                    order: order.id,
+                    state: OrderState::Queued,
+                    at_ms: now_ms(),
+                });
+            }
         }
         self.apply(&changes).await?;
         let wanted = self.inner.store.artifacts().await?;

@@ -18,6 +18,8 @@ pub mod ledger;
 pub mod merge;
 pub mod model;
 pub mod order;
+mod order_change;
+mod order_compare;
 pub mod pack;
 mod recipe_files;
 pub mod register;
@@ -135,23 +137,31 @@ impl Globals {
     }
 }
 
-/// Does something with the daemon of the home, or as it for as long as that takes, and prints what
-/// came of it: as JSON, or as lines.
+/// Does something with the daemon of the home, or as it for as long as that takes. Also tells whether
+/// a daemon is there that goes on.
+fn ask_daemon<T>(
+    globals: &Globals,
+    ask: impl FnOnce(&Client) -> Result<T, Failure>,
+) -> Result<(T, bool), Failure> {
+    let home = globals.home()?;
+    let runtime = runtime()?;
+    match runtime.block_on(daemon::join_or_start(&home, &Listen::briefly()))? {
+        Session::Theirs(url) => Ok((ask(&Client::new(&url, None))?, true)),
+        Session::Mine(daemon) => {
+            let value = ask(&Client::new(&daemon.url, None));
+            runtime.block_on(daemon.stop());
+            Ok((value?, false))
+        }
+    }
+}
+
+/// Asks the daemon, or as it, and prints what came of it: as JSON, or as lines.
 fn with_daemon(
     globals: &Globals,
     json: bool,
     ask: impl FnOnce(&Client) -> Result<Value, Failure>,
 ) -> Outcome {
-    let home = globals.home()?;
-    let runtime = runtime()?;
-    let value = match runtime.block_on(daemon::join_or_start(&home, &Listen::briefly()))? {
-        Session::Theirs(url) => ask(&Client::new(&url, None)),
-        Session::Mine(daemon) => {
-            let value = ask(&Client::new(&daemon.url, None));
-            runtime.block_on(daemon.stop());
-            value
-        }
-    }?;
+    let (value, _) = ask_daemon(globals, ask)?;
     Printing { json }.print(&value)?;
     Ok(ExitCode::SUCCESS)
 }

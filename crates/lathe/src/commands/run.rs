@@ -96,7 +96,7 @@ fn as_daemon(
         eprintln!("{}", words::get(lang, "cli.port-moved", &url));
     }
     let outcome = follow_own(home, args, request, runtime, &interrupt, &daemon);
-    let done = matches!(outcome, Ok(Ended::Done | Ended::Waiting));
+    let done = matches!(outcome, Ok(Ended::Done | Ended::Waiting | Ended::Paused));
     if done && !args.exit {
         if !args.json {
             println!("{}", words::get(lang, "cli.stays-up", &[]));
@@ -107,7 +107,7 @@ fn as_daemon(
     match outcome? {
         Ended::Done => Ok(ExitCode::SUCCESS),
         Ended::Failed(error) => Err(error.into()),
-        Ended::Waiting => Ok(ExitCode::from(EXIT_WAITING)),
+        Ended::Waiting | Ended::Paused => Ok(ExitCode::from(EXIT_WAITING)),
         Ended::Interrupted => {
             eprintln!("{}", words::get(lang, "cli.interrupted", &[]));
             Ok(ExitCode::from(EXIT_INTERRUPTED))
@@ -171,7 +171,7 @@ fn as_client(
     match ended {
         Ended::Done => Ok(ExitCode::SUCCESS),
         Ended::Failed(error) => Err(error.into()),
-        Ended::Waiting => Ok(ExitCode::from(EXIT_WAITING)),
+        Ended::Waiting | Ended::Paused => Ok(ExitCode::from(EXIT_WAITING)),
         Ended::Interrupted => Ok(ExitCode::from(EXIT_INTERRUPTED)),
     }
 }
@@ -199,6 +199,10 @@ fn finish(
             }
         }
         (Ended::Waiting, _) => eprintln!("{}", words::get(telling.lang, "cli.waiting", &[])),
+        (Ended::Paused, _) => {
+            let order = [("order", order.0.as_str())];
+            eprintln!("{}", words::get(telling.lang, "cli.paused", &order));
+        }
         (Ended::Failed(_) | Ended::Interrupted, _) => {}
     }
     Ok(ended)

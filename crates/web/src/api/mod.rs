@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::AppState;
 use crate::desk::Asked;
 
+pub(crate) use orders::named;
 pub(crate) use problem::{Problem, error_body, status_of};
 
 /// Rows of one answer where the request names no number.
@@ -35,7 +36,9 @@ pub(crate) fn router() -> Router<AppState> {
     Router::new()
         .route("/api", get(about))
         .route("/api/orders", get(orders::list).post(orders::submit))
+        .route("/api/orders/compare", get(orders::compare))
         .route("/api/orders/{id}", get(orders::one))
+        .route("/api/orders/{id}/settings", get(orders::settings))
         .route("/api/orders/{id}/curve", get(orders::curve))
         .route("/api/orders/{id}/log", get(orders::log))
         .route("/api/orders/{id}/lesson", get(orders::lesson))

@@ -1,4 +1,4 @@
-//! Orders as JSON: list, place, one, its curve, log, report and verdict.
+//! Orders as JSON: list, place, one, several side by side, its settings, curve, log, report, verdict.
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
@@ -6,11 +6,12 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use lathe_evidence::report::Report;
 use lathe_gate::Verdict;
+use lathe_workshop::compare::Comparison;
 use lathe_workshop::lesson::LESSON_RECORDS_MAX;
 use lathe_workshop::preview::Preview;
 use lathe_workshop::{OrderId, OrderRequest, OrderView};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{LESSON_RECORDS, Problem, ROWS_MAX, Window, listed};
 use crate::AppState;
@@ -41,6 +42,41 @@ pub(super) async fn one(
     Path(id): Path<String>,
 ) -> Result<Json<OrderView>, Problem> {
     order(&state, OrderId(id)).await.map(Json)
+}
+
+/// The orders that a query names: `?ids=A,B` or `?ids=A&ids=B`, as a form of ticked boxes sends it.
+pub(crate) fn named(pairs: &[(String, String)]) -> Vec<OrderId> {
+    pairs
+        .iter()
+        .filter(|(key, _)| key == "ids")
+        .flat_map(|(_, ids)| ids.split(','))
+        .map(|id| OrderId(id.trim().to_owned()))
+        .filter(|id| !id.0.is_empty())
+        .collect()
+}
+
+/// `GET /api/orders/compare?ids=`: the orders side by side, the others held against the first.
+pub(super) async fn compare(
+    State(state): State<AppState>,
+    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+) -> Result<Json<Comparison>, Problem> {
+    let Query(pairs) = query?;
+    let comparison = state.desk.compare(&named(&pairs)).await?;
+    comparison.map(Json).ok_or(Problem::NotFound {
+        text: "this workshop lacks one of these orders".to_owned(),
+        next: "List the orders with GET /api/orders.",
+    })
+}
+
+/// `GET /api/orders/{id}/settings`: its effective pack, flat, by the dotted paths that
+/// `order-clone` takes.
+pub(super) async fn settings(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let order = order(&state, OrderId(id)).await?;
+    let settings = state.desk.settings(&order.id).await?.unwrap_or_default();
+    Ok(Json(json!({ "settings": Map::from_iter(settings) })))
 }
 
 /// `?after=` of a growing list, with a bound on the rows of one answer.

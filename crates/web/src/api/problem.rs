@@ -118,6 +118,9 @@ impl IntoResponse for Problem {
 /// The status that goes with a workshop's error: what is wrong with the pack, the order or the data asked for
 /// is the asker's to mend (400), what is wrong with the machine or the store is not (500).
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
+    if error.code() == "order-state" {
+        return StatusCode::CONFLICT;
+    }
     match error.code().split('-').next() {
         Some("pack" | "order" | "data" | "reason" | "withdraw" | "approval" | "register")
         | Some("filing" | "key" | "deployment") => StatusCode::BAD_REQUEST,

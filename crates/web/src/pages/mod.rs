@@ -7,6 +7,8 @@
 mod answer;
 mod breaker;
 mod chain;
+mod change;
+mod compare;
 mod curve;
 mod dataset;
 mod datasets;
@@ -47,9 +49,13 @@ pub(crate) fn router() -> Router<AppState> {
     Router::new()
         .route("/", get(orders::page))
         .route("/orders", get(orders::page).post(orders::place))
+        .route("/orders/compare", get(compare::page))
         .route("/orders/{id}", get(order::page))
         .route("/orders/{id}/live", get(order::live))
         .route("/orders/{id}/lesson", get(lesson::page))
+        .route("/orders/{id}/pause", post(change::pause))
+        .route("/orders/{id}/resume", post(change::resume))
+        .route("/orders/{id}/clone", get(change::form).post(change::clone))
         .route("/try", get(playground::page).post(playground::ask))
         .route("/try/answer", post(playground::show_answer))
         .route("/data", get(datasets::page))
@@ -269,10 +275,10 @@ fn took(say: Say, started_ms: Option<i64>, ended_ms: Option<i64>) -> String {
     crate::format::duration(say, u64::try_from(ended - started).unwrap_or(0))
 }
 
-/// How long an order has taken so far; empty while it waits for its turn.
+/// How long an order has taken so far; empty while it waits for its turn or is paused.
 fn order_took(say: Say, state: OrderState, created_ms: i64, ended_ms: Option<i64>) -> String {
     match state {
-        OrderState::Queued => String::new(),
+        OrderState::Queued | OrderState::Paused => String::new(),
         _ => took(say, Some(created_ms), ended_ms),
     }
 }

@@ -7,8 +7,11 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use lathe_workshop::{LogLine, OrderId, OrderState, OrderView, StepName, StepState};
+use lathe_workshop::{
+    LogLine, OrderId, OrderState, OrderView, Origin, StepName, StepState, StepView,
+};
 
+use super::change::setting_text;
 use super::curve::Curve;
 use super::deployment::Deployment;
 use super::gate::GateView;
@@ -61,6 +64,10 @@ struct Head {
     pack: String,
     demonstration: bool,
     live: bool,
+    /// Whether it can be set aside, and whether it can be put back.
+    pausable: bool,
+    resumable: Option<&'static str>,
+    origin: Option<OriginRow>,
     /// Whether its training records can be looked at.
     prepared: bool,
     state: &'static str,
@@ -68,6 +75,15 @@ struct Head {
     took: String,
     created: String,
     created_text: String,
+}
+
+/// Where a cloned order comes from.
+struct OriginRow {
+    href: String,
+    short_id: String,
+    compare_href: String,
+    /// Key, former value, new value.
+    changes: Vec<(String, String, String)>,
 }
 
 /// One of the few figures that tell how the order stands.
@@ -169,7 +185,10 @@ fn head(say: Say, order: &OrderView) -> Head {
         .steps
         .iter()
         .find(|step| step.state == StepState::Failed);
-    let step = running.or(failed).map(|step| step.name);
+    let unfinished = |step: &&StepView| !matches!(step.state, StepState::Done | StepState::Reused);
+    let paused = order.steps.iter().find(unfinished);
+    let paused = paused.filter(|_| order.state == OrderState::Paused);
+    let step = running.or(failed).or(paused).map(|step| step.name);
     Head {
         id: order.id.to_string(),
         short_id: short(&order.id.0).to_owned(),
@@ -182,13 +201,33 @@ fn head(say: Say, order: &OrderView) -> Head {
         }),
         live: matches!(
             order.state,
-            OrderState::Queued | OrderState::Running | OrderState::Waiting
+            OrderState::Queued | OrderState::Running | OrderState::Waiting | OrderState::Paused
         ),
+        pausable: matches!(order.state, OrderState::Queued | OrderState::Running),
+        resumable: match order.state {
+            OrderState::Paused => Some("web.order.resume"),
+            OrderState::Failed => Some("web.order.again"),
+            _ => None,
+        },
+        origin: order.origin.as_ref().map(|it| origin_row(order, it)),
         state: steps::order_state(order.state),
-        state_text: steps::order_state_text(say, order.state, step),
+        state_text: steps::order_state_text(say, order.state, step, order.position),
         took: order_took(say, order.state, order.created_ms, order.ended_ms),
         created: format::moment(order.created_ms),
         created_text: format::moment_text(order.created_ms),
+    }
+}
+
+fn origin_row(order: &OrderView, origin: &Origin) -> OriginRow {
+    let from = &origin.order.0;
+    let change = |it: &lathe_workshop::SettingChange| {
+        (it.key.clone(), setting_text(&it.from), setting_text(&it.to))
+    };
+    OriginRow {
+        href: format!("/orders/{from}"),
+        short_id: short(from).to_owned(),
+        compare_href: format!("/orders/compare?ids={from}&ids={}", order.id),
+        changes: origin.changes.iter().map(change).collect(),
     }
 }
 

@@ -142,7 +142,7 @@ fn row(say: Say, order: OrderSummary) -> OrderRow {
         pack: order.pack,
         demonstration: order.demonstration,
         state: steps::order_state(order.state),
-        state_text: steps::order_state_text(say, order.state, Some(order.step)),
+        state_text: steps::order_state_text(say, order.state, Some(order.step), order.position),
         took: order_took(say, order.state, order.created_ms, order.ended_ms),
         created: format::moment(order.created_ms),
         created_text: format::moment_text(order.created_ms),

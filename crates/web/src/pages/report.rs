@@ -184,7 +184,7 @@ fn subject_row(say: Say, subject: &Subject, names: &[String], best: Option<&str>
 }
 
 /// A figure on the scale of its metric: correlations may be negative, shares cannot.
-fn figure(say: Say, metric: &str, interval: &Interval) -> Figure {
+pub(super) fn figure(say: Say, metric: &str, interval: &Interval) -> Figure {
     let may_be_negative = metric.ends_with("_r");
     let scale = if may_be_negative && interval.low.unwrap_or(interval.value) < 0.0 {
         (-1.0, 1.0)
@@ -232,8 +232,9 @@ fn interval_text(say: Say, metric: &str, interval: &Interval) -> String {
     }
 }
 
-fn paired(say: Say, report: &Report) -> Vec<PairedRow> {
-    let difference = |interval: &Interval| Figure {
+/// A difference with its interval, both with their signs.
+pub(super) fn difference(interval: &Interval) -> Figure {
+    Figure {
         text: format::signed(interval.value, 3),
         interval: match interval.low.zip(interval.high) {
             Some((low, high)) => {
@@ -242,7 +243,10 @@ fn paired(say: Say, report: &Report) -> Vec<PairedRow> {
             None => String::new(),
         },
         bar: chart::bar(interval.value, interval.low.zip(interval.high), (-1.0, 1.0)),
-    };
+    }
+}
+
+fn paired(say: Say, report: &Report) -> Vec<PairedRow> {
     let row = |paired: &lathe_evidence::report::Paired| PairedRow {
         name: paired.against.clone(),
         metric: metric(say, &paired.metric),

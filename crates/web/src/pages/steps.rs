@@ -112,7 +112,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// The name of a step's state, for the style sheet and the catalogue.
-fn step_state(state: StepState) -> &'static str {
+pub(super) fn step_state(state: StepState) -> &'static str {
     match state {
         StepState::Waiting => "waiting",
         StepState::Running => "running",
@@ -128,19 +128,27 @@ pub(super) fn order_state(state: OrderState) -> &'static str {
         OrderState::Queued => "queued",
         OrderState::Running => "running",
         OrderState::Waiting => "waiting",
+        OrderState::Paused => "paused",
         OrderState::Done => "done",
         OrderState::Failed => "failed",
     }
 }
 
-/// The state of an order in words, with the step it stands at where that says something.
-pub(super) fn order_state_text(say: Say, state: OrderState, step: Option<StepName>) -> String {
+/// The state of an order in words, with its place in the queue, or with the step it stands at where
+/// that says something.
+pub(super) fn order_state_text(
+    say: Say,
+    state: OrderState,
+    step: Option<StepName>,
+    position: Option<u32>,
+) -> String {
+    if let Some(place) = position {
+        return say.with("state.queued.place", &[("place", &place.to_string())]);
+    }
     let text = say.it_of("state", order_state(state));
     match (state, step) {
-        (OrderState::Running | OrderState::Waiting | OrderState::Failed, Some(step)) => {
-            format!("{text} · {}", say.it_of("step", step))
-        }
-        _ => text,
+        (OrderState::Queued | OrderState::Done, _) | (_, None) => text,
+        (_, Some(step)) => format!("{text} · {}", say.it_of("step", step)),
     }
 }
 

@@ -10,7 +10,7 @@ use lathe_web::{Access, AppState, router};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::sample::{DATASET, DONE, FAILED, QUEUED, RUNNING, SampleDesk};
+use crate::sample::{DATASET, DONE, FAILED, PAUSED, QUEUED, RUNNING, SampleDesk};
 
 const BODY_BYTES_MAX: usize = 4 << 20;
 
@@ -54,7 +54,7 @@ async fn it_says_what_answers() {
 #[tokio::test]
 async fn lists_are_bounded_and_say_whether_there_is_more() {
     let all = get("/api/orders").await;
-    assert_eq!(all["orders"].as_array().map(Vec::len), Some(4));
+    assert_eq!(all["orders"].as_array().map(Vec::len), Some(5));
     assert_eq!(
         (&all["limit"], &all["offset"], &all["more"]),
         (&json!(50), &json!(0), &json!(false))
@@ -107,6 +107,48 @@ async fn an_order_and_its_parts() {
     let path = format!("/api/orders/{RUNNING}/lesson");
     let (status, early) = send(Method::GET, &path, None).await;
     assert_eq!(status, StatusCode::NOT_FOUND, "{early}");
+}
+
+#[tokio::test]
+async fn the_queue_its_clones_and_orders_side_by_side() {
+    let list = get("/api/orders").await;
+    assert_eq!(list["orders"][0]["position"], 2);
+    assert_eq!(list["orders"][1]["position"], Value::Null);
+    let paused = get(&format!("/api/orders/{PAUSED}")).await;
+    assert_eq!(
+        (&paused["state"], &paused["origin"]["order"]),
+        (&json!("paused"), &json!(DONE))
+    );
+    for query in [
+        format!("ids={DONE},{PAUSED}"),
+        format!("ids={DONE}&ids={PAUSED}"),
+    ] {
+        let found = get(&format!("/api/orders/compare?{query}")).await;
+        assert_eq!(found["orders"][1]["id"], PAUSED);
+        assert_eq!(found["metrics"][0]["differences"][1]["beyond_chance"], true);
+        assert_eq!(found["settings"][0]["key"], "tune.sft.learning_rate");
+    }
+    let settings = get(&format!("/api/orders/{DONE}/settings")).await;
+    assert_eq!(settings["settings"]["tune.sft.learning_rate"], 5e-4);
+    for (path, status) in [
+        (
+            format!("/api/orders/compare?ids={DONE}"),
+            StatusCode::BAD_REQUEST,
+        ),
+        (
+            format!("/api/orders/compare?ids={DONE},nobody"),
+            StatusCode::NOT_FOUND,
+        ),
+        (
+            "/api/orders/nobody/settings".to_owned(),
+            StatusCode::NOT_FOUND,
+        ),
+    ] {
+        assert_eq!(send(Method::GET, &path, None).await.0, status, "{path}");
+    }
+    let operation = json!({ "do": "order-pause", "order": DONE });
+    let (status, refused) = send(Method::POST, "/api/operations", Some(operation)).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{refused}");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use lathe_workshop::words;
 use tower::ServiceExt as _;
 
 use crate::sample::trace::{NUMBER, RECEIPT, leaf};
-use crate::sample::{DATASET, DONE, FAILED, QUEUED, RUNNING, SampleDesk};
+use crate::sample::{DATASET, DONE, FAILED, PAUSED, QUEUED, RUNNING, SampleDesk};
 
 const BODY_BYTES_MAX: usize = 4 << 20;
 
@@ -100,11 +100,13 @@ fn pages() -> Vec<String> {
         "/ledger?kind=training".to_owned(),
         "/ledger/6".to_owned(),
     ];
-    for id in [DONE, RUNNING, FAILED, QUEUED] {
+    for id in [DONE, RUNNING, FAILED, QUEUED, PAUSED] {
         pages.push(format!("/orders/{id}"));
         pages.push(format!("/orders/{id}/live"));
     }
     pages.push(format!("/orders/{DONE}/lesson"));
+    pages.push(format!("/orders/{DONE}/clone"));
+    pages.push(format!("/orders/compare?ids={DONE}&ids={PAUSED}"));
     pages
 }
 
@@ -388,6 +390,89 @@ async fn an_order_is_placed_from_the_form() {
 }
 
 #[tokio::test]
+async fn an_order_is_paused_resumed_and_cloned_by_forms() {
+    let app = app(SampleDesk::new());
+    for (id, offered) in [
+        (RUNNING, Some("pause")),
+        (QUEUED, Some("pause")),
+        (PAUSED, Some("resume")),
+        (FAILED, Some("resume")),
+        (DONE, None),
+    ] {
+        let page = get(&app, &format!("/orders/{id}"), "en").await.text;
+        for action in ["pause", "resume"] {
+            let form = format!("action=\"/orders/{id}/{action}\"");
+            assert_eq!(
+                page.contains(&form),
+                offered == Some(action),
+                "{id} {action}"
+            );
+        }
+        assert!(
+            page.contains(&format!("href=\"/orders/{id}/clone\"")),
+            "{id}"
+        );
+    }
+    let done = post(&app, &format!("/orders/{RUNNING}/pause"), "").await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER);
+    assert_eq!(done.headers["location"], format!("/orders/{RUNNING}"));
+    let done = post(&app, &format!("/orders/{PAUSED}/resume"), "").await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER);
+    let refused = post(&app, &format!("/orders/{DONE}/pause"), "").await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert!(refused.text.contains("cannot pause the order"));
+    let missing = post(&app, "/orders/nobody/pause", "").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+
+    let page = get(&app, &format!("/orders/{DONE}/clone"), "zh").await.text;
+    assert!(page.contains("克隆并修改") && page.contains("gate.thresholds.0.at_least"));
+    let path = format!("/orders/{DONE}/clone");
+    let placed = post(&app, &path, "set=tune.sft.rank%3D4%0D%0A").await;
+    assert_eq!(placed.status, StatusCode::SEE_OTHER, "{}", placed.text);
+    for (body, said) in [
+        ("set=nonsense%3D1", "unknown key `nonsense` &#60;b&#62;"),
+        ("set=nonsense", "it is not KEY=VALUE"),
+    ] {
+        let refused = post(&app, &path, body).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{body}");
+        assert!(refused.text.contains(said), "{body}: {}", refused.text);
+        assert!(refused.text.contains(">nonsense"), "what was typed is kept");
+    }
+}
+
+#[tokio::test]
+async fn ticked_orders_stand_side_by_side() {
+    let app = app(SampleDesk::new());
+    let list = get(&app, "/", "en").await.text;
+    assert!(list.contains("queued, no. 2") && list.contains("paused · tune"));
+    assert!(list.contains("<form id=\"compare\" method=\"get\" action=\"/orders/compare\""));
+    let tick = format!("name=\"ids\" value=\"{DONE}\" form=\"compare\"");
+    assert!(list.contains(&tick));
+    let path = format!("/orders/compare?ids={DONE}&ids={PAUSED}&ids={QUEUED}");
+    let page = get(&app, &path, "en").await.text;
+    for words in [
+        "−0.021 (−0.034 … −0.008)",
+        "beyond chance",
+        "tune.sft.learning_rate",
+        "0.00025",
+        "C is not held against A",
+        "11 min 41 s",
+        "cloned from",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    let zh = get(&app, &path, "zh").await.text;
+    assert!(zh.contains("任务对比") && zh.contains("超出偶然"));
+    let one = get(&app, &format!("/orders/compare?ids={DONE}"), "en").await;
+    assert_eq!(one.status, StatusCode::BAD_REQUEST);
+    let nobody = get(&app, &format!("/orders/compare?ids={DONE},nobody"), "en").await;
+    assert_eq!(nobody.status, StatusCode::NOT_FOUND);
+    let clone = get(&app, &format!("/orders/{PAUSED}"), "en").await.text;
+    let both = format!("href=\"/orders/compare?ids={DONE}&#38;ids={PAUSED}\"");
+    assert!(clone.contains(&both), "the clone leads to the comparison");
+}
+
+#[tokio::test]
 async fn the_model_answers_a_plain_form() {
     let app = app(SampleDesk::new());
     let answer = post(&app, "/try", "model=customer-care&user=Lovely.&system=").await;
@@ -433,6 +518,9 @@ async fn every_form_refuses_another_origin_and_a_large_body() {
         "/tour",
         "/tour/flip",
         &format!("/records/{}/withdraw", leaf()),
+        &format!("/orders/{RUNNING}/pause"),
+        &format!("/orders/{FAILED}/resume"),
+        &format!("/orders/{DONE}/clone"),
         "/api/orders",
         "/api/operations",
         "/v1/chat/completions",

@@ -204,6 +204,7 @@ fn new_order(card: &Carried) -> NewOrder {
         folder: String::new(),
         pack_sha256: card.order.pack_sha256.clone(),
         spec: card.order.spec.clone(),
+        origin: None,
     }
 }
 
@@ -217,6 +218,7 @@ fn row_of(order: &NewOrder, at_ms: i64) -> OrderRow {
         folder,
         pack_sha256,
         spec,
+        origin,
     } = order.clone();
     OrderRow {
         id,
@@ -231,6 +233,7 @@ fn row_of(order: &NewOrder, at_ms: i64) -> OrderRow {
         created_ms: at_ms,
         ended_ms: None,
         deployment: None,
+        origin,
     }
 }
 

@@ -1,4 +1,5 @@
-//! What people do to evidence, one file an operation: the same for the command line and the API.
+//! What people do to orders and evidence, one file an operation: the same for the command line and
+//! the API.
 //!
 //! An [`Operation`] is JSON, its outcome is JSON. Each is decided on the verified ledger inside the
 //! transaction that writes it. Reading is elsewhere (`trace`); verifying a home as a stranger would
@@ -7,14 +8,18 @@
 mod approve;
 mod breaker;
 mod cancel;
+mod clone;
 mod dossier;
 mod export;
 mod filing;
 mod flip;
 mod keys;
+mod pause;
 mod restored;
+mod resume;
 mod withdraw;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use lathe_evidence::Digest;
@@ -24,16 +29,37 @@ use serde_json::{Value, json};
 
 use crate::bundle::{ExportRequest, ImportRequest};
 use crate::error::WorkshopError;
+use crate::order::{OrderId, OrderState};
+use crate::store::orders::OrderRow;
 use crate::words::Lang;
 use crate::workshop::Workshop;
 
 pub use approve::sign_approval;
 pub use filing::{ANSWERS_BYTES_MAX, Answers, filing_answers, filing_check};
+pub(crate) use withdraw::order_again;
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Operation {
+    /// Set an order aside; the next one of the queue runs.
+    OrderPause {
+        /// The order.
+        order: OrderId,
+    },
+    /// Put an order back that was paused, or that failed.
+    OrderResume {
+        /// The order.
+        order: OrderId,
+    },
+    /// Place an order again with some settings of its effective pack changed.
+    OrderClone {
+        /// The order.
+        order: OrderId,
+        /// New values by dotted paths.
+        #[serde(default)]
+        set: BTreeMap<String, Value>,
+    },
     /// Take data back: what was tuned on it is restricted.
     Withdraw {
         /// What is taken back.
@@ -191,6 +217,9 @@ impl Workshop {
 
     async fn perform(&self, operation: Operation) -> Result<Value, WorkshopError> {
         match operation {
+            Operation::OrderPause { order } => pause::run(self, order).await,
+            Operation::OrderResume { order } => resume::run(self, order).await,
+            Operation::OrderClone { order, set } => clone::run(self, order, set).await,
             Operation::Withdraw { what, reason } => withdraw::run(self, what, reason).await,
             Operation::Pending {} => Ok(json!({ "pending": self.store().pending().await? })),
             Operation::ApprovalDraft {
@@ -256,6 +285,34 @@ impl Workshop {
             Operation::Restored { reason } => restored::run(self, reason).await,
         }
     }
+}
+
+/// The order that an operation names.
+async fn order_of(shop: &Workshop, id: &OrderId) -> Result<OrderRow, WorkshopError> {
+    shop.store().order(id).await?.ok_or_else(|| {
+        WorkshopError::new(
+            "order-unknown",
+            format!("this workshop has no order {id}"),
+            "list them with `lathe order list`",
+        )
+    })
+}
+
+/// Says that an order stands where `what` makes no sense; `ORDER` in `next` becomes its id.
+fn wrong_state(row: &OrderRow, what: &str, next: &str) -> WorkshopError {
+    let stands = match row.state {
+        OrderState::Queued => "is queued",
+        OrderState::Running => "is running",
+        OrderState::Waiting => "waits for approval",
+        OrderState::Paused => "is paused",
+        OrderState::Done => "is done",
+        OrderState::Failed => "has failed",
+    };
+    WorkshopError::new(
+        "order-state",
+        format!("cannot {what} the order {}: it {stands}", row.id),
+        next.replace("ORDER", &row.id.0),
+    )
 }
 
 /// A reason has to be given: it stands in the ledger for good.

@@ -17,8 +17,10 @@ use super::reasoned;
 use crate::breakers::Move;
 use crate::catalogue::DeploymentRow;
 use crate::error::WorkshopError;
+use crate::home::Home;
 use crate::objects;
 use crate::store::Change;
+use crate::store::orders::OrderRow;
 use crate::workshop::Workshop;
 
 /// Says the withdrawal and restricts what depends on it.
@@ -167,6 +169,16 @@ fn datasets_of(history: &History, deployment: &Link) -> BTreeSet<Digest> {
     found
 }
 
+/// The command that runs an order again, its pack's folder told from `home`.
+pub(crate) fn order_again(order: &OrderRow, home: &Home) -> String {
+    if order.origin.is_some() {
+        // What it changed stands in the order alone.
+        return format!("lathe order clone {}", order.id);
+    }
+    let quick = if order.demonstration { " --quick" } else { "" };
+    format!("lathe run {}{quick}", home.away(&order.folder).display())
+}
+
 /// The commands that run the orders of these deployments again.
 pub(super) async fn orders_again(
     shop: &Workshop,
@@ -177,9 +189,7 @@ pub(super) async fn orders_again(
         let order = shop.store().order(&row.order).await?;
         // One that came in a bundle has no pack here: it is brought in again instead.
         if let Some(order) = order.filter(|order| !order.folder.is_empty()) {
-            let folder = shop.home().away(&order.folder);
-            let quick = if row.demonstration { " --quick" } else { "" };
-            commands.insert(format!("lathe run {}{quick}", folder.display()));
+            commands.insert(order_again(&order, shop.home()));
         }
     }
     Ok(commands.into_iter().collect())

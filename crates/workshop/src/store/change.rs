@@ -4,7 +4,7 @@ use lathe_evidence::manifest::Manifest;
 
 use super::receipts::{Batch, BreakerRow, ClosedReceipt, OpenReceipt, PendingRow};
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
-use crate::order::{CurvePoint, OrderId, OrderState, Output, StepError, StepName, Title};
+use crate::order::{CurvePoint, OrderId, OrderState, Origin, Output, StepError, StepName, Title};
 
 /// A new order.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,10 +21,12 @@ pub struct NewOrder {
     pub offline: bool,
     /// The pack's folder.
     pub folder: String,
-    /// SHA-256 of pack.yaml as written.
+    /// SHA-256 of pack.yaml as written; of `spec` where it is a clone.
     pub pack_sha256: String,
     /// The effective pack as JSON text.
     pub spec: String,
+    /// Where it comes from, when it is a clone.
+    pub origin: Option<Origin>,
 }
 
 /// An artifact that lies in objects/.
@@ -123,7 +125,7 @@ pub enum Change {
         /// When.
         at_ms: i64,
     },
-    /// A step was interrupted and waits again.
+    /// A step was interrupted, or is to be tried again: it waits.
     StepWaits {
         /// Whose.
         order: OrderId,

@@ -205,6 +205,7 @@ mod tests {
                 folder: "/p".to_owned(),
                 pack_sha256: "0".repeat(64),
                 spec: "{}".to_owned(),
+                origin: None,
             }),
             at_ms: 1,
         }

@@ -7,8 +7,8 @@ use super::write::signed;
 use super::{Store, failed};
 use crate::error::WorkshopError;
 use crate::order::{
-    CurvePoint, LogLine, OrderId, OrderState, OrderSummary, Output, StepError, StepName, StepState,
-    Title,
+    CurvePoint, LogLine, OrderId, OrderState, OrderSummary, Origin, Output, StepError, StepName,
+    StepState, Title,
 };
 
 /// An order as stored.
@@ -38,6 +38,8 @@ pub struct OrderRow {
     pub ended_ms: Option<i64>,
     /// The name its model answers under.
     pub deployment: Option<String>,
+    /// Where it comes from, when it was cloned.
+    pub origin: Option<Origin>,
 }
 
 /// A step as stored, with its effect when it is finished.
@@ -89,6 +91,8 @@ pub(super) fn parse_word<T: serde::de::DeserializeOwned>(
 }
 
 fn order_row(row: &SqliteRow) -> Result<OrderRow, WorkshopError> {
+    // A home of an earlier version, read before a daemon brought it up to date, has no such column.
+    let origin: Option<String> = row.try_get("origin").ok().flatten();
     Ok(OrderRow {
         id: OrderId(row.get("id")),
         pack: row.get("pack"),
@@ -105,6 +109,9 @@ fn order_row(row: &SqliteRow) -> Result<OrderRow, WorkshopError> {
         created_ms: row.get("created_ms"),
         ended_ms: row.get("ended_ms"),
         deployment: row.get("deployment"),
+        origin: origin
+            .map(|text| parse("where an order comes from", &text))
+            .transpose()?,
     })
 }
 
@@ -152,7 +159,25 @@ impl Store {
             .await
     }
 
-    /// Orders that are neither done nor failed, those that wait for a decision too, oldest first.
+    /// The place of a queued order in the queue, from 1; none of any other.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn position(&self, id: &OrderId) -> Result<Option<u32>, WorkshopError> {
+        let row = sqlx::query(
+            "SELECT (SELECT COUNT(*) FROM orders AS ahead
+                     WHERE ahead.state = 'queued' AND ahead.id <= orders.id) AS place
+             FROM orders WHERE id = ? AND state = 'queued'",
+        )
+        .bind(&id.0)
+        .fetch_optional(&self.read)
+        .await
+        .map_err(failed(DOING))?;
+        Ok(row.as_ref().map(place))
+    }
+
+    /// Orders that are neither done nor failed, those that wait for a decision or are paused too,
+    /// oldest first.
     ///
     /// # Errors
     /// `store`, `store-unreadable`.
@@ -223,7 +248,9 @@ impl Store {
         let rows = sqlx::query(
             "SELECT orders.*, COALESCE(
                  (SELECT name FROM steps WHERE order_id = orders.id
-                  AND state NOT IN ('done', 'reused') ORDER BY position LIMIT 1), 'ask') AS step
+                  AND state NOT IN ('done', 'reused') ORDER BY position LIMIT 1), 'ask') AS step,
+                 (SELECT COUNT(*) FROM orders AS ahead
+                  WHERE ahead.state = 'queued' AND ahead.id <= orders.id) AS place
              FROM orders ORDER BY id DESC LIMIT ? OFFSET ?",
         )
         .bind(limit)
@@ -240,6 +267,7 @@ impl Store {
                 demonstration: order.demonstration,
                 state: order.state,
                 step: parse_word("a step", row.get("step"))?,
+                position: (order.state == OrderState::Queued).then(|| place(row)),
                 created_ms: order.created_ms,
                 ended_ms: order.ended_ms,
             })
@@ -309,6 +337,10 @@ impl Store {
             .map_err(failed("read the end of a log"))?;
         rows.iter().rev().map(log_line).collect()
     }
+}
+
+fn place(row: &SqliteRow) -> u32 {
+    u32::try_from(row.get::<i64, _>("place")).unwrap_or(u32::MAX)
 }
 
 fn log_line(row: &SqliteRow) -> Result<LogLine, WorkshopError> {

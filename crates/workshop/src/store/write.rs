@@ -85,8 +85,8 @@ pub(super) fn word<T: serde::Serialize>(value: &T) -> String {
 async fn placed(tx: &mut Tx<'_>, order: &NewOrder, at_ms: i64) -> Done {
     sqlx::query(
         "INSERT INTO orders (id, pack, title_en, title_zh, demonstration, offline, folder,
-                             pack_sha256, spec, state, created_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+                             pack_sha256, spec, origin, state, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
     )
     .bind(&order.id.0)
     .bind(&order.pack)
@@ -97,6 +97,7 @@ async fn placed(tx: &mut Tx<'_>, order: &NewOrder, at_ms: i64) -> Done {
     .bind(&order.folder)
     .bind(&order.pack_sha256)
     .bind(&order.spec)
+    .bind(order.origin.as_ref().map(json))
     .bind(at_ms)
     .execute(&mut **tx)
     .await?;
@@ -151,7 +152,8 @@ async fn step_is(
 /// The input stays: it says which checkpoints are worth keeping.
 async fn step_waits(tx: &mut Tx<'_>, order: &OrderId, step: StepName) -> Done {
     sqlx::query(
-        "UPDATE steps SET state = 'waiting', started_ms = NULL WHERE order_id = ? AND name = ?",
+        "UPDATE steps SET state = 'waiting', error = NULL, started_ms = NULL, ended_ms = NULL
+         WHERE order_id = ? AND name = ?",
     )
     .bind(&order.0)
     .bind(step.as_str())

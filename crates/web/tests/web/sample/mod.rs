@@ -14,6 +14,7 @@ use lathe_evidence::report::Report;
 use lathe_evidence::statement::Link;
 use lathe_gate::Verdict;
 use lathe_web::{Asked, Desk};
+use lathe_workshop::compare::Comparison;
 use lathe_workshop::preview::Preview;
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
@@ -29,6 +30,7 @@ use lathe_workshop::{
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+pub mod compare;
 pub mod evidence;
 pub mod lesson;
 pub mod orders;
@@ -44,6 +46,8 @@ pub const RUNNING: &str = "019a4a2b-0f10-7a44-8e21-7b1d90c2e455";
 pub const FAILED: &str = "019a4a0c-77aa-7e02-b5b9-1f6a44d0c912";
 /// An order that waits.
 pub const QUEUED: &str = "019a4a2c-9b3e-7d18-a0c4-33e97d51f608";
+/// An order that somebody set aside, a clone of the one that is done.
+pub const PAUSED: &str = "019a4a2d-1c77-7b52-b1e6-0c9f4d7a2e31";
 /// The dataset version of the sample orders.
 pub const DATASET: &str = "6e1f0b6a2d0c4f7cb1a8e6f7d9c24b53a3f0d1c87e5b49266f1d0a9c8b7e6f54";
 
@@ -56,6 +60,7 @@ pub struct SampleDesk {
     report: Report,
     verdict: Verdict,
     lesson: Preview,
+    name: String,
     trace: TraceView,
     record: RecordTrace,
     registrations: Vec<RegistrationView>,
@@ -75,12 +80,14 @@ impl SampleDesk {
                 orders::running(),
                 orders::done(),
                 orders::failed(),
+                orders::paused(),
             ],
             datasets: vec![evidence::dataset()],
             deployments: vec![evidence::deployment()],
             report: evidence::report(),
             verdict: evidence::verdict(),
             lesson: lesson::lesson(),
+            name: "customer-care".to_owned(),
             trace: trace::trace(),
             record: trace::record_trace(),
             registrations: vec![trace::registration_view()],
@@ -121,6 +128,8 @@ impl SampleDesk {
             order.title.zh = text.to_owned();
             order.pack = text.to_owned();
             order.deployment = order.deployment.take().map(|_| text.to_owned());
+            let origin = order.origin.take();
+            order.origin = origin.map(|it| compare::cloned(&it.order.0, text));
             for step in &mut order.steps {
                 orders::write_over(step, text);
             }
@@ -136,6 +145,7 @@ impl SampleDesk {
         evidence::write_over_report(&mut desk.report, text);
         evidence::write_over_verdict(&mut desk.verdict, text);
         lesson::write_over(&mut desk.lesson, text);
+        text.clone_into(&mut desk.name);
         desk.write_over_evidence(text);
         desk
     }
@@ -192,7 +202,7 @@ impl SampleDesk {
 }
 
 fn summary(order: &OrderView) -> OrderSummary {
-    let stands = |step: &&StepView| matches!(step.state, StepState::Running | StepState::Failed);
+    let stands = |step: &&StepView| !matches!(step.state, StepState::Done | StepState::Reused);
     OrderSummary {
         id: order.id.clone(),
         pack: order.pack.clone(),
@@ -204,6 +214,7 @@ fn summary(order: &OrderView) -> OrderSummary {
             .iter()
             .find(stands)
             .map_or(StepName::Ask, |step| step.name),
+        position: order.position,
         created_ms: order.created_ms,
         ended_ms: order.ended_ms,
     }
@@ -281,6 +292,17 @@ impl Desk for SampleDesk {
         let mut lesson = self.lesson.clone();
         lesson.rows.truncate(records);
         asked(self.is_evaluated(id).then_some(lesson))
+    }
+    fn compare<'a>(&'a self, ids: &'a [OrderId]) -> Asked<'a, Option<Comparison>> {
+        if ids.len() < 2 {
+            let error = WorkshopError::new("order-compare", "too few orders", "Name two of them.");
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let found: Option<Vec<&OrderView>> = ids.iter().map(|id| self.find(id)).collect();
+        asked(found.map(|orders| compare::comparison(&orders, &self.report)))
+    }
+    fn settings<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Vec<(String, Value)>>> {
+        asked(self.find(id).map(|_| compare::settings(&self.name)))
     }
     fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>> {
         asked(window(&self.datasets, limit, offset))

@@ -6,7 +6,7 @@ use lathe_workshop::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{DONE, FAILED, PLACED_MS, QUEUED, RUNNING};
+use super::{DONE, FAILED, PAUSED, PLACED_MS, QUEUED, RUNNING};
 
 /// Optimizer steps of a whole run.
 pub const STEPS: u64 = 371;
@@ -34,6 +34,8 @@ fn order(id: &str, state: OrderState, steps: Vec<StepView>) -> OrderView {
         ended_ms,
         steps,
         deployment: None,
+        position: (state == OrderState::Queued).then_some(2),
+        origin: None,
         url: format!("http://127.0.0.1:7878/orders/{id}"),
     }
 }
@@ -50,6 +52,20 @@ pub fn queued() -> OrderView {
         .map(|name| step(name, StepState::Waiting))
         .collect();
     order(QUEUED, OrderState::Queued, steps)
+}
+
+/// A clone that was set aside while it tuned.
+pub fn paused() -> OrderView {
+    let mut steps = finished(PLACED_MS);
+    for step in &mut steps[0..5] {
+        step.state = StepState::Reused;
+    }
+    for later in &mut steps[5..] {
+        *later = step(later.name, StepState::Waiting);
+    }
+    let mut paused = order(PAUSED, OrderState::Paused, steps);
+    paused.origin = Some(super::compare::cloned(DONE, "0.00025"));
+    paused
 }
 
 /// An order whose model and data were reused and which is tuning.

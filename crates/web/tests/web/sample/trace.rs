@@ -255,6 +255,20 @@ pub fn operated(operation: &Operation) -> Result<Value, WorkshopError> {
             "name": name, "file": "objects/77ab/adapter_model.safetensors",
             "refused": { "code": "chain-altered", "text": "the adapter is not what it was <b>", "next": "Run the order again." },
         }),
+        Operation::OrderPause { order } if order.0 == super::DONE => {
+            return Err(WorkshopError::new(
+                "order-state",
+                "cannot pause the order: it is done",
+                "clone it",
+            ));
+        }
+        Operation::OrderClone { set, .. } if set.contains_key("nonsense") => {
+            return Err(WorkshopError::new(
+                "pack-invalid",
+                "unknown key `nonsense` <b>",
+                "write another",
+            ));
+        }
         Operation::Withdraw { reason, .. } if reason.trim().is_empty() => {
             return Err(WorkshopError::new(
                 "reason-missing",
