@@ -161,6 +161,8 @@ pub struct Settings {
 }
 
 impl Default for Settings {
+    // The keys of an export stand together: a line for each would be more than a function may have.
+    #[rustfmt::skip]
     fn default() -> Self {
         let sft = SftSpec::default();
         Self {
@@ -177,11 +179,8 @@ impl Default for Settings {
             freeze_trainable_modules: "all".to_owned(),
             quantization_bit: None,
             quantization_method: None,
-            export_dir: None,
-            export_quantization_bit: None,
-            export_quantization_dataset: None,
-            export_quantization_nsamples: None,
-            export_quantization_maxlen: None,
+            export_dir: None, export_quantization_bit: None, export_quantization_dataset: None,
+            export_quantization_nsamples: None, export_quantization_maxlen: None,
             dataset: None,
             dataset_dir: PathBuf::from("data"),
             mix_strategy: Mixing::default(),
