@@ -16,7 +16,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 HERE = pathlib.Path(__file__).parent
-FORMATS = ["F32", "F16", "BF16", "Q8_0", "Q4_0"]
+FORMATS = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1"]
 
 
 def main():

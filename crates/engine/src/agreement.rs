@@ -137,13 +137,15 @@ impl Walk<'_> {
     }
 }
 
+/// The logarithm of the sum of e to the power of every logit.
+pub(crate) fn log_sum(row: &[f32]) -> f64 {
+    let most = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = row.iter().map(|it| (f64::from(*it) - most).exp()).sum();
+    most + sum.ln()
+}
+
 /// KL of the distributions that two rows of logits stand for.
-fn divergence(p: &[f32], q: &[f32]) -> f64 {
-    let log_sum = |row: &[f32]| {
-        let most = f64::from(row.iter().copied().fold(f32::NEG_INFINITY, f32::max));
-        let sum: f64 = row.iter().map(|it| (f64::from(*it) - most).exp()).sum();
-        most + sum.ln()
-    };
+pub(crate) fn divergence(p: &[f32], q: &[f32]) -> f64 {
     let (of_p, of_q) = (log_sum(p), log_sum(q));
     let terms = p.iter().zip(q).map(|(p, q)| {
         let (p, q) = (f64::from(*p) - of_p, f64::from(*q) - of_q);

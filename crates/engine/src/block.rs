@@ -16,6 +16,7 @@
 mod activations;
 mod norms;
 
+use crate::adapter::TARGETS;
 use crate::architecture::{NORMS, Norm};
 use crate::config::Config;
 use crate::linear::{Linear, LinearProduct, Lora};
@@ -56,6 +57,16 @@ impl Projection {
     /// Whether it belongs to attention rather than to the feed-forward network.
     pub(crate) fn is_attention(self) -> bool {
         matches!(self, Query | Key | Value | Output)
+    }
+
+    /// Hugging Face's name of the layer in a block, without `.weight`.
+    pub(crate) fn name(self, layer: usize) -> String {
+        let group = if self.is_attention() {
+            "self_attn"
+        } else {
+            "mlp"
+        };
+        format!("model.layers.{layer}.{group}.{}", TARGETS[self as usize])
     }
 }
 
@@ -209,6 +220,22 @@ impl<'a> Block<'a> {
         gated::forward(pool, config.activation, gate, up, activated);
         let after = (Norm::AfterMlp, &mut unadded.mlp);
         self.add_projection(Down, (middle, activated), low, after, output);
+    }
+
+    /// Shows what the linear layers read, each group that reads the same with it. [`Block::forward`] of
+    /// these very rows has left nearly all of it, so that nothing is kept where nobody looks.
+    pub(crate) fn show_inputs(
+        &self,
+        (input, saved): (&[f32], &Activations),
+        work: &mut Work,
+        see: &mut dyn FnMut(&[Projection], &[f32]),
+    ) {
+        see(&[Output], &saved.attended);
+        see(&[Gate, Up], &work.normed);
+        see(&[Down], &work.activated);
+        let normed = work.normed.fit(self.positions.len(), self.config.hidden);
+        self.norm(Norm::BeforeAttention, input, normed);
+        see(&[Query, Key, Value], normed);
     }
 
     /// Turns `stream`, the gradient of the block's output, into the gradient of its

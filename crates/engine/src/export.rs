@@ -18,6 +18,7 @@ mod vocabulary;
 use crate::adapter::Adapter;
 use crate::error::EngineError;
 use crate::gguf::blocks::BlockType;
+use crate::importance::Importance;
 use crate::parameters::Parameters;
 use crate::template::ChatTemplate;
 use crate::weights::RawModel;
@@ -31,6 +32,7 @@ pub struct Export<'a> {
     base: &'a Path,
     merged: Merged<'a>,
     pool: &'a Pool,
+    importance: Option<&'a Importance>,
     speech: Speech<'a>,
 }
 
@@ -94,11 +96,21 @@ impl<'a> Export<'a> {
             base,
             merged,
             pool,
+            importance: None,
             speech: Speech {
                 template,
                 end: end.or_else(|| ends.first().copied()),
             },
         })
+    }
+
+    /// The same with the blocks of a GGUF file chosen for what goes into the model's layers.
+    #[must_use]
+    pub fn weighted(self, importance: &'a Importance) -> Self {
+        Self {
+            importance: Some(importance),
+            ..self
+        }
     }
 
     /// Writes a folder that `transformers` opens offline; its matrices are F32, F16 or BF16.

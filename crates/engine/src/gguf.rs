@@ -13,8 +13,10 @@
 pub mod blocks;
 pub mod codes;
 mod cursor;
+pub mod feedback;
 pub mod quantise;
 mod value;
+pub mod weighted;
 pub mod write;
 
 use crate::error::EngineError;

@@ -5,7 +5,6 @@
 //! frozen: what learns is an [`crate::Adapter`]. The result does not depend on how
 //! many threads load.
 
-use crate::adapter::TARGETS;
 use crate::architecture::NORMS;
 use crate::block::{Layer, Projection};
 use crate::config::{Config, Window};
@@ -313,12 +312,7 @@ fn pack_layer(raw: &RawModel, packing: Packing, layer: usize) -> Result<Layer, E
         norms[it.norm as usize] = Some(norm(raw, &format!("{prefix}.{}.weight", it.name))?);
     }
     let linear = |projection: Projection| {
-        let group = if projection.is_attention() {
-            "self_attn"
-        } else {
-            "mlp"
-        };
-        let name = format!("{prefix}.{group}.{}", TARGETS[projection as usize]);
+        let name = projection.name(layer);
         Linear::load(
             packing,
             raw,

@@ -8,6 +8,7 @@
 //!
 //! Not here: the optimizer, the schedule, and how records become batches.
 
+mod look;
 mod preference;
 
 use crate::adapter::Adapter;
@@ -21,6 +22,7 @@ use crate::parameters::Places;
 use crate::rows::{Rows, read_and_write};
 use lathe_kernel::Pool;
 use lathe_kernel::attention::{self, Shape, Span};
+use look::See;
 pub use preference::{LogProbs, PairLoss};
 
 /// Computes losses and gradients; keeps its buffers from step to step.
@@ -202,9 +204,21 @@ impl<'a> Trainer<'a> {
         self.sum(batch)
     }
 
-    /// Runs the blocks. With `keep`, every block's input and activations stay for the
-    /// backward pass; without, blocks take turns in the same buffers.
+    /// Runs the blocks and looks into none; `keep` as in [`Trainer::run_blocks`].
     fn forward(&mut self, adapter: Option<&PackedAdapter>, batch: &Batch, keep: bool) {
+        self.run_blocks(adapter, batch, keep, None);
+    }
+
+    /// Runs the blocks. With `keep`, every block's input and activations stay for the
+    /// backward pass; without, blocks take turns in the same buffers. `see` is shown what the linear
+    /// layers read.
+    fn run_blocks(
+        &mut self,
+        adapter: Option<&PackedAdapter>,
+        batch: &Batch,
+        keep: bool,
+        mut see: Option<&mut See<'_>>,
+    ) {
         batch
             .check(&self.model.config)
             .expect("the caller packs sound batches");
@@ -229,6 +243,9 @@ impl<'a> Trainer<'a> {
             let saved = &mut buffers.activations[layer % kept];
             let output = output.fit(rows, model.config.hidden);
             block.forward(&mut attend, input, saved, &mut buffers.work, output);
+            if let Some(see) = &mut see {
+                look::show(see, (&block, layer), (input, saved), &mut buffers.work);
+            }
         }
     }
 

@@ -25,6 +25,8 @@ pub struct Masking {
     pub mask_history: bool,
     /// A plain text of more tokens becomes several rows, each of so many at most.
     pub piece_tokens: Option<usize>,
+    /// Whether anything but a plain text is refused.
+    pub texts_only: bool,
 }
 
 /// Makes rows in a model's own way of writing a conversation.
@@ -72,9 +74,7 @@ impl<'a> Dialogues<'a> {
         };
         match sample {
             Sample::Text(text) => Ok(self.text(&id, leaf, text)),
-            _ if self.masking.piece_tokens.is_some() => {
-                Err(refuse("it is no plain text: use stage: sft"))
-            }
+            _ if self.masking.texts_only => Err(refuse("it is no plain text: use stage: sft")),
             Sample::Chat { tools: Some(_), .. } => {
                 Err(refuse("it names tools, which templates are not given yet"))
             }

@@ -135,6 +135,12 @@ pub enum TuneError {
         /// The folder.
         path: PathBuf,
     },
+    /// Weights cannot be rounded by records.
+    #[error("cannot calibrate: {reason}")]
+    Calibration {
+        /// What is wrong and what would be right.
+        reason: String,
+    },
     /// A merged model does not answer as what was merged.
     #[error(
         "the merged model as {format} does not answer as base and adapter: mean KL {mean_kl:.2e} over \
@@ -177,6 +183,7 @@ impl TuneError {
             Self::Damaged { .. } => "tune-checkpoint-damaged",
             Self::OutExists { .. } => "merge-exists",
             Self::MergeDiffers { .. } => "merge-differs",
+            Self::Calibration { .. } => "merge-calibration",
             Self::Data(error) => error.code(),
             Self::Engine(error) => error.code(),
         }

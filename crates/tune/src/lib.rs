@@ -7,7 +7,7 @@
 //! which rows make up which step, [`batching`] cuts a step into bounded micro-batches, [`adamw`],
 //! [`schedule`] and [`clip`] move the weights, [`checkpoint`] makes the work survive a kill,
 //! [`batch_order`] commits to what was trained on, [`trainer_log`] writes the curve; [`merge`] turns base and
-//! adapter into a model for other tools.
+//! adapter into a model for other tools, in few bits by what its records ask for ([`calibrate`]).
 //!
 //! Same examples, spec, seed and machine kind give the same weights, bit for bit, resumed or not.
 //! What is absent: the model's arithmetic (`lathe-engine`), the choice of records (`lathe-data`),
@@ -17,6 +17,7 @@ pub mod adamw;
 mod answers;
 pub mod batch_order;
 pub mod batching;
+pub mod calibrate;
 pub mod checkpoint;
 pub mod clip;
 pub mod dialogue;

@@ -16,12 +16,14 @@ use std::path::{Path, PathBuf};
 use lathe_engine::export::{Export, Written};
 use lathe_engine::gguf::blocks::BlockType;
 use lathe_engine::{
-    Adapter, Agreement, LoadOptions, Message, Model, PackedAdapter, RawModel, Trace,
+    Adapter, Agreement, Importance, LoadOptions, Message, Model, PackedAdapter, RawModel, Trace,
 };
 use lathe_kernel::{Pool, Precision};
 use serde::Serialize;
 
 use crate::TuneError;
+use crate::calibrate::{self, Calibration, CalibrationSet, RoundingLoss};
+use crate::recipe::template;
 
 /// Longest answer compared, in tokens.
 const ANSWER_TOKENS_MAX: usize = 24;
@@ -56,8 +58,10 @@ pub struct MergeJob<'a> {
     /// The base: a `.gguf` file or a folder.
     pub base: &'a Path,
     /// Folders of adapters as PEFT writes them, each with its weight; the first one's template is the
-    /// model's.
+    /// model's. Where there are none, the base is written as it is.
     pub adapters: &'a [(PathBuf, f32)],
+    /// LLaMA-Factory's name of the template, for a model that has none of its own.
+    pub template: Option<&'a str>,
     /// The folder that is made.
     pub out: &'a Path,
     /// What is written.
@@ -68,6 +72,8 @@ pub struct MergeJob<'a> {
     pub prompts: &'a [String],
     /// The system message it asks it under.
     pub system: Option<&'a str>,
+    /// The records by which its blocks are chosen, and on which the loss is shown.
+    pub calibration: Option<&'a CalibrationSet>,
     /// Threads to compute with.
     pub pool: &'a Pool,
 }
@@ -82,6 +88,9 @@ pub struct Outcome {
     /// Whether the `Modelfile` has a template, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub modelfile_template: Option<bool>,
+    /// What rounding cost on records that were held out, where the file is calibrated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<RoundingLoss>,
     /// How the written model answers.
     pub check: Check,
 }
@@ -119,39 +128,90 @@ fn mean_kl_max(format: BlockType) -> Option<f64> {
 /// Merges, writes and checks. The folder is there only if all went well.
 ///
 /// # Errors
-/// What opening base and adapters and writing the files reports, [`TuneError::OutExists`], and
+/// What opening base and adapters and writing the files reports, [`TuneError::OutExists`],
+/// [`TuneError::Calibration`] for a type that is not rounded in blocks, and
 /// [`TuneError::MergeDiffers`] where the written model does not answer as it should.
 pub fn run(job: &MergeJob<'_>) -> Result<Outcome, TuneError> {
     if job.out.exists() {
         let path = job.out.to_path_buf();
         return Err(TuneError::OutExists { path });
     }
-    let mut raw = lathe_engine::open(job.base)?;
-    speak_as_tuned(&mut raw, job)?;
+    if job.calibration.is_some() {
+        calibrate::check(job.form, job.format)?;
+    }
+    let raw = open(job.base, job.adapters, job.template)?;
     let adapter = sum(job, &raw)?;
-    let before = Before::of(job, &raw, &adapter)?;
+    let (before, calibration) = ask(job, &raw, &adapter)?;
     let part = part(job.out);
     let clear = || match fs::remove_dir_all(&part) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(TuneError::file("clear", &part)(error))
+        }
         _ => Ok(()),
     };
-    clear().map_err(TuneError::file("clear", &part))?;
-    let done = write(job, &raw, &adapter, &part).and_then(|written| {
-        drop(raw);
-        let check = before.check(job, &part)?;
+    clear()?;
+    let write = |importance: Option<&Importance>| write(job, &raw, &adapter, (&part, importance));
+    let written = || {
+        let (written, plain) = match &calibration {
+            None => (write(None)?, None),
+            Some(calibration) => {
+                let open = || load(&part);
+                let (written, plain) = calibration.written(job.pool, &write, &open, &clear)?;
+                (written, Some((calibration, plain)))
+            }
+        };
+        let model = load(&part)?;
+        let check = before.check(job, &model)?;
+        let loss = plain.map(|(by, plain)| by.loss(plain, &model, job.pool));
+        if let Some(loss) = &loss {
+            report(&part, loss)?;
+        }
+        drop(model);
         fs::rename(&part, job.out).map_err(TuneError::file("write", job.out))?;
         Ok(Outcome {
             tensors: written.tensors,
             tensors_in_f16: written.in_f16,
             modelfile_template: written.modelfile_template,
+            calibration: loss,
             check,
         })
-    });
+    };
+    let done = written();
     if done.is_err() {
         // What failed says more than what could not be cleared after it.
         let _ = clear();
     }
     done
+}
+
+/// Asks base and adapter: some prompts, and what is held out where there is something.
+fn ask(
+    job: &MergeJob<'_>,
+    raw: &RawModel,
+    adapter: &Adapter,
+) -> Result<(Before, Option<Calibration>), TuneError> {
+    let mut model = load(job.base)?;
+    model.template.clone_from(&raw.template);
+    model.config.eos.clone_from(&raw.config.eos);
+    let before = Before::of(job, &model, adapter)?;
+    let Some(set) = job.calibration else {
+        return Ok((before, None));
+    };
+    let likelihoods = set.likelihoods(&model, adapter, job.pool);
+    drop(model);
+    let calibration = Calibration {
+        importance: set.importance(job.base, adapter, job.pool)?,
+        counts: set.counts,
+        likelihoods,
+    };
+    Ok((before, Some(calibration)))
+}
+
+/// Keeps beside the weights what rounding them cost.
+fn report(folder: &Path, loss: &RoundingLoss) -> Result<(), TuneError> {
+    let path = folder.join(calibrate::REPORT);
+    let text = serde_json::to_string_pretty(loss).expect("a report is plain JSON");
+    fs::write(&path, text + "\n").map_err(TuneError::file("write", &path))
 }
 
 /// The folder it is written to before it is checked.
@@ -161,8 +221,27 @@ fn part(out: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn speak_as_tuned(raw: &mut RawModel, job: &MergeJob<'_>) -> Result<(), TuneError> {
-    let Some((folder, _)) = job.adapters.first() else {
+/// Opens a base that speaks as the first of its adapters was tuned to, or in the template called
+/// `named` where it would have none.
+///
+/// # Errors
+/// What opening the base and the adapter's template reports, and [`TuneError::Recipe`] for a name that
+/// there is not.
+pub fn open(
+    base: &Path,
+    adapters: &[(PathBuf, f32)],
+    named: Option<&str>,
+) -> Result<RawModel, TuneError> {
+    let mut raw = lathe_engine::open(base)?;
+    speak_as_tuned(&mut raw, adapters)?;
+    if named.is_some() {
+        template::give_opened(&mut raw, named)?;
+    }
+    Ok(raw)
+}
+
+fn speak_as_tuned(raw: &mut RawModel, adapters: &[(PathBuf, f32)]) -> Result<(), TuneError> {
+    let Some((folder, _)) = adapters.first() else {
         return Ok(());
     };
     let path = folder.join(TEMPLATE);
@@ -174,6 +253,9 @@ fn speak_as_tuned(raw: &mut RawModel, job: &MergeJob<'_>) -> Result<(), TuneErro
 }
 
 fn sum(job: &MergeJob<'_>, raw: &RawModel) -> Result<Adapter, TuneError> {
+    if job.adapters.is_empty() {
+        return Ok(Adapter::none());
+    }
     let load =
         |(folder, weight): &(PathBuf, f32)| Ok((Adapter::load_peft(folder, &raw.config)?, *weight));
     let parts: Vec<_> = job
@@ -188,9 +270,12 @@ fn write(
     job: &MergeJob<'_>,
     raw: &RawModel,
     adapter: &Adapter,
-    part: &Path,
+    (part, importance): (&Path, Option<&Importance>),
 ) -> Result<Written, TuneError> {
-    let export = Export::new(job.base, raw, adapter, job.pool)?;
+    let mut export = Export::new(job.base, raw, adapter, job.pool)?;
+    if let Some(importance) = importance {
+        export = export.weighted(importance);
+    }
     Ok(match job.form {
         Form::Safetensors => export.folder(part, job.format)?,
         Form::Gguf => export.gguf(part, job.format)?,
@@ -214,14 +299,11 @@ struct Before {
 }
 
 impl Before {
-    fn of(job: &MergeJob<'_>, raw: &RawModel, adapter: &Adapter) -> Result<Self, TuneError> {
-        let mut model = load(job.base)?;
-        model.template.clone_from(&raw.template);
-        model.config.eos.clone_from(&raw.config.eos);
-        let prompts = prompts(job, &model)?;
-        let packed = PackedAdapter::new(&model, adapter);
+    fn of(job: &MergeJob<'_>, model: &Model, adapter: &Adapter) -> Result<Self, TuneError> {
+        let prompts = prompts(job, model)?;
+        let packed = PackedAdapter::new(model, adapter);
         let trace =
-            |adapter, path| Trace::of(&model, job.pool, adapter, &prompts, ANSWER_TOKENS_MAX, path);
+            |adapter, path| Trace::of(model, job.pool, adapter, &prompts, ANSWER_TOKENS_MAX, path);
         let tuned = trace(Some(&packed), None);
         let tuning = tuned.agreement(&trace(None, Some(&tuned)));
         Ok(Self {
@@ -231,9 +313,8 @@ impl Before {
         })
     }
 
-    /// Opens what was written and asks it the same.
-    fn check(&self, job: &MergeJob<'_>, written: &Path) -> Result<Check, TuneError> {
-        let model = load(written)?;
+    /// Asks what was written, opened again, the same.
+    fn check(&self, job: &MergeJob<'_>, model: &Model) -> Result<Check, TuneError> {
         let differs = |mean_kl: f64, limit: String, next| TuneError::MergeDiffers {
             format: job.format.name(),
             mean_kl,
@@ -241,7 +322,7 @@ impl Before {
             limit,
             next,
         };
-        if prompts(job, &model)? != self.prompts {
+        if prompts(job, model)? != self.prompts {
             let limit = "and its template and tokenizer give other tokens".to_owned();
             return Err(differs(
                 f64::NAN,
@@ -251,7 +332,7 @@ impl Before {
         }
         let path = Some(&self.trace);
         let led = Trace::of(
-            &model,
+            model,
             job.pool,
             None,
             &self.prompts,
@@ -262,7 +343,9 @@ impl Before {
         let bound = mean_kl_max(job.format);
         // A NaN is in no bound and below nothing.
         let is_near = bound.is_none_or(|bound| found.mean_kl <= bound);
-        let is_kept = bound.is_some() || found.mean_kl < self.tuning.mean_kl;
+        // Without an adapter there is no tune to lose.
+        let is_kept =
+            bound.is_some() || job.adapters.is_empty() || found.mean_kl < self.tuning.mean_kl;
         if !is_near {
             let limit = format!("at most {:.0e} is allowed", bound.unwrap_or_default());
             let next = "choose a type with more bits (f32 loses nothing)";
@@ -349,6 +432,8 @@ mod tests {
                 base: &testing::model_path(),
                 adapters: &[(self.folder.path().join("tuned"), 1.0)],
                 out: &self.folder.path().join(name),
+                template: None,
+                calibration: None,
                 form,
                 format,
                 prompts: &self.prompts,

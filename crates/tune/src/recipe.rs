@@ -12,6 +12,7 @@ mod keys;
 pub mod lesson;
 pub mod mixing;
 pub mod preference;
+mod quantise;
 pub mod search;
 mod settings;
 pub mod table;
@@ -106,7 +107,8 @@ impl Recipe {
                 }
             }
         }
-        let settings = settings(kept)?;
+        let mut settings = settings(kept)?;
+        settings.settle_export()?;
         settings.check()?;
         Ok(Self {
             settings,

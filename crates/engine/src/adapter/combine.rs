@@ -13,6 +13,19 @@ impl Adapter {
         self.spec.alpha / self.spec.rank as f32
     }
 
+    /// The adapter that adds nothing, of any model.
+    pub fn none() -> Self {
+        Self {
+            spec: LoraSpec {
+                rank: 1,
+                alpha: 1.0,
+                targets: Vec::new(),
+            },
+            tensors: Vec::new(),
+            values: Vec::new(),
+        }
+    }
+
     /// One adapter that adds what all of `parts` add, each times its weight.
     ///
     /// # Errors

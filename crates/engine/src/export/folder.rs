@@ -120,6 +120,6 @@ impl Tensors for Merge<'_> {
     fn bytes(&self, name: &str) -> Result<Vec<u8>, EngineError> {
         let rows = self.export.raw().shape(name)?[0];
         let Export { merged, pool, .. } = self.export;
-        merged.encoded(pool, name, 0..rows, self.format, &|_| ())
+        merged.encoded(pool, name, 0..rows, (self.format, None), &|_| ())
     }
 }

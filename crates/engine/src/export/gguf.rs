@@ -82,7 +82,7 @@ fn entry(expected: &Expected, format: BlockType) -> Entry {
         expected.gguf_name == "token_embd.weight" || expected.gguf_name == "output.weight";
     let wanted = match format {
         _ if expected.shape.len() == 1 => BlockType::F32,
-        BlockType::Q4_0 if of_ends => BlockType::Q8_0,
+        BlockType::Q4_0 | BlockType::Q4_1 if of_ends => BlockType::Q8_0,
         other => other,
     };
     let row = expected.shape.last().copied().unwrap_or(1);
@@ -105,7 +105,8 @@ fn tensor(
 ) -> Result<(), EngineError> {
     let Export { merged, pool, .. } = export;
     let (rows, name) = (entry.shape[0], &expected.name);
-    let (format, offset) = (entry.block_type, expected.gguf_offset);
+    let inputs = export.importance.and_then(|it| it.inputs(name));
+    let (form, offset) = ((entry.block_type, inputs), expected.gguf_offset);
     let add = move |values: &mut [f32]| {
         if offset != 0.0 {
             values.iter_mut().for_each(|value| *value += offset);
@@ -116,7 +117,7 @@ fn tensor(
         written.map_err(|error| EngineError::io("write", Path::new(&entry.name), error))
     };
     if let Some(heads) = expected.interleaved_heads {
-        let bytes = merged.encoded(pool, name, 0..rows, format, &add)?;
+        let bytes = merged.encoded(pool, name, 0..rows, form, &add)?;
         let row_bytes = bytes.len() / rows;
         let mut moved = vec![0; bytes.len()];
         for (to, bytes) in deinterleaved(heads, rows)
@@ -131,7 +132,7 @@ fn tensor(
     let span = (SPAN_VALUES / row_values).max(1);
     for start in (0..rows).step_by(span) {
         let part = start..rows.min(start + span);
-        put(out, &merged.encoded(pool, name, part, format, &add)?)?;
+        put(out, &merged.encoded(pool, name, part, form, &add)?)?;
     }
     Ok(())
 }

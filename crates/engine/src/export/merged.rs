@@ -8,6 +8,7 @@
 use crate::adapter::{Adapter, AdapterTensor, Part};
 use crate::error::EngineError;
 use crate::gguf::blocks::BlockType;
+use crate::importance::Inputs;
 use crate::parameters::Parameters;
 use crate::weights::RawModel;
 use lathe_kernel::Pool;
@@ -120,8 +121,8 @@ impl<'a> Merged<'a> {
         Ok(values)
     }
 
-    /// The bytes of some rows in a format, made by the pool; `change` is applied to every run of rows
-    /// first.
+    /// The bytes of some rows in a format, rounded for the inputs they read where these are known,
+    /// made by the pool; `change` is applied to every run of rows first.
     ///
     /// # Errors
     /// What reading the base reports, and [`EngineError::Unsupported`] for a format that is only read.
@@ -130,7 +131,7 @@ impl<'a> Merged<'a> {
         pool: &Pool,
         name: &str,
         rows: Range<usize>,
-        format: BlockType,
+        (format, inputs): (BlockType, Option<&Inputs>),
         change: &(dyn Fn(&mut [f32]) + Sync),
     ) -> Result<Vec<u8>, EngineError> {
         let shape = self.raw.shape(name)?;
@@ -145,7 +146,10 @@ impl<'a> Merged<'a> {
                 let mut values = self.rows(name, starts[task]..end)?;
                 change(&mut values);
                 let mut bytes = Vec::new();
-                format.quantize(&values, &mut bytes)?;
+                match inputs {
+                    Some(inputs) => inputs.quantize(format, &values, &mut bytes)?,
+                    None => format.quantize(&values, &mut bytes)?,
+                }
                 Ok(bytes)
             };
             drop(parts[task].set(encode()));

@@ -54,6 +54,7 @@ fn file_type(format: BlockType) -> u32 {
     match format {
         BlockType::F16 => 1,
         BlockType::Q4_0 => 2,
+        BlockType::Q4_1 => 3,
         BlockType::Q8_0 => 7,
         BlockType::BF16 => 32,
         _ => 0,

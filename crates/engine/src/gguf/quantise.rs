@@ -1,4 +1,4 @@
-//! Values to the block formats that Lathe writes: F32, F16, BF16, Q8_0 and Q4_0.
+//! Values to the block formats that Lathe writes: F32, F16, BF16, Q8_0, Q4_0 and Q4_1.
 //!
 //! The formulas are ggml's reference (`ggml-quants.c`), to the bit; `tests/gguf_blocks.rs` holds them
 //! against the `gguf` Python package, and the unit tests against the dequantiser beside them.
@@ -6,21 +6,29 @@
 //! - Q4_0: d = m / −8 where m is the value of largest magnitude with its sign, q = ⌊x / d + 8.5⌋ in
 //!   0..=15. The value of largest magnitude is kept exactly but for d's rounding to 16 bits; the
 //!   other end of the scale reaches 7 / 8 of it.
+//! - Q4_1: m = min x, d = (max x − m) / 15, q = ⌊(x − m) / d + ½⌋: both ends are kept.
 //!
-//! No importance matrix and no K format: what is written in 4 bits here is measured before it is
-//! handed on, and 8 bits are the default.
+//! No K format, and nothing of what values matter for: that is [`super::weighted`]. What is written in
+//! 4 bits is measured before it is handed on, and 8 bits are the default.
 
 use super::blocks::BlockType;
 use crate::error::EngineError;
 use lathe_kernel::bf16::to_bf16;
 use lathe_kernel::f16::to_f16;
 
-/// Values in a block of Q8_0 and Q4_0.
+/// Values in a block of Q8_0, Q4_0 and Q4_1.
 const BLOCK: usize = 32;
 
 impl BlockType {
     /// The formats that can be written.
-    pub const WRITTEN: [Self; 5] = [Self::F32, Self::F16, Self::BF16, Self::Q8_0, Self::Q4_0];
+    pub const WRITTEN: [Self; 6] = [
+        Self::F32,
+        Self::F16,
+        Self::BF16,
+        Self::Q8_0,
+        Self::Q4_0,
+        Self::Q4_1,
+    ];
 
     /// Its number in a GGUF file.
     pub(crate) fn id(self) -> u32 {
@@ -49,7 +57,8 @@ impl BlockType {
             Self::BF16 => out.extend(values.iter().flat_map(|it| to_bf16(*it).to_le_bytes())),
             Self::Q8_0 => values.chunks_exact(BLOCK).for_each(|it| q8_0(it, out)),
             Self::Q4_0 => values.chunks_exact(BLOCK).for_each(|it| q4_0(it, out)),
-            Self::Q4_1 | Self::Q5_0 | Self::Q4_K | Self::Q5_K | Self::Q6_K => {
+            Self::Q4_1 => values.chunks_exact(BLOCK).for_each(|it| q4_1(it, out)),
+            Self::Q5_0 | Self::Q4_K | Self::Q5_K | Self::Q6_K => {
                 return Err(EngineError::Unsupported {
                     what: "GGUF tensor type to write",
                     name: self.name().to_owned(),
@@ -81,6 +90,22 @@ fn q4_0(values: &[f32], out: &mut Vec<u8>) {
     let inverse = inverse(d);
     out.extend(to_f16(d).to_le_bytes());
     let code = |value: f32| ((value * inverse + 8.5) as u8).min(15);
+    nibbles(values, code, out);
+}
+
+fn q4_1(values: &[f32], out: &mut Vec<u8>) {
+    let least = values.iter().copied().fold(f32::MAX, f32::min);
+    let most = values.iter().copied().fold(f32::MIN, f32::max);
+    let d = (most - least) / 15.0;
+    let inverse = inverse(d);
+    out.extend(to_f16(d).to_le_bytes());
+    out.extend(to_f16(least).to_le_bytes());
+    let code = |value: f32| (((value - least) * inverse + 0.5) as u8).min(15);
+    nibbles(values, code, out);
+}
+
+/// Two codes a byte, the first half of the block in the low bits.
+fn nibbles(values: &[f32], code: impl Fn(f32) -> u8, out: &mut Vec<u8>) {
     let (low, high) = values.split_at(BLOCK / 2);
     let pairs = low.iter().zip(high);
     out.extend(pairs.map(|(low, high)| code(*low) | code(*high) << 4));
@@ -107,14 +132,18 @@ mod tests {
     /// No value moves by more than half a step and what rounding the step to 16 bits adds.
     #[test]
     fn no_value_moves_further_than_its_step_allows() {
-        for (format, steps, worst) in [(BlockType::Q8_0, 127.0, 0.5), (BlockType::Q4_0, 8.0, 1.0)] {
+        for (format, steps, worst) in [
+            (BlockType::Q8_0, 127.0, 0.5),
+            (BlockType::Q4_0, 8.0, 1.0),
+            (BlockType::Q4_1, 15.0, 1.0),
+        ] {
             for spread in [1e-3, 1.0, 300.0] {
                 let values = values(64 * BLOCK, spread);
                 let found = round_trip(format, &values);
                 for (block, found) in values.chunks(BLOCK).zip(found.chunks(BLOCK)) {
                     let largest = block.iter().fold(0.0f32, |most, it| most.max(it.abs()));
-                    // Half a step, the step's rounding to 11 bits, and to 2⁻²⁴ where it is tiny.
-                    let rounding = 1e-3 * largest + steps * 2f32.powi(-25);
+                    // Half a step, the rounding of step and offset to 11 bits, and to 2⁻²⁴ where it is tiny.
+                    let rounding = 2e-3 * largest + steps * 2f32.powi(-25);
                     let bound = worst * largest / steps + rounding;
                     for (value, found) in block.iter().zip(found) {
                         let moved = (value - found).abs();

@@ -192,7 +192,7 @@ fn held_of_file(
             .map(|split| Held::Pairs(split.learnt)),
         Stage::Kto => preference::judged(settings, model, &sources, None)
             .map(|split| Held::Judged(split.learnt)),
-        Stage::Pt | Stage::Sft => {
+        Stage::Pt | Stage::Sft | Stage::Quantize => {
             let mut tokenising = Tokenising {
                 cache: TokenCache {
                     folder: &files.tokens(),

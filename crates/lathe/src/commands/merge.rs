@@ -2,6 +2,8 @@
 //!
 //! Nothing is registered or served by it: what comes out is for elsewhere.
 
+pub mod calibration;
+
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use std::process::ExitCode;
 
 use lathe_engine::gguf::blocks::BlockType;
 use lathe_kernel::{Pool, default_threads};
+use lathe_tune::calibrate::{self, CalibrationSet, CalibrationSpec};
 use lathe_tune::merge::{self, Form, MergeJob, Outcome as Merged};
 use lathe_tune::recipe::answer::{READING, Reading};
 use lathe_workshop::words::{self, Lang};
@@ -26,6 +29,7 @@ const PROMPTS_BYTES_MAX: u64 = 1 << 20;
 #[command(after_help = "Examples:
   lathe merge saves/mine --out exports/mine                        a folder for transformers, bf16
   lathe merge saves/mine --out exports/mine --format gguf          for llama.cpp and Ollama, q8_0
+  lathe merge saves/mine --out exports/mine --format gguf --type q4_0 --calibrate train.jsonl
   lathe merge saves/mine --with saves/other:0.5 --out exports/both
 
 The written model is opened again and asked some prompts; it is kept only if it answers as base and
@@ -54,6 +58,14 @@ pub struct Args {
     /// What the check asks, a prompt a line; some general ones if absent.
     #[arg(long, value_name = "FILE")]
     prompts: Option<PathBuf>,
+    /// Choose the blocks of q4_0, q4_1 or q8_0 by these records, in any form that tuning reads, and show
+    /// what rounding cost on others of them: a file or a source.
+    #[arg(long, value_name = "FILE")]
+    calibrate: Option<String>,
+    /// How many records calibrate; a quarter as many more are held out [default: 128].
+    #[arg(long, value_name = "N", requires = "calibrate",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    calibrate_records: Option<u32>,
     #[command(flatten)]
     printing: Printing,
 }
@@ -80,6 +92,9 @@ enum TypeArg {
     /// Loses more the finer the tune was; what it lost is shown.
     #[value(name = "q4_0")]
     Q4,
+    /// The same with an offset in each block: a ninth more bits, and a smaller loss.
+    #[value(name = "q4_1")]
+    Q41,
 }
 
 impl From<TypeArg> for BlockType {
@@ -90,6 +105,7 @@ impl From<TypeArg> for BlockType {
             TypeArg::Bf16 => Self::BF16,
             TypeArg::Q8 => Self::Q8_0,
             TypeArg::Q4 => Self::Q4_0,
+            TypeArg::Q41 => Self::Q4_1,
         }
     }
 }
@@ -111,52 +127,128 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         .chain(args.with.iter().cloned())
         .collect();
     let named = base(args, &adapters)?;
-    let here = [Path::new(""), args.folder.as_path()];
-    let base = Files::of(&globals.home()?).bring(&named, &here, None)?;
-    let form = match args.format {
-        FormatArg::Safetensors => Form::Safetensors,
-        FormatArg::Gguf => Form::Gguf,
-    };
-    let format = args.r#type.map_or(
-        match form {
-            Form::Safetensors => BlockType::BF16,
-            Form::Gguf => BlockType::Q8_0,
-        },
-        BlockType::from,
-    );
-    let reading = reading(&args.folder)?;
+    let (here, files) = (Path::new(""), Files::of(&globals.home()?));
+    let base = files.bring(&named, &[here, &args.folder], None)?;
+    let (form, format) = form(args);
     let prompts = prompts(args.prompts.as_deref())?;
-    let done = merge::run(&MergeJob {
+    let pool = Pool::new(default_threads());
+    let calibration = match &args.calibrate {
+        None => None,
+        Some(file) => {
+            calibrate::check(form, format).map_err(of_tune)?;
+            let file = files.bring(file, &[here], None)?;
+            let raw = merge::open(&base, &adapters, None).map_err(of_tune)?;
+            let mut spec = CalibrationSpec::default();
+            if let Some(records) = args.calibrate_records {
+                spec.records = records as usize;
+            }
+            Some(calibration::of_file(&file, &raw, spec, (&files, &pool))?)
+        }
+    };
+    let merging = Merging {
         base: &base,
+        named: &named,
         adapters: &adapters,
+        template: None,
         out: &args.out,
         form,
         format,
         prompts: &prompts,
-        system: reading.as_ref().and_then(|it| it.system.as_deref()),
-        pool: &Pool::new(default_threads()),
-    })
-    .map_err(of_tune)?;
-    if reading.is_some() {
-        // How answers are read belongs to the model.
-        let copied = fs::copy(args.folder.join(READING), args.out.join(READING));
-        copied.map_err(|error| file("copy", &args.folder.join(READING), &error))?;
+        calibration: calibration.as_ref(),
+        pool: &pool,
+    };
+    merging.run(args.printing)
+}
+
+/// What is written, and the type of its weights.
+fn form(args: &Args) -> (Form, BlockType) {
+    let (form, usual) = match args.format {
+        FormatArg::Safetensors => (Form::Safetensors, BlockType::BF16),
+        FormatArg::Gguf => (Form::Gguf, BlockType::Q8_0),
+    };
+    (form, args.r#type.map_or(usual, BlockType::from))
+}
+
+/// A merge, whoever asked for it.
+pub struct Merging<'a> {
+    /// The base.
+    pub base: &'a Path,
+    /// What it was called.
+    pub named: &'a str,
+    /// What is merged into it, each with its weight; how the first one's answers are read is the model's.
+    pub adapters: &'a [(PathBuf, f32)],
+    /// The name of a template, for a base without one.
+    pub template: Option<&'a str>,
+    /// The folder that is made.
+    pub out: &'a Path,
+    /// What is written.
+    pub form: Form,
+    /// The type of its weights.
+    pub format: BlockType,
+    /// What the check asks.
+    pub prompts: &'a [String],
+    /// What its blocks are chosen by.
+    pub calibration: Option<&'a CalibrationSet>,
+    /// Threads to compute with.
+    pub pool: &'a Pool,
+}
+
+impl Merging<'_> {
+    /// Merges, checks and tells.
+    pub fn run(&self, printing: Printing) -> Outcome {
+        let tuned = self.adapters.first().map(|(folder, _)| folder);
+        let reading = tuned.map(|folder| reading(folder)).transpose()?.flatten();
+        let done = merge::run(&MergeJob {
+            base: self.base,
+            adapters: self.adapters,
+            template: self.template,
+            out: self.out,
+            form: self.form,
+            format: self.format,
+            prompts: self.prompts,
+            system: reading.as_ref().and_then(|it| it.system.as_deref()),
+            calibration: self.calibration,
+            pool: self.pool,
+        })
+        .map_err(of_tune)?;
+        if let Some(folder) = tuned.filter(|_| reading.is_some()) {
+            // How answers are read belongs to the model.
+            let copied = fs::copy(folder.join(READING), self.out.join(READING));
+            copied.map_err(|error| file("copy", &folder.join(READING), &error))?;
+        }
+        tell_loss(self.format, &done);
+        self.tell(&done, printing)?;
+        Ok(ExitCode::SUCCESS)
     }
-    tell_loss(format, &done);
-    let weights = adapters
-        .iter()
-        .map(|(folder, weight)| json!({ "folder": folder, "weight": weight }));
-    args.printing.print(&json!({
-        "out": args.out,
-        "type": format.name(),
-        "base": named,
-        "adapters": weights.collect::<Vec<_>>(),
-        "tensors": done.tensors,
-        "tensors_in_f16": done.tensors_in_f16,
-        "modelfile_template": done.modelfile_template,
-        "check": done.check,
-    }))?;
-    Ok(ExitCode::SUCCESS)
+
+    /// Prints what was written; what rounding cost is a table where people read it.
+    fn tell(&self, done: &Merged, printing: Printing) -> Result<(), Failure> {
+        let adapters = self.adapters.iter();
+        let adapters =
+            adapters.map(|(folder, weight)| json!({ "folder": folder, "weight": weight }));
+        let mut said = json!({
+            "out": self.out,
+            "type": self.format.name(),
+            "base": self.named,
+            "adapters": adapters.collect::<Vec<_>>(),
+            "tensors": done.tensors,
+            "tensors_in_f16": done.tensors_in_f16,
+            "modelfile_template": done.modelfile_template,
+            "check": done.check,
+        });
+        let Some(loss) = &done.calibration else {
+            return printing.print(&said);
+        };
+        if printing.json {
+            said["calibration"] = json!(loss);
+            return printing.print(&said);
+        }
+        said["calibration"] = json!(loss.counts);
+        printing.print(&said)?;
+        println!();
+        calibration::print(loss);
+        Ok(())
+    }
 }
 
 /// The base that the adapters name, which has to be one.
@@ -234,7 +326,7 @@ fn prompts(path: Option<&Path>) -> Result<Vec<String>, Failure> {
 
 /// Says what 4 bits have cost.
 fn tell_loss(format: BlockType, done: &Merged) {
-    if format != BlockType::Q4_0 {
+    if !matches!(format, BlockType::Q4_0 | BlockType::Q4_1) {
         return;
     }
     let mean_kl = format!("{:.4}", done.check.mean_kl);

@@ -10,7 +10,7 @@ use lathe_engine::{LoadOptions, Model, RawModel};
 use lathe_evidence::Digest;
 use lathe_tune::TuneError;
 use lathe_tune::recipe::table::Table;
-use lathe_tune::recipe::{Recipe, template};
+use lathe_tune::recipe::{Recipe, Stage, template};
 use lathe_tune::token_stream::Tokenised;
 use lathe_workshop::words::Lang;
 use lathe_workshop::{Home, Progress};
@@ -40,7 +40,11 @@ impl Files {
         let settings = &recipe.settings;
         let here = Path::new("");
         let base = &settings.model_name_or_path;
-        let folders = [settings.dataset_dir.as_path(), &recipe.folder];
+        // What LLaMA-Factory calibrates by is named from where one stands.
+        let folders = match settings.stage {
+            Stage::Quantize => vec![settings.dataset_dir.as_path(), here, &recipe.folder],
+            _ => vec![settings.dataset_dir.as_path(), &recipe.folder],
+        };
         let bring = |text: &Option<String>, sha256: Option<&str>| match text {
             Some(text) => self.bring(text, &folders, sha256).map(Some),
             None => Ok(None),

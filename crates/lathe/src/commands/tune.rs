@@ -3,6 +3,7 @@
 //! No order, no ledger, no gate: what comes out is a folder for other tools and for experiments.
 //! What is to be served goes through a pack and `lathe run`.
 
+mod quantise;
 mod search;
 mod teller;
 
@@ -80,7 +81,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         recipe: &recipe,
         args,
         pool: &pool,
-        tokens: files.tokens(),
+        files: &files,
         brought: &brought,
         rung: None,
     };
@@ -105,8 +106,8 @@ struct Run<'a> {
     recipe: &'a Recipe,
     args: &'a Args,
     pool: &'a Pool,
-    /// Where token rows are kept.
-    tokens: PathBuf,
+    /// Where what it names is brought from.
+    files: &'a Files,
     brought: &'a Brought,
     /// Where a trial of a search ends, if this is one.
     rung: Option<&'a Rung>,
@@ -128,6 +129,7 @@ impl Run<'_> {
             (Stage::Pt | Stage::Sft, Tuning::Full | Tuning::Freeze) => self.weights_on_rows(),
             (Stage::Dpo, _) => self.adapter_on_pairs(),
             (Stage::Kto, _) => self.adapter_on_judged(),
+            (Stage::Quantize, _) => quantise::run(self),
         }
     }
 
@@ -230,6 +232,7 @@ impl Run<'_> {
             Stage::Sft => "sft",
             Stage::Dpo => "dpo",
             Stage::Kto => "kto",
+            Stage::Quantize => "quantize",
         }
     }
 
@@ -262,7 +265,7 @@ impl Run<'_> {
             _ => self.sources().and_then(|(sources, eval)| {
                 let mut tokenising = Tokenising {
                     cache: TokenCache {
-                        folder: &self.tokens,
+                        folder: &self.files.tokens(),
                         pool: self.pool,
                     },
                     on: &mut tokenising_bar(),

@@ -34,6 +34,11 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("freeze_trainable_modules", Plain),
     ("quantization_bit", Number),
     ("quantization_method", Plain),
+    ("export_dir", Plain),
+    ("export_quantization_bit", Number),
+    ("export_quantization_dataset", Plain),
+    ("export_quantization_nsamples", Number),
+    ("export_quantization_maxlen", Number),
     ("dataset", Plain),
     ("dataset_dir", Plain),
     ("mix_strategy", Plain),
@@ -113,6 +118,10 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("remove_unused_columns", Ignored),
     ("predict_with_generate", Ignored),
     ("do_eval", Ignored),
+    // A GGUF file is one file of no device.
+    ("export_size", Ignored),
+    ("export_device", Ignored),
+    ("export_legacy_format", Ignored),
     (
         "pissa_init",
         Refused("leave it out: adapters start as PEFT starts them"),
@@ -146,8 +155,8 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("use_badam", Refused("use finetuning_type: freeze")),
     ("do_predict", Refused("score a file with lathe eval")),
     (
-        "export_dir",
-        Refused("write a merged model with lathe merge"),
+        "export_hub_model_id",
+        Refused("leave it out: nothing is uploaded"),
     ),
     ("deepspeed", Refused("leave it out: one machine computes")),
     (

@@ -187,8 +187,10 @@ fn masking(settings: &Settings) -> Masking {
     Masking {
         train_on_prompt: settings.train_on_prompt,
         mask_history: settings.mask_history,
-        // A text is no answer: it may be learnt from in pieces.
-        piece_tokens: (settings.stage == Stage::Pt).then_some(settings.cutoff_len),
+        // A text is no answer: it may be taken in pieces.
+        piece_tokens: matches!(settings.stage, Stage::Pt | Stage::Quantize)
+            .then_some(settings.cutoff_len),
+        texts_only: settings.stage == Stage::Pt,
     }
 }
 

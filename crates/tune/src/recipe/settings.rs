@@ -27,6 +27,8 @@ pub enum Stage {
     Dpo,
     /// Preference by judged answers.
     Kto,
+    /// No learning: a model rounded to few bits by records.
+    Quantize,
 }
 
 /// What is tuned.
@@ -90,6 +92,11 @@ pub struct Settings {
     pub freeze_trainable_modules: String,
     pub quantization_bit: Option<u32>,
     pub quantization_method: Option<String>,
+    pub export_dir: Option<PathBuf>,
+    pub export_quantization_bit: Option<u32>,
+    pub export_quantization_dataset: Option<String>,
+    pub export_quantization_nsamples: Option<usize>,
+    pub export_quantization_maxlen: Option<usize>,
     pub dataset: Option<String>,
     pub dataset_dir: PathBuf,
     pub mix_strategy: Mixing,
@@ -156,6 +163,8 @@ pub struct Settings {
 }
 
 impl Default for Settings {
+    // The keys of an export stand together: a line for each would be more than a function may have.
+    #[rustfmt::skip]
     fn default() -> Self {
         let sft = SftSpec::default();
         Self {
@@ -173,6 +182,8 @@ impl Default for Settings {
             freeze_trainable_modules: "all".to_owned(),
             quantization_bit: None,
             quantization_method: None,
+            export_dir: None, export_quantization_bit: None, export_quantization_dataset: None,
+            export_quantization_nsamples: None, export_quantization_maxlen: None,
             dataset: None,
             dataset_dir: PathBuf::from("data"),
             mix_strategy: Mixing::default(),
@@ -371,7 +382,7 @@ impl Settings {
             );
         }
         let plain = matches!(self.answer, AnswerSpec::Text) && self.input.is_none();
-        if !plain && self.stage != Stage::Sft {
+        if !plain && !matches!(self.stage, Stage::Sft | Stage::Quantize) {
             return say(
                 "answer",
                 "tables with input, output and answer are for stage: sft",

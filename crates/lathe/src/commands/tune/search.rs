@@ -50,7 +50,6 @@ pub fn run(run: &Run<'_>, search: &Search) -> Outcome {
     let recipe = recipe_of(run.args, &trials[winner], out)?;
     let whole = Run {
         recipe: &recipe,
-        tokens: run.tokens.clone(),
         rung: None,
         ..*run
     };
@@ -71,7 +70,6 @@ fn one(run: &Run<'_>, trial: &Trial, next: Next) -> Result<(f64, &'static str, b
     };
     let of_trial = Run {
         recipe: &recipe,
-        tokens: run.tokens.clone(),
         rung: Some(&rung),
         ..*run
     };
