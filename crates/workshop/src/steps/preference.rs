@@ -176,7 +176,8 @@ impl Answers {
     /// Judged answers.
     fn judged(&self, emit: &mut Emit<'_>) -> Result<Vec<(Example, bool)>, StepError> {
         let judged = self.all(emit)?.into_iter().map(|(example, wanted)| {
-            let wanted = match wanted.trim() {
+            // Templates write their own truth values with a capital.
+            let wanted = match wanted.trim().to_lowercase().as_str() {
                 "true" => true,
                 "false" => false,
                 other => {
