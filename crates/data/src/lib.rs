@@ -25,6 +25,7 @@ pub mod source;
 pub mod spans;
 pub mod spec;
 pub mod task;
+pub mod template;
 mod tokens;
 
 pub use dataset::Dataset;

@@ -19,6 +19,7 @@ use lathe_evidence::statement::Scan;
 use lathe_evidence::{Digest, merkle};
 use serde::{Deserialize, Serialize};
 
+pub use overlap::letters;
 pub use seal::leaf_of;
 pub use statistics::{FieldStatistics, Statistics};
 

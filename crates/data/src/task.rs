@@ -9,7 +9,7 @@ mod spec;
 
 use jsonschema::Validator;
 use lathe_evidence::Digest;
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::Environment;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -18,10 +18,7 @@ pub use spec::{AnswerField, AnswerFields, ClassTarget, NumberTarget, Targets, Ta
 use self::answer::AnswerRules;
 use crate::prepare::Sealed;
 use crate::reader::Record;
-use crate::{DataError, nearest};
-
-/// How many steps a template may take; one that needs more is looping.
-const TEMPLATE_STEPS_MAX: u64 = 1_000_000;
+use crate::{DataError, nearest, template};
 
 /// A task whose templates and schema have been checked.
 pub struct Task {
@@ -73,9 +70,7 @@ impl Task {
     /// A template or schema that cannot work, a field of the answer that does not fit the others,
     /// a target that points nowhere.
     pub fn new(spec: TaskSpec) -> Result<Self, DataError> {
-        let mut templates = Environment::new();
-        templates.set_undefined_behavior(UndefinedBehavior::Strict);
-        templates.set_fuel(Some(TEMPLATE_STEPS_MAX));
+        let templates = template::environment();
         check_template(&templates, "prompt", &spec.prompt)?;
         for (name, field) in &spec.answer.0 {
             if let Some(template) = &field.template {
@@ -294,12 +289,7 @@ impl Task {
     }
 
     fn template(&self, template: &str, fields: &Map<String, Value>) -> Result<String, String> {
-        self.templates
-            .render_str(
-                template,
-                minijinja::Value::from(minijinja::value::Serde(fields)),
-            )
-            .map_err(|error| error.to_string())
+        template::render(&self.templates, template, fields)
     }
 }
 

@@ -37,7 +37,7 @@ pub use moved::{Imported, Restored};
 pub use receipts::Receipts;
 pub use registration::{Registration, RegistrationAction};
 pub use role::Role;
-pub use training::{DatasetUse, Training};
+pub use training::{DatasetUse, PreviousStage, Training};
 pub use verdict::{Outcome, Verdict};
 pub use withdrawal::{Withdrawal, Withdrawn};
 pub use workshop::{ApprovalPolicy, Workshop};

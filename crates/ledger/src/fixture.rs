@@ -285,6 +285,7 @@ fn training(base: Link, dataset: Link, at_ms: i64) -> Statement {
             dataset: digest("dataset"),
             root: digest("root"),
         }],
+        previous: None,
         config: digest("config"),
         seed: 7,
         batch_order_root: digest("batch order"),

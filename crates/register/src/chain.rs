@@ -58,8 +58,10 @@ pub struct Chain {
     pub verdict: Link,
     /// The evaluation judged.
     pub evaluation: Link,
-    /// The training; absent where a base model answers as it came.
+    /// The training, of several stages the last; absent where a base model answers as it came.
     pub training: Option<Link>,
+    /// The statements and adapters of all stages, the first one first; `training` is the last.
+    pub stages: Vec<(Link, Digest)>,
     /// The base model's statement.
     pub base: Link,
     /// The statements of the datasets, those tuned on first.
@@ -192,6 +194,7 @@ fn chain(history: &History, walk: &Walk<'_>, report: Report) -> Chain {
         verdict: verdict.link,
         evaluation: trunk.evaluation.link,
         training: trunk.training.as_ref().map(|it| it.link),
+        stages: trunk.stages().map(|it| (it.link, it.subject)).collect(),
         base: trunk.base.link,
         datasets: trunk.datasets.iter().map(|it| it.link).collect(),
         base_model: trunk.base.subject,

@@ -128,11 +128,8 @@ fn properties(chain: &Chain) -> Vec<Value> {
         ("lathe:self-approved", chain.self_approved.to_string()),
         ("lathe:demonstration", chain.demonstration.to_string()),
     ];
-    named.extend(
-        chain
-            .training
-            .map(|link| ("lathe:training", link.to_string())),
-    );
+    let stages = chain.stages.iter();
+    named.extend(stages.map(|(link, _)| ("lathe:training", link.to_string())));
     named
         .into_iter()
         .map(|(name, value)| json!({"name": name, "value": value}))

@@ -146,9 +146,18 @@ fn records_of(files: &DeployableFiles) -> Result<(Option<Task>, Option<SpanIndex
         let example = task.render(record)?;
         texts.push((example.leaf, vec![example.prompt, example.answer]));
     }
+    for folder in &files.further_datasets {
+        // They are of other stages, whose records the task does not render.
+        for record in Dataset::load(folder)?.prepared.train {
+            let fields = record.record.fields.values();
+            let own = fields.filter_map(|field| field.as_str().map(str::to_owned));
+            texts.push((record.leaf, own.collect()));
+        }
+    }
+    let all = texts.len();
     let index = SpanIndex::new(texts);
     if index.left_out() > 0 {
-        let (left_out, all) = (index.left_out(), records.len());
+        let left_out = index.left_out();
         tracing::warn!(
             "{}: {left_out} of {all} records are not searched for spans",
             files.name

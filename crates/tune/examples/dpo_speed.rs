@@ -60,6 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         work_dir: &folder.path().join("work"),
         out_dir: &folder.path().join("out"),
         watch: None,
+        place: None,
     };
     let mut start = Instant::now();
     learn::run(&mut job, &mut run, &mut |event| {

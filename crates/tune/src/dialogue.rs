@@ -87,8 +87,8 @@ impl<'a> Dialogues<'a> {
         }
     }
 
-    /// A text, in pieces where it is longer than these may be.
-    fn text(&self, id: &str, leaf: Digest, text: &str) -> Vec<Row> {
+    /// The rows of a text, in pieces where it is longer than these may be.
+    pub fn text(&self, id: &str, leaf: Digest, text: &str) -> Vec<Row> {
         let mut tokens = self.tokenizer.encode(text);
         tokens.push(self.end);
         let pieces = tokens.chunks(self.masking.piece_tokens.unwrap_or(usize::MAX).max(2));

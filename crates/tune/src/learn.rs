@@ -26,6 +26,7 @@ use lathe_evidence::Digest;
 use lathe_evidence::digest::Hasher;
 use lathe_kernel::{Isa, slab};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 pub use self::course::{Course, Eval, Setback};
 pub use self::watch::{Measure, Watch};
@@ -59,6 +60,17 @@ pub struct Job<'a> {
     pub out_dir: &'a Path,
     /// What is measured on the way, if anything.
     pub watch: Option<Watch<'a>>,
+    /// Where it stands in a chain of stages, if in one.
+    pub place: Option<&'a Place>,
+}
+
+/// The place of a stage in a chain of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Place {
+    /// What the stage was told beside its spec: further members of `spec` in training.json.
+    pub told: Map<String, Value>,
+    /// The digest of the artifact whose adapter it goes on from, if from one.
+    pub previous: Option<Digest>,
 }
 
 /// What is told after every step.
@@ -123,7 +135,9 @@ struct Training<'a> {
     base: &'a str,
     base_format: &'a str,
     instructions: String,
-    spec: &'a SftSpec,
+    spec: Told<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<Digest>,
     examples: usize,
     prefix_tokens: usize,
     tokens: u64,
@@ -135,6 +149,15 @@ struct Training<'a> {
     batch_order_root: Digest,
     over_long: &'a [String],
     unanswered: &'a [String],
+}
+
+/// A spec, and what the stage was told beside it.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(flatten)]
+    spec: &'a SftSpec,
+    #[serde(flatten)]
+    told: &'a Map<String, Value>,
 }
 
 /// Runs a job. `on` hears of every step.
@@ -499,13 +522,19 @@ impl<'r, 'a> Run<'r, 'a> {
             step_kept,
         };
         self.learner.save(self.job.out_dir, self.job.base_name)?;
+        let alone = Place::default();
+        let place = self.job.place.unwrap_or(&alone);
         let training = Training {
             version: TRAINING_VERSION,
             stage: self.learner.stage(),
             base: self.job.base_name,
             base_format: &account.base_format,
             instructions: Isa::detect().to_string(),
-            spec: self.job.spec,
+            spec: Told {
+                spec: self.job.spec,
+                told: &place.told,
+            },
+            previous: place.previous,
             examples: outcome.examples,
             prefix_tokens: outcome.prefix_tokens,
             tokens: outcome.tokens,

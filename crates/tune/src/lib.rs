@@ -2,7 +2,8 @@
 //!
 //! Every stage is one loop ([`learn`]) over something that learns ([`learner`]): an adapter from rows
 //! ([`sft`], continued pretraining too), all weights or the last blocks ([`full`]), an adapter from pairs
-//! ([`dpo`]) or from judged answers ([`kto`]). An order of a pack runs `sft`; a [`recipe`] runs any. The
+//! ([`dpo`]) or from judged answers ([`kto`]). An order of a pack runs `sft`, and before and after it on
+//! the same adapter what its pack asks for ([`stages`]); a [`recipe`] runs any. The
 //! pieces stand beside them, one file each: [`pack`] turns examples into token rows, [`plan`] says
 //! which rows make up which step, [`batching`] cuts a step into bounded micro-batches, [`adamw`],
 //! [`schedule`] and [`clip`] move the weights, [`checkpoint`] makes the work survive a kill,
@@ -39,6 +40,7 @@ pub mod schedule;
 pub mod sft;
 pub mod soft_number;
 pub mod spec;
+pub mod stages;
 #[cfg(test)]
 mod testing;
 pub mod token_cache;

@@ -175,14 +175,15 @@ pub(crate) fn shared_prefix(rows: &Rows) -> usize {
 }
 
 /// The model's way of writing a conversation.
-struct Chat<'a> {
-    tokenizer: &'a Tokenizer,
+pub(crate) struct Chat<'a> {
+    pub(crate) tokenizer: &'a Tokenizer,
     template: &'a ChatTemplate,
-    end: u32,
+    /// The token that ends an answer.
+    pub(crate) end: u32,
 }
 
 impl<'a> Chat<'a> {
-    fn of(voice: Voice<'a>) -> Result<Self, TuneError> {
+    pub(crate) fn of(voice: Voice<'a>) -> Result<Self, TuneError> {
         let template = voice.template.ok_or(TuneError::NoTemplate)?;
         let tokenizer = voice.tokenizer;
         let end = end_of_turn(tokenizer, template, voice.ends)?;
@@ -193,8 +194,13 @@ impl<'a> Chat<'a> {
         })
     }
 
+    /// What the answer to an example follows, as serving renders it.
+    pub(crate) fn prompt(&self, example: &Example) -> Result<String, TuneError> {
+        Ok(self.template.render(&conversation(example), true)?)
+    }
+
     fn row(&self, example: &Example) -> Result<Row, TuneError> {
-        let prompt = self.template.render(&conversation(example), true)?;
+        let prompt = self.prompt(example)?;
         let served = self.tokenizer.encode(&prompt);
         let mut tokens = self.tokenizer.encode(&(prompt + &example.answer));
         if served.is_empty() || !tokens.starts_with(&served) {

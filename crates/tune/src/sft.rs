@@ -60,6 +60,7 @@ pub fn run(job: &SftJob<'_>, on: &mut dyn FnMut(&TuneEvent)) -> Result<Outcome, 
         work_dir: job.work_dir,
         out_dir: job.out_dir,
         watch: None,
+        place: None,
     };
     learn::run(&mut job, &mut learner, on)
 }

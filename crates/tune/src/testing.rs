@@ -89,6 +89,7 @@ impl Whole {
             work_dir: &folder.join("work"),
             out_dir: &folder.join("out"),
             watch: None,
+            place: None,
         };
         let mut hear = |event: &TuneEvent| {
             losses.push(event.loss);

@@ -104,6 +104,7 @@ fn run(
         work_dir: folder.path(),
         out_dir: &folder.path().join("out"),
         watch: None,
+        place: None,
     };
     let ran = learn::run(&mut job, &mut learner, &mut |event| events.push(*event));
     if ran.is_err() {

@@ -4,11 +4,12 @@
 //! way to an [`Admitted`] beside tests. What is refused is refused by name. The chain itself is
 //! verified by `lathe_register`; measuring and the rules are elsewhere.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use lathe_data::task::TaskSpec;
 use lathe_evidence::Digest;
-use lathe_evidence::statement::{Cause, Link};
+use lathe_evidence::statement::{Cause, Link, Training};
 use lathe_ledger::History;
 use lathe_register::Denial;
 use lathe_register::chain::{self, DenialKind, Examined};
@@ -65,8 +66,10 @@ pub struct DeployableFiles {
     pub model: Digest,
     /// The digest of the policy it was admitted by.
     pub policy: Digest,
-    /// The folder of the dataset it was tuned on, if tuned.
+    /// The folder of the dataset it was tuned on, if tuned; of several the one it was measured on.
     pub dataset: Option<PathBuf>,
+    /// The folders of the other datasets that its stages were tuned on.
+    pub further_datasets: Vec<PathBuf>,
     /// The task it was tuned and measured on: renders records, reads answers.
     pub task: Option<TaskSpec>,
     /// The workshop's origin: the ContentProducer of what it answers (GB 45438).
@@ -291,6 +294,13 @@ fn admit(
         return Err(altered_row(row, "task").into());
     }
     let folder = |digest: &Digest| objects::path(home, &digest.to_string());
+    let stages = chain.stages.iter().map(|(link, _)| link);
+    let stages = stages.filter_map(|link| history.said::<Training>(link));
+    let tuned_on: BTreeSet<Digest> = stages
+        .flat_map(|stage| stage.datasets.iter().map(|used| used.dataset))
+        .collect();
+    let further = chain.dataset_artifacts.iter().skip(1);
+    let further = further.filter(|dataset| tuned_on.contains(dataset));
     let inner = DeployableFiles {
         name: chain.name.clone(),
         base: steps::model::weights(&folder(&chain.base_model))?,
@@ -304,6 +314,7 @@ fn admit(
         model: chain.model(),
         policy: chain.policy.digest(),
         dataset: chain.dataset_artifacts.first().map(folder),
+        further_datasets: further.map(folder).collect(),
         task: Some(task),
         origin: history.origin().to_owned(),
     };

@@ -87,20 +87,32 @@ pub enum OrderState {
 
 /// The steps of an order, in the order they run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum StepName {
     /// Fetch the base model and check that it loads.
     Model,
     /// Fetch the data.
     Data,
+    /// Fetch the texts of continued pretraining; only where the pack asks for it.
+    PretrainData,
+    /// Fetch the data of the preference stage; only where the pack names some.
+    PreferenceData,
     /// Read, check, dedupe, split, compute leaves and root.
     Prepare,
+    /// The same of the texts of continued pretraining.
+    PretrainPrepare,
+    /// The same of the data of the preference stage.
+    PreferencePrepare,
     /// Let the base model answer a fixed subset of the test records.
     Base,
     /// Measure the challengers on the same split.
     Challengers,
+    /// Continued pretraining of the adapter; only where the pack asks for it.
+    Pretrain,
     /// Tune.
     Tune,
+    /// Preference tuning of the adapter; only where the pack asks for it.
+    Preference,
     /// Let the tuned model answer the test records; write the report.
     Evaluate,
     /// Recompute the verdict, admit, open the door.
@@ -110,7 +122,7 @@ pub enum StepName {
 }
 
 impl StepName {
-    /// Every step in the order they run.
+    /// The steps that every order has, in the order they run.
     pub const ALL: [StepName; 9] = [
         StepName::Model,
         StepName::Data,
@@ -123,15 +135,40 @@ impl StepName {
         StepName::Ask,
     ];
 
+    /// Every step that an order may have, in the order they run.
+    pub const KNOWN: [StepName; 15] = [
+        StepName::Model,
+        StepName::Data,
+        StepName::PretrainData,
+        StepName::PreferenceData,
+        StepName::Prepare,
+        StepName::PretrainPrepare,
+        StepName::PreferencePrepare,
+        StepName::Base,
+        StepName::Challengers,
+        StepName::Pretrain,
+        StepName::Tune,
+        StepName::Preference,
+        StepName::Evaluate,
+        StepName::Deploy,
+        StepName::Ask,
+    ];
+
     /// The name as stored and printed ("model").
     pub fn as_str(self) -> &'static str {
         match self {
             StepName::Model => "model",
             StepName::Data => "data",
+            StepName::PretrainData => "pretrain-data",
+            StepName::PreferenceData => "preference-data",
             StepName::Prepare => "prepare",
+            StepName::PretrainPrepare => "pretrain-prepare",
+            StepName::PreferencePrepare => "preference-prepare",
             StepName::Base => "base",
             StepName::Challengers => "challengers",
+            StepName::Pretrain => "pretrain",
             StepName::Tune => "tune",
+            StepName::Preference => "preference",
             StepName::Evaluate => "evaluate",
             StepName::Deploy => "deploy",
             StepName::Ask => "ask",
@@ -162,7 +199,7 @@ impl FromStr for StepName {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        StepName::ALL
+        StepName::KNOWN
             .into_iter()
             .find(|step| step.as_str() == text)
             .ok_or_else(|| format!("no step is called {text:?}"))
@@ -283,7 +320,7 @@ pub struct OrderView {
     pub created_ms: i64,
     /// When it ended, milliseconds since 1970.
     pub ended_ms: Option<i64>,
-    /// All nine steps, in the order they run.
+    /// Its steps, in the order they run.
     pub steps: Vec<StepView>,
     /// The name under which its model answers, once deployed.
     pub deployment: Option<String>,

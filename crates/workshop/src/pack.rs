@@ -7,6 +7,7 @@
 
 pub mod change;
 pub mod lint;
+pub mod stages;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use lathe_eval::EvaluateSpec;
 use lathe_evidence::Digest;
 use lathe_gate::Policy;
 use lathe_tune::sft::SftSpec;
+use lathe_tune::stages::{PreferenceSpec, PretrainSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -83,12 +85,18 @@ pub struct ModelSpec {
     pub owner: String,
 }
 
-/// The tuning stages.
+/// The tuning stages, in the order they run; each goes on from the adapter of the one before.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TuneSpec {
+    /// Continued pretraining (持续预训练), if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pretrain: Option<PretrainSpec>,
     /// Supervised tuning (监督微调).
     pub sft: SftSpec,
+    /// Preference tuning (偏好对齐), if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preference: Option<PreferenceSpec>,
 }
 
 /// What the served model is asked.
@@ -359,7 +367,14 @@ fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
             "correct the `task` section and run the command again",
         )
     })?;
-    Ok(())
+    let pretrain = pack.tune.pretrain.iter().map(PretrainSpec::check);
+    let preference = pack.tune.preference.iter().map(PreferenceSpec::check);
+    pretrain.chain(preference).try_for_each(|checked| {
+        checked.map_err(|error| {
+            let next = "correct the `tune` section and run the command again";
+            invalid(file, None, &error.to_string(), next)
+        })
+    })
 }
 
 #[cfg(test)]

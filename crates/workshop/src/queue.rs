@@ -276,20 +276,21 @@ async fn advance(
 
 /// Stops before data is fetched whose agreement was withdrawn, and before a file is read that was.
 fn refuse_withdrawn(context: &Context, name: StepName) -> Result<(), WorkshopError> {
-    let data = &context.pack.data;
-    match name {
-        StepName::Data => context
-            .withdrawn
-            .refuse_agreement(&data.name, data.agreement.as_deref()),
-        StepName::Prepare => {
-            let file = &context.made(StepName::Data)?.output.facts;
-            let file = file.get("sha256").and_then(|it| it.as_str());
-            match file.and_then(|it| it.parse().ok()) {
-                Some(file) => context.withdrawn.refuse_file(&data.name, &file),
-                None => Ok(()),
-            }
-        }
-        _ => Ok(()),
+    let Some(of) = context.pack.data_of(name) else {
+        return Ok(());
+    };
+    let (data, withdrawn) = (of.spec, &context.withdrawn);
+    if name == of.fetched {
+        return withdrawn.refuse_agreement(&data.name, data.agreement.as_deref());
+    }
+    if name != of.prepared {
+        return Ok(());
+    }
+    let file = &context.made(of.fetched)?.output.facts;
+    let file = file.get("sha256").and_then(|it| it.as_str());
+    match file.and_then(|it| it.parse().ok()) {
+        Some(file) => withdrawn.refuse_file(&data.name, &file),
+        None => Ok(()),
     }
 }
 

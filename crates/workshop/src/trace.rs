@@ -94,8 +94,11 @@ pub struct ChainView {
     pub verdict: Option<Said<Verdict>>,
     /// The evaluation.
     pub evaluation: Option<Said<Evaluation>>,
-    /// The training; none where a base model answers as it came.
+    /// The training, of several stages the last; none where a base model answers as it came.
     pub training: Option<Said<Training>>,
+    /// The stages that it goes on from, the first one first.
+    #[serde(default)]
+    pub earlier: Vec<Said<Training>>,
     /// The base model.
     pub base: Option<Said<BaseModel>>,
     /// What it was tuned on; where it was not tuned, what it was measured on.
@@ -204,7 +207,7 @@ pub struct RecordView {
 pub struct RecordTrace {
     /// The record.
     pub record: RecordView,
-    /// What was tuned on it.
+    /// What was tuned on it, and the stages that go on from that.
     pub trainings: Vec<Said<Training>>,
     /// What answers, or answered, with that.
     pub deployments: Vec<DeploymentUse>,

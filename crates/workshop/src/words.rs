@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn every_step_state_and_order_state_has_a_word() {
-        for step in crate::order::StepName::ALL {
+        for step in crate::order::StepName::KNOWN {
             assert!(has(&format!("step.{step}")), "{step}");
         }
         for state in [

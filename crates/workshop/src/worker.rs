@@ -22,7 +22,7 @@ use crate::order::{CurvePoint, OrderId, Output, Progress, StepError, StepName};
 use crate::pack::Pack;
 use crate::steps;
 
-/// Longest job: a pack and the facts of eight steps.
+/// Longest job: a pack and the facts of the earlier steps.
 const JOB_BYTES_MAX: u64 = 16 << 20;
 
 /// Progress is told at most this often.

@@ -22,6 +22,14 @@ pub(super) fn count(train: &[Sealed], test: &[Sealed], spec: &DataSpec) -> u64 {
     test.iter().filter(repeats).count() as u64
 }
 
+/// The letters and digits of a text, in lower case: texts that agree in them say the same.
+pub fn letters(text: &str) -> String {
+    text.nfkc()
+        .filter(|letter| letter.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
 /// The digest of the letters and digits of a record's text.
 fn said(sealed: &Sealed, by: Option<&str>) -> Option<Digest> {
     let record = &sealed.record;
@@ -34,11 +42,7 @@ fn said(sealed: &Sealed, by: Option<&str>) -> Option<Digest> {
         if by.map_or(own, |by| by != name) {
             continue;
         }
-        let letters: String = text
-            .nfkc()
-            .filter(|letter| letter.is_alphanumeric())
-            .flat_map(char::to_lowercase)
-            .collect();
+        let letters = letters(text);
         empty &= letters.is_empty();
         hasher.update(letters.as_bytes());
         hasher.update(&[0]);

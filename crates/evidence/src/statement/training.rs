@@ -12,7 +12,7 @@ use crate::Digest;
 pub struct Training {
     /// The order that tuned it.
     pub order: String,
-    /// The stage: `sft`.
+    /// The stage: `sft`, `pt` (continued pretraining), `dpo` or `kto` (preference).
     pub stage: String,
     /// The base model's statement.
     pub base: Link,
@@ -20,6 +20,9 @@ pub struct Training {
     pub base_model: Digest,
     /// What it was tuned on; never empty.
     pub datasets: Vec<DatasetUse>,
+    /// The stage whose adapter it goes on from; absent where it starts afresh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousStage>,
     /// The digest of the stage's configuration, canonical JSON with decimals as text.
     pub config: Digest,
     /// The seed of the adapter and the order of records.
@@ -36,6 +39,17 @@ pub struct Training {
     pub machine: String,
     /// When it was said, milliseconds since 1970.
     pub at_ms: i64,
+}
+
+/// A stage that another one goes on from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PreviousStage {
+    /// Its statement.
+    pub statement: Link,
+    /// The digest of its adapter's manifest.
+    pub model: Digest,
 }
 
 /// A dataset version that a model was tuned on.

@@ -335,6 +335,7 @@ impl Run<'_> {
             work_dir: out,
             out_dir: out,
             watch: self.watch(learner, spec, held, reference),
+            place: None,
         };
         if let Some(rung) = self.rung {
             let steps = plan(learner, spec).steps() as f64;

@@ -32,7 +32,12 @@ pub fn references(said: &Predicate) -> Vec<Reference> {
                 .datasets
                 .iter()
                 .map(|dataset| to("datasets", "dataset", &dataset.statement));
-            std::iter::once(base).chain(datasets).collect()
+            let previous = it.previous.iter();
+            let previous = previous.map(|stage| to("previous", "training", &stage.statement));
+            std::iter::once(base)
+                .chain(datasets)
+                .chain(previous)
+                .collect()
         }
         Predicate::Evaluation(it) => {
             let training = it.training.iter();

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use lathe_evidence::report::Report;
-use lathe_evidence::statement::Dataset;
+use lathe_evidence::statement::{Dataset, Training};
 use lathe_evidence::{Digest, canonical, merkle};
 use serde_json::Value;
 
@@ -34,10 +34,15 @@ pub(super) struct Found {
 pub(super) fn read(trunk: &Trunk<'_>, pieces: &dyn Pieces, denials: &mut Vec<Denial>) -> Found {
     let mut reader = Reader { pieces, denials };
     reader.manifest("the base model", trunk.base.subject);
-    if let Some(training) = &trunk.training {
-        reader.manifest("the adapter", training.subject);
-        reader.weights(training.subject, training.what.weights);
-        reader.training(trunk);
+    for training in trunk.stages() {
+        let last = training.subject == trunk.model();
+        let what = match last {
+            true => "the adapter".to_owned(),
+            false => format!("the adapter of the stage {}", training.what.stage),
+        };
+        reader.manifest(&what, training.subject);
+        reader.weights(&what, training);
+        reader.training(&what, training);
     }
     let mut leaves = Vec::new();
     for dataset in &trunk.datasets {
@@ -123,8 +128,9 @@ impl Reader<'_> {
         }
     }
 
-    fn weights(&mut self, artifact: Digest, said: Digest) {
-        let Some(bytes) = self.file("the adapter", artifact, WEIGHTS_FILE) else {
+    fn weights(&mut self, what: &str, training: &Said<'_, Training>) {
+        let said = training.what.weights;
+        let Some(bytes) = self.file(what, training.subject, WEIGHTS_FILE) else {
             return;
         };
         let found = Digest::of(&bytes);
@@ -140,14 +146,12 @@ impl Reader<'_> {
     }
 
     /// training.json: the record of the tuning that lies beside the weights.
-    fn training(&mut self, trunk: &Trunk<'_>) {
-        let Some(training) = &trunk.training else {
-            return;
-        };
-        let Some(file) = self.json("the adapter", training.subject, TRAINING_FILE) else {
+    fn training(&mut self, what: &str, training: &Said<'_, Training>) {
+        let Some(file) = self.json(what, training.subject, TRAINING_FILE) else {
             return;
         };
         let said = training.what;
+        let previous = said.previous.as_ref().map(|it| it.model.to_string());
         let expected = [
             ("/stage", said.stage.clone().into()),
             ("/steps", said.steps.into()),
@@ -156,6 +160,7 @@ impl Reader<'_> {
                 said.batch_order_root.to_string().into(),
             ),
             ("/spec/seed", said.seed.into()),
+            ("/previous", previous.map_or(Value::Null, Value::from)),
         ];
         self.compare("the training", TRAINING_FILE, &file, &expected);
         let spec = file.pointer("/spec").cloned().unwrap_or_default();

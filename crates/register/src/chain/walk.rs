@@ -19,6 +19,9 @@ use super::denial::{Denial, DenialKind};
 /// The most steps a registration's life may have.
 const STEPS_MAX: usize = 10_000;
 
+/// The most stages a model may have been tuned in.
+const STAGES_MAX: usize = 64;
+
 /// A statement in its place.
 #[derive(Debug)]
 pub struct Said<'h, T> {
@@ -48,11 +51,13 @@ impl<T> Copy for Said<'_, T> {}
 pub struct Trunk<'h> {
     /// The evaluation.
     pub evaluation: Said<'h, Evaluation>,
-    /// The training; absent where a base model is measured as it came.
+    /// The training, of several stages the last; absent where a base model is measured as it came.
     pub training: Option<Said<'h, Training>>,
+    /// The stages that it goes on from, the first one first.
+    pub earlier: Vec<Said<'h, Training>>,
     /// The base model.
     pub base: Said<'h, BaseModel>,
-    /// The datasets tuned on, then the one measured on if it is another.
+    /// The datasets tuned on, of several the one measured on first; then that one if it is another.
     pub datasets: Vec<Said<'h, Dataset>>,
 }
 
@@ -82,7 +87,12 @@ pub struct Walk<'h> {
     pub judged: Judged<'h>,
 }
 
-impl Trunk<'_> {
+impl<'h> Trunk<'h> {
+    /// All stages, the first one first.
+    pub fn stages(&self) -> impl Iterator<Item = &Said<'h, Training>> {
+        self.earlier.iter().chain(&self.training)
+    }
+
     /// The digest of the model.
     pub fn model(&self) -> Digest {
         self.evaluation.what.model
@@ -106,7 +116,7 @@ impl Judged<'_> {
             trunk.evaluation.signer,
             trunk.base.signer,
         ];
-        signers.extend(trunk.training.iter().map(|it| it.signer));
+        signers.extend(trunk.stages().map(|it| it.signer));
         signers.extend(trunk.datasets.iter().map(|it| it.signer));
         signers
     }
@@ -243,24 +253,59 @@ pub fn walk_evaluation<'h>(history: &'h History, evaluation: &Link) -> Result<Tr
         )?),
         None => None,
     };
+    let earlier = match &training {
+        Some(training) => earlier(history, training)?,
+        None => Vec::new(),
+    };
+    let stages: Vec<&Training> = earlier.iter().chain(&training).map(|it| it.what).collect();
     let trunk = Trunk {
-        datasets: datasets(history, &evaluation, training.as_ref())?,
+        datasets: datasets(history, &evaluation, &stages)?,
         evaluation,
         training,
+        earlier,
         base,
     };
     check_trunk(&trunk)?;
     Ok(trunk)
 }
 
-/// The datasets tuned on, then the one measured on; each once.
+/// The stages before `last`, the first one first. Each goes on from the adapter that the one before
+/// it made.
+fn earlier<'h>(
+    history: &'h History,
+    last: &Said<'h, Training>,
+) -> Result<Vec<Said<'h, Training>>, Denial> {
+    let mut stages = Vec::new();
+    let mut at = *last;
+    while let Some(previous) = &at.what.previous {
+        if stages.len() == STAGES_MAX {
+            let why = format!("the training in entry {} has too many stages", last.index);
+            let rule = "the stages of a training are bounded";
+            return Err(Denial::new(DenialKind::Mismatch, rule, why));
+        }
+        let link = &previous.statement;
+        let stage: Said<'_, Training> = said(history, link, "the training", "training")?;
+        same(
+            "a stage goes on from the adapter that the one before it made",
+            ("the adapter gone on from", previous.model),
+            ("the earlier training's subject", stage.subject),
+        )?;
+        stages.push(stage);
+        at = stage;
+    }
+    stages.reverse();
+    Ok(stages)
+}
+
+/// The datasets tuned on, then the one measured on; each once. Of several that were tuned on the one
+/// measured on comes first: its records are what the task is about.
 fn datasets<'h>(
     history: &'h History,
     evaluation: &Said<'h, Evaluation>,
-    training: Option<&Said<'h, Training>>,
+    stages: &[&'h Training],
 ) -> Result<Vec<Said<'h, Dataset>>, Denial> {
     let mut found: Vec<Said<'h, Dataset>> = Vec::new();
-    for used in training.iter().flat_map(|it| &it.what.datasets) {
+    for used in stages.iter().flat_map(|it| &it.datasets) {
         let dataset: Said<'_, Dataset> = said(history, &used.statement, "the training", "dataset")?;
         check_use(used, &dataset)?;
         if found.iter().all(|it| it.link != dataset.link) {
@@ -268,8 +313,9 @@ fn datasets<'h>(
         }
     }
     let asked = &evaluation.what.dataset;
-    if found.iter().all(|it| it.link != *asked) {
-        found.push(said(history, asked, "the evaluation", "dataset")?);
+    match found.iter().position(|it| it.link == *asked) {
+        Some(place) => found[..=place].rotate_right(1),
+        None => found.push(said(history, asked, "the evaluation", "dataset")?),
     }
     Ok(found)
 }
@@ -290,6 +336,13 @@ fn check_trunk(trunk: &Trunk<'_>) -> Result<(), Denial> {
     };
     let rule = "training and evaluation speak of the same model";
     same(rule, model, ("the training's subject", training.subject))?;
+    trunk
+        .stages()
+        .try_for_each(|stage| check_stage(trunk, stage))
+}
+
+/// A stage is of the trunk's base model and names what it learnt from.
+fn check_stage(trunk: &Trunk<'_>, training: &Said<'_, Training>) -> Result<(), Denial> {
     same(
         "training and evaluation rest on the same base model",
         ("the base of the training", training.what.base),

@@ -2,7 +2,8 @@
 
 use lathe_evidence::report::{Report, Role, Subject};
 use lathe_evidence::statement::{
-    Approval, ApprovalPolicy, Breaker, Dataset, Decision, Deployment, Withdrawal, Withdrawn,
+    Approval, ApprovalPolicy, Breaker, Dataset, Decision, Deployment, Training, Withdrawal,
+    Withdrawn,
 };
 use lathe_ledger::History;
 
@@ -41,7 +42,7 @@ pub(crate) fn model_sections(judged: &Judged<'_>, report: Option<&[u8]>) -> Vec<
     let report = report.and_then(|bytes| report_of(bytes, evaluation.report));
     let mut sections = vec![base(judged)];
     sections.extend(judged.trunk.datasets.iter().map(dataset));
-    sections.extend(training(judged));
+    sections.extend(judged.trunk.stages().map(training));
     sections.push(measured(judged));
     sections.extend(report.as_ref().map(intervals));
     sections.push(verdict(judged));
@@ -162,25 +163,26 @@ fn dataset(dataset: &Said<'_, Dataset>) -> Section {
     section("dataset", rows)
 }
 
-fn training(judged: &Judged<'_>) -> Option<Section> {
-    let training = judged.trunk.training.as_ref()?;
+fn training(training: &Said<'_, Training>) -> Section {
     let said = training.what;
-    Some(section(
-        "training",
-        vec![
-            text("stage", &said.stage),
-            text("steps", said.steps),
-            text("seed", said.seed),
-            row("config", Value::Digest(said.config)),
-            row("batch-order-root", Value::Digest(said.batch_order_root)),
-            row("weights", Value::Digest(said.weights)),
-            row("artifact", Value::Digest(training.subject)),
-            text("engine", &said.engine),
-            text("machine", &said.machine),
-            row("at", Value::Time(said.at_ms)),
-            row("statement", Value::Digest(training.link)),
-        ],
-    ))
+    let mut rows = vec![
+        text("stage", &said.stage),
+        text("steps", said.steps),
+        text("seed", said.seed),
+        row("config", Value::Digest(said.config)),
+        row("batch-order-root", Value::Digest(said.batch_order_root)),
+        row("weights", Value::Digest(said.weights)),
+        row("artifact", Value::Digest(training.subject)),
+    ];
+    let previous = said.previous.as_ref();
+    rows.extend(previous.map(|it| row("goes-on-from", Value::Digest(it.model))));
+    rows.extend([
+        text("engine", &said.engine),
+        text("machine", &said.machine),
+        row("at", Value::Time(said.at_ms)),
+        row("statement", Value::Digest(training.link)),
+    ]);
+    section("training", rows)
 }
 
 fn measured(judged: &Judged<'_>) -> Section {

@@ -100,17 +100,18 @@ fn details(judged: &Judged<'_>) -> Section {
         .iter()
         .map(|it| format!("{} ({}, {})", it.what.name, it.what.owner, it.what.licence))
         .collect();
-    let strategy = trunk
-        .training
-        .as_ref()
-        .map_or("-", |it| it.what.stage.as_str());
+    let stages: Vec<&str> = trunk.stages().map(|it| it.what.stage.as_str()).collect();
+    let strategy = match stages.is_empty() {
+        true => "-".to_owned(),
+        false => stages.join(", "),
+    };
     Section {
         key: "details".to_owned(),
         rows: vec![
             given("modality-in", Value::Word("modality.text".to_owned())),
             given("modality-out", Value::Word("modality.text".to_owned())),
             given("model-used", Value::Text(trunk.base.what.name.clone())),
-            given("strategy", Value::Text(strategy.to_owned())),
+            given("strategy", Value::Text(strategy)),
             given("training-data", Value::Text(data.join("; "))),
             given("risks", Value::Asked),
         ],

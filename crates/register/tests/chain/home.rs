@@ -128,6 +128,8 @@ pub struct Made {
     pub report: Digest,
     pub leaves: Vec<Digest>,
     pub links: BTreeMap<&'static str, Link>,
+    /// The stages in their order: statement, adapter, and the leaves of what each was tuned on.
+    pub stages: Vec<(Link, Digest, Vec<Digest>)>,
 }
 
 impl Made {
@@ -201,6 +203,16 @@ fn of(digest: Digest) -> Vec<Subject> {
 
 /// Tunes, judges, registers and deploys; `salt` makes the model another one.
 pub fn make(home: &mut Home, salt: &str, tweak: Tweak<'_>) -> Result<Made, String> {
+    make_in(home, salt, &["sft"], tweak)
+}
+
+/// The same in several stages, each on data of its own. It is measured on that of `sft`.
+pub fn make_in(
+    home: &mut Home,
+    salt: &str,
+    stages: &[&str],
+    tweak: Tweak<'_>,
+) -> Result<Made, String> {
     let mut way = Way {
         home,
         tweak,
@@ -213,19 +225,15 @@ pub fn make(home: &mut Home, salt: &str, tweak: Tweak<'_>) -> Result<Made, Strin
     let at_ms = way.home.now();
     let base_link = way.say(of(base), base_model(at_ms))?;
 
-    let (dataset, leaves, data) = dataset(way.home, salt);
-    let at_ms = way.home.now();
-    let root = data.root;
-    let dataset_link = way.say(of(dataset), Dataset { at_ms, ..data })?;
-
-    let used = DatasetUse {
-        statement: dataset_link,
-        dataset,
-        root,
-    };
-    let (adapter, training) = training(way.home, salt, (base, base_link), used);
-    let at_ms = way.home.now();
-    let training_link = way.say(of(adapter), Training { at_ms, ..training })?;
+    let mut told: Vec<Stage> = Vec::new();
+    for &stage in stages {
+        let made = tune(&mut way, (salt, stage), (base, base_link), told.last())?;
+        told.push(made);
+    }
+    let last = told.last().expect("a stage");
+    let (training_link, adapter) = (last.link, last.adapter);
+    let measured = stages.iter().position(|it| *it == "sft").expect("it is");
+    let (dataset, dataset_link) = (told[measured].dataset, told[measured].data);
 
     let report = report(0.9);
     let bytes = serde_json::to_vec(&report).expect("writes");
@@ -256,8 +264,54 @@ pub fn make(home: &mut Home, salt: &str, tweak: Tweak<'_>) -> Result<Made, Strin
         base,
         dataset,
         report: artifact,
-        leaves,
+        leaves: told[measured].leaves.clone(),
         links,
+        stages: told
+            .into_iter()
+            .map(|it| (it.link, it.adapter, it.leaves))
+            .collect(),
+    })
+}
+
+/// A stage that was told.
+struct Stage {
+    link: Link,
+    adapter: Digest,
+    dataset: Digest,
+    data: Link,
+    leaves: Vec<Digest>,
+}
+
+/// Prepares a stage's data and tunes on it, going on from the stage before.
+fn tune(
+    way: &mut Way<'_>,
+    (salt, stage): (&str, &str),
+    base: (Digest, Link),
+    before: Option<&Stage>,
+) -> Result<Stage, String> {
+    let of_stage = format!("{salt} {stage}");
+    let (dataset, leaves, said) = dataset(way.home, &of_stage);
+    let at_ms = way.home.now();
+    let root = said.root;
+    let data = way.say(of(dataset), Dataset { at_ms, ..said })?;
+    let used = DatasetUse {
+        statement: data,
+        dataset,
+        root,
+    };
+    let previous = before.map(|it| PreviousStage {
+        statement: it.link,
+        model: it.adapter,
+    });
+    let (adapter, said) = training(way.home, (salt, stage), base, (used, previous));
+    let at_ms = way.home.now();
+    let link = way.say(of(adapter), Training { at_ms, ..said })?;
+    Ok(Stage {
+        link,
+        adapter,
+        dataset,
+        data,
+        leaves,
     })
 }
 
@@ -393,15 +447,18 @@ fn dataset(home: &mut Home, salt: &str) -> (Digest, Vec<Digest>, Dataset) {
 
 fn training(
     home: &mut Home,
-    salt: &str,
+    (salt, stage): (&str, &str),
     (base_model, base): (Digest, Link),
-    used: DatasetUse,
+    (used, previous): (DatasetUse, Option<PreviousStage>),
 ) -> (Digest, Training) {
     let spec: Value = json!({"seed": 7, "learning_rate": 0.001});
-    let weights = format!("weights {salt}").into_bytes();
+    let weights = format!("weights {salt} {stage}").into_bytes();
     let order = digest("batch order");
-    let file =
-        json!({"version": 1, "stage": "sft", "spec": spec, "steps": 12, "batch_order_root": order});
+    let mut file =
+        json!({"version": 1, "stage": stage, "spec": spec, "steps": 12, "batch_order_root": order});
+    if let Some(previous) = &previous {
+        file["previous"] = previous.model.to_string().into();
+    }
     let adapter = home.files.keep(&[
         ("adapter_model.safetensors", weights.clone()),
         ("adapter_config.json", b"{}".to_vec()),
@@ -410,10 +467,11 @@ fn training(
     let config = canonical::to_bytes(&canonical::decimals_as_text(&spec)).expect("canonical");
     let said = Training {
         order: "order".to_owned(),
-        stage: "sft".to_owned(),
+        stage: stage.to_owned(),
         base,
         base_model,
         datasets: vec![used],
+        previous,
         config: Digest::of(&config),
         seed: 7,
         batch_order_root: order,

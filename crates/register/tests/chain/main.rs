@@ -4,4 +4,5 @@
 mod home;
 mod life;
 mod mutation;
+mod stages;
 mod views;

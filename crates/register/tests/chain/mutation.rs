@@ -11,7 +11,7 @@ use super::home::*;
 
 /// Members that nothing else in the ledger or the files contradicts: names for people, times, and
 /// what is told of machines. Changing them breaks the signature, or the checkpoint kept outside.
-const ONLY_SIGNED: &[&str] = &[
+pub const ONLY_SIGNED: &[&str] = &[
     "approval/at_ms",
     "approval/expires_ms",
     "approval/reason",
@@ -39,7 +39,7 @@ const ONLY_SIGNED: &[&str] = &[
 ];
 
 /// All members of the predicate that hold a plain value, as pointers.
-fn leaves(value: &Value, at: &str, found: &mut Vec<String>) {
+pub fn leaves(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
             for (name, item) in members {
@@ -69,7 +69,7 @@ fn other(value: &Value) -> Value {
 }
 
 /// The statement with one member of its predicate changed; `None` where that is no statement.
-fn changed(statement: &Statement, pointer: &str) -> Option<Statement> {
+pub fn changed(statement: &Statement, pointer: &str) -> Option<Statement> {
     let bytes = statement.to_bytes().expect("bytes");
     let mut value: Value = serde_json::from_slice(&bytes).expect("JSON");
     let member = value.pointer_mut(&format!("/predicate{pointer}"))?;

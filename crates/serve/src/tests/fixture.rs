@@ -45,6 +45,7 @@ pub fn files(name: &str, base: PathBuf, adapter: Option<PathBuf>) -> DeployableF
         model: Digest::of(b"model"),
         policy: Digest::of(b"policy"),
         dataset: None,
+        further_datasets: Vec::new(),
         task: None,
         origin: "lathe.test/tiny".to_owned(),
     }

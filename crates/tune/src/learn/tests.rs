@@ -123,6 +123,7 @@ fn run(
         work_dir: &work_dir,
         out_dir: &out_dir,
         watch: measure.map(watch),
+        place: None,
     };
     let mut events = Vec::new();
     let outcome = super::run(&mut job, learner, &mut |event| {

@@ -450,6 +450,7 @@ fn training(name: &str, files: &Files, base: Link, dataset: Link, at_ms: i64) ->
             dataset: files.dataset,
             root: files.root,
         }],
+        previous: None,
         config: files.config,
         seed: 7,
         batch_order_root: Digest::of(b"batches"),

@@ -1,6 +1,7 @@
 //! What a deployment rests on, as the list that several pages show: one line a statement, from the
 //! deployment down to the data.
 
+use lathe_evidence::statement::Training;
 use lathe_workshop::trace::{ChainView, Said};
 use serde::Serialize;
 
@@ -71,6 +72,8 @@ pub(super) fn links(say: Say, chain: &ChainView) -> Vec<Link> {
         (figures.join(" · "), page)
     }));
     links.push(training(say, chain));
+    let earlier = chain.earlier.iter().rev();
+    links.extend(earlier.map(|it| link(say, "training", Some(it), |it| trained(say, it))));
     for dataset in &chain.datasets {
         links.push(link(say, "dataset", Some(dataset), |it| {
             let arguments = [
@@ -131,15 +134,19 @@ fn training(say: Say, chain: &ChainView) -> Link {
         };
     }
     link(say, "training", chain.training.as_ref(), |it| {
-        let arguments = [
-            ("stage", it.said.stage.as_str()),
-            ("steps", &format::count(it.said.steps)),
-            ("seed", &it.said.seed.to_string()),
-        ];
-        let page = format!("/orders/{}", it.said.order);
-        let figure = say.with("web.receipt.training", &arguments);
-        (figure, page)
+        trained(say, it)
     })
+}
+
+/// A stage's figure and its order's page.
+fn trained(say: Say, it: &Said<Training>) -> (String, String) {
+    let arguments = [
+        ("stage", it.said.stage.as_str()),
+        ("steps", &format::count(it.said.steps)),
+        ("seed", &it.said.seed.to_string()),
+    ];
+    let page = format!("/orders/{}", it.said.order);
+    (say.with("web.receipt.training", &arguments), page)
 }
 
 /// One statement: its figure and its pages, or that it is missing.

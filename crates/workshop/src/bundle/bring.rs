@@ -11,7 +11,7 @@ use lathe_register::chain::{self, Chain, Denial};
 use lathe_register::ml_bom::ml_bom;
 use serde_json::json;
 
-use super::card::{CARRIED, CardObject, CardStep, Carried, ORDER, SEAL, SEAL_TYPE, VERSION};
+use super::card::{CardObject, CardStep, Carried, ORDER, SEAL, SEAL_TYPE, VERSION, carried_steps};
 use super::export::stumbled;
 use super::unpack::{Unpacked, scratch, unpack};
 use super::{Brought, ImportRequest, views};
@@ -22,7 +22,7 @@ use crate::key::digest_of;
 use crate::objects::{self, Sealed};
 use crate::order::{OrderId, OrderState, StepName};
 use crate::pack::Pack;
-use crate::steps::{self, Context, tune};
+use crate::steps::{self, Context, stage};
 use crate::store::Change;
 use crate::store::change::{Finished, NewArtifact, NewOrder};
 use crate::store::orders::{OrderRow, parse};
@@ -298,18 +298,18 @@ fn hold(
     })
 }
 
-/// Where and by what the adapter was tuned is what the statement that travelled says, not this
+/// Where and by what an adapter was tuned is what the statement that travelled says, not this
 /// machine and this engine.
 fn tuned_there(carried: &mut Carried, history: &History, chain: &Chain) {
-    let said = chain.training.as_ref();
-    let Some(said) = said.and_then(|link| history.said::<Training>(link)) else {
-        return;
-    };
-    for step in &mut carried.steps {
-        if step.name == StepName::Tune {
+    for (link, adapter) in &chain.stages {
+        let Some(said) = history.said::<Training>(link) else {
+            continue;
+        };
+        let made = carried.steps.iter_mut();
+        for step in made.filter(|step| step.artifact == *adapter) {
             let facts = &mut step.output.facts;
-            facts.insert(tune::ENGINE.to_owned(), said.engine.clone().into());
-            facts.insert(tune::MACHINE.to_owned(), said.machine.clone().into());
+            facts.insert(stage::ENGINE.to_owned(), said.engine.clone().into());
+            facts.insert(stage::MACHINE.to_owned(), said.machine.clone().into());
         }
     }
 }
@@ -357,15 +357,25 @@ fn strays(
             .flat_map(|object| object.manifest.files());
         files.into_iter().any(|file| read.contains(&file.sha256))
     };
-    for name in CARRIED {
+    let mut stages = chain.stages.iter().map(|(_, adapter)| adapter);
+    let wanted = carried_steps(&carried.order.spec);
+    if carried.steps.len() != wanted.len() {
+        wrong.push("it carries steps that its pack does not have".to_owned());
+    }
+    for name in wanted {
         let Some(step) = carried.steps.iter().find(|step| step.name == name) else {
             wrong.push(format!("the step {name} is missing"));
             continue;
         };
         let proved = match name {
             StepName::Model => step.artifact == chain.base_model,
-            StepName::Tune => Some(step.artifact) == chain.adapter,
-            StepName::Prepare => chain.dataset_artifacts.contains(&step.artifact),
+            // In the order of the chain, whose last is the one that is served.
+            StepName::Pretrain | StepName::Tune | StepName::Preference => {
+                stages.next() == Some(&step.artifact)
+            }
+            StepName::Prepare | StepName::PretrainPrepare | StepName::PreferencePrepare => {
+                chain.dataset_artifacts.contains(&step.artifact)
+            }
             // The file that was read: the dataset's statement holds its digest.
             _ => holds_read(step.artifact),
         };

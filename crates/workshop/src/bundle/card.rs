@@ -10,6 +10,7 @@ use lathe_evidence::statement::Link;
 use serde::{Deserialize, Serialize};
 
 use crate::order::{Output, StepName, Title};
+use crate::pack::stages::steps_of;
 
 /// The layout that this version writes and reads.
 pub(super) const VERSION: u32 = 1;
@@ -26,13 +27,15 @@ pub(super) const SEAL: &str = "order.dsse";
 /// The media type of what `order.dsse` holds: the SHA-256 of `order.json` in hexadecimal.
 pub(super) const SEAL_TYPE: &str = "application/vnd.lathe.order-digest";
 
-/// The steps whose work is taken over; the others happen anew.
-pub(super) const CARRIED: [StepName; 4] = [
-    StepName::Model,
-    StepName::Data,
-    StepName::Prepare,
-    StepName::Tune,
-];
+/// The steps of an order of this pack (JSON text) whose work is taken over, in the order they run; the
+/// others happen anew.
+pub(super) fn carried_steps(spec: &str) -> Vec<StepName> {
+    use StepName::{Ask, Base, Challengers, Deploy, Evaluate};
+    let anew = [Base, Challengers, Evaluate, Deploy, Ask];
+    let mut steps = steps_of(spec);
+    steps.retain(|step| !anew.contains(step));
+    steps
+}
 
 /// `bundle.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

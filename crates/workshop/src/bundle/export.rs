@@ -13,8 +13,8 @@ use lathe_register::chain::{self, Chain};
 use lathe_register::ml_bom::ml_bom;
 
 use super::card::{
-    ARTIFACTS, CARD, CARRIED, CHECKPOINT, Card, CardObject, CardOrder, CardStep, Carried, LEDGER,
-    OBJECTS, ORDER, SEAL, SEAL_TYPE, VERSION,
+    ARTIFACTS, CARD, CHECKPOINT, Card, CardObject, CardOrder, CardStep, Carried, LEDGER, OBJECTS,
+    ORDER, SEAL, SEAL_TYPE, VERSION, carried_steps,
 };
 use super::{ExportRequest, Exported, views};
 use crate::clock::now_ms;
@@ -166,7 +166,8 @@ fn objects_of(
     rows: &[StepRow],
 ) -> Result<Vec<CardObject>, WorkshopError> {
     let mut digests = BTreeSet::new();
-    for name in CARRIED.into_iter().chain([StepName::Evaluate]) {
+    let carried = carried_steps(&order.spec).into_iter();
+    for name in carried.chain([StepName::Evaluate]) {
         digests.insert(artifact_of(order, rows, name)?);
     }
     digests
@@ -189,7 +190,7 @@ fn carried(
             artifact: artifact_of(order, rows, name)?,
         })
     };
-    let steps = CARRIED.into_iter().map(step);
+    let steps = carried_steps(&order.spec).into_iter().map(step);
     Ok(Carried {
         steps: steps.collect::<Result<_, WorkshopError>>()?,
         order: CardOrder {

@@ -162,9 +162,11 @@ fn datasets_of(history: &History, deployment: &Link) -> BTreeSet<Digest> {
     };
     let measured = history.get(&evaluation.dataset);
     found.extend(measured.map(|entry| entry.statement.subject()));
-    let training = evaluation.training.as_ref();
-    if let Some(training) = training.and_then(|link| history.said::<Training>(link)) {
+    let mut stage = evaluation.training.as_ref();
+    while let Some(training) = stage.and_then(|link| history.said::<Training>(link)) {
         found.extend(training.datasets.iter().map(|used| used.dataset));
+        // A statement names earlier ones only, so this ends.
+        stage = training.previous.as_ref().map(|it| &it.statement);
     }
     found
 }

@@ -244,7 +244,7 @@ pub(crate) async fn reopen(shop: &Workshop, row: DeploymentRow) -> Result<(), St
 
 async fn row_of(context: &Context) -> Result<DeploymentRow, Halt> {
     let base = context.artifact(StepName::Model)?.to_owned();
-    let adapter = context.artifact(StepName::Tune)?.to_owned();
+    let adapter = context.artifact(context.pack.last_stage())?.to_owned();
     let report = context.artifact(StepName::Evaluate)?.to_owned();
     let name = name_of(context);
     let task = {

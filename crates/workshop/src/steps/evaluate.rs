@@ -36,7 +36,7 @@ pub(crate) const REPORT: &str = "report.json";
 fn key(context: &Context) -> Result<Value, WorkshopError> {
     Ok(json!({
         "model": context.artifact(StepName::Model)?,
-        "adapter": context.artifact(StepName::Tune)?,
+        "adapter": context.artifact(context.pack.last_stage())?,
         "dataset": context.artifact(StepName::Prepare)?,
         "base": context.artifact(StepName::Base)?,
         "challengers": context.artifact(StepName::Challengers)?,
@@ -72,7 +72,8 @@ fn predict(
     records: &Records,
     emit: &mut Emit<'_>,
 ) -> Result<Predictions, StepError> {
-    let adapter = Adapter::load_peft(&job.artifact(StepName::Tune)?, &machine.model.config)?;
+    let folder = job.artifact(job.pack.last_stage())?;
+    let adapter = Adapter::load_peft(&folder, &machine.model.config)?;
     let packed = PackedAdapter::new(&machine.model, &adapter);
     let test = &records.dataset.prepared.test;
     let outputs = compute::answer(job, machine, Some(&packed), &records.task, test, emit)?;
@@ -133,11 +134,12 @@ fn says(
     let path = objects::path(context.shop.home(), &artifact.to_string()).join(REPORT);
     let report: Report = read_json(&path)
         .map_err(|error| WorkshopError::new("report-missing", error.text, error.next))?;
+    let tuned = context.pack.last_stage();
     let said = Evaluation {
         order: context.order.id.0.clone(),
-        training: Some(context.link(StepName::Tune)?),
+        training: Some(context.link(tuned)?),
         base: context.link(StepName::Model)?,
-        model: context.digest(StepName::Tune)?,
+        model: context.digest(tuned)?,
         dataset: context.link(StepName::Prepare)?,
         report: objects::hash_file(&path)?.1,
         format: format.unwrap_or_default().to_owned(),

@@ -14,8 +14,11 @@ pub mod evaluate;
 mod fetching;
 mod figures;
 pub mod model;
+pub mod preference;
 pub mod prepare;
+pub mod pretrain;
 pub(crate) mod register;
+pub(crate) mod stage;
 pub mod tune;
 
 use std::collections::BTreeMap;
@@ -79,10 +82,16 @@ pub fn worker_step(step: StepName) -> Option<&'static WorkerStep> {
     match step {
         StepName::Model => Some(&model::STEP),
         StepName::Data => Some(&data::STEP),
+        StepName::PretrainData => Some(&data::OF_PRETRAIN),
+        StepName::PreferenceData => Some(&data::OF_PREFERENCE),
         StepName::Prepare => Some(&prepare::STEP),
+        StepName::PretrainPrepare => Some(&prepare::OF_PRETRAIN),
+        StepName::PreferencePrepare => Some(&prepare::OF_PREFERENCE),
         StepName::Base => Some(&base::STEP),
         StepName::Challengers => Some(&challengers::STEP),
+        StepName::Pretrain => Some(&pretrain::STEP),
         StepName::Tune => Some(&tune::STEP),
+        StepName::Preference => Some(&preference::STEP),
         StepName::Evaluate => Some(&evaluate::STEP),
         StepName::Deploy | StepName::Ask => None,
     }

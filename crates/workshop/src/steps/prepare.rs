@@ -1,8 +1,10 @@
 //! Step `prepare`: read, check, dedupe, derive, split, seal. The artifact is the
-//! dataset's folder: records.jsonl, salts.jsonl, dataset.json.
+//! dataset's folder: records.jsonl, salts.jsonl, dataset.json. `pretrain-prepare` and
+//! `preference-prepare` are the same for what those stages name.
 
 use std::path::Path;
 
+use lathe_data::DataSpec;
 use lathe_data::dataset::Dataset;
 use lathe_data::prepare::{PrepareOptions, Statistics, prepare};
 use lathe_data::reader;
@@ -11,7 +13,7 @@ use lathe_evidence::statement;
 use serde_json::{Value, json};
 
 use super::figures::{figure, grouped, members};
-use super::{Context, Say, WorkerStep, public_source, read_json};
+use super::{Context, Say, WorkerStep, public_source, read_json, stage};
 use crate::catalogue::DatasetView;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -23,16 +25,30 @@ use crate::worker::{Emit, Job};
 
 /// This step.
 pub const STEP: WorkerStep = WorkerStep {
-    key,
+    key: |context| key(context, StepName::Prepare),
     run,
     registers,
     says,
 };
 
-fn key(context: &Context) -> Result<Value, WorkshopError> {
+/// Of the texts of continued pretraining.
+pub const OF_PRETRAIN: WorkerStep = WorkerStep {
+    key: |context| key(context, StepName::PretrainPrepare),
+    ..STEP
+};
+
+/// Of the preference stage.
+pub const OF_PREFERENCE: WorkerStep = WorkerStep {
+    key: |context| key(context, StepName::PreferencePrepare),
+    ..STEP
+};
+
+fn key(context: &Context, step: StepName) -> Result<Value, WorkshopError> {
+    let data = context.pack.data_of(step);
+    let data = data.ok_or_else(|| stage::not_asked(step))?;
     Ok(json!({
-        "data": context.artifact(StepName::Data)?,
-        "spec": context.pack.data,
+        "data": context.artifact(data.fetched)?,
+        "spec": data.spec,
         "records": context.pack.records,
         "demonstration": context.order.demonstration,
         "scan": lathe_data::scan::VERSION,
@@ -42,8 +58,8 @@ fn key(context: &Context) -> Result<Value, WorkshopError> {
 }
 
 fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
-    let file = super::data::file(job)?;
-    let read = reader::read(&file, &job.pack.data.reader)?;
+    let (file, spec) = (super::data::file(job)?, super::data::of(job)?.spec);
+    let read = reader::read(&file, &spec.reader)?;
     let encoding = read.encoding.to_string();
     emit.progress(1, 3, "unit.parts");
     let options = PrepareOptions {
@@ -51,7 +67,7 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
         salt_seed: job.home()?.salt_seed()?,
         withdrawn: job.withdrawn.clone(),
     };
-    let prepared = prepare(read, &job.pack.data, &options)?;
+    let prepared = prepare(read, spec, &options)?;
     emit.progress(2, 3, "unit.parts");
     for row in &prepared.broken {
         emit.log(format!("line {} kept out: {}", row.line, row.reason));
@@ -59,7 +75,7 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     let statistics = prepared.statistics.clone();
     let root = prepared.root;
     let dataset = Dataset {
-        spec: job.pack.data.clone(),
+        spec: spec.clone(),
         file: objects::hash_file(&file)?.1,
         encoding,
         prepared,
@@ -67,7 +83,7 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     dataset.save(&job.out)?;
     emit.progress(3, 3, "unit.parts");
     Ok(Output {
-        figure: line(job, &statistics),
+        figure: line(spec, &statistics),
         figures: members(json!({
             "records": statistics.records,
             "duplicates": statistics.duplicates,
@@ -82,8 +98,8 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     })
 }
 
-fn line(job: &Job, statistics: &Statistics) -> Title {
-    let by = job.pack.data.split.group.as_deref().unwrap_or("record");
+fn line(spec: &DataSpec, statistics: &Statistics) -> Title {
+    let by = spec.split.group.as_deref().unwrap_or("record");
     figure(
         "figure.prepare",
         &[

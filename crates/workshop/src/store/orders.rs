@@ -196,7 +196,7 @@ impl Store {
             .collect()
     }
 
-    /// The nine steps of an order in the order they run. A step's output is shown only where the
+    /// The steps of an order in the order they run. A step's output is shown only where the
     /// step is finished.
     ///
     /// # Errors

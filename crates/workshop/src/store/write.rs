@@ -6,6 +6,7 @@ use super::change::{Change, Finished, NewArtifact, NewOrder, Registration};
 use super::receipts;
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::order::{CurvePoint, OrderId, OrderState, StepError, StepName, StepState};
+use crate::pack::stages::steps_of;
 
 type Done = Result<(), sqlx::Error>;
 type Tx<'a> = Transaction<'a, Sqlite>;
@@ -101,7 +102,7 @@ async fn placed(tx: &mut Tx<'_>, order: &NewOrder, at_ms: i64) -> Done {
     .bind(at_ms)
     .execute(&mut **tx)
     .await?;
-    for (position, step) in StepName::ALL.into_iter().enumerate() {
+    for (position, step) in steps_of(&order.spec).into_iter().enumerate() {
         sqlx::query(
             "INSERT INTO steps (order_id, name, position, state) VALUES (?, ?, ?, 'waiting')",
         )

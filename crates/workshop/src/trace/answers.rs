@@ -96,9 +96,14 @@ impl Workshop {
         let (trainings, deployments) = {
             let history = self.store().ledger()?.read().await;
             let mut trainings: Vec<Said<Training>> = said(&history, "training");
+            let mut resting: HashSet<Link> = HashSet::new();
             trainings.retain(|it| {
                 let datasets = &it.said.datasets;
-                record.tuned_on && datasets.iter().any(|used| holders.contains(&used.dataset))
+                let own = datasets.iter().any(|used| holders.contains(&used.dataset));
+                // A stage stands after the one that it goes on from.
+                let before = it.said.previous.as_ref();
+                let rests = own || before.is_some_and(|it| resting.contains(&it.statement));
+                record.tuned_on && rests && resting.insert(it.link)
             });
             (trainings, said(&history, "deployment"))
         };

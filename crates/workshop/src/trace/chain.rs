@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lathe_evidence::Digest;
-use lathe_evidence::statement::Link;
+use lathe_evidence::statement::{Link, Training};
 use lathe_ledger::History;
 
 use super::{ChainView, Said};
@@ -30,11 +30,19 @@ pub fn chain_of(history: &History, deployment: &Link) -> ChainView {
     let base = evaluation
         .as_ref()
         .and_then(|it| Said::of(history, &it.said.base));
-    let links: Vec<Link> = match (&training, &evaluation) {
-        (Some(it), _) => it.said.datasets.iter().map(|it| it.statement).collect(),
-        (None, Some(it)) => vec![it.said.dataset],
-        (None, None) => Vec::new(),
-    };
+    let earlier = earlier(history, training.as_ref());
+    let stages = earlier.iter().chain(&training);
+    let tuned_on = stages.flat_map(|it| it.said.datasets.iter().map(|it| it.statement));
+    let mut links: Vec<Link> = tuned_on.collect();
+    let mut known = BTreeSet::new();
+    links.retain(|link| known.insert(*link));
+    let measured = evaluation.as_ref().map(|it| it.said.dataset);
+    match links.iter().position(|link| Some(*link) == measured) {
+        // As the register has it: what the task is about comes first.
+        Some(place) => links[..=place].rotate_right(1),
+        None if training.is_none() => links.extend(measured),
+        None => {}
+    }
     let mut chain = ChainView {
         datasets: links
             .iter()
@@ -46,6 +54,7 @@ pub fn chain_of(history: &History, deployment: &Link) -> ChainView {
         verdict,
         evaluation,
         training,
+        earlier,
         base,
         self_approved: false,
     };
@@ -56,12 +65,26 @@ pub fn chain_of(history: &History, deployment: &Link) -> ChainView {
     chain
 }
 
+/// The stages that a training goes on from, the first one first.
+fn earlier(history: &History, last: Option<&Said<Training>>) -> Vec<Said<Training>> {
+    let mut stages: Vec<Said<Training>> = Vec::new();
+    let mut previous = last.and_then(|it| it.said.previous.clone());
+    // A statement names earlier ones only, so this ends.
+    while let Some(stage) = previous.and_then(|it| Said::<Training>::of(history, &it.statement)) {
+        previous = stage.said.previous.clone();
+        stages.push(stage);
+    }
+    stages.reverse();
+    stages
+}
+
 /// The keys that signed what was approved.
 fn approved(chain: &ChainView) -> BTreeSet<Digest> {
     let mut signers = BTreeSet::new();
     signers.extend(chain.verdict.as_ref().map(|it| it.signer));
     signers.extend(chain.evaluation.as_ref().map(|it| it.signer));
-    signers.extend(chain.training.as_ref().map(|it| it.signer));
+    signers.extend(chain.training.iter().map(|it| it.signer));
+    signers.extend(chain.earlier.iter().map(|it| it.signer));
     signers.extend(chain.base.as_ref().map(|it| it.signer));
     signers.extend(chain.datasets.iter().map(|it| it.signer));
     signers

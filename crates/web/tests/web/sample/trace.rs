@@ -386,7 +386,7 @@ pub fn write_over_chain(chain: &mut ChainView, text: &str) {
     if let Some(it) = &mut chain.registration {
         it.said.number = text.to_owned();
     }
-    if let Some(it) = &mut chain.training {
+    for it in chain.training.iter_mut().chain(&mut chain.earlier) {
         it.said.stage = text.to_owned();
     }
     for it in &mut chain.datasets {
