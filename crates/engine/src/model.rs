@@ -5,6 +5,7 @@
 //! frozen: what learns is an [`crate::Adapter`]. The result does not depend on how
 //! many threads load.
 
+use crate::adapter::TARGETS;
 use crate::architecture::NORMS;
 use crate::block::{Layer, Projection};
 use crate::config::{Config, Window};

@@ -20,6 +20,7 @@ impl Adapter {
                 rank: 1,
                 alpha: 1.0,
                 targets: Vec::new(),
+                dora: false,
             },
             tensors: Vec::new(),
             values: Vec::new(),

@@ -133,6 +133,7 @@ impl Bench {
             rank: 2,
             alpha: 4.0,
             targets: vec!["q_proj".to_owned(), "down_proj".to_owned()],
+            dora: false,
         };
         let mut adapter = Adapter::new(&raw.config, &spec, 1).expect("is made");
         for (at, value) in adapter.values.iter_mut().enumerate() {

@@ -71,8 +71,8 @@ pub enum EvalStrategy {
 }
 
 /// The honoured keys; LLaMA-Factory's defaults.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default = "Settings::theirs", deny_unknown_fields)]
 #[expect(
     missing_docs,
     reason = "the names are LLaMA-Factory's own, documented there"
@@ -162,78 +162,37 @@ pub struct Settings {
     pub search: Option<Search>,
 }
 
-impl Default for Settings {
-    // The keys of an export stand together: a line for each would be more than a function may have.
-    #[rustfmt::skip]
-    fn default() -> Self {
+impl Settings {
+    /// LLaMA-Factory's defaults: those that are not nothing.
+    fn theirs() -> Self {
         let sft = SftSpec::default();
         Self {
-            model_name_or_path: String::new(),
-            adapter_name_or_path: None,
-            stage: Stage::default(),
-            finetuning_type: Tuning::default(),
             lora_rank: 8,
-            lora_alpha: None,
             lora_target: "all".to_owned(),
-            lora_dropout: 0.0,
-            use_rslora: false,
-            use_dora: false,
             freeze_trainable_layers: 2,
             freeze_trainable_modules: "all".to_owned(),
-            quantization_bit: None,
-            quantization_method: None,
-            export_dir: None, export_quantization_bit: None, export_quantization_dataset: None,
-            export_quantization_nsamples: None, export_quantization_maxlen: None,
-            dataset: None,
             dataset_dir: PathBuf::from("data"),
-            mix_strategy: Mixing::default(),
-            interleave_probs: None,
-            eval_dataset: None,
-            template: None,
             cutoff_len: 2048,
-            max_samples: None,
-            val_size: 0.0,
-            train_on_prompt: false,
-            mask_history: false,
             pref_beta: 0.1,
-            pref_ftx: 0.0,
             pref_loss: "sigmoid".to_owned(),
             kto_chosen_weight: 1.0,
             kto_rejected_weight: 1.0,
-            output_dir: PathBuf::new(),
             logging_steps: 500,
             save_steps: 500,
-            save_total_limit: None,
-            plot_loss: false,
-            eval_strategy: EvalStrategy::default(),
-            eval_steps: None,
-            load_best_model_at_end: false,
-            early_stopping_steps: None,
             per_device_train_batch_size: 8,
             gradient_accumulation_steps: 1,
             learning_rate: 5e-5,
             num_train_epochs: 3.0,
             max_steps: -1,
             lr_scheduler_type: "linear".to_owned(),
-            warmup_ratio: 0.0,
-            warmup_steps: 0,
             weight_decay: sft.weight_decay,
             adam_beta1: sft.adam_beta1,
             adam_beta2: sft.adam_beta2,
             adam_epsilon: sft.adam_epsilon,
             max_grad_norm: sft.max_grad_norm,
             seed: 42,
-            train_file: None,
-            eval_file: None,
-            sha256: None,
-            reader: None,
-            label_files: BTreeMap::new(),
-            input: None,
-            output: None,
-            system: None,
-            answer: AnswerSpec::default(),
             rows_max: sft.rows_max,
-            search: None,
+            ..Self::default()
         }
     }
 }
