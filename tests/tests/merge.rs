@@ -65,10 +65,7 @@ impl Asked {
         let model = Model::load(path, options).expect("opens");
         let template = model.template.as_ref().expect("has a template");
         let prompt = |at: usize| {
-            let turn = Message {
-                role: "user".to_owned(),
-                content: format!("Where is the cable, number {at}?"),
-            };
+            let turn = Message::new("user", format!("Where is the cable, number {at}?"));
             let prompt = template.render(&[turn], true).expect("renders");
             model.tokenizer.encode(&prompt)
         };

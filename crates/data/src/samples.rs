@@ -21,6 +21,7 @@ mod format;
 mod info;
 mod layout;
 mod message;
+mod results;
 mod shape;
 mod stream;
 mod tags;
@@ -60,15 +61,26 @@ pub enum Role {
 pub struct Turn {
     /// Who speaks.
     pub role: Role,
-    /// What is said.
-    pub content: String,
+    /// What is said; nothing where an assistant's turn is its calls alone.
+    pub content: Option<String>,
     /// What an assistant thought before it spoke.
     pub reasoning: Option<String>,
     /// What an assistant calls, in OpenAI's form with the arguments as an object:
     /// `[{"type": "function", "function": {"name": …, "arguments": {…}}}]`.
     pub tool_calls: Option<Value>,
+    /// Which call a tool answers, by the call's own `id`.
+    pub tool_call_id: Option<String>,
+    /// Who speaks among those of one role: the tool's name, mostly.
+    pub name: Option<String>,
     /// How much is learnt from it, 0 to 1: 0 for not learnt from; only of assistants.
     pub weight: f32,
+}
+
+impl Turn {
+    /// What is said; empty where nothing is.
+    pub fn text(&self) -> &str {
+        self.content.as_deref().unwrap_or_default()
+    }
 }
 
 /// One thing to learn from.

@@ -64,17 +64,25 @@ pub fn tokenizer(bytes: &[u8]) {
     }
 }
 
-/// A chat template, rendered for two turns.
+/// A chat template, rendered for a conversation with a tool.
 pub fn chat_template(bytes: &[u8]) {
     let Ok(source) = std::str::from_utf8(bytes) else {
         return;
     };
-    let turn = |role: &str, content: &str| Message {
-        role: role.to_owned(),
-        content: content.to_owned(),
+    let function = serde_json::json!({"name": "f", "arguments": {"x": 0.5}});
+    let call = Message {
+        role: "assistant".to_owned(),
+        tool_calls: Some(serde_json::json!([{"function": function}])),
+        ..Message::default()
     };
+    let turns = [
+        Message::new("user", "Hello"),
+        Message::new("assistant", "你好"),
+        call,
+    ];
     if let Ok(template) = ChatTemplate::new(source, SpecialTokens::new()) {
-        drop(template.render(&[turn("user", "Hello"), turn("assistant", "你好")], true));
+        let tools = serde_json::json!([{"type": "function", "function": {"name": "f"}}]);
+        drop(template.render_with_tools(&turns, Some(&tools), true));
     }
 }
 

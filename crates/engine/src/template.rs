@@ -11,14 +11,20 @@
 //! makes (minijinja's fuel counts both).
 
 mod generation;
+mod message;
 mod python;
+mod skills;
 
+pub use self::message::Message;
+pub use self::python::json_text;
+pub use self::skills::{Arguments, Skills};
+
+use self::message::Handed;
 use crate::error::EngineError;
 use crate::tokenizer::Tokenizer;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value, context};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -30,15 +36,6 @@ pub const TEMPLATE_BYTES_MAX: usize = 256 << 10;
 const FUEL_MAX: u64 = 2 << 20;
 /// The only template of an environment.
 const NAME: &str = "chat";
-
-/// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// `system`, `user`, `assistant`, or what the template knows.
-    pub role: String,
-    /// The text of the turn.
-    pub content: String,
-}
 
 /// The special tokens a template may name, by `bos_token`, `eos_token` and so on.
 pub type SpecialTokens = BTreeMap<String, String>;
@@ -70,6 +67,7 @@ impl ChatTemplate {
         environment.set_unknown_method_callback(python::method);
         environment.set_fuel(Some(FUEL_MAX));
         environment.add_filter("tojson", python::to_json);
+        environment.add_test("iterable", python::is_iterable);
         environment.add_function("raise_exception", raise);
         environment
             .add_template_owned(NAME, generation::unmark(source))
@@ -91,11 +89,26 @@ impl ChatTemplate {
         messages: &[Message],
         add_generation_prompt: bool,
     ) -> Result<String, EngineError> {
+        self.render_with_tools(messages, None, add_generation_prompt)
+    }
+
+    /// The same with tools that may be called: a list in OpenAI's form, which the template gets as
+    /// `transformers` would hand it over. Whether it writes them, [`ChatTemplate::skills`] tells.
+    ///
+    /// # Errors
+    /// As [`ChatTemplate::render`].
+    pub fn render_with_tools(
+        &self,
+        messages: &[Message],
+        tools: Option<&serde_json::Value>,
+        add_generation_prompt: bool,
+    ) -> Result<String, EngineError> {
+        let handed: Vec<Handed<'_>> = messages.iter().map(Handed::from).collect();
         let render = || -> Result<String, Error> {
             let context = context! {
-                messages => Value::from(Serde(messages)),
+                messages => Value::from(Serde(&handed)),
                 add_generation_prompt,
-                tools => Value::from(()),
+                tools => tools.map_or(Value::from(()), |tools| Value::from(Serde(tools))),
                 documents => Value::from(()),
                 ..Value::from(Serde(&*self.special))
             };
@@ -111,11 +124,10 @@ impl ChatTemplate {
     /// [`EngineError::Template`] when the template raises, fails or does not end.
     pub fn end_of_turn(&self, tokenizer: &Tokenizer) -> Result<Option<u32>, EngineError> {
         const ANSWER: &str = "answer";
-        let turn = |role: &str, content: &str| Message {
-            role: role.to_owned(),
-            content: content.to_owned(),
-        };
-        let turns = [turn("user", "question"), turn("assistant", ANSWER)];
+        let turns = [
+            Message::new("user", "question"),
+            Message::new("assistant", ANSWER),
+        ];
         let whole = self.render(&turns, false)?;
         let after = whole
             .rfind(ANSWER)
@@ -180,10 +192,7 @@ mod tests {
 
     fn render(source: &str) -> Result<String, EngineError> {
         let special = SpecialTokens::from([("bos_token".to_owned(), "<s>".to_owned())]);
-        let user = Message {
-            role: "user".to_owned(),
-            content: " Hi <b>\"you\"</b> ".to_owned(),
-        };
+        let user = Message::new("user", " Hi <b>\"you\"</b> ");
         ChatTemplate::new(source, special)?.render(&[user], true)
     }
 
@@ -215,6 +224,10 @@ mod tests {
             "none",
         );
         check("{{ strftime_now is defined }}", "False");
+        check(
+            "{{ none is iterable }} {{ tools is iterable }} {{ absent is iterable }} {{ 'a' is iterable }}",
+            "False False True True",
+        );
     }
 
     #[test]

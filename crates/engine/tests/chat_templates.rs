@@ -56,10 +56,7 @@ fn the_fixtures_render_their_own_template() {
         let model =
             lathe_engine::open(&tests_folder().join("fixtures").join(model)).expect("opens");
         let template = model.template.expect("it has one");
-        let hello = Message {
-            role: "user".to_owned(),
-            content: "Hello".to_owned(),
-        };
+        let hello = Message::new("user", "Hello");
         let prompt = template.render(&[hello], true).expect("renders");
         assert_eq!(
             prompt,

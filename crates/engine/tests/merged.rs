@@ -39,10 +39,7 @@ fn prompts(model: &Model) -> Vec<Vec<u32>> {
         "it is",
     ];
     let render = |text: &&str| {
-        let turn = Message {
-            role: "user".to_owned(),
-            content: (*text).to_owned(),
-        };
+        let turn = Message::new("user", *text);
         let text = template.render(&[turn], true).expect("renders");
         model.tokenizer.encode(&text)
     };

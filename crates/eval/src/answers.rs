@@ -62,14 +62,10 @@ pub fn answers(
 fn prompt(answerer: &Answerer<'_>, sealed: &Sealed) -> Result<Vec<u32>, EvalError> {
     let model = answerer.model;
     let example = answerer.task.render(sealed)?;
-    let message = |role: &str, content: String| Message {
-        role: role.to_owned(),
-        content,
-    };
-    let system = example.system.map(|text| message("system", text));
+    let system = example.system.map(|text| Message::new("system", text));
     let messages: Vec<Message> = system
         .into_iter()
-        .chain([message("user", example.prompt)])
+        .chain([Message::new("user", example.prompt)])
         .collect();
     let template = model.template.as_ref().ok_or(EvalError::NoTemplate)?;
     let tokens = model.tokenizer.encode(&template.render(&messages, true)?);

@@ -25,6 +25,7 @@ mod messages;
 mod models;
 mod parameters;
 mod request;
+mod tools;
 
 /// All routes, state applied, without a fallback of the router's own.
 pub(crate) fn router(door: Arc<Inner>) -> Router {

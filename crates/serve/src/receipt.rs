@@ -33,22 +33,47 @@ pub(crate) struct Question {
 }
 
 impl Question {
-    /// The question of a request.
-    pub(crate) fn new(messages: &[Message], as_measured: bool, accepts_restricted: bool) -> Self {
-        let written: Vec<Value> = messages
-            .iter()
-            .map(|it| json!({"role": it.role, "content": it.content}))
+    /// The question of a request. Tools stand before the messages.
+    pub(crate) fn new(
+        messages: &[Message],
+        tools: Option<&Value>,
+        as_measured: bool,
+        accepts_restricted: bool,
+    ) -> Self {
+        let tools = tools.map(|tools| json!({"tools": tools.to_string()}));
+        let written: Vec<Value> = tools
+            .into_iter()
+            .chain(messages.iter().map(written))
             .collect();
         let bytes = canonical::to_bytes(&Value::Array(written)).expect("messages are plain texts");
         Question {
             messages: String::from_utf8(bytes).expect("JSON is UTF-8"),
-            last: messages
-                .last()
-                .map_or_else(String::new, |it| it.content.clone()),
+            last: messages.last().map_or("", Message::text).to_owned(),
             as_measured,
             accepts_restricted,
         }
     }
+}
+
+/// A message for canonical JSON, which knows no fractions: calls, whose arguments may hold some, are
+/// the text that spells them.
+fn written(message: &Message) -> Value {
+    let mut written = json!({"role": message.role, "content": message.content});
+    let more = [
+        ("name", message.name.clone()),
+        ("reasoning_content", message.reasoning_content.clone()),
+        ("tool_call_id", message.tool_call_id.clone()),
+        (
+            "tool_calls",
+            message.tool_calls.as_ref().map(Value::to_string),
+        ),
+    ];
+    for (key, value) in more {
+        if let Some(value) = value {
+            written[key] = Value::from(value);
+        }
+    }
+    written
 }
 
 /// A receipt that is open.

@@ -11,13 +11,16 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use lathe_data::spans::SpanIndex;
 use lathe_data::task::Task;
 use lathe_data::{DataError, Dataset};
+use lathe_engine::template::Skills;
 use lathe_engine::{Adapter, EngineError, LoadOptions, Message, Model, PackedAdapter};
 use lathe_workshop::{Admitted, Book, DeployableFiles, DoorError};
+use serde_json::Value;
 
 /// An admitted model in memory.
 pub(crate) struct Served {
     files: DeployableFiles,
     model: Arc<Model>,
+    skills: Skills,
     adapter: Option<Arc<PackedAdapter>>,
     book: Arc<dyn Book>,
     task: Option<Task>,
@@ -39,7 +42,7 @@ impl Served {
         let model = bases
             .get(&files.base)
             .map_err(|error| refusal(&files.name, &error))?;
-        if model.template.is_none() {
+        let Some(template) = &model.template else {
             return Err(DoorError {
                 text: format!(
                     "cannot serve {}: its base model has no chat template",
@@ -48,7 +51,8 @@ impl Served {
                 next: "use an instruction-tuned base model, or add the template its family uses"
                     .to_owned(),
             });
-        }
+        };
+        let skills = template.skills();
         let adapter = match &files.adapter {
             None => None,
             Some(folder) => {
@@ -61,6 +65,7 @@ impl Served {
         Ok(Served {
             files,
             model,
+            skills,
             adapter,
             book,
             task,
@@ -76,6 +81,11 @@ impl Served {
     /// The base model.
     pub(crate) fn model(&self) -> &Arc<Model> {
         &self.model
+    }
+
+    /// What its template has a place for.
+    pub(crate) fn skills(&self) -> Skills {
+        self.skills
     }
 
     /// The adapter, if the model was tuned.
@@ -110,18 +120,22 @@ impl Served {
     }
 
     /// The tokens of a conversation, the assistant's turn opened. Exactly the
-    /// caller's messages: no system prompt is added.
+    /// caller's messages and tools: no system prompt is added.
     ///
     /// # Errors
     /// What the model's template says of the messages, and [`EngineError::Request`]
     /// for an empty prompt, of which nothing can be computed.
-    pub(crate) fn prompt(&self, messages: &[Message]) -> Result<Vec<u32>, EngineError> {
+    pub(crate) fn prompt(
+        &self,
+        messages: &[Message],
+        tools: Option<&Value>,
+    ) -> Result<Vec<u32>, EngineError> {
         let template = self
             .model
             .template
             .as_ref()
             .expect("load refuses a base without one");
-        let text = template.render(messages, true)?;
+        let text = template.render_with_tools(messages, tools, true)?;
         let tokens = self.model.tokenizer.encode(&text);
         if tokens.is_empty() {
             let reason = "the chat template makes an empty prompt of the messages".to_owned();

@@ -12,4 +12,5 @@ mod prefixes;
 mod receipts;
 mod refusals;
 mod streams;
+mod tools;
 mod tuned;

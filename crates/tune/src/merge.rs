@@ -372,13 +372,10 @@ impl Before {
 
 /// The prompts' tokens by a model's own template and tokenizer; as they stand where it has none.
 fn prompts(job: &MergeJob<'_>, model: &Model) -> Result<Vec<Vec<u32>>, TuneError> {
-    let turn = |role: &str, content: &str| Message {
-        role: role.to_owned(),
-        content: content.to_owned(),
-    };
     let encode = |text: &String| {
-        let system = job.system.map(|system| turn("system", system));
-        let turns: Vec<Message> = system.into_iter().chain([turn("user", text)]).collect();
+        let system = job.system.map(|system| Message::new("system", system));
+        let asked = Message::new("user", text.as_str());
+        let turns: Vec<Message> = system.into_iter().chain([asked]).collect();
         let prompt = match &model.template {
             Some(template) => template.render(&turns, true)?,
             None => text.clone(),

@@ -216,12 +216,10 @@ impl<'a> Chat<'a> {
 
 /// The messages that are served for an example.
 fn conversation(example: &Example) -> Vec<Message> {
-    let message = |role: &str, content: &str| Message {
-        role: role.to_owned(),
-        content: content.to_owned(),
-    };
-    let system = example.system.iter().map(|text| message("system", text));
-    system.chain([message("user", &example.prompt)]).collect()
+    let system = example.system.as_ref();
+    let system = system.map(|text| Message::new("system", text.as_str()));
+    let asked = Message::new("user", example.prompt.as_str());
+    system.into_iter().chain([asked]).collect()
 }
 
 /// The token that ends an answer: of the model's end tokens the one its template writes after an
@@ -233,14 +231,11 @@ pub(crate) fn end_of_turn(
 ) -> Result<u32, TuneError> {
     const ANSWER: &str = "answer";
     let first = *ends.first().ok_or(TuneError::NoEndToken)?;
-    let turn = |role: &str, content: &str| Message {
-        role: role.into(),
-        content: content.into(),
-    };
-    let whole = template.render(
-        &[turn("user", "question"), turn("assistant", ANSWER)],
-        false,
-    )?;
+    let turns = [
+        Message::new("user", "question"),
+        Message::new("assistant", ANSWER),
+    ];
+    let whole = template.render(&turns, false)?;
     let after = whole
         .rfind(ANSWER)
         .map_or("", |at| &whole[at + ANSWER.len()..]);

@@ -107,7 +107,7 @@ fn read(mut samples: Samples, sender: &SyncSender<Result<Lot, DataError>>) {
 }
 
 fn text_bytes(sample: &Sample) -> usize {
-    let turn = |turn: &Turn| turn.content.len() + turn.reasoning.as_ref().map_or(0, String::len);
+    let turn = |turn: &Turn| turn.text().len() + turn.reasoning.as_ref().map_or(0, String::len);
     match sample {
         Sample::Text(text) => text.len(),
         Sample::Chat { turns, .. } | Sample::Pair { turns, .. } | Sample::Judged { turns, .. } => {

@@ -129,7 +129,7 @@ fn check_prompt(fields: &Fields, columns: &PairColumns<'_>, shared: &[Turn]) -> 
     };
     let agrees = match prompt {
         // UltraFeedback repeats the first question there.
-        Value::String(text) => shared.iter().any(|turn| turn.content.trim() == text.trim()),
+        Value::String(text) => shared.iter().any(|turn| turn.text().trim() == text.trim()),
         _ => shared == question(fields, columns.prompt)?,
     };
     match agrees {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::message::{self, check_answer, said};
 use super::value::{self, Fields, given, kind, optional_text, required};
-use super::{ChatColumns, Goal, Role, Sample, Tags, Turn, tools};
+use super::{ChatColumns, Goal, Role, Sample, Tags, Turn, results, tools};
 
 /// The sample in a record. `alternating` is sharegpt's rule: questions and answers in turn.
 pub(super) fn sample(
@@ -50,6 +50,7 @@ pub(super) fn chat(turns: Vec<Turn>, tools: Option<Value>) -> Result<Sample, Str
     if turns.iter().all(|turn| turn.weight == 0.0) {
         return Err("no turn of it is learnt from: every `weight` is 0".to_owned());
     }
+    results::check(&turns)?;
     Ok(Sample::Chat { turns, tools })
 }
 
@@ -93,6 +94,7 @@ pub(super) fn judged(
 }
 
 fn check_question(turns: &[Turn]) -> Result<(), String> {
+    results::check(turns)?;
     match turns.last().map(|turn| turn.role) {
         Some(Role::User | Role::Tool) => Ok(()),
         Some(_) => Err("the message before its answer is not a question".to_owned()),

@@ -30,10 +30,9 @@ pub(super) fn turn(message: &Value, tags: &Tags) -> Result<Turn, String> {
         return Err(format!("is {} instead of an object", kind(message)));
     };
     let speaker = speaker(message, tags)?;
-    let content = match given(message, &tags.content) {
-        Some(content) => content_text(content, &tags.content)?,
-        None => String::new(),
-    };
+    let given_content = given(message, &tags.content);
+    let content = given_content.map(|content| content_text(content, &tags.content));
+    let content = content.transpose()?.unwrap_or_default();
     let mut turn = match speaker {
         Speaker::System => said(Role::System, content),
         Speaker::User => said(Role::User, content),
@@ -44,8 +43,15 @@ pub(super) fn turn(message: &Value, tags: &Tags) -> Result<Turn, String> {
     if turn.role == Role::Assistant {
         add_assistants_own(&mut turn, message)?;
     }
-    if given(message, &tags.content).is_none() && turn.tool_calls.is_none() {
-        return Err(format!("has no `{}`", tags.content));
+    if given_content.is_none() {
+        if turn.tool_calls.is_none() {
+            return Err(format!("has no `{}`", tags.content));
+        }
+        turn.content = None;
+    }
+    turn.name = word(message, "name")?;
+    if turn.role == Role::Tool {
+        turn.tool_call_id = word(message, "tool_call_id")?;
     }
     turn.weight = weight(message, turn.role)?;
     Ok(turn)
@@ -55,9 +61,11 @@ pub(super) fn turn(message: &Value, tags: &Tags) -> Result<Turn, String> {
 pub(super) fn said(role: Role, content: impl Into<String>) -> Turn {
     Turn {
         role,
-        content: content.into(),
+        content: Some(content.into()),
         reasoning: None,
         tool_calls: None,
+        tool_call_id: None,
+        name: None,
         weight: f32::from(u8::from(role == Role::Assistant)),
     }
 }
@@ -120,6 +128,7 @@ fn spoken_call(content: &str) -> Result<Turn, String> {
     let call: Value = serde_json::from_str(call.trim())
         .map_err(|error| format!("calls a tool in what is not JSON: {error}"))?;
     let mut turn = said(Role::Assistant, "");
+    turn.content = None;
     turn.reasoning = thought.filter(|thought| !thought.is_empty());
     turn.tool_calls = tools::calls(&call)?;
     Ok(turn)
@@ -146,6 +155,15 @@ fn add_assistants_own(turn: &mut Turn, message: &Map<String, Value>) -> Result<(
     Ok(())
 }
 
+/// A member that is a text, if it is there.
+fn word(message: &Fields, key: &str) -> Result<Option<String>, String> {
+    match given(message, key) {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(format!("has {} as its `{key}`", kind(other))),
+    }
+}
+
 /// How much is learnt from a message: by its `weight`, else all of an assistant's.
 fn weight(message: &Fields, role: Role) -> Result<f32, String> {
     let usual = f32::from(u8::from(role == Role::Assistant));
@@ -167,7 +185,7 @@ pub(super) fn check_answer(turn: &Turn) -> Result<(), String> {
     if turn.role != Role::Assistant {
         return Err("is not by the assistant".to_owned());
     }
-    if turn.content.trim().is_empty() && turn.tool_calls.is_none() {
+    if turn.text().trim().is_empty() && turn.tool_calls.is_none() {
         return Err("is empty".to_owned());
     }
     Ok(())

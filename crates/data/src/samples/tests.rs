@@ -6,6 +6,7 @@ mod info;
 mod preferences;
 mod refusals;
 mod streaming;
+mod tools;
 
 use std::path::PathBuf;
 
@@ -114,7 +115,7 @@ fn tell_turn(turn: &Turn) -> String {
         "{role}{}:{}{}{}",
         weight.unwrap_or_default(),
         thought.unwrap_or_default(),
-        turn.content,
+        turn.text(),
         calls.unwrap_or_default()
     )
 }

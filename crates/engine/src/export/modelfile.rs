@@ -207,10 +207,7 @@ fn around(template: &ChatTemplate, turns: &[(&str, &str)], asks: bool) -> Option
 }
 
 fn messages(turns: &[(&str, &str)]) -> Vec<Message> {
-    let message = |(role, content): &(&str, &str)| Message {
-        role: (*role).to_owned(),
-        content: (*content).to_owned(),
-    };
+    let message = |(role, content): &(&str, &str)| Message::new(role, *content);
     turns.iter().map(message).collect()
 }
 

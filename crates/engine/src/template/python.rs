@@ -5,7 +5,7 @@
 use minijinja::value::{Kwargs, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State, Value};
 use serde::Serialize;
-use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
+use serde_json::ser::{Formatter, Serializer};
 use std::io;
 
 /// Called where a value has no such method of its own.
@@ -197,8 +197,13 @@ fn title(text: &str) -> String {
         .collect()
 }
 
-/// `json.dumps` with its spaces after `,` and `:`, non-ASCII characters as they are, and nothing
-/// escaped for HTML; takes `indent`, `ensure_ascii=false` and nothing else.
+/// Jinja's test, for which nothing is none to go through; what is undefined is empty.
+pub(super) fn is_iterable(value: &Value) -> bool {
+    !value.is_none() && value.try_iter().is_ok()
+}
+
+/// `json.dumps` with its spaces after `,` and `:`, its floats, non-ASCII characters as they are, and
+/// nothing escaped for HTML; takes `indent`, `ensure_ascii=false` and nothing else.
 pub(super) fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = options.get("indent")?;
     let escapes: Option<bool> = options.get("ensure_ascii")?;
@@ -207,33 +212,100 @@ pub(super) fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
         let what = "tojson with ensure_ascii=true is not supported";
         return Err(Error::new(ErrorKind::InvalidOperation, what));
     }
-    let mut out = Vec::new();
-    let written = match indent {
-        Some(width) => {
-            let spaces = " ".repeat(width.min(16));
-            let formatter = PrettyFormatter::with_indent(spaces.as_bytes());
-            value.serialize(&mut Serializer::with_formatter(&mut out, formatter))
-        }
-        None => value.serialize(&mut Serializer::with_formatter(&mut out, Spaced)),
-    };
-    written
+    dumps(&value, indent)
         .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
-        .and_then(|()| {
-            String::from_utf8(out)
-                .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
-        })
 }
 
-/// Python's default separators.
-struct Spaced;
+/// `value` as Python's `json.dumps(value, ensure_ascii=False)` writes it.
+pub fn json_text(value: &serde_json::Value) -> String {
+    dumps(value, None).expect("a value of JSON can be written as JSON")
+}
 
-impl Formatter for Spaced {
+fn dumps(value: &impl Serialize, indent: Option<usize>) -> Result<String, serde_json::Error> {
+    let mut out = Vec::new();
+    let formatter = Python {
+        indent: indent.map(|width| width.min(16)),
+        depth: 0,
+        filled: false,
+    };
+    value.serialize(&mut Serializer::with_formatter(&mut out, formatter))?;
+    Ok(String::from_utf8(out).expect("JSON is UTF-8"))
+}
+
+/// Python's separators and floats; with an indent each value on a line of its own.
+struct Python {
+    indent: Option<usize>,
+    depth: usize,
+    /// Whether something stands in the list or object that was written last.
+    filled: bool,
+}
+
+impl Python {
+    fn open<W: ?Sized + io::Write>(&mut self, out: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.depth += 1;
+        self.filled = false;
+        out.write_all(bracket)
+    }
+
+    fn close<W: ?Sized + io::Write>(&mut self, out: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.depth -= 1;
+        if self.filled {
+            self.line(out)?;
+        }
+        self.filled = true;
+        out.write_all(bracket)
+    }
+
+    fn separate<W: ?Sized + io::Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        match (first, self.indent) {
+            (true, _) => {}
+            (false, None) => out.write_all(b", ")?,
+            (false, Some(_)) => out.write_all(b",")?,
+        }
+        self.line(out)
+    }
+
+    fn line<W: ?Sized + io::Write>(&mut self, out: &mut W) -> io::Result<()> {
+        let Some(width) = self.indent else {
+            return Ok(());
+        };
+        out.write_all(b"\n")?;
+        out.write_all(" ".repeat(width * self.depth).as_bytes())
+    }
+}
+
+impl Formatter for Python {
+    fn write_f64<W: ?Sized + io::Write>(&mut self, out: &mut W, value: f64) -> io::Result<()> {
+        out.write_all(float(value).as_bytes())
+    }
+
+    fn begin_array<W: ?Sized + io::Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.open(out, b"[")
+    }
+
+    fn end_array<W: ?Sized + io::Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.close(out, b"]")
+    }
+
     fn begin_array_value<W: ?Sized + io::Write>(
         &mut self,
         out: &mut W,
         first: bool,
     ) -> io::Result<()> {
-        out.write_all(if first { b"" } else { b", " })
+        self.separate(out, first)
+    }
+
+    fn end_array_value<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.filled = true;
+        Ok(())
+    }
+
+    fn begin_object<W: ?Sized + io::Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.open(out, b"{")
+    }
+
+    fn end_object<W: ?Sized + io::Write>(&mut self, out: &mut W) -> io::Result<()> {
+        self.close(out, b"}")
     }
 
     fn begin_object_key<W: ?Sized + io::Write>(
@@ -241,10 +313,57 @@ impl Formatter for Spaced {
         out: &mut W,
         first: bool,
     ) -> io::Result<()> {
-        out.write_all(if first { b"" } else { b", " })
+        self.separate(out, first)
     }
 
     fn begin_object_value<W: ?Sized + io::Write>(&mut self, out: &mut W) -> io::Result<()> {
         out.write_all(b": ")
+    }
+
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, _: &mut W) -> io::Result<()> {
+        self.filled = true;
+        Ok(())
+    }
+}
+
+/// A float as Python's `repr` writes it: the fewest digits that mean it, with an exponent of two
+/// digits below 1e-4 and from 1e16 on.
+fn float(value: f64) -> String {
+    let scientific = format!("{value:e}");
+    let parts = scientific.split_once('e');
+    let exponent = parts.and_then(|(_, exponent)| exponent.parse::<i32>().ok());
+    match (parts, exponent) {
+        (Some((digits, _)), Some(exponent)) if !(-4..16).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+        _ => {
+            let plain = value.to_string();
+            let dot = if plain.contains('.') { "" } else { ".0" };
+            plain + dot
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_are_written_as_python_writes_them() {
+        // python -c 'print([0.1, 1.0, -0.0, 1e-4, 1e-5, 1.5e-7, 1e15, 1e16, 1.25e300, 5e-324])'
+        let values = [
+            0.1, 1.0, -0.0, 1e-4, 1e-5, 1.5e-7, 1e15, 1e16, 1.25e300, 5e-324,
+        ];
+        let expected = "[0.1, 1.0, -0.0, 0.0001, 1e-05, 1.5e-07, 1000000000000000.0, 1e+16, 1.25e+300, 5e-324]";
+        assert_eq!(json_text(&serde_json::json!(values)), expected);
+    }
+
+    #[test]
+    fn empty_lists_and_objects_stay_on_their_line() {
+        let value = serde_json::json!({"a": [], "b": {}, "c": [[], {"d": 1}]});
+        let written = dumps(&value, Some(2)).expect("JSON");
+        let expected = "{\n  \"a\": [],\n  \"b\": {},\n  \"c\": [\n    [],\n    {\n      \"d\": 1\n    }\n  ]\n}";
+        assert_eq!(written, expected);
     }
 }

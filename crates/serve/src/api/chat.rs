@@ -15,6 +15,7 @@ use super::error::ApiError;
 use super::label::ACCEPT_RESTRICTED_HEADER;
 use super::models;
 use super::request::{ChatRequest, Delivery};
+use super::tools;
 use crate::door::Inner;
 use crate::receipt::{OpenReceipt, Question};
 use crate::scheduler::{Job, Plan, Refusal};
@@ -100,8 +101,11 @@ async fn prepare(
 ) -> Result<Prepared, ApiError> {
     let work = move || {
         let as_measured = is_as_measured(&request, served.files().system.as_deref());
-        let question = Question::new(&request.messages, as_measured, accepts_restricted);
-        let prompt = served.prompt(&request.messages).map_err(|error| {
+        let tools = request.tools.as_ref();
+        tools::check(&request.messages, tools, served.skills())?;
+        let question = Question::new(&request.messages, tools, as_measured, accepts_restricted);
+        let messages = tools::for_template(&request.messages, served.skills());
+        let prompt = served.prompt(&messages, tools).map_err(|error| {
             ApiError::invalid(
                 Some("messages"),
                 format!("The messages cannot be read: {error}."),
@@ -127,13 +131,14 @@ async fn prepare(
 /// greedy, free to end by itself. Only then does an invalid answer tell something about the model.
 fn is_as_measured(request: &ChatRequest, system: Option<&str>) -> bool {
     let (first, rest) = match request.messages.as_slice() {
-        [system, rest @ ..] if system.role == "system" => (Some(system.content.as_str()), rest),
+        [system, rest @ ..] if system.role == "system" => (Some(system.text()), rest),
         rest => (None, rest),
     };
     let greedy = request.sampling.temperature == 0.0
         && request.penalties.presence == 0.0
         && request.penalties.frequency == 0.0;
-    first == system && rest.len() == 1 && greedy && request.stop.is_empty() && !request.ignore_eos
+    let plain = rest.len() == 1 && request.tools.is_none();
+    first == system && plain && greedy && request.stop.is_empty() && !request.ignore_eos
 }
 
 /// How the answer is made; prompt and answer must fit the context together.

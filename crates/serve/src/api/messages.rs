@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::error::ApiError;
 use super::fields::is_absent;
+use super::tools;
 
 /// Messages in one request.
 const MESSAGES_MAX: usize = 4096;
@@ -44,31 +45,65 @@ fn read_message(index: usize, value: &Value) -> Result<Message, ApiError> {
         Some("system" | "developer") => "system",
         Some("user") => "user",
         Some("assistant") => "assistant",
-        Some("tool" | "function") => {
+        Some("tool") => "tool",
+        Some("function") => {
             return Err(ApiError::unsupported(
                 &role_param,
-                "tool calls are not built yet",
+                "'tool' took the place of 'function'",
             ));
         }
         _ => {
-            let message =
-                format!("'{role_param}' must be 'system', 'developer', 'user' or 'assistant'.");
+            let message = format!(
+                "'{role_param}' must be 'system', 'developer', 'user', 'assistant' or 'tool'."
+            );
             return Err(ApiError::invalid(Some(&role_param), message));
         }
     };
-    for name in ["tool_calls", "function_call", "audio"] {
+    for (name, why) in [
+        ("function_call", "'tool_calls' took its place"),
+        ("audio", "this server reads and writes text"),
+    ] {
         if !is_absent(value.get(name)) {
             let param = format!("messages[{index}].{name}");
-            return Err(ApiError::unsupported(
-                &param,
-                "this server reads and writes text",
-            ));
+            return Err(ApiError::unsupported(&param, why));
         }
     }
+    let tool_calls = tools::read_calls(index, value.get("tool_calls"))?;
+    if tool_calls.is_some() && role != "assistant" {
+        let param = format!("messages[{index}].tool_calls");
+        let message = format!("'{param}' belongs to an assistant: only the model calls tools.");
+        return Err(ApiError::invalid(Some(&param), message));
+    }
+    let assistants = |name: &str| value.get(name).filter(|_| role == "assistant");
+    let content = match value.get("content") {
+        content if is_absent(content) && tool_calls.is_some() => None,
+        content => Some(read_content(
+            &format!("messages[{index}].content"),
+            content,
+        )?),
+    };
+    let word = |name: &str, value| read_word(&format!("messages[{index}].{name}"), value);
+    let results = |name: &str| value.get(name).filter(|_| role == "tool");
     Ok(Message {
         role: role.to_owned(),
-        content: read_content(&format!("messages[{index}].content"), value.get("content"))?,
+        content,
+        reasoning_content: word("reasoning_content", assistants("reasoning_content"))?,
+        tool_calls,
+        tool_call_id: word("tool_call_id", results("tool_call_id"))?,
+        name: word("name", value.get("name"))?,
     })
+}
+
+/// A string that may be left out.
+fn read_word(param: &str, value: Option<&Value>) -> Result<Option<String>, ApiError> {
+    match value {
+        value if is_absent(value) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        _ => Err(ApiError::invalid(
+            Some(param),
+            format!("'{param}' must be a string."),
+        )),
+    }
 }
 
 /// A string, or a list of text parts, which are joined.
@@ -107,14 +142,28 @@ mod tests {
             {"role": "assistant", "content": ""},
         ]);
         let read = read(Some(&messages)).expect("readable");
-        let told: Vec<_> = read
-            .iter()
-            .map(|m| (m.role.as_str(), m.content.as_str()))
-            .collect();
+        let told: Vec<_> = read.iter().map(|m| (m.role.as_str(), m.text())).collect();
         assert_eq!(
             told,
             [("system", "be brief"), ("user", "ab"), ("assistant", "")]
         );
+    }
+
+    #[test]
+    fn reads_calls_and_what_tools_gave_back() {
+        let function = json!({"name": "look", "arguments": "{\"at\": \"Rome\"}"});
+        let messages = json!([
+            {"role": "user", "content": "Weather?"},
+            {"role": "assistant", "content": null, "reasoning_content": "hm",
+             "tool_calls": [{"id": "1", "type": "function", "function": function}]},
+            {"role": "tool", "content": "sun", "tool_call_id": "1"},
+        ]);
+        let read = read(Some(&messages)).expect("readable");
+        assert_eq!(read[1].content, None);
+        assert_eq!(read[1].reasoning_content.as_deref(), Some("hm"));
+        assert_eq!(read[1].calls()[0]["function"]["arguments"]["at"], "Rome");
+        assert_eq!(read[2].role, "tool");
+        assert_eq!(read[2].tool_call_id.as_deref(), Some("1"));
     }
 
     #[test]
@@ -128,8 +177,17 @@ mod tests {
             (json!({"content": "x"}), "messages[1].role"),
             (json!("x"), "messages[1].role"),
             (
-                json!({"role": "tool", "content": "x", "tool_call_id": "1"}),
+                json!({"role": "function", "content": "x", "name": "f"}),
                 "messages[1].role",
+            ),
+            (
+                json!({"role": "tool", "content": "x", "tool_call_id": 1}),
+                "messages[1].tool_call_id",
+            ),
+            (json!({"role": "assistant"}), "messages[1].content"),
+            (
+                json!({"role": "user", "content": "x", "name": ["ann"]}),
+                "messages[1].name",
             ),
             (json!({"role": "user"}), "messages[1].content"),
             (json!({"role": "user", "content": 5}), "messages[1].content"),
@@ -139,7 +197,7 @@ mod tests {
             ),
             (
                 json!({"role": "assistant", "tool_calls": [{}]}),
-                "messages[1].tool_calls",
+                "messages[1].tool_calls[0]",
             ),
         ] {
             let messages = json!([{"role": "user", "content": "hello"}, message]);

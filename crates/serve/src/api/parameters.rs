@@ -26,9 +26,9 @@ const PARAMETERS: &[(&str, Handling)] = &[
     ("frequency_penalty", Read),
     (
         "function_call",
-        Only(is_none_or_auto, "tool calls are not built yet"),
+        Only(is_none_or_auto, "'tool_choice' took its place"),
     ),
-    ("functions", Only(is_empty, "tool calls are not built yet")),
+    ("functions", Only(is_empty, "'tools' took its place")),
     ("ignore_eos", Read),
     ("logit_bias", Only(is_empty, "it is not built yet")),
     (
@@ -79,9 +79,12 @@ const PARAMETERS: &[(&str, Handling)] = &[
     ("temperature", Read),
     (
         "tool_choice",
-        Only(is_none_or_auto, "tool calls are not built yet"),
+        Only(
+            is_none_or_auto,
+            "answers are not constrained yet, so no call can be forced",
+        ),
     ),
-    ("tools", Only(is_empty, "tool calls are not built yet")),
+    ("tools", Read),
     ("top_k", Read),
     (
         "top_logprobs",
@@ -194,8 +197,8 @@ mod tests {
             ("n", json!(2)),
             ("logprobs", json!(true)),
             ("top_logprobs", json!(3)),
-            ("tools", json!([tool])),
             ("tool_choice", json!("required")),
+            ("tool_choice", tool),
             ("functions", json!([{"name": "f"}])),
             (
                 "response_format",

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::error::ApiError;
 use super::fields::Fields;
-use super::{messages, parameters};
+use super::{messages, parameters, tools};
 use crate::scheduler::Penalties;
 
 /// Stop sequences in one request (OpenAI allows four).
@@ -23,6 +23,8 @@ pub(crate) struct ChatRequest {
     pub model: String,
     /// The conversation, text only.
     pub messages: Vec<Message>,
+    /// The tools that may be called, as they were given.
+    pub tools: Option<Value>,
     /// How the answer is sent.
     pub delivery: Delivery,
     /// How tokens are chosen; `seed` of 0 when `seeded` is false.
@@ -86,6 +88,7 @@ impl ChatRequest {
         Ok(ChatRequest {
             model: fields.required_text("model")?,
             messages: messages::read(map.get("messages"))?,
+            tools: tools::read(&map)?,
             delivery: read_delivery(&fields)?,
             sampling: read_sampling(&fields, seed)?,
             seeded: seed.is_some(),
@@ -255,7 +258,7 @@ mod tests {
         }));
         let roles: Vec<&str> = read.messages.iter().map(|m| m.role.as_str()).collect();
         assert_eq!(roles, ["system", "user", "assistant"]);
-        assert_eq!(read.messages[1].content, "ab");
+        assert_eq!(read.messages[1].text(), "ab");
         let sampling = Sampling {
             temperature: 0.5,
             top_p: 0.9,
@@ -318,6 +321,7 @@ mod tests {
             ("stop", json!(vec!["x"; STOP_SEQUENCES_MAX + 1])),
             ("stop", json!("x".repeat(STOP_BYTES_MAX + 1))),
             ("stop", json!([1])),
+            ("tools", json!("f")),
             ("stream", json!("yes")),
             ("stream_options", json!({"include_usage": true})),
         ] {

@@ -11,10 +11,7 @@ use crate::Limits;
 /// What the engine's own greedy generation says: the path evaluation takes.
 fn evaluated(text: &str, tokens_max: usize) -> (usize, Vec<u32>, String) {
     let model = Model::load(&tiny_model(), LoadOptions::default()).expect("the tiny model loads");
-    let message = Message {
-        role: "user".to_owned(),
-        content: text.to_owned(),
-    };
+    let message = Message::new("user", text);
     let template = model
         .template
         .as_ref()

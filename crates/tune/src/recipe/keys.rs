@@ -164,6 +164,16 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
         Refused("leave it out: no noise is added"),
     ),
     ("streaming", Refused("leave it out")),
+    (
+        "tool_format",
+        Refused("leave it out: the model's own chat template writes tools and calls"),
+    ),
+    (
+        "default_system",
+        Refused(
+            "put the system message into the data, in messages or in a column that dataset_info.json names",
+        ),
+    ),
     // Lathe's own.
     ("train_file", Plain),
     ("eval_file", Plain),
@@ -192,6 +202,24 @@ pub(super) fn is_off(value: &serde_json::Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_tools_are_written_is_the_templates_and_no_key_says_otherwise() {
+        let head = "model_name_or_path: m\noutput_dir: o\ntrain_file: t.jsonl\n";
+        let parse = |extra: &str| {
+            let folder = std::path::Path::new("");
+            super::super::Recipe::parse(&format!("{head}{extra}"), &[], folder)
+        };
+        for (key, value, instead) in [
+            ("tool_format", "qwen", "chat template"),
+            ("default_system", "Be kind.", "dataset_info.json"),
+        ] {
+            let error = parse(&format!("{key}: {value}\n")).expect_err("refused");
+            let error = error.to_string();
+            assert!(error.contains(key) && error.contains(instead), "{error}");
+            parse(&format!("{key}: null\n")).expect("nothing is asked for");
+        }
+    }
 
     #[test]
     fn no_key_stands_twice() {

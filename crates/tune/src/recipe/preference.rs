@@ -113,7 +113,7 @@ fn plain<'a>(id: &str, answer: &'a Turn) -> Result<&'a str, TuneError> {
                 .to_owned(),
         });
     }
-    Ok(&answer.content)
+    Ok(answer.text())
 }
 
 fn other_stage(id: &str, sample: &Sample) -> TuneError {

@@ -261,12 +261,9 @@ impl<'a> Asker<'a> {
     /// # Errors
     /// A template that refuses the conversation.
     pub fn prompt(&self, text: &str) -> Result<Vec<u32>, TuneError> {
-        let message = |role: &str, content: &str| Message {
-            role: role.to_owned(),
-            content: content.to_owned(),
-        };
-        let system = self.system.map(|text| message("system", text));
-        let messages: Vec<Message> = system.into_iter().chain([message("user", text)]).collect();
+        let system = self.system.map(|text| Message::new("system", text));
+        let asked = Message::new("user", text);
+        let messages: Vec<Message> = system.into_iter().chain([asked]).collect();
         Ok(self
             .tokenizer
             .encode(&self.template.render(&messages, true)?))

@@ -134,10 +134,7 @@ mod tests {
             .to_string();
         assert!(alien.contains("<end_of_turn>"), "{alien}");
         assert!(give(&mut model, Some("chatml")).expect("the fixture has its tokens"));
-        let message = Message {
-            role: "user".into(),
-            content: "hi".into(),
-        };
+        let message = Message::new("user", "hi");
         let text = model
             .template
             .expect("given")
@@ -151,15 +148,11 @@ mod tests {
 
     #[test]
     fn every_template_renders_a_system_message_and_turns() {
-        let turn = |role: &str, content: &str| Message {
-            role: role.into(),
-            content: content.into(),
-        };
         let turns = [
-            turn("system", "S"),
-            turn("user", "Q"),
-            turn("assistant", "A"),
-            turn("user", "R"),
+            Message::new("system", "S"),
+            Message::new("user", "Q"),
+            Message::new("assistant", "A"),
+            Message::new("user", "R"),
         ];
         for (names, source, end) in TEMPLATES {
             let special = SpecialTokens::from([("bos_token".to_owned(), "<bos>".to_owned())]);

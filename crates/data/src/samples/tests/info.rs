@@ -105,6 +105,27 @@ fn the_documented_sharegpt_entries() {
         "S:s | U:a | A:b",
     );
     check(
+        json!({"file_name": "d.json", "formatting": "sharegpt", "columns": {
+            "messages": "talk", "tools": "functions_of_it",
+        }, "tags": {
+            "role_tag": "who", "content_tag": "what", "user_tag": "Q", "assistant_tag": "A",
+            "observation_tag": "R", "function_tag": "C", "system_tag": "S",
+        }}),
+        json!({"talk": [
+            {"who": "S", "what": "s"}, {"who": "Q", "what": "a"},
+            {"who": "C", "what": "{\"name\": \"f\", \"arguments\": {\"x\": 1}}"},
+            {"who": "R", "what": "r"}, {"who": "A", "what": "b"},
+        ], "functions_of_it": "[{\"name\": \"f\"}]"}),
+        "S:s | U:a | A:[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":{\"x\":1}}}] \
+         | T:r | A:b tools [{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]",
+    );
+    // What `columns` leaves out is not read, tools too.
+    check(
+        json!({"file_name": "d.json", "formatting": "sharegpt", "columns": {"messages": "conversations"}}),
+        json!({"conversations": [said("human", "a"), said("gpt", "b")], "tools": "no JSON"}),
+        "U:a | A:b",
+    );
+    check(
         json!({"file_name": "d.json", "formatting": "openai"}),
         json!({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}),
         "U:a | A:b",

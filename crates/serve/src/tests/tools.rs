@@ -1,0 +1,136 @@
+//! Tools in a request: written into the prompt by a template that knows them, else refused by name.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lathe_engine::{LoadOptions, Message, Model};
+use lathe_workshop::Door as _;
+use serde_json::{Value, json};
+
+use super::caller::{ask, open_door, question};
+use super::fixture::{MemoryBook, admitted, book, tiny_model};
+use crate::{Door, Limits};
+
+/// Copies the tiny model with a template that writes tools: one of the engine's vectors.
+fn copy_with_tools(folder: &Path) {
+    for name in [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ] {
+        std::fs::copy(tiny_model().join(name), folder.join(name)).expect("copied");
+    }
+    let vectors = include_str!("../../../../tests/reference/tool-vectors.json");
+    let vectors: Value = serde_json::from_str(vectors).expect("JSON");
+    let template = vectors["templates"]["thinking"]["source"].as_str();
+    let path = folder.join("chat_template.jinja");
+    std::fs::write(path, template.expect("a template")).expect("written");
+}
+
+async fn door_with_tools(folder: &Path) -> (Door, Arc<MemoryBook>) {
+    copy_with_tools(folder);
+    let (door, book) = (Door::with_limits(2, Limits::default()), book());
+    door.open(admitted("tiny", folder.to_path_buf(), None), book.clone())
+        .await
+        .expect("opens");
+    (door, book)
+}
+
+fn now() -> Value {
+    json!([{"type": "function", "function": {"name": "now", "description": "Tells the time."}}])
+}
+
+/// A question, a call and what it gave back.
+fn asked(arguments: Value) -> Value {
+    let function = json!({"name": "now", "arguments": arguments});
+    json!([
+        {"role": "user", "content": "What time is it?"},
+        {"role": "assistant", "content": null, "reasoning_content": "I look.",
+         "tool_calls": [{"id": "1", "type": "function", "function": function}]},
+        {"role": "tool", "tool_call_id": "1", "content": "12:30"},
+    ])
+}
+
+#[tokio::test]
+async fn a_template_that_knows_tools_writes_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (door, book) = door_with_tools(folder.path()).await;
+    let messages = asked(json!("{\"precision\": 0.5}"));
+    let body = json!({"messages": messages, "tools": now(), "max_tokens": 2});
+    let reply = ask(&door, question("", body)).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let model = Model::load(folder.path(), LoadOptions::default()).expect("loads");
+    let messages: Vec<Message> =
+        serde_json::from_value(asked(json!({"precision": 0.5}))).expect("messages");
+    let template = model.template.as_ref().expect("a template");
+    let prompt = template.render_with_tools(&messages, Some(&now()), true);
+    let prompt = prompt.expect("renders");
+    assert!(prompt.contains("Tells the time.") && prompt.contains("{\"precision\": 0.5}"));
+    let tokens = model.tokenizer.encode(&prompt).len();
+    assert_eq!(reply.body["usage"]["prompt_tokens"], tokens);
+
+    let closed = book.closed();
+    let kept = closed[0].1.texts.as_ref().expect("this book keeps texts");
+    let kept: Value = serde_json::from_str(&kept.prompt).expect("JSON");
+    let spelt = |value: &Value| -> Value {
+        serde_json::from_str(value.as_str().expect("a text")).expect("JSON")
+    };
+    assert_eq!(spelt(&kept[0]["tools"]), now(), "what was read is told");
+    let call = &spelt(&kept[2]["tool_calls"])[0]["function"];
+    assert_eq!(call["arguments"], json!({"precision": 0.5}));
+    assert_eq!(kept[2]["reasoning_content"], "I look.");
+    assert_eq!(kept[3]["tool_call_id"], "1");
+}
+
+#[tokio::test]
+async fn no_choice_of_a_tool_is_no_tool() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (door, _book) = door_with_tools(folder.path()).await;
+    let tokens = async |extra: Value| {
+        let reply = ask(&door, question("What time is it?", extra)).await;
+        reply.body["usage"]["prompt_tokens"]
+            .as_u64()
+            .expect("a count")
+    };
+    let none = tokens(json!({"max_tokens": 1, "tools": now(), "tool_choice": "none"})).await;
+    let auto = tokens(json!({"max_tokens": 1, "tools": now(), "tool_choice": "auto"})).await;
+    assert_eq!(none, tokens(json!({"max_tokens": 1})).await);
+    assert!(auto > none);
+}
+
+#[tokio::test]
+async fn a_template_that_does_not_is_no_reason_to_leave_them_out() {
+    let door = open_door(Limits::default()).await;
+    let mut thought = asked(json!("{}"));
+    thought[1]["tool_calls"] = json!(null);
+    thought[1]["content"] = json!("Soon.");
+    let answered = json!([
+        {"role": "user", "content": "What time is it?"},
+        {"role": "tool", "content": "12:30"},
+    ]);
+    for (extra, param) in [
+        (json!({"tools": now()}), "tools"),
+        (
+            json!({"messages": asked(json!("{}"))}),
+            "messages[1].tool_calls",
+        ),
+        (
+            json!({"messages": thought}),
+            "messages[1].reasoning_content",
+        ),
+    ] {
+        let reply = ask(&door, question("What time is it?", extra)).await;
+        let refused = (400, json!(param), json!("unsupported_parameter"));
+        assert_eq!(reply.refusal(), refused);
+        let message = reply.body["error"]["message"].as_str().expect("a message");
+        assert!(message.contains("chat template"), "{message}");
+    }
+    // This template writes any role as it is named, a tool's too.
+    let reply = ask(
+        &door,
+        question("", json!({"messages": answered, "max_tokens": 1})),
+    )
+    .await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+}
