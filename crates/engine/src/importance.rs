@@ -260,7 +260,11 @@ mod tests {
                     assert!((middle - 1.01).abs() < 1e-3, "{name} {tensor}: {middle}");
                     let windows = &found.inputs(tensor).expect("a linear layer").feedback;
                     let width: usize = windows.iter().map(Feedback::width).sum();
-                    let whole = if shape[1].is_multiple_of(32) { shape[1] } else { 0 };
+                    let whole = if shape[1].is_multiple_of(32) {
+                        shape[1]
+                    } else {
+                        0
+                    };
                     assert_eq!(width, whole, "{name} {tensor}");
                 }
             }
