@@ -130,7 +130,7 @@ fn pain_4_tools_and_calls_are_seen_then_learnt_and_scored() {
     let last = metrics.trim_end().lines().last().expect("a line");
     let metrics: Value = serde_json::from_str(last).expect("JSON");
     assert_eq!(metrics["records"], 4);
-    assert!(metrics["loss"].as_f64() > Some(0.0), "{metrics}");
+    assert!(metrics["eval_loss"].as_f64() > Some(0.0), "{metrics}");
 }
 
 #[test]

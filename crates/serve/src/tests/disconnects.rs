@@ -2,11 +2,37 @@
 
 use std::time::Duration;
 
+use lathe_workshop::Door as _;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::caller::{PATIENCE, Stream, ask, chat, open_door, question};
+use super::caller::{PATIENCE, Stream, ask, chat, question};
+use super::fixture::{admitted, book, tiny_model};
 use crate::{Door, Limits};
+
+/// A door to the tiny model with a context that no answer fills before its caller hangs up, however
+/// fast the machine is.
+async fn open_door(limits: Limits) -> Door {
+    let folder = tempfile::tempdir().expect("a folder");
+    for entry in std::fs::read_dir(tiny_model()).expect("the fixture is there") {
+        let path = entry.expect("a file").path();
+        let to = folder.path().join(path.file_name().expect("a name"));
+        std::fs::copy(&path, to).expect("copied");
+    }
+    let config = folder.path().join("config.json");
+    let text = std::fs::read_to_string(&config).expect("reads");
+    let longer = text.replace(
+        "\"max_position_embeddings\": 512",
+        "\"max_position_embeddings\": 131072",
+    );
+    assert_ne!(text, longer, "the fixture's context");
+    std::fs::write(&config, longer).expect("writes");
+    let door = Door::with_limits(2, limits);
+    door.open(admitted("tiny", folder.path().to_path_buf(), None), book())
+        .await
+        .expect("the tiny model opens");
+    door
+}
 
 /// One request at a time, nobody waits: a second is taken only once the first is gone.
 async fn narrow_door() -> Door {
