@@ -98,9 +98,66 @@ pub(crate) fn for_each_rows<const N: usize>(
     });
 }
 
+/// Tasks of a product: runs of rows times cuts of the weights, in an order in which each lane of the
+/// pool has rows of its own, as it has in the operations on rows before and after.
+#[derive(Clone, Copy)]
+pub(crate) struct Grid {
+    runs: usize,
+    cuts: usize,
+    lanes: usize,
+}
+
+impl Grid {
+    pub(crate) fn new(pool: &Pool, runs: usize, cuts: usize) -> Grid {
+        let lanes = pool.lanes().min(runs).max(1);
+        Grid { runs, cuts, lanes }
+    }
+
+    pub(crate) fn tasks(self) -> usize {
+        self.runs * self.cuts
+    }
+
+    /// The run and the cut of a task. Within a lane, neighbours share the cut: its weights are read
+    /// from memory once, and it is the narrow input that is read again, from the cache.
+    pub(crate) fn at(self, task: usize) -> (usize, usize) {
+        let Grid { runs, cuts, lanes } = self;
+        let first_run = |lane: usize| lane * runs / lanes;
+        let lane = ((task / cuts + 1) * lanes).div_ceil(runs) - 1;
+        let (start, end) = (first_run(lane), first_run(lane + 1));
+        let within = task - start * cuts;
+        (start + within % (end - start), within / (end - start))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_grid_has_every_task_once_and_its_lanes_have_rows_of_their_own() {
+        for (threads, runs, cuts) in [
+            (1, 3, 2),
+            (2, 5, 8),
+            (3, 2, 4),
+            (3, 7, 5),
+            (8, 11, 3),
+            (2, 1, 8),
+        ] {
+            let grid = Grid::new(&Pool::new(threads), runs, cuts);
+            let all: Vec<_> = (0..grid.tasks()).map(|task| grid.at(task)).collect();
+            let mut sorted = all.clone();
+            sorted.sort_unstable();
+            let each = (0..runs).flat_map(|run| (0..cuts).map(move |cut| (run, cut)));
+            assert_eq!(sorted, each.collect::<Vec<_>>(), "{threads} {runs} {cuts}");
+            let lanes = threads.min(runs);
+            for lane in 0..lanes {
+                let rows = lane * runs / lanes..(lane + 1) * runs / lanes;
+                let tasks = &all[rows.start * cuts..rows.end * cuts];
+                assert!(tasks.iter().all(|(run, _)| rows.contains(run)));
+                assert!(tasks.is_sorted_by_key(|(_, cut)| cut));
+            }
+        }
+    }
 
     #[test]
     fn every_row_is_handed_out_once_with_its_number() {

@@ -19,7 +19,7 @@ mod tile;
 use std::ops::Range;
 
 use crate::Pool;
-use crate::parallel::SharedMut;
+use crate::parallel::{Grid, SharedMut};
 use crate::simd;
 use input::Input;
 pub use largest::largest_quantised;
@@ -73,9 +73,9 @@ pub fn matmul_quantised(pool: &Pool, x: &[f32], m: usize, products: &mut [Quanti
     let runs = m.div_ceil(rows);
     let panels = jobs[jobs.len() - 1].panels.end;
     let cuts = cuts(panels, first_words * rows, pool.threads());
-    pool.run(runs * cuts, &|task| {
-        // Neighbouring tasks share panels, so that these are read from memory once.
-        let (run, cut) = (task % runs, task / runs);
+    let grid = Grid::new(pool, runs, cuts);
+    pool.run(grid.tasks(), &|task| {
+        let (run, cut) = grid.at(task);
         let rows = run * rows..((run + 1) * rows).min(m);
         let panels = cut * panels / cuts..(cut + 1) * panels / cuts;
         for job in &jobs {

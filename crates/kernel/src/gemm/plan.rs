@@ -6,7 +6,7 @@ use super::Precision;
 use super::micro::{FloatUnit, PairUnit, Term, TileProduct};
 use super::pack::PackedMatrix;
 use crate::Pool;
-use crate::parallel::SharedMut;
+use crate::parallel::{Grid, SharedMut};
 use crate::simd::{self, Kernel, Simd};
 
 /// Rows and the weights they are multiplied with; the rows are in the words of the weights' kind.
@@ -30,8 +30,8 @@ pub(super) fn run(pool: &Pool, m: usize, jobs: Vec<Job<'_>>) {
         return;
     };
     if m > 0 {
-        let plan = Plan::new(m, &jobs);
-        pool.run(plan.tasks(), &|task| {
+        let plan = Plan::new(pool, m, &jobs);
+        pool.run(plan.grid.tasks(), &|task| {
             simd::vectorize(isa, plan.tile(task, &jobs))
         });
     }
@@ -43,7 +43,7 @@ struct Plan {
     panels: usize,
     /// Tasks of the products before each one, in one run of rows.
     starts: Vec<usize>,
-    per_run: usize,
+    grid: Grid,
 }
 
 /// Rows in a task: few enough that the input of one fits the second-level cache.
@@ -52,7 +52,7 @@ const TASK_ROWS: usize = 96;
 const TASK_WORDS_MIN: usize = 64 * 1024;
 
 impl Plan {
-    fn new(m: usize, jobs: &[Job<'_>]) -> Plan {
+    fn new(pool: &Pool, m: usize, jobs: &[Job<'_>]) -> Plan {
         let rows = m.min(TASK_ROWS);
         let words = |job: &Job<'_>| job.first.weights.panel_words();
         let panel_work = jobs.iter().map(words).max().unwrap_or(0).max(1);
@@ -73,19 +73,12 @@ impl Plan {
             rows,
             panels,
             starts,
-            per_run,
+            grid: Grid::new(pool, m.div_ceil(rows), per_run),
         }
     }
 
-    fn tasks(&self) -> usize {
-        self.per_run * self.m.div_ceil(self.rows)
-    }
-
     fn tile<'a>(&self, task: usize, jobs: &'a [Job<'a>]) -> TileTask<'a> {
-        // Neighbouring tasks share panels: those of a wide output are read from memory once, and it
-        // is the narrow input that is read again, from the cache.
-        let runs = self.m.div_ceil(self.rows);
-        let (run, within) = (task % runs, task / runs);
+        let (run, within) = self.grid.at(task);
         let job = self.starts.partition_point(|&start| start <= within) - 1;
         TileTask {
             job: &jobs[job],

@@ -19,7 +19,7 @@ use super::input::Input;
 use super::pack::{Lower, QuantisedMatrix};
 use super::{QuantisedProduct, Rows, TASK_ROWS, cuts, matmul_quantised};
 use crate::Pool;
-use crate::parallel::SharedMut;
+use crate::parallel::{Grid, SharedMut};
 use crate::simd;
 
 /// Standard deviations that the errors of two outputs together may make up.
@@ -163,8 +163,9 @@ impl Look<'_> {
         let work = self.weights.panel_words() * rows;
         let cuts = cuts(self.panels.len(), work, pool.threads());
         let out = SharedMut::new(out);
-        pool.run(runs * cuts, &|task| {
-            let (run, cut) = (task % runs, task / runs);
+        let grid = Grid::new(pool, runs, cuts);
+        pool.run(grid.tasks(), &|task| {
+            let (run, cut) = grid.at(task);
             let first = self.rows.start + run * rows;
             let start = self.panels.start + cut * self.panels.len() / cuts;
             let end = self.panels.start + (cut + 1) * self.panels.len() / cuts;
