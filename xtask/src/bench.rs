@@ -6,7 +6,8 @@
 //! `benches/results` always. Environments and builds of the peers lie under the target folder and are
 //! made when first needed (several gigabytes, half an hour).
 //!
-//! `cargo xtask bench ledger | receipts | quality` measure what has no peer.
+//! `cargo xtask bench serve` measures servers under many callers; `cargo xtask bench ledger | receipts |
+//! quality` what has no peer.
 
 mod ledger;
 pub mod llama_cpp;
@@ -17,6 +18,7 @@ mod peers;
 mod quality;
 mod receipts;
 mod rows;
+pub mod serve;
 
 use crate::acceptance::append;
 use crate::shell::Outcome;
@@ -29,6 +31,7 @@ pub fn run(arguments: &[String]) -> Outcome {
         Some("ledger") => return ledger::run(),
         Some("receipts") => return receipts::run(),
         Some("quality") => return quality::run(),
+        Some("serve") => return serve::run(&arguments[1..]),
         _ => {}
     }
     let (mut only, mut json) = (Vec::new(), false);
@@ -63,16 +66,36 @@ pub fn run(arguments: &[String]) -> Outcome {
 }
 
 fn run_rows(chosen: &[&Row], json: bool) -> Outcome {
-    let mut measured = Vec::new();
-    for row in chosen {
+    let measured = chosen.iter().map(|row| {
         let line = measure::measure(row);
         eprintln!("  {}", line.sentence());
         if json {
             println!("{}", line.json());
         }
-        measured.push(line);
-    }
+        line
+    });
+    let measured: Vec<Measured> = measured.collect();
     append("beside the peers", "cargo xtask bench", &table(&measured))?;
+    all_pass(&measured)
+}
+
+/// Writes rows that were measured together, with a table beside them.
+fn run_table(
+    title: &str,
+    command: &str,
+    measured: &[Measured],
+    beside: &str,
+    json: bool,
+) -> Outcome {
+    if json {
+        measured.iter().for_each(|line| println!("{}", line.json()));
+    }
+    append(title, command, &format!("{}{beside}", table(measured)))?;
+    all_pass(measured)
+}
+
+/// Fails with the names of the rows that fall short.
+fn all_pass(measured: &[Measured]) -> Outcome {
     let short: Vec<&str> = measured
         .iter()
         .filter(|line| !line.passes())

@@ -19,9 +19,11 @@ usage: cargo xtask COMMAND
   ci                    every check and test; installs what the tests need
   tidy                  size limits and house rules over the tree
   docs [--check]        writes docs/reference from the binary; --check only compares
-  acceptance [NAME]     full orders and Python peers on the real pack; results under benches/results
+  acceptance [NAME]     full orders and Python peers on the real pack; results under benches/results;
+                        also: acceptance soak --minutes N
   bench [--only ROW] [--json]
-                        speed beside the peers, in the same run; also: bench ledger | receipts | quality
+                        speed beside the peers, in the same run; also: bench serve | ledger | receipts |
+                        quality
 ";
 
 fn main() -> ExitCode {

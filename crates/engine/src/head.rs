@@ -31,6 +31,8 @@ pub(crate) struct HeadWork {
     per_target: Rows,
     targets: Vec<(u32, f32)>,
     tokens: Vec<u32>,
+    /// Logits that their reader gave back, to be written over.
+    pub(crate) spare: Vec<f32>,
 }
 
 /// Where the gradients of a loss go.
@@ -67,7 +69,9 @@ impl Head<'_> {
         work: &mut HeadWork,
     ) -> Vec<f32> {
         let vocab = self.model.config.vocab;
-        let mut logits = vec![0.0; rows.len() * vocab];
+        // Every value is written below: clearing megabytes first would take longer than choosing a token.
+        let mut logits = std::mem::take(&mut work.spare);
+        logits.resize(rows.len() * vocab, 0.0);
         let mut rest = &mut *logits;
         // Runs of one kind: a row's logits do not depend on its neighbours.
         for run in rows.chunk_by(|a, b| a.1 == b.1) {

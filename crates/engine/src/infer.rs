@@ -14,6 +14,7 @@ use crate::packed_adapter::PackedAdapter;
 use crate::rows::{Rows, read_and_write};
 use lathe_kernel::attention::{self, CachedQuery, KvLayer, Shape};
 use lathe_kernel::{Isa, Pool};
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// Keys and values of one sequence. Cloning is cheap: what is the same stays shared.
@@ -50,7 +51,25 @@ impl KvCache {
 
     /// Bytes of memory held; what clones share is counted in each.
     pub fn bytes(&self) -> usize {
-        self.layers.iter().map(KvLayer::bytes).sum()
+        self.span_bytes(0..self.len())
+    }
+
+    /// Bytes of memory that the blocks of these positions take, whether they are held or not.
+    pub fn span_bytes(&self, positions: Range<usize>) -> usize {
+        let layers = self.layers.len();
+        let first = self.layers.first();
+        first.map_or(0, |first| first.span_bytes(positions) * layers)
+    }
+
+    /// Bytes of memory held in blocks that are not among `counted`, the addresses of blocks, and
+    /// adds them: what several caches share is so counted once.
+    pub fn count(&self, counted: &mut HashSet<usize>) -> usize {
+        // Layers are appended to, cut and cloned together: the first speaks for all.
+        let Some(first) = self.layers.first() else {
+            return 0;
+        };
+        let new = first.addresses().filter(|it| counted.insert(*it));
+        new.count() * first.span_bytes(0..1) * self.layers.len()
     }
 }
 
@@ -249,6 +268,11 @@ fn run_blocks(
 }
 
 impl Scratch {
+    /// Takes back what [`forward`] returned, as room for the next.
+    pub fn give_back(&mut self, logits: Vec<f32>) {
+        self.head.spare = logits;
+    }
+
     /// Looks up the chunks' tokens; returns the rows in all.
     fn enter(&mut self, model: &Model, chunks: &[Chunk<'_>]) -> usize {
         let rows = self.place(model, chunks);

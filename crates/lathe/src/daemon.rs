@@ -148,11 +148,12 @@ async fn start(
         let _ = tcp.set_nodelay(true);
     });
     let (stop, mut stopped) = watch::channel(false);
-    let server =
-        axum::serve(listener, lathe_web::router(state)).with_graceful_shutdown(async move {
-            // A dropped sender means the daemon is gone: end as well.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        });
+    // The address is for the scheduler, which is fair between callers.
+    let pages = lathe_web::router(state).into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, pages).with_graceful_shutdown(async move {
+        // A dropped sender means the daemon is gone: end as well.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    });
     let server = tokio::spawn(server.into_future());
     let url = workshop::url_of(address);
     lock.announce(Some(&url))?;

@@ -4,6 +4,7 @@
 //! the random model of the tests on 127.0.0.1:7979. It goes the way every model
 //! goes, through admission, with a made-up report: an example, not a back door.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,7 +50,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     // A streamed token is a small packet; it must not wait for the last one's receipt.
     let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
-    axum::serve(listener, door.router())
+    let callers = door
+        .router()
+        .into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, callers)
         .with_graceful_shutdown(stop)
         .await?;
     println!(

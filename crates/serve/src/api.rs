@@ -16,6 +16,7 @@ use crate::door::Inner;
 use error::ApiError;
 
 mod answer;
+mod caller;
 mod chat;
 mod error;
 mod fields;

@@ -40,6 +40,10 @@ impl Door {
 
     /// As [`Door::new`], with limits of one's own.
     pub fn with_limits(threads: usize, limits: Limits) -> Door {
+        tracing::info!(
+            mib = limits.cache_bytes_max >> 20,
+            "memory for keys and values, at most"
+        );
         let inner = Inner {
             scheduler: Scheduler::start(threads, limits.clone()),
             catalogue: Catalogue::default(),

@@ -10,6 +10,7 @@
 mod api;
 mod door;
 mod limits;
+mod machine;
 mod receipt;
 mod scheduler;
 mod served;

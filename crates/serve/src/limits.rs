@@ -1,5 +1,7 @@
 //! Bounds of the server; a request beyond one is refused, never cut.
 
+use crate::machine::memory_bytes;
+
 /// How much the server takes on at once.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -10,11 +12,17 @@ pub struct Limits {
     /// Prompt tokens computed in one step over all requests, so that a long
     /// prompt does not stall those who already receive tokens.
     pub prefill_tokens_max: usize,
-    /// Memory that running answers may take for keys and values at their longest;
-    /// requests that would exceed it wait. One request alone always runs.
+    /// How long a step should take while answers are under way: on a slow machine, or with a large
+    /// model, it computes fewer prompt tokens than [`Limits::prefill_tokens_max`].
+    pub step_ms_max: u64,
+    /// Longest wait for a slot; after it a request is answered 503, and may come back.
+    pub wait_ms_max: u64,
+    /// Memory for all keys and values, by the blocks that are really held, what is shared counted
+    /// once; by default a quarter of the machine's or the container's, 4 GiB at most. What was read
+    /// lately is forgotten before an answer has to wait, and one request alone always runs.
     pub cache_bytes_max: usize,
-    /// Memory for keys and values of what was read lately, from which requests that
-    /// begin alike start; 0 keeps nothing.
+    /// Of that memory, what may be taken by keys and values of what was read lately, from which
+    /// requests that begin alike start; 0 keeps nothing.
     pub prefix_bytes_max: usize,
     /// Size of a request's body.
     pub body_bytes_max: usize,
@@ -28,7 +36,9 @@ impl Default for Limits {
             slots_max: 32,
             queue_requests_max: 256,
             prefill_tokens_max: 256,
-            cache_bytes_max: 4 << 30,
+            step_ms_max: 100,
+            wait_ms_max: 60_000,
+            cache_bytes_max: cache_bytes_max(),
             prefix_bytes_max: 256 << 20,
             body_bytes_max: 1 << 20,
             health_ms_max: 10_000,
@@ -41,4 +51,10 @@ impl Limits {
     pub fn requests_max(&self) -> usize {
         self.slots_max + self.queue_requests_max
     }
+}
+
+/// The default of [`Limits::cache_bytes_max`]: what is left is for weights, pages and a training order.
+fn cache_bytes_max() -> usize {
+    const MOST: usize = 4 << 30;
+    memory_bytes().map_or(MOST, |bytes| (bytes / 4).min(MOST))
 }

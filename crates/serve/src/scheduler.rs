@@ -24,13 +24,21 @@ use crate::served::Served;
 use batch::Batch;
 
 mod batch;
+mod caller;
 mod job;
+mod memory;
+mod pace;
 mod penalties;
 mod prefixes;
+mod queue;
 mod slot;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod text;
+mod turns;
 
+pub(crate) use caller::Caller;
 pub(crate) use job::{Event, FinishReason, Finished, Job, Plan};
 pub(crate) use penalties::Penalties;
 

@@ -14,3 +14,5 @@ mod refusals;
 mod streams;
 mod tools;
 mod tuned;
+
+pub(crate) use caller::open_door;

@@ -159,6 +159,13 @@ fn lists_a_model(url: &str) -> bool {
 /// A running daemon; ended when dropped.
 pub struct Up(Child);
 
+impl Up {
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
 impl Drop for Up {
     fn drop(&mut self) {
         let _ = self.0.kill();

@@ -10,9 +10,10 @@ mod merge;
 mod order;
 mod peft;
 mod result;
+mod soak;
 mod validators;
 
-pub use home::{FreshHome, PACK};
+pub use home::{FreshHome, PACK, wait_until};
 pub use result::append;
 
 use crate::shell::{self, Outcome};
@@ -51,10 +52,22 @@ const SCENARIOS: &[Scenario] = &[
         "model-signing, in-toto and CycloneDX accept what is exported",
         validators::run,
     ),
+    (
+        "soak",
+        "twice the callers that the server holds: answered or refused, memory flat",
+        soak::run,
+    ),
 ];
 
 /// Runs the named scenario, or all.
 pub fn run(arguments: &[String]) -> Outcome {
+    if let [name, options @ ..] = arguments
+        && name == "soak"
+        && !options.is_empty()
+    {
+        build()?;
+        return soak::run_with(options);
+    }
     let wanted: Vec<_> = match arguments {
         [] => SCENARIOS.iter().collect(),
         [name] => SCENARIOS
@@ -66,18 +79,23 @@ pub fn run(arguments: &[String]) -> Outcome {
     if wanted.is_empty() {
         return Err(format!("no scenario {arguments:?}\n{}", list()));
     }
+    build()?;
+    for (name, what, scenario) in wanted {
+        eprintln!("\n── {name}: {what}");
+        scenario().map_err(|why| format!("{name}: {why}"))?;
+    }
+    Ok(())
+}
+
+/// The program that all scenarios run.
+fn build() -> Outcome {
     shell::run(&mut shell::cargo(&[
         "build",
         "--release",
         "--package",
         "lathe",
         "--locked",
-    ]))?;
-    for (name, what, scenario) in wanted {
-        eprintln!("\n── {name}: {what}");
-        scenario().map_err(|why| format!("{name}: {why}"))?;
-    }
-    Ok(())
+    ]))
 }
 
 fn list() -> String {

@@ -80,10 +80,10 @@ pub struct Measured {
     passes_at: f64,
     ours: f64,
     peer: f64,
-    peer_name: String,
+    pub peer_name: String,
     ratios: Vec<f64>,
     /// How the sides were run.
-    commands: Vec<String>,
+    pub commands: Vec<String>,
     /// The peers that were not the best, with their figures.
     others: Vec<(String, f64)>,
     why: Option<String>,
@@ -91,18 +91,7 @@ pub struct Measured {
 
 /// Runs the sides of a row; what cannot be measured is a line with its reason.
 pub fn measure(row: &Row) -> Measured {
-    let mut measured = Measured {
-        row: row.name.clone(),
-        goal: row.goal,
-        passes_at: row.passes_at,
-        ours: f64::NAN,
-        peer: f64::NAN,
-        peer_name: String::new(),
-        ratios: Vec::new(),
-        commands: Vec::new(),
-        others: Vec::new(),
-        why: None,
-    };
+    let mut measured = Measured::new(&row.name, [row.passes_at, row.goal]);
     if let Err(why) = turns(row.work, &mut measured) {
         measured.why = Some(why);
     }
@@ -159,6 +148,21 @@ fn less_is_better(work: Work) -> bool {
 }
 
 impl Measured {
+    fn new(row: &str, [passes_at, goal]: [f64; 2]) -> Self {
+        Self {
+            row: row.to_owned(),
+            goal,
+            passes_at,
+            ours: f64::NAN,
+            peer: f64::NAN,
+            peer_name: String::new(),
+            ratios: Vec::new(),
+            commands: Vec::new(),
+            others: Vec::new(),
+            why: None,
+        }
+    }
+
     /// Whether the row reached what it has to.
     pub fn passes(&self) -> bool {
         !self.ratios.is_empty() && median(&self.ratios) >= self.passes_at
@@ -222,6 +226,18 @@ impl Measured {
         )
     }
 
+    /// A row measured elsewhere: the figures of both sides, turn by turn; `bounds` are what passes and
+    /// the goal, `sign` is -1 where less is better.
+    pub fn of(row: &str, bounds: [f64; 2], [ours, peer]: [&[f64]; 2], sign: f64) -> Self {
+        let turns = ours.iter().zip(peer);
+        Self {
+            ratios: turns.map(|(ours, peer)| (ours / peer).powf(sign)).collect(),
+            ours: median(ours),
+            peer: median(peer),
+            ..Self::new(row, bounds)
+        }
+    }
+
     /// Commands and other peers of the row.
     pub fn footnote(&self) -> String {
         let others = self
@@ -245,7 +261,8 @@ fn round(value: f64) -> f64 {
     (value * digits).round() / digits
 }
 
-fn median(values: &[f64]) -> f64 {
+/// The middle of some figures.
+pub fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

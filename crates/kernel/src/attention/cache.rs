@@ -1,6 +1,7 @@
 //! Keys and values of a sequence, kept as the products of attention read them.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::panels::{KEYS, Panels, VECTORS, by_columns_words, by_depth_words};
@@ -135,6 +136,23 @@ impl KvLayer {
             .iter()
             .map(|block| size_of_val(&block[..]))
             .sum()
+    }
+
+    /// Bytes of the blocks that `positions` lie in.
+    pub fn span_bytes(&self, positions: Range<usize>) -> usize {
+        let blocks = positions.end.div_ceil(KEYS) - positions.start / KEYS;
+        blocks * self.kv_heads * self.head_words() * size_of::<u32>()
+    }
+
+    /// How many blocks at the beginning are the same memory in both.
+    pub(super) fn blocks_shared(&self, other: &KvLayer) -> usize {
+        let both = self.blocks.iter().zip(&other.blocks);
+        both.take_while(|(a, b)| Arc::ptr_eq(a, b)).count()
+    }
+
+    /// Where the blocks lie: the same address in two caches is a block that both share.
+    pub fn addresses(&self) -> impl Iterator<Item = usize> {
+        self.blocks.iter().map(|block| Arc::as_ptr(block).addr())
     }
 
     /// Instruction set, heads and head width, for checking against a call's.
@@ -309,6 +327,25 @@ mod tests {
             );
             check(&cache, &keys, &values);
         }
+    }
+
+    #[test]
+    fn what_clones_share_has_one_address_and_no_block_is_left_out() {
+        let (keys, values) = (random(1, 150 * 8), random(2, 150 * 8));
+        let mut cache = KvLayer::new(Isa::detect(), 1, 8);
+        assert_eq!(cache.span_bytes(0..0), 0);
+        cache.append(&keys, &values);
+        assert_eq!(cache.span_bytes(0..150), cache.bytes());
+        assert_eq!(cache.span_bytes(63..65), cache.span_bytes(0..128));
+        let mut fork = cache.clone();
+        let shared = |a: &KvLayer, b: &KvLayer| {
+            let both = a.addresses().zip(b.addresses());
+            both.filter(|(a, b)| a == b).count()
+        };
+        assert_eq!(shared(&cache, &fork), 3);
+        // The last block is written to, and so becomes the fork's own.
+        fork.append(&keys[..8], &values[..8]);
+        assert_eq!((cache.addresses().count(), shared(&cache, &fork)), (3, 2));
     }
 
     #[test]

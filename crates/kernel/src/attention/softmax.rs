@@ -18,15 +18,26 @@ use crate::buffer::{FloatScratch, Scratch};
 use crate::gemm::Unit;
 use crate::simd::{self, Simd, map_vectors, prefetch, vector_at};
 
-/// Query rows of one kv head, `group` heads for each row of the batch, sorted by what they see.
+/// Consecutive rows of one sequence, and what they see of it.
+#[derive(Clone, Copy)]
+pub(super) struct Sight {
+    /// The first of the rows.
+    pub(super) first: usize,
+    /// The row after the last.
+    pub(super) end: usize,
+    /// Positions the first row of the batch among them sees; each further one sees one more.
+    pub(super) visible: usize,
+}
+
+/// Query rows of one kv head, `group` heads for each row of the batch, sorted by what they see; of
+/// several sequences, which take turns.
 pub(super) struct QueryRows<S, U> {
     panels: Panels<S, U>,
     shape: Shape,
     rows: usize,
     /// Heads that share a position.
     group: usize,
-    /// Positions the first row of the batch sees; each further one sees one more.
-    visible: usize,
+    sight: Sight,
     queries: Scratch,
     scores: FloatScratch,
     factors: Scratch,
@@ -36,7 +47,8 @@ pub(super) struct QueryRows<S, U> {
 }
 
 impl<S: Simd, U: Unit> QueryRows<S, U> {
-    /// Takes `rows` queries, `query(row)` being one of `head_dim`.
+    /// Takes `rows` queries, `query(row)` being one of `head_dim`; all of one sequence until
+    /// [`QueryRows::look`] says otherwise.
     #[inline(always)]
     pub(super) fn new<'q>(
         panels: Panels<S, U>,
@@ -67,7 +79,11 @@ impl<S: Simd, U: Unit> QueryRows<S, U> {
             shape: *shape,
             rows,
             group: shape.heads / shape.kv_heads,
-            visible,
+            sight: Sight {
+                first: 0,
+                end: rows,
+                visible,
+            },
             queries,
             scores,
             factors,
@@ -77,10 +93,16 @@ impl<S: Simd, U: Unit> QueryRows<S, U> {
         }
     }
 
+    /// The rows of one sequence are next.
+    #[inline(always)]
+    pub(super) fn look(&mut self, sight: Sight) {
+        self.sight = sight;
+    }
+
     /// Positions that row `row` sees.
     #[inline(always)]
     fn visible(&self, row: usize) -> usize {
-        self.visible + row / self.group
+        self.sight.visible + (row - self.sight.first) / self.group
     }
 
     /// Positions at the beginning that row `row` does not see.
@@ -92,19 +114,44 @@ impl<S: Simd, U: Unit> QueryRows<S, U> {
     /// Blocks that the rows need, from the first row's first to the last row's last.
     #[inline(always)]
     pub(super) fn blocks(&self) -> Range<usize> {
-        self.hidden(0) / KEYS..self.visible(self.rows - 1).div_ceil(KEYS)
+        let Sight { first, end, .. } = self.sight;
+        self.hidden(first) / KEYS..self.visible(end - 1).div_ceil(KEYS)
     }
 
     /// The rows that see something of the block at position `start`: others end before it, or their
     /// window begins after it.
     #[inline(always)]
     fn rows_of_block(&self, start: usize) -> Range<usize> {
-        let first = (start + 1).saturating_sub(self.visible) * self.group;
+        let Sight {
+            first,
+            end,
+            visible,
+        } = self.sight;
+        let begin = (start + 1).saturating_sub(visible) * self.group;
         // The first row of the batch whose window begins after the block.
         let through = self.shape.window.map_or(usize::MAX, |window| {
-            (start + KEYS + window).saturating_sub(self.visible)
+            (start + KEYS + window).saturating_sub(visible)
         });
-        first..self.rows.min(through.saturating_mul(self.group))
+        let past = through.saturating_mul(self.group).saturating_add(first);
+        first + begin..end.min(past)
+    }
+
+    /// Takes in a block that all rows of all sequences see whole.
+    #[inline(always)]
+    pub(super) fn take_in_whole(&mut self, keys: &[u32], values: &[u32]) {
+        let rows = self.rows;
+        self.panels
+            .scores(&self.queries, rows, keys, KEYS, &mut self.scores);
+        for row in 0..rows {
+            self.weigh(row, row, KEYS, KEYS);
+        }
+        let factors = Factors {
+            words: &self.factors,
+            row_stride: KEYS / U::DEPTH,
+            unit_stride: 1,
+        };
+        self.panels
+            .weighted_sums(factors, rows, values, KEYS, &mut self.out);
     }
 
     /// Takes in block number `block`: keys by columns, values by depth.

@@ -326,6 +326,51 @@ fn cached_rows_do_not_depend_on_the_batch_or_threads() {
 }
 
 #[test]
+fn sequences_that_share_their_beginning_give_the_bits_of_each_alone() {
+    for_each_isa(|pool| {
+        for ((heads, kv_heads, head_dim), window) in in_windows(vec![(3, 1, 16), (6, 2, 40)]) {
+            let case = Case::new(windowed(shape(heads, kv_heads, head_dim), window), 400);
+            let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
+            let rows = |of: std::ops::Range<usize>| of.start * narrow..of.end * narrow;
+            let mut beginning = KvLayer::new(pool.isa(), kv_heads, head_dim);
+            beginning.append(&case.k[rows(0..200)], &case.v[rows(0..200)]);
+            // Ends of several lengths after beginnings of several, and one that shares nothing.
+            let kept = [200, 200, 199, 130, 128, 127, 64, 63, 200, 0, 190, 200];
+            let caches = kept.iter().enumerate().map(|(at, &kept)| {
+                let mut cache = beginning.clone();
+                cache.truncate(kept);
+                let end = 200..203 + 13 * at;
+                cache.append(&case.k[rows(end.clone())], &case.v[rows(end)]);
+                cache
+            });
+            let caches: Vec<KvLayer> = caches.collect();
+            let mut next = 0;
+            let queries = caches.iter().enumerate().map(|(at, cache)| {
+                let (row, rows) = (next, 1 + at % 3);
+                next += rows;
+                CachedQuery {
+                    row,
+                    rows,
+                    cache,
+                    visible: cache.len() + 1 - rows,
+                }
+            });
+            let queries: Vec<CachedQuery<'_>> = queries.collect();
+            let q = &case.q[..next * wide];
+            let mut together = vec![0.0; q.len()];
+            cached(pool, &case.shape, &queries, q, &mut together);
+            for query in queries {
+                let here = query.row * wide..(query.row + query.rows) * wide;
+                let mut alone = vec![0.0; here.len()];
+                let own = [CachedQuery { row: 0, ..query }];
+                cached(pool, &case.shape, &own, &q[here.clone()], &mut alone);
+                assert_same_bits(&alone, &together[here], "a sequence alone");
+            }
+        }
+    });
+}
+
+#[test]
 fn a_window_over_everything_is_none() {
     for (rows, spans) in batches() {
         let of = |window| {

@@ -69,6 +69,7 @@ impl Answer {
                 Event::Text { text: piece, .. } => text.push_str(&piece),
                 Event::Finished(finished) => break finished,
                 Event::Failed(reason) => return Err(failed(&reason)),
+                Event::Overdue(waited_s) => return Err(ApiError::overdue(waited_s)),
             }
         };
         let lathe = self.close(finished).await?;
@@ -117,9 +118,9 @@ impl Answer {
                     answer_tokens,
                 })
             }
-            Some(Event::Failed(reason)) => {
+            Some(unanswered @ (Event::Failed(_) | Event::Overdue(_))) => {
                 self.receipt.abort().await;
-                Ok(Event::Failed(reason))
+                Ok(unanswered)
             }
             Some(finished) => Ok(finished),
             None => {
@@ -222,6 +223,7 @@ impl Chunks {
             }
             Ok(Event::Finished(finished)) => self.finish(finished).await,
             Ok(Event::Failed(reason)) => data(&failed(&reason).body()),
+            Ok(Event::Overdue(waited_s)) => data(&ApiError::overdue(waited_s).body()),
             Err(error) => data(&error.body()),
         }
     }

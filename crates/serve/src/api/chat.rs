@@ -18,12 +18,13 @@ use super::request::{ChatRequest, Delivery};
 use super::tools;
 use crate::door::Inner;
 use crate::receipt::{OpenReceipt, Question};
-use crate::scheduler::{Job, Plan, Refusal};
+use crate::scheduler::{Caller, Job, Plan, Refusal};
 use crate::served::Served;
 
 /// Answers one conversation.
 pub(crate) async fn create(
     State(door): State<Arc<Inner>>,
+    caller: Caller,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
@@ -44,6 +45,7 @@ pub(crate) async fn create(
     let answer = Answer::new(door.clone(), &model, received, receipt);
     door.scheduler.submit(Job {
         served,
+        caller,
         prompt: prepared.prompt,
         plan: prepared.plan,
         events,

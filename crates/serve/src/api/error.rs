@@ -125,6 +125,17 @@ impl ApiError {
             .with_header(Header::RetryAfter(RETRY_AFTER_S))
     }
 
+    /// 503: the request waited its longest without its turn coming; nothing of it was computed.
+    pub(crate) fn overdue(waited_s: u64) -> Self {
+        let message = format!(
+            "The answer was not begun: for {waited_s} s all of the server was taken by others. Try \
+             again in {OVERDUE_RETRY_AFTER_S} s."
+        );
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", message)
+            .with_code("queue_timeout")
+            .with_header(Header::RetryAfter(OVERDUE_RETRY_AFTER_S))
+    }
+
     /// 503: the server does not answer now; `reason` says why.
     pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", reason)
@@ -195,6 +206,9 @@ impl ApiError {
 /// Seconds after which a refused caller may try again; a queue of short answers
 /// has moved by then.
 const RETRY_AFTER_S: u16 = 1;
+
+/// The same after a wait in vain: the queue is long.
+const OVERDUE_RETRY_AFTER_S: u16 = 10;
 
 /// An unknown model's name is repeated to the caller up to this length.
 const NAME_CHARS_SHOWN_MAX: usize = 200;

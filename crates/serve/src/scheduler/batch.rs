@@ -1,21 +1,30 @@
 //! The jobs at hand and the step that moves all of them forward.
 //!
 //! A step takes the next token of every running answer and a bounded number of
-//! prompt tokens, first come first served, and runs one forward pass for each set
+//! prompt tokens ([`super::turns`]), and runs one forward pass for each set
 //! of weights among them. A row's result does not depend on what else is in the
 //! pass, so an answer is the same alone and in company.
+//!
+//! What several requests begin with is computed once ([`admission`]). Memory is counted by the blocks
+//! that are held ([`super::memory`]), and an answer that finds none is interrupted, not ended.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use lathe_engine::{Chunk, KvCache, Logits, Scratch, forward};
 use lathe_kernel::Pool;
 
 use super::job::{Event, Job};
+use super::memory;
+use super::pace::Pace;
 use super::prefixes::Prefixes;
-use super::slot::{Slot, cache_bytes};
+use super::queue::Queue;
+use super::slot::Slot;
+use super::turns;
 use crate::limits::Limits;
 use crate::served::Served;
+
+mod admission;
 
 /// Everything that waits or runs.
 pub(crate) struct Batch {
@@ -23,10 +32,9 @@ pub(crate) struct Batch {
     pool: Pool,
     scratch: Scratch,
     prefixes: Prefixes,
-    /// First come, first served.
-    queue: VecDeque<Job>,
-    /// In the order in which they got their slots.
+    queue: Queue,
     slots: Vec<Slot>,
+    pace: Pace,
 }
 
 impl Batch {
@@ -37,8 +45,9 @@ impl Batch {
             limits,
             pool,
             scratch: Scratch::default(),
-            queue: VecDeque::new(),
+            queue: Queue::default(),
             slots: Vec::new(),
+            pace: Pace::default(),
         }
     }
 
@@ -47,22 +56,26 @@ impl Batch {
         self.queue.is_empty() && self.slots.is_empty()
     }
 
-    /// Puts a job at the end of the queue.
+    /// Puts a job into the queue.
     pub(crate) fn enqueue(&mut self, job: Job) {
-        self.queue.push_back(job);
+        self.queue.push(job);
     }
 
     /// Frees what nobody waits for, fills free slots, computes, gives out tokens.
     pub(crate) fn step(&mut self) {
         self.free();
         self.admit();
-        let mut room = self.limits.prefill_tokens_max.max(1);
-        for slot in &mut self.slots {
-            room -= slot.plan(room);
-        }
+        self.refuse_overdue();
+        self.follow();
+        let answers = self.slots.iter().filter(|slot| slot.is_answering()).count();
+        let room = self.pace.prompt_tokens(&self.limits, answers);
+        turns::share_out(&mut self.slots, room);
+        self.make_room();
+        let (began, rows) = (Instant::now(), self.slots.iter().map(Slot::step_rows).sum());
         for group in by_weights(&mut self.slots) {
             compute(group, &self.pool, &mut self.scratch);
         }
+        self.pace.note(rows, began.elapsed());
         for slot in self.slots.iter().filter(|slot| slot.is_worth_keeping()) {
             self.prefixes
                 .keep(slot.served(), slot.tokens(), slot.cache());
@@ -98,9 +111,7 @@ impl Batch {
 
     /// Ends everything that waits or runs with an error.
     pub(crate) fn fail_all(&mut self, reason: &str) {
-        for job in self.queue.drain(..) {
-            let _ = job.events.send(Event::Failed(reason.to_owned()));
-        }
+        self.queue.fail_all(reason);
         for mut slot in self.slots.drain(..) {
             slot.fail(reason);
         }
@@ -108,23 +119,58 @@ impl Batch {
 
     fn free(&mut self) {
         self.slots.retain(|slot| !slot.is_free());
-        self.queue.retain(|job| !job.events.is_closed());
+        self.queue.forget_abandoned();
     }
 
-    /// Strictly in order: a job that has to wait for memory lets nobody past.
-    fn admit(&mut self) {
-        while self.slots.len() < self.limits.slots_max.max(1)
-            && let Some(job) = self.queue.front()
-        {
-            let held: usize = self.slots.iter().map(Slot::cache_bytes).sum();
-            if !self.slots.is_empty() && held + cache_bytes(job) > self.limits.cache_bytes_max {
+    fn refuse_overdue(&mut self) {
+        let longest = Duration::from_millis(self.limits.wait_ms_max);
+        for job in self.queue.take_overdue(longest) {
+            let _ = job
+                .events
+                .send(Event::Overdue(self.limits.wait_ms_max.div_ceil(1000)));
+        }
+    }
+
+    /// Keeps what the step takes within the stated memory: first kept beginnings go, then the newest
+    /// answers wait. One alone always runs.
+    fn make_room(&mut self) {
+        loop {
+            let step: usize = self.slots.iter().map(Slot::step_bytes).sum();
+            let most = step
+                + self
+                    .slots
+                    .iter()
+                    .map(|it| it.cache().bytes())
+                    .sum::<usize>();
+            // What is kept has its own bound; most steps are done here.
+            if most + self.limits.prefix_bytes_max <= self.limits.cache_bytes_max
+                || step + self.held() <= self.limits.cache_bytes_max
+            {
                 return;
             }
-            if let Some(job) = self.queue.pop_front() {
-                let cache = self.prefixes.begin(&job.served, &job.prompt);
-                self.slots.push(Slot::new(job, cache));
+            if self.prefixes.forget_oldest() {
+                continue;
+            }
+            let newest = self.slots.iter().map(Slot::serial).max();
+            match newest.filter(|_| self.slots.len() > 1) {
+                Some(serial) => {
+                    let slot = self.take_out(serial);
+                    slot.into_iter().for_each(|slot| self.pause(slot));
+                }
+                None => return,
             }
         }
+    }
+
+    /// How many answers hold a slot.
+    #[cfg(test)]
+    pub(crate) fn under_way(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Bytes of keys and values held in all.
+    pub(crate) fn held(&self) -> usize {
+        memory::held_with(&self.prefixes, self.slots.iter().map(Slot::cache))
     }
 }
 
@@ -159,4 +205,6 @@ fn compute(mut slots: Vec<&mut Slot>, pool: &Pool, scratch: &mut Scratch) {
         let (slot, row) = &mut *held;
         slot.accept(row);
     });
+    drop(work);
+    scratch.give_back(logits);
 }

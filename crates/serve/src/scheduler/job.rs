@@ -6,12 +6,15 @@ use lathe_engine::Sampling;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::Penalties;
+use super::caller::Caller;
 use crate::served::Served;
 
 /// One answer to be made.
 pub(crate) struct Job {
     /// The model that answers.
     pub served: Arc<Served>,
+    /// Whose request it is: slots are shared out among callers.
+    pub caller: Caller,
     /// The prompt; at least one token, and room in the context for the answer.
     pub prompt: Vec<u32>,
     /// How the answer is made.
@@ -21,6 +24,13 @@ pub(crate) struct Job {
     pub events: mpsc::UnboundedSender<Event>,
     /// The job's place among the requests the server holds.
     pub permit: OwnedSemaphorePermit,
+}
+
+impl Job {
+    /// Ends it with an error. Nobody listening is none.
+    pub(crate) fn fail(&self, reason: &str) {
+        let _ = self.events.send(Event::Failed(reason.to_owned()));
+    }
 }
 
 /// How an answer is made.
@@ -52,6 +62,8 @@ pub(crate) enum Event {
     Finished(Finished),
     /// The answer cannot be completed, for the reason given.
     Failed(String),
+    /// The answer was never begun: this many seconds went by without a free slot.
+    Overdue(u64),
 }
 
 /// How an answer ended and what it took.

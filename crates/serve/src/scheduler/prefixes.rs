@@ -3,12 +3,12 @@
 //! Questions to one deployment share their system prompt, and every turn of a
 //! conversation begins with the turns before it. A new request starts from the
 //! longest beginning it shares with a kept one. What is shared is the same memory
-//! until one side writes to it, and since a row's result does not depend on how its
+//! until one side writes to it, and is counted once; since a row's result does not depend on how its
 //! sequence was cut, an answer is the same bits with and without this.
 //!
 //! What was used longest ago goes first when the stated memory is full.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 
 use lathe_engine::KvCache;
@@ -16,7 +16,7 @@ use lathe_engine::KvCache;
 use crate::served::Served;
 
 /// A shorter beginning is not worth sharing.
-const SHARED_TOKENS_MIN: usize = 8;
+pub(crate) const SHARED_TOKENS_MIN: usize = 8;
 
 /// Beginnings kept, which bounds the search among them.
 const KEPT_MAX: usize = 64;
@@ -34,6 +34,14 @@ struct Kept {
     cache: KvCache,
 }
 
+/// A kept beginning that is also another's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Found {
+    place: usize,
+    /// How many tokens both begin with.
+    pub tokens: usize,
+}
+
 impl Prefixes {
     /// Keeps nothing yet, and never more than `bytes_max` of keys and values.
     pub(crate) fn new(bytes_max: usize) -> Prefixes {
@@ -43,24 +51,29 @@ impl Prefixes {
         }
     }
 
-    /// A cache to begin `prompt` with: of the longest kept beginning, or empty. The
-    /// prompt's last token is never in it, since its logits are still to be computed.
-    pub(crate) fn begin(&mut self, served: &Arc<Served>, prompt: &[u32]) -> KvCache {
-        let before_last = &prompt[..prompt.len().saturating_sub(1)];
+    /// The longest kept beginning of `tokens`, the last of them left out, since its logits are
+    /// still to be computed.
+    pub(crate) fn find(&self, served: &Served, tokens: &[u32]) -> Option<Found> {
+        let before_last = &tokens[..tokens.len().saturating_sub(1)];
         let shared = |kept: &Kept| match kept.served.upgrade() {
             Some(other) if other.same_weights(served) => common(&kept.tokens, before_last),
             _ => 0,
         };
         let lengths = self.kept.iter().map(shared).enumerate();
-        let Some((index, len)) = lengths.max_by_key(|(_, len)| *len) else {
-            return KvCache::new(&served.model().config);
-        };
-        if len < SHARED_TOKENS_MIN {
-            return KvCache::new(&served.model().config);
-        }
-        let mut cache = self.kept[index].cache.clone();
-        cache.truncate(len);
-        if let Some(used) = self.kept.remove(index) {
+        let (place, tokens) = lengths.max_by_key(|(_, tokens)| *tokens)?;
+        (tokens >= SHARED_TOKENS_MIN).then_some(Found { place, tokens })
+    }
+
+    /// Keys and values that what was found shares its memory with.
+    pub(crate) fn cache(&self, found: Found) -> &KvCache {
+        &self.kept[found.place].cache
+    }
+
+    /// A cache that goes on from what was found, which now counts as used.
+    pub(crate) fn begin(&mut self, found: Found) -> KvCache {
+        let mut cache = self.kept[found.place].cache.clone();
+        cache.truncate(found.tokens);
+        if let Some(used) = self.kept.remove(found.place) {
             self.kept.push_front(used);
         }
         cache
@@ -83,19 +96,23 @@ impl Prefixes {
             cache: cache.clone(),
         });
         self.kept.truncate(KEPT_MAX);
-        while self
-            .kept
-            .iter()
-            .map(|kept| kept.cache.bytes())
-            .sum::<usize>()
-            > self.bytes_max
-        {
+        while self.count(&mut HashSet::new()) > self.bytes_max {
             self.kept.pop_back();
         }
+    }
+
+    /// Bytes of the kept beginnings that `counted` does not know yet.
+    pub(crate) fn count(&self, counted: &mut HashSet<usize>) -> usize {
+        self.kept.iter().map(|kept| kept.cache.count(counted)).sum()
+    }
+
+    /// Forgets what was used longest ago; false where nothing is kept.
+    pub(crate) fn forget_oldest(&mut self) -> bool {
+        self.kept.pop_back().is_some()
     }
 }
 
 /// How many tokens both begin with.
-fn common(a: &[u32], b: &[u32]) -> usize {
+pub(crate) fn common(a: &[u32], b: &[u32]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }

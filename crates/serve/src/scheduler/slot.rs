@@ -5,21 +5,28 @@ use std::sync::Arc;
 use lathe_engine::{Chunk, KvCache, Logits, Sampler};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::caller::Caller;
 use super::job::{Event, FinishReason, Finished, Job};
+use super::memory;
 use super::penalties::Repetition;
 use super::text::{AnswerText, Piece};
 use crate::served::Served;
 
-/// A job that holds a slot.
+/// A job that holds a slot, or held one and was interrupted.
 pub(crate) struct Slot {
+    /// The place of its request among all.
+    serial: u64,
+    caller: Caller,
     served: Arc<Served>,
     /// The prompt and the answer so far; the cache holds a beginning of it, and what
     /// it does not hold is to be computed.
     tokens: Vec<u32>,
     cache: KvCache,
+    /// Another slot is computing what this one begins with.
+    follows: Option<Follows>,
     prompt_tokens: usize,
-    /// How many of them were in the cache from the start.
-    cached_tokens: usize,
+    /// How many of them were in the cache from the start, once it has begun.
+    cached_tokens: Option<usize>,
     answer_tokens_max: usize,
     step: Step,
     sampler: Sampler,
@@ -27,17 +34,24 @@ pub(crate) struct Slot {
     /// None once the answer has ended.
     text: Option<AnswerText>,
     ignore_eos: bool,
-    /// Cache memory this answer takes at its longest.
-    cache_bytes: usize,
     events: mpsc::UnboundedSender<Event>,
     /// Given back when the slot is dropped.
     _permit: OwnedSemaphorePermit,
 }
 
+/// What a slot waits for another to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Follows {
+    /// The other's [`Slot::serial`].
+    pub serial: u64,
+    /// How many tokens both begin with.
+    pub tokens: usize,
+}
+
 /// What a step computes for a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// Nothing: others before it read their prompts.
+    /// Nothing: others read their prompts, or compute what this one begins with.
     Wait,
     /// This many tokens of the prompt, with more to come.
     Read(usize),
@@ -46,22 +60,22 @@ enum Step {
 }
 
 impl Slot {
-    /// Gives `job` a slot; `cache` holds a beginning of its prompt, without the last
-    /// token.
-    pub(crate) fn new(job: Job, cache: KvCache) -> Slot {
-        let cache_bytes = cache_bytes(&job);
+    /// Gives `job` a slot, nothing of it computed.
+    pub(crate) fn new(serial: u64, job: Job) -> Slot {
         let model = job.served.model();
         Slot {
+            serial,
+            caller: job.caller,
+            cache: KvCache::new(&model.config),
+            follows: None,
             prompt_tokens: job.prompt.len(),
-            cached_tokens: cache.len(),
-            cache,
+            cached_tokens: None,
             answer_tokens_max: job.plan.answer_tokens_max,
             step: Step::Wait,
             sampler: Sampler::new(job.plan.sampling),
             repetition: Repetition::new(job.plan.penalties),
             text: Some(AnswerText::new(model.tokenizer.stream(true), job.plan.stop)),
             ignore_eos: job.plan.ignore_eos,
-            cache_bytes,
             events: job.events,
             tokens: job.prompt,
             served: job.served,
@@ -69,14 +83,19 @@ impl Slot {
         }
     }
 
+    /// The place of its request among all: the smaller came first.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Whose request it is.
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller
+    }
+
     /// The model that answers.
     pub(crate) fn served(&self) -> &Arc<Served> {
         &self.served
-    }
-
-    /// Cache memory this answer takes at its longest.
-    pub(crate) fn cache_bytes(&self) -> usize {
-        self.cache_bytes
     }
 
     /// The prompt and the answer so far.
@@ -87,6 +106,30 @@ impl Slot {
     /// Keys and values of a beginning of [`Slot::tokens`].
     pub(crate) fn cache(&self) -> &KvCache {
         &self.cache
+    }
+
+    /// Goes on from `cache`, which holds a beginning of its tokens, without the last.
+    pub(crate) fn begin_from(&mut self, cache: KvCache) {
+        self.cached_tokens.get_or_insert(cache.len());
+        self.cache = cache;
+        self.follows = None;
+    }
+
+    /// Waits until another slot has computed what both begin with.
+    pub(crate) fn follow(&mut self, follows: Follows) {
+        self.follows = Some(follows);
+    }
+
+    /// What it waits for.
+    pub(crate) fn follows(&self) -> Option<Follows> {
+        self.follows
+    }
+
+    /// Gives back the memory; what was computed is computed again later, to the same bits.
+    pub(crate) fn pause(&mut self) {
+        self.cache = KvCache::new(&self.served.model().config);
+        self.follows = None;
+        self.step = Step::Wait;
     }
 
     /// Whether others may soon begin with what the cache holds: the prompt has just
@@ -101,21 +144,53 @@ impl Slot {
         self.text.is_none() || self.events.is_closed()
     }
 
-    /// Plans the next step: the token chosen last, or the rest of the prompt as far
-    /// as `prefill_room` allows. Returns the prompt tokens taken.
-    pub(crate) fn plan(&mut self, prefill_room: usize) -> usize {
-        let left = self.tokens.len() - self.cache.len();
-        if self.cache.len() >= self.prompt_tokens {
-            self.step = Step::Choose(left);
-            return 0;
+    /// Tokens to read before the next can be chosen; none where only the one chosen last is left, or
+    /// where another reads.
+    pub(crate) fn unread(&self) -> usize {
+        match (self.follows, self.tokens.len() - self.cache.len()) {
+            (Some(_), _) | (_, 1) => 0,
+            (None, left) => left,
         }
-        let taken = left.min(prefill_room);
-        self.step = match taken {
+    }
+
+    /// Plans the next step: the token chosen last, or as much of what is unread as
+    /// `granted` says.
+    pub(crate) fn plan(&mut self, granted: usize) {
+        let left = self.tokens.len() - self.cache.len();
+        self.step = match granted.min(left) {
+            _ if self.follows.is_some() => Step::Wait,
+            _ if left == 1 => Step::Choose(1),
             0 => Step::Wait,
-            _ if taken == left => Step::Choose(taken),
-            _ => Step::Read(taken),
+            taken if taken == left => Step::Choose(taken),
+            taken => Step::Read(taken),
         };
-        taken
+    }
+
+    /// Whether only the token chosen last is left to compute, so that the caller waits for the next.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.answer_tokens() > 0 && self.unread() == 0
+    }
+
+    /// Tokens that the planned step computes.
+    pub(crate) fn step_rows(&self) -> usize {
+        match self.step {
+            Step::Wait => 0,
+            Step::Read(count) | Step::Choose(count) => count,
+        }
+    }
+
+    /// Memory that the planned step may take.
+    pub(crate) fn step_bytes(&self) -> usize {
+        match (self.step_rows(), self.cache.len()) {
+            (0, _) => 0,
+            (rows, begin) => self.cache.span_bytes(begin..begin + rows),
+        }
+    }
+
+    /// Memory that is yet to be taken for its tokens, and for some more.
+    pub(crate) fn unread_bytes(&self) -> usize {
+        let begin = self.follows.map_or(self.cache.len(), |it| it.tokens);
+        memory::unread_bytes(&self.cache, begin, self.tokens.len())
     }
 
     /// Whether the step computes the logits of the next token.
@@ -199,19 +274,8 @@ impl Slot {
         let _ = self.events.send(Event::Finished(Finished {
             reason,
             prompt_tokens: self.prompt_tokens,
-            cached_tokens: self.cached_tokens,
+            cached_tokens: self.cached_tokens.unwrap_or(0),
             answer_tokens: self.answer_tokens(),
         }));
     }
-}
-
-/// Positions by which a cache grows.
-const CACHE_BLOCK_TOKENS: usize = 64;
-
-/// Cache memory a job takes at its longest: keys and values in bfloat16.
-pub(crate) fn cache_bytes(job: &Job) -> usize {
-    let config = &job.served.model().config;
-    let token = 2 * config.layers * config.kv_heads * config.head_dim * size_of::<u16>();
-    let tokens = job.prompt.len() + job.plan.answer_tokens_max;
-    tokens.next_multiple_of(CACHE_BLOCK_TOKENS) * token
 }

@@ -1,18 +1,25 @@
 //! A caller who hangs up frees what it held, wherever its request stood.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use lathe_evidence::receipt::Ended;
 use lathe_workshop::Door as _;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::caller::{PATIENCE, Stream, ask, chat, question};
-use super::fixture::{admitted, book, tiny_model};
+use super::fixture::{MemoryBook, admitted, book, tiny_model};
 use crate::{Door, Limits};
 
 /// A door to the tiny model with a context that no answer fills before its caller hangs up, however
 /// fast the machine is.
-async fn open_door(limits: Limits) -> Door {
+pub(super) async fn open_door(limits: Limits) -> Door {
+    open_door_with(limits, book()).await
+}
+
+/// The same, its receipts in a book of the test's.
+async fn open_door_with(limits: Limits, book: Arc<MemoryBook>) -> Door {
     let folder = tempfile::tempdir().expect("a folder");
     for entry in std::fs::read_dir(tiny_model()).expect("the fixture is there") {
         let path = entry.expect("a file").path();
@@ -28,7 +35,7 @@ async fn open_door(limits: Limits) -> Door {
     assert_ne!(text, longer, "the fixture's context");
     std::fs::write(&config, longer).expect("writes");
     let door = Door::with_limits(2, limits);
-    door.open(admitted("tiny", folder.path().to_path_buf(), None), book())
+    door.open(admitted("tiny", folder.path().to_path_buf(), None), book)
         .await
         .expect("the tiny model opens");
     door
@@ -134,4 +141,42 @@ async fn many_that_vanish_leave_nothing_behind() {
     tokio::time::timeout(PATIENCE, free)
         .await
         .expect("every place is free again");
+}
+
+/// vLLM #54947: it goes on generating after its callers have gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_that_vanish_mid_stream_are_not_answered_to_the_end() {
+    const CALLERS: usize = 1000;
+    let limits = Limits {
+        queue_requests_max: CALLERS,
+        ..Limits::default()
+    };
+    let (all, slots) = (limits.requests_max(), limits.slots_max);
+    let book = book();
+    let door = open_door_with(limits, book.clone()).await;
+    let mut streams = Vec::new();
+    for _ in 0..CALLERS {
+        streams.push(Stream::begin(&door, endless(json!({"stream": true}))).await);
+    }
+    // Those who have a slot are in the middle of their answers.
+    for stream in &mut streams[..slots] {
+        for _ in 0..3 {
+            stream.next().await.expect("a chunk");
+        }
+    }
+    drop(streams);
+    let freed = async {
+        while door.free_places() < all || book.closed().len() < CALLERS {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, freed)
+        .await
+        .expect("every place is free and every receipt closed");
+    let closed = book.closed();
+    let ended: Vec<Ended> = closed.iter().map(|(receipt, _)| receipt.ended).collect();
+    assert_eq!(ended, vec![Ended::Cancelled; CALLERS]);
+    // Whoever comes now has the server to themselves.
+    let reply = ask(&door, question("hello", json!({"max_tokens": 3}))).await;
+    assert_eq!(reply.status, 200);
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::caller::{Stream, ask, get, open_door, question};
-use crate::scheduler::{Event, Job, Penalties, Plan};
+use crate::scheduler::{Caller, Event, Job, Penalties, Plan};
 use crate::{Door, Limits};
 
 #[tokio::test]
@@ -81,6 +81,7 @@ fn kill_scheduler(door: &Door) -> mpsc::UnboundedReceiver<Event> {
     let permit = inner.scheduler.reserve().expect("a place");
     inner.scheduler.submit(Job {
         served,
+        caller: Caller::of("test"),
         prompt: vec![u32::MAX],
         plan,
         events,

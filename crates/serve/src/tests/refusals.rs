@@ -7,7 +7,7 @@ use axum::http::{Request, header};
 use lathe_workshop::Door as _;
 use serde_json::{Value, json};
 
-use super::caller::{ask, get, open_door, question, send};
+use super::caller::{Stream, ask, get, open_door, question, send};
 use super::fixture::{admitted, book, tiny_model};
 use crate::{Door, Limits};
 
@@ -188,4 +188,30 @@ async fn a_template_that_makes_an_empty_prompt_is_refused_and_the_server_lives()
     let reply = ask(&door, question("hello", json!({"model": "silent"}))).await;
     assert_eq!(reply.refusal(), (400, json!("messages"), json!(null)));
     assert_eq!(get(&door, "/health").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_wait_in_vain_says_so_and_when_to_come_back() {
+    let door = super::disconnects::open_door(Limits {
+        slots_max: 1,
+        wait_ms_max: 1,
+        ..Limits::default()
+    })
+    .await;
+    let endless = json!({"stream": true, "ignore_eos": true});
+    let mut running = Stream::begin(&door, question("hello", endless)).await;
+    for _ in 0..2 {
+        running.next().await.expect("a chunk");
+    }
+    let reply = ask(&door, question("hello", json!({}))).await;
+    assert_eq!(reply.refusal(), (503, json!(null), json!("queue_timeout")));
+    assert_eq!(reply.headers[header::RETRY_AFTER], "10");
+    // A stream has begun by then: it ends with the same as an event.
+    let mut waiting = Stream::begin(&door, question("hello", json!({"stream": true}))).await;
+    let mut last = String::new();
+    while let Some(data) = waiting.next().await {
+        last = data;
+    }
+    assert!(last.contains("\"queue_timeout\""), "{last}");
+    running.next().await.expect("the running answer goes on");
 }

@@ -1,0 +1,251 @@
+//! The scheduler's steps, taken one by one without its thread.
+
+use std::sync::Arc;
+
+use lathe_engine::{KvCache, Sampling};
+use lathe_kernel::Pool;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::batch::Batch;
+use super::{Caller, Event, Finished, Job, Penalties, Plan};
+use crate::limits::Limits;
+use crate::served::Served;
+use crate::tests::open_door;
+
+/// Steps after which a test gives up.
+const STEPS_MAX: usize = 100_000;
+
+/// A batch and what it is asked with.
+struct Setup {
+    batch: Batch,
+    served: Arc<Served>,
+    places: Arc<Semaphore>,
+}
+
+/// An answer as its caller sees it.
+struct Asked {
+    events: mpsc::UnboundedReceiver<Event>,
+    text: String,
+    end: Option<Event>,
+}
+
+async fn setup(limits: Limits) -> Setup {
+    // What a step computes is not to depend on how fast this machine is.
+    let limits = Limits {
+        step_ms_max: 1_000_000,
+        ..limits
+    };
+    let door = open_door(Limits::default()).await;
+    Setup {
+        batch: Batch::new(Pool::new(1), limits),
+        served: door.inner().catalogue.find("tiny").expect("it is open"),
+        places: Arc::new(Semaphore::new(1000)),
+    }
+}
+
+/// Tokens that follow from `seed`.
+fn tokens(seed: u32, count: u32) -> Vec<u32> {
+    (0..count).map(|at| (seed * 37 + at * 11) % 250).collect()
+}
+
+/// A beginning that all share, and an end of one's own.
+fn prompt(shared: u32, own: u32, count: u32) -> Vec<u32> {
+    [tokens(1, shared), tokens(own + 2, count)].concat()
+}
+
+impl Setup {
+    fn ask(&mut self, caller: &str, prompt: Vec<u32>, answer_tokens_max: usize) -> Asked {
+        let (events, received) = mpsc::unbounded_channel();
+        let plan = Plan {
+            sampling: Sampling {
+                temperature: 0.0,
+                top_p: 1.0,
+                top_k: 0,
+                seed: 0,
+            },
+            penalties: Penalties::default(),
+            stop: Vec::new(),
+            answer_tokens_max,
+            ignore_eos: true,
+        };
+        let permit = self.places.clone().try_acquire_owned();
+        self.batch.enqueue(Job {
+            served: self.served.clone(),
+            caller: Caller::of(caller),
+            prompt,
+            plan,
+            events,
+            permit: permit.expect("a place"),
+        });
+        Asked {
+            events: received,
+            text: String::new(),
+            end: None,
+        }
+    }
+
+    /// Steps until nothing is left.
+    fn run(&mut self) {
+        for _ in 0..STEPS_MAX {
+            if self.batch.is_idle() {
+                return;
+            }
+            self.batch.step();
+        }
+        panic!("no end after {STEPS_MAX} steps");
+    }
+
+    /// The text of an answer that is alone, from nothing that is kept.
+    fn alone(&self, prompt: Vec<u32>, answer_tokens_max: usize) -> String {
+        let limits = Limits {
+            prefix_bytes_max: 0,
+            ..Limits::default()
+        };
+        let mut setup = Setup {
+            batch: Batch::new(Pool::new(1), limits),
+            served: self.served.clone(),
+            places: Arc::new(Semaphore::new(1)),
+        };
+        let mut asked = setup.ask("alone", prompt, answer_tokens_max);
+        setup.run();
+        asked.finished();
+        asked.text
+    }
+}
+
+impl Asked {
+    /// Reads what has come; whether the end has.
+    fn look(&mut self) -> bool {
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                Event::Text { text, .. } => self.text.push_str(&text),
+                end => self.end = Some(end),
+            }
+        }
+        self.end.is_some()
+    }
+
+    /// How it ended, which must be well.
+    fn finished(&mut self) -> Finished {
+        self.look();
+        match self.end.take() {
+            Some(Event::Finished(finished)) => finished,
+            other => panic!("{other:?} after '{}'", self.text),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_beginning_that_many_share_is_computed_once_though_they_come_at_once() {
+    let mut setup = setup(Limits {
+        prefill_tokens_max: 64,
+        ..Limits::default()
+    })
+    .await;
+    let mut all: Vec<Asked> = (0..8)
+        .map(|own| setup.ask("one", prompt(200, own, 12), 6))
+        .collect();
+    setup.run();
+    for (own, asked) in all.iter_mut().enumerate() {
+        let finished = asked.finished();
+        let computed = finished.prompt_tokens - finished.cached_tokens;
+        assert_eq!(
+            computed,
+            if own == 0 { 212 } else { 12 },
+            "request {own}: {finished:?}"
+        );
+        let alone = setup.alone(prompt(200, own as u32, 12), 6);
+        assert_eq!(asked.text, alone, "request {own}");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_what_another_computes_goes_on_when_that_one_vanishes() {
+    let mut setup = setup(Limits {
+        prefill_tokens_max: 16,
+        ..Limits::default()
+    })
+    .await;
+    let vanishing = setup.ask("one", prompt(200, 0, 12), 6);
+    let mut waiting = setup.ask("one", prompt(200, 1, 12), 6);
+    setup.batch.step();
+    setup.batch.step();
+    drop(vanishing);
+    setup.run();
+    assert_eq!(waiting.finished().prompt_tokens, 212);
+    assert_eq!(waiting.text, setup.alone(prompt(200, 1, 12), 6));
+}
+
+#[tokio::test]
+async fn a_caller_with_a_hundred_requests_does_not_starve_another() {
+    let mut setup = setup(Limits {
+        slots_max: 4,
+        ..Limits::default()
+    })
+    .await;
+    let mut many: Vec<Asked> = (0..100)
+        .map(|own| setup.ask("many", prompt(0, own, 20), 100))
+        .collect();
+    (0..10).for_each(|_| setup.batch.step());
+    let mut one = setup.ask("one", prompt(0, 7, 30), 5);
+    // A step to read the prompt, which gives the first token, and one for each of the others.
+    (0..5).for_each(|_| setup.batch.step());
+    assert_eq!(one.finished().answer_tokens, 5);
+    assert!(many.iter_mut().all(|asked| !asked.look()));
+    // Who made way is answered all the same, as if nothing had happened.
+    setup.run();
+    for own in [0, 1, 2, 3, 4, 99] {
+        let asked = &mut many[own as usize];
+        assert_eq!(asked.finished().answer_tokens, 100);
+        assert_eq!(asked.text, setup.alone(prompt(0, own, 20), 100));
+    }
+}
+
+#[tokio::test]
+async fn memory_is_counted_by_what_is_held_and_stays_within_its_bound() {
+    let setup_of = setup(Limits::default()).await;
+    let block = KvCache::new(&setup_of.served.model().config).span_bytes(0..1);
+    // Of the answers below, four could be held at their longest.
+    let cache_bytes_max = 16 * block;
+    let mut setup = setup(Limits {
+        cache_bytes_max,
+        ..Limits::default()
+    })
+    .await;
+    let mut all: Vec<Asked> = (0..12)
+        .map(|own| setup.ask("one", prompt(0, own, 100), 150))
+        .collect();
+    let mut most = 0;
+    for _ in 0..STEPS_MAX {
+        if setup.batch.is_idle() {
+            break;
+        }
+        setup.batch.step();
+        most = most.max(setup.batch.under_way());
+        let held = setup.batch.held();
+        assert!(held <= cache_bytes_max, "{held} of {cache_bytes_max} bytes");
+    }
+    assert!(most > 4, "{most} at once");
+    for (own, asked) in all.iter_mut().enumerate() {
+        assert_eq!(asked.finished().answer_tokens, 150);
+        let alone = setup.alone(prompt(0, own as u32, 100), 150);
+        assert_eq!(asked.text, alone, "request {own}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_waits_too_long_is_told_so_and_one_that_has_its_slot_is_not() {
+    let mut setup = setup(Limits {
+        slots_max: 1,
+        wait_ms_max: 0,
+        ..Limits::default()
+    })
+    .await;
+    let mut first = setup.ask("one", prompt(0, 0, 20), 5);
+    let mut second = setup.ask("one", prompt(0, 1, 20), 5);
+    setup.run();
+    assert_eq!(first.finished().answer_tokens, 5);
+    assert!(second.look());
+    assert_eq!(second.end, Some(Event::Overdue(0)));
+    assert_eq!(setup.places.available_permits(), 1000);
+}
