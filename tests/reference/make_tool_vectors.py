@@ -10,10 +10,10 @@ null where the template refuses. What an assistant says stands between `{% gener
 that transformers itself says which characters are learnt from: `whole` of the dialogue up to the
 last turn that is learnt, `turns` of each such turn with only what stands before it.
 
-The templates are written for this file. "hermes" is built as Qwen 2.5's is, "thinking" as Qwen 3's
-(reasoning is left out before the last question), "header" as Llama 3.1's (tools in the first
-question, one call at a time, nothing said beside it), "copied" takes arguments as a text, as
-DeepSeek's does, and reads reasoning under the name that gpt-oss's does.
+The templates are written for this file, each with what a family of published ones does. "hermes"
+writes calls between tags, and results in the user's turn; "thinking" leaves reasoning out before the
+last question; "header" has tools in the first question, one call at a time and nothing said beside it;
+"copied" takes arguments as a text, and reads reasoning under the name that gpt-oss's template does.
 """
 
 import copy
@@ -27,228 +27,143 @@ HERE = pathlib.Path(__file__).parent
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>"}
 
 HERMES = """\
-{%- if tools %}
-    {{- '<|im_start|>system\\n' }}
-    {%- if messages[0]['role'] == 'system' %}
-        {{- messages[0]['content'] }}
-    {%- else %}
-        {{- 'You help.' }}
-    {%- endif %}
-    {{- "\\n\\n# Tools\\n<tools>" }}
-    {%- for tool in tools %}
-        {{- "\\n" }}
-        {{- tool | tojson }}
-    {%- endfor %}
-    {{- "\\n</tools>\\nCall one: <tool_call>\\n{\\"name\\": <its name>, \\"arguments\\": <an object>}\\n</tool_call><|im_end|>\\n" }}
-{%- else %}
-    {%- if messages[0]['role'] == 'system' %}
-        {{- '<|im_start|>system\\n' + messages[0]['content'] + '<|im_end|>\\n' }}
-    {%- else %}
-        {{- '<|im_start|>system\\nYou help.<|im_end|>\\n' }}
-    {%- endif %}
-{%- endif %}
-{%- for message in messages %}
-    {%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
-        {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}
-    {%- elif message.role == "assistant" %}
-        {{- '<|im_start|>' + message.role + '\\n' }}
+{#- Tools stand behind the system message, one a line; what they gave back is told by the user. #}
+{%- macro written(call) %}
+    {{- '<tool_call>\\n{"name": ' ~ call.name | tojson ~ ', "arguments": ' ~ call.arguments | tojson ~ '}\\n</tool_call>' }}
+{%- endmacro %}
+{{- '<|im_start|>system\\n' ~ (messages[0].content if messages[0].role == 'system' else 'You help.') }}
+{%- for tool in tools or [] %}
+    {{- ('\\n\\nThese may be called:\\n' if loop.first else '\\n') ~ tool | tojson }}
+{%- endfor %}
+{{- '<|im_end|>\\n' }}
+{%- for turn in messages %}
+    {%- if turn.role == 'assistant' %}
+        {{- '<|im_start|>assistant\\n' }}
         {%- generation %}
-        {%- if message.content %}
-            {{- message.content }}
-        {%- endif %}
-        {%- for tool_call in message.tool_calls or [] %}
-            {%- if tool_call.function is defined %}
-                {%- set tool_call = tool_call.function %}
-            {%- endif %}
-            {%- if not loop.first or message.content %}
-                {{- '\\n' }}
-            {%- endif %}
-            {{- '<tool_call>\\n{"name": "' }}
-            {{- tool_call.name }}
-            {{- '", "arguments": ' }}
-            {{- tool_call.arguments | tojson }}
-            {{- '}\\n</tool_call>' }}
+        {{- turn.content or '' }}
+        {%- for call in turn.tool_calls or [] %}
+            {{- '' if loop.first and not turn.content else '\\n' }}
+            {{- written(call.function) }}
         {%- endfor %}
         {{- '<|im_end|>' }}
         {%- endgeneration %}
         {{- '\\n' }}
-    {%- elif message.role == "tool" %}
-        {%- if (loop.index0 == 0) or (messages[loop.index0 - 1].role != "tool") %}
-            {{- '<|im_start|>user' }}
-        {%- endif %}
-        {{- '\\n<tool_response>\\n' }}
-        {{- message.content }}
-        {{- '\\n</tool_response>' }}
-        {%- if loop.last or (messages[loop.index0 + 1].role != "tool") %}
-            {{- '<|im_end|>\\n' }}
-        {%- endif %}
+    {%- elif turn.role == 'tool' %}
+        {%- set goes_on = loop.previtem is defined and loop.previtem.role == 'tool' %}
+        {%- set is_followed = loop.nextitem is defined and loop.nextitem.role == 'tool' %}
+        {{- '\\n' if goes_on else '<|im_start|>user\\n' }}
+        {{- '<tool_response>\\n' ~ turn.content ~ '\\n</tool_response>' }}
+        {{- '' if is_followed else '<|im_end|>\\n' }}
+    {%- elif turn.role != 'system' or not loop.first %}
+        {{- '<|im_start|>' ~ turn.role ~ '\\n' ~ turn.content ~ '<|im_end|>\\n' }}
     {%- endif %}
 {%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-{%- endif %}
+{{- '<|im_start|>assistant\\n' if add_generation_prompt else '' }}
 """
 
 THINKING = """\
-{%- if tools %}
-    {{- '<|im_start|>system\\n' }}
-    {%- if messages[0].role == 'system' %}
-        {{- messages[0].content + '\\n\\n' }}
-    {%- endif %}
-    {{- "# Tools\\n<tools>" }}
-    {%- for tool in tools %}
-        {{- "\\n" }}
-        {{- tool | tojson }}
-    {%- endfor %}
-    {{- "\\n</tools><|im_end|>\\n" }}
-{%- elif messages[0].role == 'system' %}
-    {{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}
-{%- endif %}
-{%- set ns = namespace(searching=true, last_query=messages|length - 1) %}
-{%- for message in messages[::-1] %}
-    {%- set index = (messages|length - 1) - loop.index0 %}
-    {%- if ns.searching and message.role == "user" and message.content is string and not (message.content.startswith('<tool_response>') and message.content.endswith('</tool_response>')) %}
-        {%- set ns.searching = false %}
-        {%- set ns.last_query = index %}
+{#- What was thought is written behind the last question only; every result is a turn of its own. #}
+{%- set asked = namespace(at=-1) %}
+{%- for turn in messages %}
+    {%- if turn.role == 'user' %}
+        {%- set asked.at = loop.index0 %}
     {%- endif %}
 {%- endfor %}
-{%- for message in messages %}
-    {%- if message.content is string %}
-        {%- set content = message.content %}
-    {%- else %}
-        {%- set content = '' %}
-    {%- endif %}
-    {%- if (message.role == "user") or (message.role == "system" and not loop.first) %}
-        {{- '<|im_start|>' + message.role + '\\n' + content + '<|im_end|>' + '\\n' }}
-    {%- elif message.role == "assistant" %}
-        {%- set reasoning = '' %}
-        {%- if message.reasoning_content is string %}
-            {%- set reasoning = message.reasoning_content %}
-        {%- elif '</think>' in content %}
-            {%- set reasoning = content.split('</think>')[0].rstrip('\\n').split('<think>')[-1].lstrip('\\n') %}
-            {%- set content = content.split('</think>')[-1].lstrip('\\n') %}
+{%- set given = messages[0].content if messages[0].role == 'system' else '' %}
+{%- if given or tools %}
+    {{- '<|im_start|>system\\n' ~ given }}
+    {%- for tool in tools or [] %}
+        {{- ('\\n' if given or not loop.first else '') ~ '<tool>' ~ tool | tojson ~ '</tool>' }}
+    {%- endfor %}
+    {{- '<|im_end|>\\n' }}
+{%- endif %}
+{%- for turn in messages %}
+    {%- set said = turn.content or '' %}
+    {%- if turn.role == 'assistant' %}
+        {%- set thought = turn.reasoning_content or '' %}
+        {%- if not thought and '</think>' in said %}
+            {%- set thought = said.split('</think>')[0] | replace('<think>', '') | trim %}
+            {%- set said = said.split('</think>')[1] | trim %}
         {%- endif %}
-        {%- set thinks = loop.index0 > ns.last_query and (loop.last or reasoning) %}
-        {{- '<|im_start|>' + message.role + '\\n' }}
+        {%- set is_shown = loop.index0 > asked.at and (thought or loop.last) %}
+        {{- '<|im_start|>assistant\\n' }}
         {%- generation %}
-        {%- if thinks %}
-            {{- '<think>\\n' + reasoning.strip('\\n') + '\\n</think>\\n\\n' + content.lstrip('\\n') }}
-        {%- else %}
-            {{- content }}
+        {%- if is_shown %}
+            {{- '<think>\\n' ~ thought ~ '\\n</think>\\n\\n' }}
         {%- endif %}
-        {%- if message.tool_calls %}
-            {%- for tool_call in message.tool_calls %}
-                {%- if (loop.first and content) or (not loop.first) %}
-                    {{- '\\n' }}
-                {%- endif %}
-                {%- if tool_call.function %}
-                    {%- set tool_call = tool_call.function %}
-                {%- endif %}
-                {{- '<tool_call>\\n{"name": "' }}
-                {{- tool_call.name }}
-                {{- '", "arguments": ' }}
-                {%- if tool_call.arguments is string %}
-                    {{- tool_call.arguments }}
-                {%- else %}
-                    {{- tool_call.arguments | tojson }}
-                {%- endif %}
-                {{- '}\\n</tool_call>' }}
+        {{- said }}
+        {%- for call in turn.tool_calls or [] %}
+            {%- set put_in = call.function.arguments %}
+            {{- ('\\n' if said or not loop.first else '') ~ '<tool_call>\\n{"name": ' ~ call.function.name | tojson }}
+            {{- ', "arguments": ' ~ (put_in if put_in is string else put_in | tojson) ~ '}\\n</tool_call>' }}
+        {%- endfor %}
+        {{- '<|im_end|>' }}
+        {%- endgeneration %}
+        {{- '\\n' }}
+    {%- elif turn.role != 'system' or not loop.first %}
+        {{- '<|im_start|>' ~ turn.role ~ '\\n' ~ said ~ '<|im_end|>\\n' }}
+    {%- endif %}
+{%- endfor %}
+{{- '<|im_start|>assistant\\n' if add_generation_prompt else '' }}
+"""
+
+HEADER = """\
+{#- Tools stand in the first question; a turn is either words or one call. #}
+{{- bos_token }}
+{%- set open = namespace(tools=tools) %}
+{%- for turn in messages %}
+    {{- '<|im_start|>' ~ turn.role ~ '\\n' }}
+    {%- if turn.role == 'assistant' %}
+        {%- generation %}
+        {%- if not turn.tool_calls %}
+            {{- turn.content | trim }}
+        {%- elif turn.tool_calls | length > 1 %}
+            {{- raise_exception('One call at a time.') }}
+        {%- else %}
+            {%- set call = turn.tool_calls[0].function %}
+            {{- '{"call": ' ~ call.name | tojson ~ ', "with": ' ~ call.arguments | tojson ~ '}' }}
+        {%- endif %}
+        {{- '<|im_end|>' }}
+        {%- endgeneration %}
+    {%- elif turn.role == 'tool' %}
+        {{- (turn.content | tojson if turn.content is iterable else turn.content) ~ '<|im_end|>' }}
+    {%- else %}
+        {%- if turn.role == 'user' and open.tools %}
+            {{- 'Answer, or call one of these.\\n\\n' }}
+            {%- for tool in open.tools %}
+                {{- tool | tojson(indent=4) ~ '\\n\\n' }}
+            {%- endfor %}
+            {%- set open.tools = none %}
+        {%- endif %}
+        {{- turn.content | trim ~ '<|im_end|>' }}
+    {%- endif %}
+{%- endfor %}
+{{- '<|im_start|>assistant\\n' if add_generation_prompt else '' }}
+"""
+
+COPIED = """\
+{#- Arguments are copied, so they have to be a text; a turn that says anything calls nothing. #}
+{%- for tool in tools or [] %}
+    {{- tool.function.name ~ ': ' ~ tool.function.description ~ '\\n' }}
+{%- endfor %}
+{%- for turn in messages %}
+    {{- '<|im_start|>' ~ [turn.role, turn.name, turn.tool_call_id] | select | join(' ') ~ '\\n' }}
+    {%- if turn.role != 'assistant' %}
+        {{- turn.content ~ '<|im_end|>' }}
+    {%- else %}
+        {%- generation %}
+        {%- if turn.content is not none %}
+            {{- ('(' ~ turn.thinking ~ ') ' if turn.thinking is defined else '') ~ turn.content }}
+        {%- else %}
+            {%- for call in turn.tool_calls %}
+                {{- '@' + call.function.name + ' ' + call.function.arguments + '\\n' }}
             {%- endfor %}
         {%- endif %}
         {{- '<|im_end|>' }}
         {%- endgeneration %}
-        {{- '\\n' }}
-    {%- elif message.role == "tool" %}
-        {%- if loop.first or (messages[loop.index0 - 1].role != "tool") %}
-            {{- '<|im_start|>user' }}
-        {%- endif %}
-        {{- '\\n<tool_response>\\n' + content + '\\n</tool_response>' }}
-        {%- if loop.last or (messages[loop.index0 + 1].role != "tool") %}
-            {{- '<|im_end|>\\n' }}
-        {%- endif %}
     {%- endif %}
 {%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-{%- endif %}
-"""
-
-HEADER = """\
-{{- bos_token }}
-{%- if messages[0]['role'] == 'system' %}
-    {%- set system = messages[0]['content'] | trim %}
-    {%- set messages = messages[1:] %}
-{%- else %}
-    {%- set system = "" %}
-{%- endif %}
-{{- "<|im_start|>system\\n" }}
-{%- if tools is not none %}
-    {{- "Environment: ipython\\n" }}
-{%- endif %}
-{{- system + "<|im_end|>" }}
-{%- if tools is not none %}
-    {%- set first = messages[0]['content'] | trim %}
-    {%- set messages = messages[1:] %}
-    {{- '<|im_start|>user\\nAnswer with a call of one of these functions.\\n\\n' }}
-    {%- for t in tools %}
-        {{- t | tojson(indent=4) }}
-        {{- "\\n\\n" }}
-    {%- endfor %}
-    {{- first + "<|im_end|>" }}
-{%- endif %}
-{%- for message in messages %}
-    {%- if not (message.role == 'ipython' or message.role == 'tool' or 'tool_calls' in message) %}
-        {{- '<|im_start|>' + message['role'] + '\\n' }}
-        {%- generation %}
-        {{- message['content'] | trim + '<|im_end|>' }}
-        {%- endgeneration %}
-    {%- elif 'tool_calls' in message %}
-        {%- if not message.tool_calls|length == 1 %}
-            {{- raise_exception("One call at a time.") }}
-        {%- endif %}
-        {%- set call = message.tool_calls[0].function %}
-        {{- '<|im_start|>assistant\\n' }}
-        {%- generation %}
-        {{- '{"name": "' + call.name + '", "parameters": ' }}
-        {{- call.arguments | tojson }}
-        {{- "}<|im_end|>" }}
-        {%- endgeneration %}
-    {%- elif message.role == "tool" or message.role == "ipython" %}
-        {{- "<|im_start|>ipython\\n" }}
-        {%- if message.content is mapping or message.content is iterable %}
-            {{- message.content | tojson }}
-        {%- else %}
-            {{- message.content }}
-        {%- endif %}
-        {{- "<|im_end|>" }}
-    {%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-{%- endif %}
-"""
-
-COPIED = """\
-{%- for tool in tools or [] %}{{ tool.function.name + ': ' + tool.function.description + '\\n' }}{% endfor %}
-{%- for message in messages %}
-    {%- if message['role'] == 'assistant' and message['content'] is none %}
-        {{- '<|im_start|>assistant\\n' }}
-        {%- generation %}
-        {%- for tool in message['tool_calls'] %}
-            {{- tool['function']['name'] + '\\n```json\\n' + tool['function']['arguments'] + '\\n```\\n' }}
-        {%- endfor %}
-        {{- '<|im_end|>' }}
-        {%- endgeneration %}
-    {%- elif message['role'] == 'assistant' %}
-        {{- '<|im_start|>assistant\\n' }}
-        {%- generation %}
-        {{- ('(' + message['thinking'] + ') ' if message['thinking'] is defined else '') + message['content'] + '<|im_end|>' }}
-        {%- endgeneration %}
-    {%- else %}
-        {{- '<|im_start|>' + message['role'] + (' ' + message['name'] if message['name'] is defined else '') + (' ' + message['tool_call_id'] if message['tool_call_id'] is defined else '') + '\\n' + message['content'] + '<|im_end|>' }}
-    {%- endif %}
-{%- endfor %}
-{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}
+{{- '<|im_start|>assistant\\n' if add_generation_prompt else '' }}
 """
 
 TEMPLATES = {"hermes": HERMES, "thinking": THINKING, "header": HEADER, "copied": COPIED}

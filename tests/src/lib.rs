@@ -3,6 +3,7 @@
 //! what it prints, what it serves and what it leaves on the disk.
 
 pub mod forge;
+pub mod job;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use lathe_engine::gguf::Gguf;
 use lathe_engine::gguf::blocks::BlockType;
-use lathe_tests::{Home, fixture, text};
+use lathe_tests::{Home, fixture, text, wait_for, wait_for_end};
 use serde_json::{Value, json};
 
 /// A folder with conversations, texts and a recipe for each.
@@ -82,6 +83,22 @@ impl Job {
     }
 }
 
+/// The command that writes a tuned model in blocks that records choose.
+fn calibrating<'a>(tuned: &'a str, out: &'a str, kind: &'a str, data: &'a str) -> [&'a str; 10] {
+    [
+        "merge",
+        tuned,
+        "--out",
+        out,
+        "--format",
+        "gguf",
+        "--type",
+        kind,
+        "--calibrate",
+        data,
+    ]
+}
+
 fn number(value: &Value, path: &str) -> f64 {
     let found = value.pointer(path).and_then(Value::as_f64);
     found.unwrap_or_else(|| panic!("no number {path} in {value}"))
@@ -118,22 +135,9 @@ fn a_tuned_model_is_calibrated_by_any_form_of_records() {
         ("text.jsonl", "q4_0", "16"),
     ] {
         let (data, out) = (job.path(name), job.path(&format!("{name}.out")));
-        let arguments = [
-            "merge",
-            tuned,
-            "--out",
-            &out,
-            "--format",
-            "gguf",
-            "--type",
-            kind,
-            "--json",
-            "--calibrate",
-            &data,
-            "--calibrate-records",
-            records,
-        ];
-        let said = job.home.json(&arguments);
+        let arguments = calibrating(tuned, &out, kind, &data);
+        let more = ["--json", "--calibrate-records", records];
+        let said = job.home.json(&[&arguments[..], &more].concat());
         check(Path::new(&out), &said);
         assert_eq!(said["calibration"]["records"].to_string(), records);
         let file = format!("model-{}.gguf", kind.to_uppercase());
@@ -167,6 +171,42 @@ fn the_stage_runs_alone_over_a_base() {
     assert!(job.folder.join("out/Modelfile").exists());
     let again = job.refused(&["tune", &recipe]);
     assert!(again.contains("merge-exists"), "{again}");
+}
+
+/// Pain 8: what a kill left half done was taken for the whole, or stood in the way.
+#[test]
+fn pain_8_a_killed_quantisation_leaves_nothing_and_is_done_again_with_the_same_bytes() {
+    let job = Job::new();
+    let keys = format!("train_file: {}\n", job.path("chat.jsonl"));
+    let recipe = job.recipe(&keys);
+    let (out, part) = (job.folder.join("out"), job.folder.join("out.part"));
+    let file = out.join("model-Q4_0.gguf");
+    job.home.json(&["tune", &recipe, "--json"]);
+    let whole = fs::read(&file).expect("is written");
+    fs::remove_dir_all(&out).expect("removes");
+    let mut command = job.home.lathe(&["tune", &recipe]);
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("lathe starts");
+    wait_for("a file half written", || {
+        (part.exists() || out.exists()).then_some(())
+    });
+    child.kill().expect("is killed");
+    wait_for_end(&mut child);
+    if out.exists() {
+        // It was faster than the kill: what a slower one leaves.
+        fs::rename(&out, &part).expect("moves");
+    }
+    fs::create_dir_all(&part).expect("makes");
+    fs::write(part.join("left-over"), "half").expect("writes");
+    job.home.json(&["tune", &recipe, "--json"]);
+    assert!(
+        fs::read(&file).expect("is written") == whole,
+        "the same bytes"
+    );
+    assert!(!part.exists() && !out.join("left-over").exists());
 }
 
 #[test]
@@ -213,19 +253,7 @@ fn what_cannot_calibrate_is_refused_before_work_begins() {
         (long, "q4_0", "merge-calibration", "2 are over 512 tokens"),
         (chat, "f16", "merge-calibration", "not rounded in blocks"),
     ] {
-        let arguments = [
-            "merge",
-            tuned,
-            "--out",
-            &out,
-            "--format",
-            "gguf",
-            "--type",
-            kind,
-            "--calibrate",
-            &data,
-        ];
-        let said = job.refused(&arguments);
+        let said = job.refused(&calibrating(tuned, &out, kind, &data));
         assert!(
             said.contains(code) && said.contains(wanted),
             "{data}: {said}"

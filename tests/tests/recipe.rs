@@ -87,6 +87,45 @@ fn a_table_is_tuned_on_and_a_further_file_scored() {
 }
 
 #[test]
+fn numbers_and_several_labels_are_tuned_on_and_scored_too() {
+    for (answer, good, broken, metric) in [
+        (
+            "{kind: number, min: -4, max: 4, step: 0.5, spread: 0.5}",
+            "2.5",
+            "-1.5",
+            "pearson_r",
+        ),
+        (
+            "{kind: choice, multiple: true, separator: ;}",
+            "praise;thanks",
+            "complaint",
+            "macro_f1",
+        ),
+    ] {
+        let home = Home::new();
+        let recipe = recipe(&home, "");
+        let folder = home.path().join("job");
+        let line = |at: usize| {
+            let (word, value) = [("good", good), ("broken", broken)][at % 2];
+            format!("the {word} thing number {at},{value}\n")
+        };
+        let table = "text,label\n".to_owned() + &(0..40).map(line).collect::<String>();
+        fs::write(folder.join("train.csv"), table).expect("writes");
+        let answer = format!("answer={answer}");
+        let tuned = tune(&home, &recipe, &[&answer]);
+        assert!(tuned.status.success(), "{}", text(&tuned.stderr));
+        let path = |name: &str| folder.join(name).display().to_string();
+        let (out, data, recipe) = (path("out"), path("train.csv"), path("recipe.yaml"));
+        let scored = [
+            "eval", &out, "--recipe", &recipe, "--data", &data, "--json", &answer,
+        ];
+        let metrics = last_line(&home.output(&scored));
+        assert_eq!(metrics["records"], 40);
+        assert!(metrics[metric].as_f64() > Some(0.9), "{metric}: {metrics}");
+    }
+}
+
+#[test]
 fn a_dataset_of_llama_factorys_is_tuned_on() {
     let home = Home::new();
     let folder = home.path().join("theirs");
@@ -117,7 +156,7 @@ fn a_dataset_of_llama_factorys_is_tuned_on() {
 }
 
 #[test]
-fn a_dry_run_says_what_it_would_take_and_leaves_nothing() {
+fn a_dry_run_says_what_it_would_take_and_what_was_taken_is_told_beside_it() {
     let home = Home::new();
     let recipe = recipe(&home, "");
     let plan = tune(&home, &recipe, &["--dry-run", "--json"]);
@@ -129,7 +168,25 @@ fn a_dry_run_says_what_it_would_take_and_leaves_nothing() {
     );
     assert_eq!(plan["steps"], 16);
     assert!(plan["seconds"].is_number());
-    assert!(!home.path().join("job/out").exists());
+    let out = home.path().join("job/out");
+    assert!(!out.exists());
+    // What then happens is told beside what was foreseen of this recipe, and of no other.
+    for (more, foreseen) in [
+        (vec!["--json"], &plan),
+        (vec!["--json", "seed=2"], &Value::Null),
+    ] {
+        let tuned = tune(&home, &recipe, &more);
+        assert!(tuned.status.success(), "{}", text(&tuned.stderr));
+        let said: Value = serde_json::from_slice(&tuned.stdout).expect("JSON");
+        assert_eq!(&said["foreseen"], foreseen);
+        let run = fs::read_to_string(out.join("run.json")).expect("an account");
+        let run: Value = serde_json::from_str(&run).expect("JSON");
+        assert_eq!(
+            (&run["foreseen"], &run["took"]["steps"]),
+            (foreseen, &16.into())
+        );
+        assert!(run["took"]["seconds"].is_number() && run["took"]["peak_mib"].is_number());
+    }
 }
 
 #[test]

@@ -1,109 +1,12 @@
-//! Every stage that a recipe may name, from the command line: it learns, goes on after a kill with
-//! the same weights, and refuses bad input with the reason before anything is tuned.
+//! Every stage that a recipe may name, from the command line: it learns, and goes on after a kill with the same
+//! weights. What is refused before anything is tuned stands in `bad_input.rs`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::Stdio;
 
-use lathe_tests::{Home, fixture, text};
+use lathe_tests::job::{ADAPTER, Job, instructions, judged, one_line, pairs, texts};
+use lathe_tests::{text, wait_for, wait_for_end};
 use serde_json::{Value, json};
-
-/// A folder with a file of records and a recipe for it.
-struct Job {
-    home: Home,
-    folder: PathBuf,
-}
-
-impl Job {
-    fn new(records: &[Value], keys: &str) -> Job {
-        let home = Home::new();
-        let folder = home.path().join("job");
-        fs::create_dir_all(&folder).expect("makes");
-        let lines: String = records.iter().map(|it| format!("{it}\n")).collect();
-        fs::write(folder.join("train.jsonl"), lines).expect("writes");
-        let (model, at) = (fixture("tiny-model"), folder.display());
-        let yaml = format!(
-            "model_name_or_path: {}\ndataset_dir: {at}\ntrain_file: train.jsonl\noutput_dir: {at}/out\n\
-             per_device_train_batch_size: 8\nlearning_rate: 1.0e-2\nnum_train_epochs: 4\nsave_steps: 2\n\
-             seed: 1\n{keys}",
-            model.display()
-        );
-        fs::write(folder.join("recipe.yaml"), yaml).expect("writes");
-        Job { home, folder }
-    }
-
-    fn tune(&self, more: &[&str]) -> Output {
-        let recipe = self.folder.join("recipe.yaml");
-        let recipe = recipe.to_str().expect("a plain name");
-        self.home
-            .output(&[&["tune", recipe, "--json"][..], more].concat())
-    }
-
-    fn tuned(&self, more: &[&str]) -> Value {
-        let output = self.tune(more);
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        serde_json::from_slice(&output.stdout).expect("JSON")
-    }
-
-    fn refusal(&self, more: &[&str]) -> String {
-        let output = self.tune(more);
-        assert_eq!(output.status.code(), Some(1), "{more:?} is refused");
-        assert!(!self.out("").exists(), "{more:?}: before anything is tuned");
-        let said = text(&output.stderr).replace(['│', '\n'], " ");
-        said.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-
-    fn out(&self, name: &str) -> PathBuf {
-        self.folder.join("out").join(name)
-    }
-
-    /// Tunes, takes the run back to a checkpoint as a kill leaves it, and goes on.
-    fn goes_on_with_the_same(&self, weights: &str, keep: u64) {
-        self.tuned(&[]);
-        let whole = fs::read(self.out(weights)).expect("reads");
-        let step = |path: &Path| -> Option<u64> {
-            let name = path.file_name()?.to_str()?;
-            name.strip_prefix("checkpoint-")?.parse().ok()
-        };
-        for entry in fs::read_dir(self.out("")).expect("reads") {
-            let path = entry.expect("an entry").path();
-            if step(&path).is_some_and(|step| step > keep) {
-                fs::remove_dir_all(path).expect("removes");
-            }
-        }
-        fs::remove_file(self.out(weights)).expect("removes");
-        let again = self.tuned(&[]);
-        assert_eq!(again["resumed_from"], keep);
-        assert!(fs::read(self.out(weights)).expect("reads") == whole);
-    }
-}
-
-const ADAPTER: &str = "adapter_model.safetensors";
-
-fn pairs(count: usize) -> Vec<Value> {
-    let pair =
-        |at| json!({"instruction": format!("Question {at}?"), "chosen": "Yes.", "rejected": "No!"});
-    (0..count).map(pair).collect()
-}
-
-fn judged(count: usize) -> Vec<Value> {
-    let one = |at: usize| {
-        let (answer, label) = [("Yes.", true), ("No!", false)][at % 2];
-        json!({"prompt": format!("Question {at}?"), "completion": answer, "label": label})
-    };
-    (0..count).map(one).collect()
-}
-
-fn texts(count: usize) -> Vec<Value> {
-    let text =
-        |at| json!({"text": format!("The thing number {at} is a good thing to have. ").repeat(6)});
-    (0..count).map(text).collect()
-}
-
-fn instructions(count: usize) -> Vec<Value> {
-    let one = |at| json!({"instruction": format!("Number {at}?"), "output": "Yes."});
-    (0..count).map(one).collect()
-}
 
 #[test]
 fn pairs_are_learnt_from_and_held_back_ones_told_apart() {
@@ -208,6 +111,82 @@ fn weights_go_on_with_the_same_bits() {
     job.goes_on_with_the_same("model.safetensors", 4);
 }
 
+/// Pain 8: what was tuned in another way than plainly was forgotten over a stop.
+#[test]
+fn pain_8_every_way_of_tuning_goes_on_with_the_same_bits() {
+    let whole = "model.safetensors";
+    for (keys, weights) in [
+        (
+            "finetuning_type: freeze\nfreeze_trainable_layers: 1\n",
+            whole,
+        ),
+        ("quantization_bit: 8\n", ADAPTER),
+        ("quantization_bit: 4\n", ADAPTER),
+        ("use_dora: true\n", ADAPTER),
+        ("use_rslora: true\n", ADAPTER),
+        (
+            "val_size: 4\neval_strategy: steps\neval_steps: 1\nload_best_model_at_end: true\n",
+            ADAPTER,
+        ),
+    ] {
+        eprintln!("{keys}");
+        Job::new(&instructions(16), keys).goes_on_with_the_same(weights, 4);
+    }
+    let job = Job::new(&texts(12), "stage: pt\nfinetuning_type: full\n");
+    job.goes_on_with_the_same(whole, 4);
+}
+
+/// Pain 8: a run that is killed in earnest, wherever that was, ends as one that was not.
+#[test]
+fn pain_8_a_killed_run_ends_with_the_same_bytes() {
+    for (records, keys) in [
+        (instructions(24), ""),
+        (pairs(24), "stage: dpo\n"),
+        (judged(24), "stage: kto\n"),
+    ] {
+        let more = &["num_train_epochs=16"];
+        let (whole, killed) = (Job::new(&records, keys), Job::new(&records, keys));
+        whole.tuned(more);
+        let mut command = killed.command(more);
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("lathe starts");
+        wait_for("a checkpoint", || {
+            killed.out("checkpoint-4").exists().then_some(())
+        });
+        child.kill().expect("is killed");
+        wait_for_end(&mut child);
+        killed.tuned(more);
+        let weights = [&whole, &killed].map(|job| fs::read(job.out(ADAPTER)).expect("reads"));
+        assert!(weights[0] == weights[1], "{keys}");
+    }
+}
+
+/// A checkpoint that the recipe names is the one that is gone on from, or the reason is said.
+#[test]
+fn a_named_checkpoint_is_gone_on_from_or_refused() {
+    let job = Job::new(&instructions(16), "");
+    job.tuned(&[]);
+    let whole = fs::read(job.out(ADAPTER)).expect("reads");
+    let named = |step: u64| {
+        let path = job.out(&format!("checkpoint-{step}"));
+        format!("resume_from_checkpoint={}", path.display())
+    };
+    let said = |more: &[&str]| one_line(&job.tune(more).stderr);
+    let kept = job.checkpoints();
+    assert!(said(&[&named(4)]).contains("which is checkpoint-8"));
+    assert!(said(&["resume_from_checkpoint=false"]).contains("holds checkpoint-8"));
+    job.go_back(ADAPTER, 4);
+    let other = said(&[&named(4), "learning_rate=1e-3"]);
+    assert!(other.contains("checkpoint-4 is of another run"), "{other}");
+    assert_eq!(job.checkpoints(), kept[..2], "they are left alone");
+    let again = job.tuned(&[&named(4)]);
+    assert_eq!(again["resumed_from"], 4);
+    assert!(fs::read(job.out(ADAPTER)).expect("reads") == whole);
+}
+
 /// Pain 6: a loss scaled by the micro-batch instead of the step (transformers 34191, axolotl 2262). Eight
 /// records of different lengths in one batch are what one record in each of eight batches is.
 #[test]
@@ -263,6 +242,39 @@ fn datasets_are_drawn_by_their_shares() {
     );
 }
 
+/// Pain 14: what was learnt before is forgotten (LLaMA-Factory 2611), unless records of it are mixed in.
+#[test]
+fn pain_14_general_records_that_are_mixed_in_are_not_forgotten() {
+    let job = Job::new(&instructions(24), "");
+    job.tuned(&[]);
+    let first = job.folder.join("first");
+    fs::rename(job.out(""), &first).expect("moves");
+    let own =
+        |at: usize| json!({"instruction": format!("Number {at}, again?"), "output": "Never more!"});
+    let lines: String = (0..24).map(|at| format!("{}\n", own(at))).collect();
+    fs::write(job.folder.join("own.jsonl"), lines).expect("writes");
+    let info = json!({"own": {"file_name": "own.jsonl"}, "general": {"file_name": "train.jsonl"}});
+    fs::write(job.folder.join("dataset_info.json"), info.to_string()).expect("writes");
+    let start = format!("adapter_name_or_path={}", first.display());
+    let forgotten = |keys: &[&str]| {
+        job.tuned(&[&["train_file=null", &start], keys].concat());
+        let [out, recipe, data] = ["out", "recipe.yaml", "train.jsonl"]
+            .map(|name| job.folder.join(name).display().to_string());
+        let eval = ["eval", &out, "--recipe", &recipe, "--data", &data, "--json"];
+        let loss = job.home.json(&eval)["eval_loss"].as_f64();
+        fs::remove_dir_all(job.out("")).expect("removes");
+        loss.expect("a loss")
+    };
+    let alone = forgotten(&["dataset=own"]);
+    let shares = "interleave_probs=0.5,0.5";
+    let mixed = forgotten(&[
+        "dataset=own,general",
+        "mix_strategy=interleave_over",
+        shares,
+    ]);
+    assert!(mixed < 0.5 * alone, "{mixed} with, {alone} without them");
+}
+
 #[test]
 fn a_search_keeps_a_table_and_runs_the_winner_to_its_end() {
     let keys = "val_size: 8\nsearch:\n  over: {learning_rate: [1.0e-6, 1.0e-2, 3.0e-2], lora_rank: [4, 8]}\n  \
@@ -292,55 +304,9 @@ fn an_adapter_is_tuned_on_by_another_stage() {
     let first = Job::new(&instructions(24), "");
     first.tuned(&[]);
     let adapter = format!("adapter_name_or_path={}", first.out("").display());
-    let second = Job::new(
-        &pairs(24),
-        "stage: dpo\nlearning_rate_: 1\n"
-            .replace("learning_rate_: 1\n", "")
-            .as_str(),
-    );
+    let second = Job::new(&pairs(24), "stage: dpo\n");
     let said = second.tuned(&[&adapter]);
     assert!(said["final_loss"].as_f64() < Some(0.69), "{said}");
-    assert!(second.refusal_of_rank(&adapter).contains("lora_rank"));
-}
-
-impl Job {
-    fn refusal_of_rank(&self, adapter: &str) -> String {
-        text(&self.tune(&[adapter, "lora_rank=4"]).stderr)
-    }
-}
-
-/// Bad input that is refused with its reason before anything is tuned.
-#[test]
-fn what_cannot_be_learnt_from_is_refused_with_the_reason() {
-    let empty = Job::new(&[], "");
-    assert!(empty.refusal(&[]).contains("record"), "an empty set");
-    let masked = [json!({"messages": [
-        {"role": "user", "content": "a"},
-        {"role": "assistant", "content": "b", "weight": 0},
-    ]})];
-    let said = Job::new(&masked, "").refusal(&[]);
-    assert!(said.contains("every `weight` is 0"), "all masked: {said}");
-    let said = Job::new(&pairs(4), "stage: kto\n").refusal(&[]);
-    assert!(
-        said.contains("stage: dpo"),
-        "another stage's records: {said}"
-    );
-    let mixed: Vec<Value> = pairs(2).into_iter().chain(judged(2)).collect();
-    let said = Job::new(&mixed, "stage: dpo\n").refusal(&[]);
-    assert!(
-        said.contains("record 3"),
-        "mixed preference formats: {said}"
-    );
-    let wanted: Vec<Value> = judged(8).into_iter().step_by(2).collect();
-    let said = Job::new(&wanted, "stage: kto\n").refusal(&[]);
-    assert!(
-        said.contains("all 4 answers"),
-        "one-sided judgements: {said}"
-    );
-    let said = Job::new(&instructions(4), "")
-        .refusal(&["finetuning_type=freeze", "freeze_trainable_layers=9"]);
-    assert!(
-        said.contains("1 to 2"),
-        "more layers than there are: {said}"
-    );
+    let refused = second.tune(&[&adapter, "lora_rank=4"]);
+    assert!(text(&refused.stderr).contains("lora_rank"));
 }

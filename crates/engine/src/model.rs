@@ -77,6 +77,8 @@ pub struct Model {
     pub(crate) final_norm: Vec<f32>,
     pub(crate) head: Linear,
     format: String,
+    /// Of the weights as they were read.
+    fingerprint: u64,
 }
 
 impl Model {
@@ -110,6 +112,7 @@ impl Model {
             final_norm: norm(&raw, "model.norm.weight")?,
             frequencies: Frequencies::of(&raw.config),
             format: raw.format_name(),
+            fingerprint: raw.fingerprint()?,
             config: raw.config,
             tokenizer: raw.tokenizer,
             template: raw.template,
@@ -188,6 +191,19 @@ impl Model {
     /// How the weights are stored in the file, in words: `GGUF Q4_1`, `safetensors BF16`.
     pub fn format_name(&self) -> String {
         self.format.clone()
+    }
+
+    /// What tells this model from one that computes otherwise: what its weights were when they were read, and
+    /// in which form they are kept.
+    pub fn identity(&self) -> String {
+        let Packing {
+            precision,
+            as_stored,
+            quantise,
+            ..
+        } = self.packing;
+        let (format, fingerprint) = (&self.format, self.fingerprint);
+        format!("{format} {fingerprint:016x} {precision:?} {as_stored} {quantise:?}")
     }
 }
 

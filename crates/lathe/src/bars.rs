@@ -63,6 +63,24 @@ impl Drop for Bar {
     }
 }
 
+/// Runs what tells how many of `total` records are done, under a bar called `name`.
+pub fn over_records<T>(
+    name: &str,
+    total: usize,
+    run: impl FnOnce(&mut dyn FnMut(usize)) -> T,
+) -> T {
+    let bar = Bar::new(Lang::from_env(), true);
+    run(&mut |done| {
+        let progress = Progress {
+            done: done as u64,
+            total: total as u64,
+            unit: "unit.records".to_owned(),
+            eta_s: None,
+        };
+        bar.show(name, Some(&progress));
+    })
+}
+
 fn message(lang: Lang, progress: &Progress) -> String {
     let count = if progress.unit == "unit.bytes" {
         let megabytes = |bytes: u64| format!("{:.1}", bytes as f64 / 1e6);

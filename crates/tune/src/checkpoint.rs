@@ -97,7 +97,7 @@ pub fn save(
     state: &Moment<'_>,
     keep: usize,
 ) -> Result<(), TuneError> {
-    let finished = work_dir.join(format!("{PREFIX}{}", state.step));
+    let finished = folder(work_dir, state.step);
     write(work_dir, &finished, job, state)?;
     let all = numbered(work_dir)?;
     let surplus = all.len().saturating_sub(keep.max(1));
@@ -185,6 +185,32 @@ pub fn latest(work_dir: &Path, job: &Digest) -> Result<Found, TuneError> {
         }
     }
     Ok(found)
+}
+
+/// The steps of the checkpoints in a work folder, oldest first; none where there is no such folder.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn steps(work_dir: &Path) -> Result<Vec<u64>, TuneError> {
+    if !work_dir.exists() {
+        return Ok(Vec::new());
+    }
+    let all = numbered(work_dir)?;
+    Ok(all.into_iter().map(|(step, _)| step).collect())
+}
+
+/// The folder of a step's checkpoint.
+pub fn folder(work_dir: &Path, step: u64) -> PathBuf {
+    work_dir.join(format!("{PREFIX}{step}"))
+}
+
+/// Whether the checkpoint of `step` is one of `job`'s.
+///
+/// # Errors
+/// [`TuneError::Damaged`], or when it cannot be read.
+pub fn is_of(work_dir: &Path, step: u64, job: &Digest) -> Result<bool, TuneError> {
+    let (of, _) = read(&folder(work_dir, step))?;
+    Ok(of == *job)
 }
 
 /// The checkpoint folders by step, oldest first.

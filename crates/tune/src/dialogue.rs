@@ -67,16 +67,19 @@ impl<'a> Dialogues<'a> {
     /// For a model; without a template only plain texts have rows.
     ///
     /// # Errors
-    /// [`TuneError::NoEndToken`].
+    /// [`TuneError::NoEndToken`], and [`TuneError::EndlessTemplate`] unless texts are read in pieces.
     pub fn new(model: impl Into<Voice<'a>>, masking: Masking) -> Result<Self, TuneError> {
         let Voice {
             tokenizer,
             template,
             ends,
         } = model.into();
-        let end = match template {
-            Some(template) => end_of_turn(tokenizer, template, ends)?,
-            None => *ends.first().ok_or(TuneError::NoEndToken)?,
+        let first = ends.first().copied().ok_or(TuneError::NoEndToken)?;
+        let end = match template.map(|it| end_of_turn(tokenizer, it, ends)) {
+            None => first,
+            // Where texts are read, which are no turns, it does not matter how these end.
+            Some(Err(TuneError::EndlessTemplate { .. })) if masking.piece_tokens.is_some() => first,
+            Some(found) => found?,
         };
         Ok(Self {
             tokenizer,
@@ -217,7 +220,7 @@ impl<'a> Dialogues<'a> {
         tokens.truncate(end);
         weights.truncate(end);
         if !learnt.is_empty() && tokens.last() != Some(&self.end) {
-            // A template that does not end turns: the answer ends all the same.
+            // A template that ends turns with a token of no end of the model's: the answer ends all the same.
             tokens.push(self.end);
             weights.push(learnt.last().map_or(1.0, |(_, weight)| *weight));
         }

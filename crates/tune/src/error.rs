@@ -38,6 +38,16 @@ pub enum TuneError {
          add eos_token_id to its config.json"
     )]
     NoEndToken,
+    /// The template writes nothing that ends an answer.
+    #[error(
+        "the base model's chat template writes nothing that ends an answer, so a tuned model would not learn \
+         to stop: write {end} after an assistant's message in its chat_template.jinja, or use a model whose \
+         template does"
+    )]
+    EndlessTemplate {
+        /// The model's end token.
+        end: String,
+    },
     /// Prompt and answer melt into one token, which serving could never reproduce.
     #[error(
         "record {id}: the prompt's tokens change when the answer follows, so training would not \
@@ -173,7 +183,7 @@ impl TuneError {
             Self::Spec { .. } => "tune-spec",
             Self::Recipe { .. } => "tune-recipe",
             Self::NoTemplate => "tune-no-template",
-            Self::NoEndToken => "tune-no-end-token",
+            Self::NoEndToken | Self::EndlessTemplate { .. } => "tune-no-end-token",
             Self::Boundary { .. } => "tune-boundary",
             Self::Sample { .. } => "tune-sample",
             Self::NothingToLearn { .. } => "tune-nothing-to-learn",

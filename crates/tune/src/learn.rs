@@ -199,6 +199,14 @@ pub fn run_until(
     run.save_checkpoint()
 }
 
+/// Whether `job` would go on from its checkpoint of `step`, or take that for another run's.
+///
+/// # Errors
+/// When that checkpoint is damaged or cannot be read.
+pub fn goes_on_from(job: &Job<'_>, learner: &dyn Learner, step: u64) -> Result<bool, TuneError> {
+    checkpoint::is_of(job.work_dir, step, &identity(job, learner))
+}
+
 /// A run under way.
 struct Run<'r, 'a> {
     job: &'r mut Job<'a>,

@@ -54,6 +54,7 @@ pub enum Form {
 }
 
 /// One merge.
+#[derive(Clone, Copy)]
 pub struct MergeJob<'a> {
     /// The base: a `.gguf` file or a folder.
     pub base: &'a Path,

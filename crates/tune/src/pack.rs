@@ -223,7 +223,8 @@ fn conversation(example: &Example) -> Vec<Message> {
 }
 
 /// The token that ends an answer: of the model's end tokens the one its template writes after an
-/// assistant's message, else the first.
+/// assistant's message; the first, where it writes a special token there that is none of them. Where it
+/// writes neither, a model would be shown earlier answers that do not end.
 pub(crate) fn end_of_turn(
     tokenizer: &Tokenizer,
     template: &ChatTemplate,
@@ -240,15 +241,20 @@ pub(crate) fn end_of_turn(
         .rfind(ANSWER)
         .map_or("", |at| &whole[at + ANSWER.len()..]);
     let written = tokenizer.encode(after);
-    Ok(written
-        .into_iter()
-        .find(|token| ends.contains(token))
-        .unwrap_or(first))
+    if let Some(end) = written.iter().find(|token| ends.contains(token)) {
+        return Ok(*end);
+    }
+    if written.iter().any(|token| tokenizer.is_special(*token)) {
+        return Ok(first);
+    }
+    let end = tokenizer.decode(&[first], false);
+    Err(TuneError::EndlessTemplate { end })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialogue::{Dialogues, Masking};
     use crate::testing;
 
     #[test]
@@ -279,6 +285,24 @@ mod tests {
                 model.tokenizer.encode(&prompt)
             );
         }
+    }
+
+    /// Pain 5: a model that never stops (unsloth 416), here because its template ends no answer.
+    #[test]
+    fn pain_5_a_template_that_ends_no_answer_is_refused() {
+        let mut model = testing::model();
+        let source =
+            "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:";
+        model.template = Some(ChatTemplate::new(source, Default::default()).expect("compiles"));
+        let packed = pack(&model, &testing::examples(2), &SftSpec::default());
+        let error = packed.expect_err("it would never stop");
+        assert_eq!(error.code(), "tune-no-end-token");
+        assert!(error.to_string().contains("<|im_end|>"), "{error}");
+        let texts = Masking {
+            piece_tokens: Some(8),
+            ..Masking::default()
+        };
+        Dialogues::new(&model, texts).expect("a text is no turn");
     }
 
     #[test]

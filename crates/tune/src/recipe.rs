@@ -13,6 +13,7 @@ pub mod lesson;
 pub mod mixing;
 pub mod preference;
 mod quantise;
+pub mod resume;
 pub mod search;
 mod settings;
 pub mod table;

@@ -174,9 +174,9 @@ impl Learner for AdapterRows<'_> {
     }
 }
 
-/// What the base model is, for a run's identity.
+/// What the base model is, and how its weights are kept, for a run's identity.
 pub(crate) fn identify_model(hasher: &mut Hasher, model: &Model) {
-    for text in [format!("{:?}", model.config), model.format_name()] {
+    for text in [format!("{:?}", model.config), model.identity()] {
         hasher.update(&(text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
     }

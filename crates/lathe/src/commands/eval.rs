@@ -13,13 +13,11 @@ use lathe_tune::recipe::lesson::{self, Tokenising};
 use lathe_tune::recipe::table::{Asker, Question, questions};
 use lathe_tune::recipe::{Recipe, Settings, Stage, preference};
 use lathe_tune::token_cache::TokenCache;
-use lathe_workshop::Progress;
-use lathe_workshop::words::Lang;
 
 use super::Globals;
 use super::held::{self, Held};
 use super::recipe_files::{Files, base_named, of_tune, open, tokenising_bar};
-use crate::bars::Bar;
+use crate::bars::over_records;
 use crate::fail::{Failure, Outcome};
 use scored::Scored;
 
@@ -266,21 +264,11 @@ impl<'a> Asked<'a> {
                 "shorten it, or leave the line out",
             ));
         }
-        let bar = Bar::new(Lang::from_env(), true);
-        let total = prompts.len() as u64;
-        let mut show = |done: usize| {
-            let progress = Progress {
-                done: done as u64,
-                total,
-                unit: "unit.records".to_owned(),
-                eta_s: None,
-            };
-            bar.show("eval", Some(&progress));
-        };
         let choices = &self.reading.choices;
         let adapter = self.adapter.as_ref();
-        let rows = choices.probabilities(&self.model, self.pool, adapter, &prompts, &mut show);
-        bar.clear();
+        let rows = over_records("eval", prompts.len(), |show| {
+            choices.probabilities(&self.model, self.pool, adapter, &prompts, show)
+        });
         Ok(answered(rows, questions))
     }
 }

@@ -15,13 +15,11 @@ use lathe_tune::pack::Packed;
 use lathe_tune::recipe::answer::Reading;
 use lathe_tune::recipe::lesson;
 use lathe_tune::recipe::table::{Asker, Question};
-use lathe_workshop::Progress;
-use lathe_workshop::words::Lang;
 use serde_json::{Value, json};
 
 use super::eval;
 use super::eval::scored::Scored;
-use crate::bars::Bar;
+use crate::bars::over_records;
 use crate::fail::Failure;
 
 /// Records that are not learnt from.
@@ -215,19 +213,9 @@ pub fn word_for_word(
         batch_max: ANSWERS_AT_ONCE,
     };
     let adapter = adapter.map(|adapter| PackedAdapter::new(model, adapter));
-    let bar = Bar::new(Lang::from_env(), true);
-    let total = prompts.len() as u64;
-    let mut show = |done: usize| {
-        let progress = Progress {
-            done: done as u64,
-            total,
-            unit: "unit.records".to_owned(),
-            eta_s: None,
-        };
-        bar.show("eval", Some(&progress));
-    };
-    let answers = generate_greedy(model, pool, adapter.as_ref(), &prompts, &spec, &mut show);
-    bar.clear();
+    let answers = over_records("eval", prompts.len(), |show| {
+        generate_greedy(model, pool, adapter.as_ref(), &prompts, &spec, show)
+    });
     let is_same = |(answer, wanted): (Vec<u32>, &Vec<u32>)| {
         let ended = wanted.last().is_some_and(|last| ends.contains(last));
         let wanted = &wanted[..wanted.len() - usize::from(ended)];

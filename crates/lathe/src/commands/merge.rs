@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use lathe_engine::gguf::blocks::BlockType;
 use lathe_kernel::{Pool, default_threads};
-use lathe_tune::calibrate::{self, CalibrationSet, CalibrationSpec};
+use lathe_tune::calibrate::{self, CalibrationSpec};
 use lathe_tune::merge::{self, Form, MergeJob, Outcome as Merged};
 use lathe_tune::recipe::answer::{READING, Reading};
 use lathe_workshop::words::{self, Lang};
@@ -145,19 +145,19 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
             Some(calibration::of_file(&file, &raw, spec, (&files, &pool))?)
         }
     };
-    let merging = Merging {
+    let job = MergeJob {
         base: &base,
-        named: &named,
         adapters: &adapters,
         template: None,
         out: &args.out,
         form,
         format,
         prompts: &prompts,
+        system: None,
         calibration: calibration.as_ref(),
         pool: &pool,
     };
-    merging.run(args.printing)
+    merge_and_tell(&job, &named, args.printing)
 }
 
 /// What is written, and the type of its weights.
@@ -169,86 +169,50 @@ fn form(args: &Args) -> (Form, BlockType) {
     (form, args.r#type.map_or(usual, BlockType::from))
 }
 
-/// A merge, whoever asked for it.
-pub struct Merging<'a> {
-    /// The base.
-    pub base: &'a Path,
-    /// What it was called.
-    pub named: &'a str,
-    /// What is merged into it, each with its weight; how the first one's answers are read is the model's.
-    pub adapters: &'a [(PathBuf, f32)],
-    /// The name of a template, for a base without one.
-    pub template: Option<&'a str>,
-    /// The folder that is made.
-    pub out: &'a Path,
-    /// What is written.
-    pub form: Form,
-    /// The type of its weights.
-    pub format: BlockType,
-    /// What the check asks.
-    pub prompts: &'a [String],
-    /// What its blocks are chosen by.
-    pub calibration: Option<&'a CalibrationSet>,
-    /// Threads to compute with.
-    pub pool: &'a Pool,
+/// Merges, checks and tells, whoever asked for it; `named` is what the base was called. Where `job` names no
+/// system message, the check asks under the one that the first adapter's answers are read with.
+pub fn merge_and_tell(job: &MergeJob<'_>, named: &str, printing: Printing) -> Outcome {
+    let tuned = job.adapters.first().map(|(folder, _)| folder);
+    let reading = tuned.map(|folder| reading(folder)).transpose()?.flatten();
+    let read_under = reading.as_ref().and_then(|it| it.system.as_deref());
+    let system = job.system.or(read_under);
+    let done = merge::run(&MergeJob { system, ..*job }).map_err(of_tune)?;
+    if let Some(folder) = tuned.filter(|_| reading.is_some()) {
+        // How answers are read belongs to the model.
+        let copied = fs::copy(folder.join(READING), job.out.join(READING));
+        copied.map_err(|error| file("copy", &folder.join(READING), &error))?;
+    }
+    tell_loss(job.format, &done);
+    tell(job, named, &done, printing)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-impl Merging<'_> {
-    /// Merges, checks and tells.
-    pub fn run(&self, printing: Printing) -> Outcome {
-        let tuned = self.adapters.first().map(|(folder, _)| folder);
-        let reading = tuned.map(|folder| reading(folder)).transpose()?.flatten();
-        let done = merge::run(&MergeJob {
-            base: self.base,
-            adapters: self.adapters,
-            template: self.template,
-            out: self.out,
-            form: self.form,
-            format: self.format,
-            prompts: self.prompts,
-            system: reading.as_ref().and_then(|it| it.system.as_deref()),
-            calibration: self.calibration,
-            pool: self.pool,
-        })
-        .map_err(of_tune)?;
-        if let Some(folder) = tuned.filter(|_| reading.is_some()) {
-            // How answers are read belongs to the model.
-            let copied = fs::copy(folder.join(READING), self.out.join(READING));
-            copied.map_err(|error| file("copy", &folder.join(READING), &error))?;
-        }
-        tell_loss(self.format, &done);
-        self.tell(&done, printing)?;
-        Ok(ExitCode::SUCCESS)
+/// Prints what was written; what rounding cost is a table where people read it.
+fn tell(job: &MergeJob<'_>, named: &str, done: &Merged, printing: Printing) -> Result<(), Failure> {
+    let adapters = job.adapters.iter();
+    let adapters = adapters.map(|(folder, weight)| json!({ "folder": folder, "weight": weight }));
+    let mut said = json!({
+        "out": job.out,
+        "type": job.format.name(),
+        "base": named,
+        "adapters": adapters.collect::<Vec<_>>(),
+        "tensors": done.tensors,
+        "tensors_in_f16": done.tensors_in_f16,
+        "modelfile_template": done.modelfile_template,
+        "check": done.check,
+    });
+    let Some(loss) = &done.calibration else {
+        return printing.print(&said);
+    };
+    if printing.json {
+        said["calibration"] = json!(loss);
+        return printing.print(&said);
     }
-
-    /// Prints what was written; what rounding cost is a table where people read it.
-    fn tell(&self, done: &Merged, printing: Printing) -> Result<(), Failure> {
-        let adapters = self.adapters.iter();
-        let adapters =
-            adapters.map(|(folder, weight)| json!({ "folder": folder, "weight": weight }));
-        let mut said = json!({
-            "out": self.out,
-            "type": self.format.name(),
-            "base": self.named,
-            "adapters": adapters.collect::<Vec<_>>(),
-            "tensors": done.tensors,
-            "tensors_in_f16": done.tensors_in_f16,
-            "modelfile_template": done.modelfile_template,
-            "check": done.check,
-        });
-        let Some(loss) = &done.calibration else {
-            return printing.print(&said);
-        };
-        if printing.json {
-            said["calibration"] = json!(loss);
-            return printing.print(&said);
-        }
-        said["calibration"] = json!(loss.counts);
-        printing.print(&said)?;
-        println!();
-        calibration::print(loss);
-        Ok(())
-    }
+    said["calibration"] = json!(loss.counts);
+    printing.print(&said)?;
+    println!();
+    calibration::print(loss);
+    Ok(())
 }
 
 /// The base that the adapters name, which has to be one.

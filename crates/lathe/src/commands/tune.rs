@@ -3,6 +3,7 @@
 //! No order, no ledger, no gate: what comes out is a folder for other tools and for experiments.
 //! What is to be served goes through a pack and `lathe run`.
 
+mod foreseen;
 mod quantise;
 mod search;
 mod teller;
@@ -37,6 +38,7 @@ use lathe_tune::{Outcome as Tuned, TuneError};
 use lathe_workshop::words::{self, Lang};
 use serde_json::{Value, json};
 
+use self::foreseen::peak_mib;
 use self::teller::Teller;
 use super::Globals;
 use super::held::{self, Held};
@@ -75,6 +77,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
     tell_ignored(&recipe);
     let files = Files::of(&globals.home()?);
     let settings = &recipe.settings;
+    settings.resumes_at().map_err(of_tune)?;
     let brought = files.of_recipe(&recipe)?;
     let pool = Pool::new(default_threads());
     let run = Run {
@@ -153,22 +156,9 @@ impl Run<'_> {
     /// The model's own weights, or some of them, learn from these.
     fn weights_on_rows(&self) -> Outcome {
         let settings = self.settings();
+        self.refuse_few_bits()?;
         let loaded = FullTrainer::load(&self.brought.base, Precision::Bf16, self.pool);
         let (mut trainer, parameters) = loaded.map_err(|error| of_tune(error.into()))?;
-        let format = trainer.model().format_name();
-        if ["Q4", "Q5", "Q2", "Q3"]
-            .iter()
-            .any(|bits| format.contains(bits))
-        {
-            return Err(Failure::new(
-                "tune-recipe",
-                format!(
-                    "the base is stored as {format}: its weights were rounded to so few bits that \
-                     tuning them all would first have to make up what is gone"
-                ),
-                "tune an adapter (finetuning_type: lora), or take the base in 8 or 16 bits",
-            ));
-        }
         template::give(trainer.model_mut(), settings.template.as_deref()).map_err(of_tune)?;
         let lesson = self.lesson(trainer.model())?;
         let spec = self.spec(lesson.packed.rows.len())?;
@@ -187,6 +177,24 @@ impl Run<'_> {
         let loaded = (trainer, parameters);
         let learner = Weights::new(self.stage(), loaded, self.pool, rows, learns, &write);
         self.go(&mut learner.map_err(of_tune)?, &spec, &held, None)
+    }
+
+    /// Refuses to tune weights of few bits themselves, before they are read.
+    fn refuse_few_bits(&self) -> Result<(), Failure> {
+        let raw = lathe_engine::open(&self.brought.base);
+        let format = raw.map_err(|error| of_tune(error.into()))?.format_name();
+        let few = ["Q4", "Q5", "Q2", "Q3"];
+        if !few.iter().any(|bits| format.contains(bits)) {
+            return Ok(());
+        }
+        Err(Failure::new(
+            "tune-recipe",
+            format!(
+                "the base is stored as {format}: its weights were rounded to so few bits that \
+                 tuning them all would first have to make up what is gone"
+            ),
+            "tune an adapter (finetuning_type: lora), or take the base in 8 or 16 bits",
+        ))
     }
 
     fn adapter_on_pairs(&self) -> Outcome {
@@ -337,6 +345,7 @@ impl Run<'_> {
             watch: self.watch(learner, spec, held, reference),
             place: None,
         };
+        settings.check_resume(&job, learner).map_err(of_tune)?;
         if let Some(rung) = self.rung {
             let steps = plan(learner, spec).steps() as f64;
             let until = (rung.share * steps).ceil() as u64;
@@ -361,8 +370,14 @@ impl Run<'_> {
         if settings.plot_loss {
             self.write(LOSS_PICTURE, &svg(&losses(out)))?;
         }
+        let took = foreseen::compare(self.files, settings, &tuned, seconds)?;
         let metrics = self.measure(learner, held, reference)?;
-        self.print(&account(out, &tuned, seconds, &metrics))
+        let mut account = account(out, &tuned, seconds, &metrics);
+        if !took["foreseen"].is_null() {
+            account["foreseen"] = took["foreseen"].clone();
+        }
+        account["peak_mib"] = took["took"]["peak_mib"].clone();
+        self.print(&account)
     }
 
     /// What is measured on the way.
@@ -429,7 +444,7 @@ impl Run<'_> {
             steps += 1;
         }
         let account = learner.account();
-        self.print(&json!({
+        let foreseen = json!({
             "records": learner.records(),
             "held_back": held.len(),
             "numbers_that_learn": learner.values().len(),
@@ -441,7 +456,9 @@ impl Run<'_> {
             "seconds": (plan.steps() as f64 * step_s).round(),
             // Gradients are there already; the optimizer's two moments are not.
             "peak_mib": peak_mib().map(|mib| mib + ((learner.values().len() as u64 * 8) >> 20)),
-        }))
+        });
+        foreseen::keep(self.files, self.settings(), &foreseen)?;
+        self.print(&foreseen)
     }
 
     fn keep(&self, reading: &Reading) -> Result<(), Failure> {
@@ -535,11 +552,4 @@ fn losses(out: &Path) -> Vec<f64> {
         .flatten()
         .filter_map(Value::as_f64)
         .collect()
-}
-
-/// The most memory the process has held, as Linux counts it.
-fn peak_mib() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
 }

@@ -59,6 +59,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("logging_steps", Number),
     ("save_steps", Number),
     ("save_total_limit", Number),
+    ("resume_from_checkpoint", Plain),
     ("plot_loss", Plain),
     ("eval_strategy", Plain),
     ("eval_steps", Number),
@@ -80,8 +81,7 @@ pub(super) const KEYS: &[(&str, Kind)] = &[
     ("seed", Number),
     // Meaningless here.
     ("do_train", Ignored),
-    // A run always goes on from its own newest checkpoint, and from no other.
-    ("resume_from_checkpoint", Ignored),
+    // Nothing is ever padded, and no row sees another.
     ("packing", Ignored),
     ("neat_packing", Ignored),
     ("bf16", Ignored),

@@ -59,6 +59,12 @@ impl Settings {
         if self.search.is_some() {
             return say("search", "nothing is learnt by stage: quantize");
         }
+        if self.resume_from_checkpoint.is_some() {
+            return say(
+                "resume_from_checkpoint",
+                "leave it out: stage: quantize has no checkpoints, it writes its folder whole or not at all",
+            );
+        }
         if self.val_size > 0.0 || self.eval_file.is_some() || self.eval_dataset.is_some() {
             return say(
                 "val_size",

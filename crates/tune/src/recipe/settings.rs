@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::answer::AnswerSpec;
 use super::refuse;
+use super::resume::Resume;
 use super::search::Search;
 use crate::TuneError;
 use crate::schedule::Shape;
@@ -117,6 +118,7 @@ pub struct Settings {
     pub logging_steps: u64,
     pub save_steps: u64,
     pub save_total_limit: Option<usize>,
+    pub resume_from_checkpoint: Option<Resume>,
     pub plot_loss: bool,
     pub eval_strategy: EvalStrategy,
     pub eval_steps: Option<f64>,
@@ -282,6 +284,14 @@ impl Settings {
     fn check_tuning(&self) -> Result<(), TuneError> {
         let say = |key: &str, reason: &str| Err(refuse(Some(key), reason.to_owned()));
         let adapter = self.finetuning_type == Tuning::Lora;
+        let targets = self.targets();
+        if let Some(target) = targets.iter().find(|it| !TARGETS.contains(&&***it)) {
+            let reason = format!(
+                "no linear layer is called {target:?}: name some of {}, or all",
+                TARGETS.join(", ")
+            );
+            return Err(refuse(Some("lora_target"), reason));
+        }
         if !adapter && matches!(self.stage, Stage::Dpo | Stage::Kto) {
             return say(
                 "finetuning_type",
@@ -356,6 +366,12 @@ impl Settings {
         let watched = self.eval_strategy != EvalStrategy::No;
         if let Some(search) = &self.search {
             search.trials(self.seed)?;
+            if self.resume_from_checkpoint.is_some() {
+                return say(
+                    "resume_from_checkpoint",
+                    "leave it out: the trials of a search go on from where they stood by themselves",
+                );
+            }
             if !held {
                 return say(
                     "search",

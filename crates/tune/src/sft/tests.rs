@@ -6,11 +6,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use lathe_data::task::Example;
+use lathe_engine::LoadOptions;
+use lathe_engine::gguf::blocks::BlockType;
 
 use super::*;
 use crate::pack::pack;
 use crate::soft_number::SoftNumber;
-use crate::testing;
+use crate::testing::{self, Whole};
 use crate::trainer_log::TRAINER_LOG;
 
 /// A model, examples and folders to run in.
@@ -173,6 +175,75 @@ fn pain_8_stopped_after_any_step_it_ends_with_the_same_bytes() {
         let log = fs::read_to_string(bench.path(&format!("{name}-work")).join(TRAINER_LOG));
         assert_eq!(log.expect("a log").lines().count() as u64, whole.steps);
     }
+}
+
+/// The tiny model kept in blocks of few bits, or as it is.
+fn kept_in(path: &Path, quantise: Option<BlockType>) -> Model {
+    let options = LoadOptions {
+        trainable: true,
+        as_stored: quantise.is_some(),
+        quantise,
+        ..LoadOptions::default()
+    };
+    Model::load(path, options).expect("loads")
+}
+
+/// Pain 8 where the lengths of rows are learnt apart, and over a base in few bits.
+#[test]
+fn pain_8_dora_and_adapters_over_few_bits_end_with_the_same_bits_too() {
+    for (dora, quantise) in [
+        (true, None),
+        (false, Some(BlockType::Q8_0)),
+        (false, Some(BlockType::Q4_0)),
+    ] {
+        let model = kept_in(&testing::model_path(), quantise);
+        let (pool, spec) = (
+            Pool::new(2),
+            SftSpec {
+                dora,
+                epochs: 1.0,
+                ..spec()
+            },
+        );
+        let packed = pack(&model, &testing::examples(17), &spec).expect("packs");
+        Whole::stopped_anywhere(&spec, &mut || {
+            let adapter = Adapter::on(&model, &pool, &spec.lora(), spec.seed);
+            let adapter = adapter.expect("an adapter");
+            AdapterRows::new("sft", (&model, adapter), &pool, &packed, &spec)
+        });
+    }
+}
+
+/// Pain 8: what another run left was gone on from, here one over other weights, or over the same ones in
+/// another form.
+#[test]
+fn pain_8_a_checkpoint_over_another_base_is_not_taken_up() {
+    let mut bench = Bench::new(spec());
+    let other = bench.path("other");
+    fs::create_dir_all(&other).expect("makes");
+    for entry in fs::read_dir(testing::model_path()).expect("the fixture") {
+        let path = entry.expect("an entry").path();
+        fs::copy(&path, other.join(path.file_name().expect("a name"))).expect("copies");
+    }
+    let weights = other.join("model.safetensors");
+    let mut bytes = fs::read(&weights).expect("reads");
+    // The sign of the last number.
+    *bytes.last_mut().expect("bytes") ^= 0x80;
+    fs::write(&weights, bytes).expect("writes");
+    bench.run("a", &mut |_| {}).expect("runs");
+    let here = testing::model_path();
+    for (path, quantise) in [
+        (&here, Some(BlockType::Q8_0)),
+        (&here, Some(BlockType::Q4_0)),
+        (&here, None),
+        (&other, None),
+    ] {
+        bench.model = kept_in(path, quantise);
+        let afresh = bench.run("a", &mut |_| {}).expect("runs");
+        assert_eq!(afresh.resumed_from, None, "{} {quantise:?}", path.display());
+    }
+    let same = bench.run("a", &mut |_| {}).expect("runs");
+    assert_eq!(same.resumed_from, Some(same.steps));
 }
 
 #[test]

@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 
 use lathe_tune::calibrate;
-use lathe_tune::merge::{self, Form};
+use lathe_tune::merge::{self, Form, MergeJob};
 use serde_json::json;
 
 use super::super::Printing;
-use super::super::merge::{Merging, calibration};
+use super::super::merge::{calibration, merge_and_tell};
 use super::super::recipe_files::of_tune;
 use super::Run;
 use crate::fail::Outcome;
@@ -33,19 +33,18 @@ pub(super) fn run(run: &Run<'_>) -> Outcome {
         }));
     }
     let prompts = merge::PROMPTS.map(str::to_owned);
-    let merging = Merging {
+    let job = MergeJob {
         base,
-        named: &settings.model_name_or_path,
         adapters: &adapters,
         template,
         out: &settings.output_dir,
         form,
         format,
         prompts: &prompts,
+        system: None,
         calibration: Some(&set),
         pool: run.pool,
     };
-    merging.run(Printing {
-        json: run.args.json,
-    })
+    let json = run.args.json;
+    merge_and_tell(&job, &settings.model_name_or_path, Printing { json })
 }

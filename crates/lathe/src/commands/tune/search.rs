@@ -84,6 +84,7 @@ fn recipe_of(args: &Args, trial: &Trial, out: &Path) -> Result<Recipe, Failure> 
     let values = values.map(|(key, value)| format!("{key}={value}"));
     let own = [
         "search=null".to_owned(),
+        "resume_from_checkpoint=null".to_owned(),
         format!("output_dir={}", json!(out.display().to_string())),
     ];
     let overrides = args.overrides.iter().cloned().chain(values).chain(own);
