@@ -19,6 +19,7 @@ mod answer;
 mod chat;
 mod error;
 mod fields;
+mod format;
 pub(crate) mod health;
 mod label;
 mod messages;

@@ -24,6 +24,7 @@ use crate::served::Served;
 use batch::Batch;
 
 mod batch;
+mod grammar;
 mod job;
 mod penalties;
 mod prefixes;
@@ -31,6 +32,7 @@ mod slot;
 mod stop;
 mod text;
 
+pub(crate) use grammar::Grammar;
 pub(crate) use job::{Event, FinishReason, Finished, Job, Plan};
 pub(crate) use penalties::Penalties;
 

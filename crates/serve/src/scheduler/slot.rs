@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lathe_engine::{Chunk, KvCache, Logits, Sampler};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::grammar::Grammar;
 use super::job::{Event, FinishReason, Finished, Job};
 use super::penalties::Repetition;
 use super::text::{AnswerText, Piece};
@@ -24,6 +25,7 @@ pub(crate) struct Slot {
     step: Step,
     sampler: Sampler,
     repetition: Repetition,
+    grammar: Option<Grammar>,
     /// None once the answer has ended.
     text: Option<AnswerText>,
     ignore_eos: bool,
@@ -50,7 +52,11 @@ impl Slot {
     /// token.
     pub(crate) fn new(job: Job, cache: KvCache) -> Slot {
         let cache_bytes = cache_bytes(&job);
-        let model = job.served.model();
+        let mut decoder = job.served.model().tokenizer.stream(true);
+        if job.plan.grammar.is_some() {
+            // What the grammar accepts is what the caller reads.
+            decoder = decoder.with_first_space();
+        }
         Slot {
             prompt_tokens: job.prompt.len(),
             cached_tokens: cache.len(),
@@ -59,7 +65,8 @@ impl Slot {
             step: Step::Wait,
             sampler: Sampler::new(job.plan.sampling),
             repetition: Repetition::new(job.plan.penalties),
-            text: Some(AnswerText::new(model.tokenizer.stream(true), job.plan.stop)),
+            grammar: job.plan.grammar,
+            text: Some(AnswerText::new(decoder, job.plan.stop)),
             ignore_eos: job.plan.ignore_eos,
             cache_bytes,
             events: job.events,
@@ -140,7 +147,9 @@ impl Slot {
 
     /// The logits that the choice of a token needs.
     fn wanted(&self) -> Logits {
-        if self.sampler.is_greedy() && self.repetition.is_idle() {
+        // The largest allowed by a grammar may be any of them.
+        let plain = self.repetition.is_idle() && self.grammar.is_none();
+        if self.sampler.is_greedy() && plain {
             Logits::Largest
         } else {
             Logits::All
@@ -150,17 +159,29 @@ impl Slot {
     /// Chooses the next token and gives out the text it completes.
     pub(crate) fn accept(&mut self, logits: &mut [f32]) {
         self.repetition.apply(logits);
+        if let Some(grammar) = &mut self.grammar
+            && let Err(reason) = grammar.allow_only(logits)
+        {
+            return self.fail(&reason);
+        }
         let token = self.sampler.next(logits);
         self.repetition.note(token);
         self.tokens.push(token);
         if !self.ignore_eos && self.served.model().config.eos.contains(&token) {
             return self.finish(FinishReason::Stop);
         }
+        let whole = match self.grammar.as_mut().map(|grammar| grammar.take(token)) {
+            None => false,
+            Some(Ok(whole)) => whole,
+            Some(Err(reason)) => return self.fail(&reason),
+        };
         let Some(text) = &mut self.text else { return };
         let Piece { text, stopped } = text.push(token);
         self.send_text(text);
         if stopped {
             self.end(FinishReason::Stop);
+        } else if whole {
+            self.finish(FinishReason::Stop);
         } else if self.answer_tokens() == self.answer_tokens_max {
             self.finish(FinishReason::Length);
         }
