@@ -30,6 +30,8 @@ const COMPILED_AT_ONCE_MAX: usize = 2;
 /// Stack of a thread that compiles: it follows the nesting of what was asked, which is bounded by
 /// [`bounds`]. Only what is used of it is taken from memory, and given back at the end.
 const STACK_BYTES: usize = 256 << 20;
+/// What llguidance says where no token may come.
+const NOTHING_FITS: &str = "NoExtensionBias";
 /// Length of a library's reason that is handed on.
 const REASON_CHARS_MAX: usize = 400;
 
@@ -184,7 +186,11 @@ fn unanchored(pattern: &str) -> &str {
 
 /// A library's reason on one line, without its full stop.
 pub(crate) fn brief(error: &impl Display) -> String {
-    let text = format!("{error:#}");
+    // In place of the dump that `bounds` turns off.
+    let text = format!("{error:#}").replace("<non-verbose/>", "");
+    if text.trim() == NOTHING_FITS {
+        return "nothing fits".to_owned();
+    }
     let words: Vec<&str> = text.split_whitespace().collect();
     let line = words.join(" ");
     let mut brief: String = line.chars().take(REASON_CHARS_MAX).collect();

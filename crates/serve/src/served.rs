@@ -196,10 +196,13 @@ fn refusal(name: &str, error: &dyn std::error::Error) -> DoorError {
     }
 }
 
+/// A base model and what grammars over it share, while somebody holds them.
+type HeldBase = (Weak<Model>, Weak<Grammars>);
+
 /// The base models in memory, each once, for as long as something is served over it.
 #[derive(Default)]
 pub(crate) struct Bases {
-    by_path: Mutex<HashMap<PathBuf, (Weak<Model>, Weak<Grammars>)>>,
+    by_path: Mutex<HashMap<PathBuf, HeldBase>>,
 }
 
 impl Bases {

@@ -129,12 +129,11 @@ fn read_named(value: Option<&Value>) -> Result<Constraint, ApiError> {
         ));
     };
     only(named, FORMAT, &["name", "description", "schema", "strict"])?;
-    let kinds: [(&str, fn(&Value) -> bool); 3] = [
-        ("name", Value::is_string),
-        ("description", Value::is_string),
-        ("strict", Value::is_boolean),
-    ];
-    for (name, fits) in kinds {
+    for name in ["name", "description", "strict"] {
+        let fits = |value: &Value| match name {
+            "strict" => value.is_boolean(),
+            _ => value.is_string(),
+        };
         let value = named.get(name);
         if !is_absent(value) && !value.is_some_and(fits) {
             let message = format!("'response_format.json_schema.{name}' is of the wrong kind.");

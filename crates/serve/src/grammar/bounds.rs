@@ -25,7 +25,7 @@ const GRAMMAR_DEPTH_MAX: usize = 64;
 /// it pass over what it does not support.
 pub(super) const FORM_KEY: &str = "x-guidance";
 
-/// What llguidance may spend. Units are its own; the figures beside them are its measurements.
+/// What llguidance may spend. Units are its own; the figures beside them are what it says of them.
 pub(super) fn limits() -> ParserLimits {
     ParserLimits {
         // 20 ms.

@@ -79,11 +79,12 @@ impl Vocabulary {
 /// The bytes that a token adds to an answer; none where it is not text.
 fn word<'a>(tokenizer: &'a Tokenizer, eos: &[u32], id: u32) -> &'a [u8] {
     let bytes = tokenizer.bytes_of(id);
-    let is_text = !tokenizer.is_special(id)
-        && !eos.contains(&id)
-        && bytes.len() <= TOKEN_BYTES_MAX
-        && !(bytes.len() > 1 && bytes[0] == NEVER_TEXT);
-    if is_text { bytes } else { &[] }
+    let special = tokenizer.is_special(id) || eos.contains(&id);
+    let marked = bytes.len() > 1 && bytes[0] == NEVER_TEXT;
+    if special || marked || bytes.len() > TOKEN_BYTES_MAX {
+        return &[];
+    }
+    bytes
 }
 
 /// Which tokens are text and which end an answer, as sets of bits.

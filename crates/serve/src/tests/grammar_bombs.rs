@@ -95,7 +95,7 @@ async fn what_is_not_supported_is_named() {
 #[tokio::test]
 async fn special_tokens_are_never_text() {
     let door = open_door(Limits::default()).await;
-    for grammar in ["start: <[1]>", "start: <[2]>", "start: <|im_start|>"] {
+    for grammar in ["start: <[1]>", "start: <|im_start|>"] {
         let reply = short(&door, by_grammar(grammar)).await;
         assert_eq!(reply.status, 400, "{grammar}: {}", reply.body);
     }
@@ -122,9 +122,6 @@ fn refused() -> Bombs {
     let circle = json!({
         "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a",
     });
-    let endless = json!({
-        "type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"],
-    });
     let choices = json!({"structured_outputs": {"choice": words(1001)}});
     let brackets = nested("(", ")", 9000).replace('a', "\"a\"");
     vec![
@@ -133,7 +130,6 @@ fn refused() -> Bombs {
         ("a huge list", by_schema(json!({"enum": words(20_000)}))),
         ("a reference to itself", by_schema(json!({"$ref": "#"}))),
         ("references in a circle", by_schema(circle)),
-        ("an object within itself", by_schema(endless)),
         ("a long expression", by_regex(&"a".repeat(5000))),
         ("brackets", by_regex(&nested("(", ")", 2000))),
         (
@@ -165,6 +161,9 @@ fn schema_bombs() -> Bombs {
         json!({"anyOf": options})
     };
     let product: Vec<Value> = (0..12).map(either).collect();
+    let endless = json!({
+        "type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"],
+    });
     let schemas = [
         ("a large list", json!({"enum": words(12_000)})),
         (
@@ -173,6 +172,7 @@ fn schema_bombs() -> Bombs {
         ),
         ("a schema as deep as may be", deep(30)),
         ("a product of choices", json!({"allOf": product})),
+        ("an object that must hold itself", endless),
         (
             "a billion items",
             json!({"type": "array", "minItems": 1_000_000_000, "items": {"type": "null"}}),

@@ -135,8 +135,14 @@ async fn a_json_object_is_one() {
         let text = reply.text();
         assert!(text.starts_with('{'), "{text}");
         if finish_reason(&reply) == "stop" {
-            let answer: Value = serde_json::from_str(text).expect(text);
-            assert!(answer.is_object());
+            match serde_json::from_str::<Value>(text) {
+                Ok(answer) => assert!(answer.is_object(), "{text}"),
+                // JSON has no largest number; this reader has.
+                Err(error) => assert!(
+                    error.to_string().contains("out of range"),
+                    "{error}: {text}"
+                ),
+            }
         }
     }
 }
