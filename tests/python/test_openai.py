@@ -13,8 +13,10 @@ import os
 import unittest
 import urllib.error
 import urllib.request
+from typing import Annotated, Literal
 
 import openai
+import pydantic
 
 BASE_URL = os.environ["LATHE_BASE_URL"].rstrip("/")
 MODEL = os.environ["LATHE_MODEL"]
@@ -117,6 +119,37 @@ class Answers(unittest.TestCase):
         self.assertIsInstance(ask().choices[0].message.content, str)
 
 
+class Review(pydantic.BaseModel):
+    sentiment: Literal["正面", "负面"]
+    score: Annotated[int, pydantic.Field(ge=0, le=9)]
+    tags: Annotated[list[Literal["a", "b"]], pydantic.Field(max_length=2)]
+
+
+class Shapes(unittest.TestCase):
+    def test_an_answer_is_parsed_into_its_type(self):
+        request = {"model": MODEL, "messages": QUESTION, "temperature": 1.0}
+        for seed in range(5):
+            answer = client().chat.completions.parse(response_format=Review, seed=seed, **request)
+            self.assertIsInstance(answer.choices[0].message.parsed, Review)
+
+    def test_an_answer_that_is_cut_is_no_type(self):
+        with self.assertRaises(openai.LengthFinishReasonError):
+            client().chat.completions.parse(
+                response_format=Review, model=MODEL, messages=QUESTION, max_tokens=3
+            )
+
+    def test_a_choice_as_clients_of_other_servers_ask_for_it(self):
+        answer = ask(extra_body={"structured_outputs": {"choice": ["yes", "no"]}}).choices[0]
+        self.assertIn(answer.message.content, ("yes", "no"))
+        self.assertEqual(answer.finish_reason, "stop")
+
+    def test_a_schema_that_cannot_be_kept_to_is_refused(self):
+        schema = {"type": "array", "uniqueItems": True}
+        shape = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+        with self.assertRaisesRegex(openai.BadRequestError, "uniqueItems"):
+            ask(response_format=shape)
+
+
 class Errors(unittest.TestCase):
     def refused(self, kind, code, param, **changes):
         with self.assertRaises(kind) as caught:
@@ -142,8 +175,7 @@ class Errors(unittest.TestCase):
 
     def test_what_is_not_built_is_named(self):
         tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
-        schema = {"type": "json_schema", "json_schema": {"name": "s", "schema": {}}}
-        for changes in ({"n": 2}, {"logprobs": True}, {"tools": tools}, {"response_format": schema}):
+        for changes in ({"n": 2}, {"logprobs": True}, {"tools": tools}):
             (param,) = changes
             self.refused(openai.BadRequestError, "unsupported_parameter", param, **changes)
 

@@ -20,6 +20,7 @@ mod caller;
 mod chat;
 mod error;
 mod fields;
+mod format;
 pub(crate) mod health;
 mod label;
 mod messages;

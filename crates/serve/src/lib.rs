@@ -9,6 +9,7 @@
 
 mod api;
 mod door;
+mod grammar;
 mod limits;
 mod machine;
 mod receipt;

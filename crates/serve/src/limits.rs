@@ -26,6 +26,8 @@ pub struct Limits {
     pub prefix_bytes_max: usize,
     /// Size of a request's body.
     pub body_bytes_max: usize,
+    /// Longest time that the grammar of a constrained answer may take to compile, and wait for it.
+    pub grammar_ms_max: u64,
     /// Longest wait for the token of a health check.
     pub health_ms_max: u64,
 }
@@ -41,6 +43,7 @@ impl Default for Limits {
             cache_bytes_max: cache_bytes_max(),
             prefix_bytes_max: 256 << 20,
             body_bytes_max: 1 << 20,
+            grammar_ms_max: 5_000,
             health_ms_max: 10_000,
         }
     }

@@ -25,6 +25,7 @@ use batch::Batch;
 
 mod batch;
 mod caller;
+mod grammar;
 mod job;
 mod memory;
 mod pace;
@@ -39,6 +40,7 @@ mod text;
 mod turns;
 
 pub(crate) use caller::Caller;
+pub(crate) use grammar::Grammar;
 pub(crate) use job::{Event, FinishReason, Finished, Job, Plan};
 pub(crate) use penalties::Penalties;
 

@@ -16,10 +16,13 @@ use lathe_engine::{Adapter, EngineError, LoadOptions, Message, Model, PackedAdap
 use lathe_workshop::{Admitted, Book, DeployableFiles, DoorError};
 use serde_json::Value;
 
+use crate::grammar::Grammars;
+
 /// An admitted model in memory.
 pub(crate) struct Served {
     files: DeployableFiles,
     model: Arc<Model>,
+    grammars: Arc<Grammars>,
     skills: Skills,
     adapter: Option<Arc<PackedAdapter>>,
     book: Arc<dyn Book>,
@@ -39,7 +42,7 @@ impl Served {
         bases: &Bases,
     ) -> Result<Served, DoorError> {
         let files = admitted.get().clone();
-        let model = bases
+        let (model, grammars) = bases
             .get(&files.base)
             .map_err(|error| refusal(&files.name, &error))?;
         let Some(template) = &model.template else {
@@ -65,6 +68,7 @@ impl Served {
         Ok(Served {
             files,
             model,
+            grammars,
             skills,
             adapter,
             book,
@@ -81,6 +85,11 @@ impl Served {
     /// The base model.
     pub(crate) fn model(&self) -> &Arc<Model> {
         &self.model
+    }
+
+    /// What grammars over the base model share.
+    pub(crate) fn grammars(&self) -> &Arc<Grammars> {
+        &self.grammars
     }
 
     /// What its template has a place for.
@@ -187,23 +196,31 @@ fn refusal(name: &str, error: &dyn std::error::Error) -> DoorError {
     }
 }
 
+/// A base model and what grammars over it share, while somebody holds them.
+type HeldBase = (Weak<Model>, Weak<Grammars>);
+
 /// The base models in memory, each once, for as long as something is served over it.
 #[derive(Default)]
 pub(crate) struct Bases {
-    by_path: Mutex<HashMap<PathBuf, Weak<Model>>>,
+    by_path: Mutex<HashMap<PathBuf, HeldBase>>,
 }
 
 impl Bases {
-    /// The model at `path`, packed for inference; loads it if nobody holds it.
-    fn get(&self, path: &Path) -> Result<Arc<Model>, EngineError> {
+    /// The model at `path`, packed for inference, and what grammars over it share; loads it if nobody
+    /// holds it.
+    fn get(&self, path: &Path) -> Result<(Arc<Model>, Arc<Grammars>), EngineError> {
         // Held while loading, so that two deployments over one base do not pack it twice.
         let mut by_path = self.by_path.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(model) = by_path.get(path).and_then(Weak::upgrade) {
-            return Ok(model);
+        if let Some((model, grammars)) = by_path.get(path)
+            && let (Some(model), Some(grammars)) = (model.upgrade(), grammars.upgrade())
+        {
+            return Ok((model, grammars));
         }
-        by_path.retain(|_, model| model.strong_count() > 0);
+        by_path.retain(|_, (model, _)| model.strong_count() > 0);
         let model = Arc::new(Model::load(path, LoadOptions::for_answers())?);
-        by_path.insert(path.to_path_buf(), Arc::downgrade(&model));
-        Ok(model)
+        let grammars = Arc::new(Grammars::default());
+        let held = (Arc::downgrade(&model), Arc::downgrade(&grammars));
+        by_path.insert(path.to_path_buf(), held);
+        Ok((model, grammars))
     }
 }

@@ -6,6 +6,8 @@ mod batching;
 mod caller;
 mod disconnects;
 mod fixture;
+mod grammar_bombs;
+mod grammars;
 mod health;
 mod models;
 mod prefixes;

@@ -26,6 +26,13 @@ impl StreamDecoder {
         }
     }
 
+    /// Keeps the space that a text of this tokenizer otherwise loses at its beginning: what comes out are
+    /// then exactly the bytes of the tokens.
+    pub fn with_first_space(mut self) -> Self {
+        self.strip = false;
+        self
+    }
+
     /// Takes one token; returns the text that became whole by it, perhaps none.
     pub fn push(&mut self, id: u32) -> String {
         let mut bytes = self.tokenizer.inner.pieces.bytes_of(id, self.skip_special);

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::answer::Answer;
 use super::error::ApiError;
+use super::format::Shape;
 use super::label::ACCEPT_RESTRICTED_HEADER;
 use super::models;
 use super::request::{ChatRequest, Delivery};
@@ -37,7 +38,9 @@ pub(crate) async fn create(
     })?;
     let (model, delivery) = (request.model.clone(), request.delivery);
     let accepts_restricted = accepts_restricted(&headers);
-    let prepared = prepare(request, served.clone(), accepts_restricted).await?;
+    let grammar = Shape::prepare(request.shape.clone(), &door, &served).await?;
+    let mut prepared = prepare(request, served.clone(), accepts_restricted).await?;
+    prepared.plan.grammar = grammar;
     let receipt = OpenReceipt::open(served.clone(), prepared.question, prepared.prompt.len())
         .await
         .map_err(|refused| ApiError::refused(&refused))?;
@@ -139,7 +142,7 @@ fn is_as_measured(request: &ChatRequest, system: Option<&str>) -> bool {
     let greedy = request.sampling.temperature == 0.0
         && request.penalties.presence == 0.0
         && request.penalties.frequency == 0.0;
-    let plain = rest.len() == 1 && request.tools.is_none();
+    let plain = rest.len() == 1 && request.tools.is_none() && request.shape.is_none();
     first == system && plain && greedy && request.stop.is_empty() && !request.ignore_eos
 }
 
@@ -165,5 +168,6 @@ fn plan(request: ChatRequest, prompt: usize, context: usize) -> Result<Plan, Api
         stop: request.stop,
         answer_tokens_max,
         ignore_eos: request.ignore_eos,
+        grammar: None,
     })
 }

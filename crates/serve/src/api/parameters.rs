@@ -29,6 +29,22 @@ const PARAMETERS: &[(&str, Handling)] = &[
         Only(is_none_or_auto, "'tool_choice' took its place"),
     ),
     ("functions", Only(is_empty, "'tools' took its place")),
+    (
+        "guided_choice",
+        Only(never, "'structured_outputs' took its place"),
+    ),
+    (
+        "guided_grammar",
+        Only(never, "'structured_outputs' took its place"),
+    ),
+    (
+        "guided_json",
+        Only(never, "'structured_outputs' took its place"),
+    ),
+    (
+        "guided_regex",
+        Only(never, "'structured_outputs' took its place"),
+    ),
     ("ignore_eos", Read),
     ("logit_bias", Only(is_empty, "it is not built yet")),
     (
@@ -62,13 +78,7 @@ const PARAMETERS: &[(&str, Handling)] = &[
         "reasoning_effort",
         Only(never, "the model does not reason before it answers"),
     ),
-    (
-        "response_format",
-        Only(
-            is_text_format,
-            "answers are not constrained yet; only type 'text' is known",
-        ),
-    ),
+    ("response_format", Read),
     ("safety_identifier", Ignored),
     ("seed", Read),
     ("service_tier", Ignored),
@@ -76,13 +86,11 @@ const PARAMETERS: &[(&str, Handling)] = &[
     ("store", Only(is_false, "answers are not stored")),
     ("stream", Read),
     ("stream_options", Read),
+    ("structured_outputs", Read),
     ("temperature", Read),
     (
         "tool_choice",
-        Only(
-            is_none_or_auto,
-            "answers are not constrained yet, so no call can be forced",
-        ),
+        Only(is_none_or_auto, "no call can be forced yet"),
     ),
     ("tools", Read),
     ("top_k", Read),
@@ -127,10 +135,6 @@ fn is_text_alone(value: &Value) -> bool {
     value
         .as_array()
         .is_some_and(|kinds| kinds.iter().all(|kind| kind == "text"))
-}
-
-fn is_text_format(value: &Value) -> bool {
-    value.get("type").is_some_and(|kind| kind == "text")
 }
 
 /// Refuses what is unknown or asks for something that is not built.
@@ -178,7 +182,6 @@ mod tests {
             ("functions", json!([])),
             ("tool_choice", json!("none")),
             ("logit_bias", json!({})),
-            ("response_format", json!({"type": "text"})),
             ("modalities", json!(["text"])),
             ("user", json!("u")),
             ("metadata", json!({"a": "b"})),
@@ -200,12 +203,7 @@ mod tests {
             ("tool_choice", json!("required")),
             ("tool_choice", tool),
             ("functions", json!([{"name": "f"}])),
-            (
-                "response_format",
-                json!({"type": "json_schema", "json_schema": {}}),
-            ),
-            ("response_format", json!({"type": "json_object"})),
-            ("response_format", json!("text")),
+            ("guided_json", json!({"type": "object"})),
             ("logit_bias", json!({"5": 10})),
             ("modalities", json!(["text", "audio"])),
             ("audio", json!({})),

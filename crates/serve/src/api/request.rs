@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::error::ApiError;
 use super::fields::Fields;
+use super::format::{self, Shape};
 use super::{messages, parameters, tools};
 use crate::scheduler::Penalties;
 
@@ -39,6 +40,8 @@ pub(crate) struct ChatRequest {
     pub answer_tokens_max: Option<usize>,
     /// Goes on past the model's end token; for load tests.
     pub ignore_eos: bool,
+    /// The shape that the answer must have.
+    pub shape: Option<Shape>,
 }
 
 /// How the answer is sent.
@@ -101,6 +104,7 @@ impl ChatRequest {
             stop: read_stop(map.get("stop"))?,
             answer_tokens_max: read_answer_tokens_max(&fields)?,
             ignore_eos: fields.flag("ignore_eos")?.unwrap_or(false),
+            shape: format::read(&map)?,
         })
     }
 }

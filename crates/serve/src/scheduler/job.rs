@@ -5,8 +5,8 @@ use std::sync::Arc;
 use lathe_engine::Sampling;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
-use super::Penalties;
 use super::caller::Caller;
+use super::{Grammar, Penalties};
 use crate::served::Served;
 
 /// One answer to be made.
@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     pub answer_tokens_max: usize,
     /// Goes on past the model's end token.
     pub ignore_eos: bool,
+    /// The shape that the answer must have.
+    pub grammar: Option<Grammar>,
 }
 
 /// What happens to an answer, in order: any number of texts, then one end.

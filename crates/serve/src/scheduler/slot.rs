@@ -6,6 +6,7 @@ use lathe_engine::{Chunk, KvCache, Logits, Sampler};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::caller::Caller;
+use super::grammar::Grammar;
 use super::job::{Event, FinishReason, Finished, Job};
 use super::memory;
 use super::penalties::Repetition;
@@ -31,6 +32,7 @@ pub(crate) struct Slot {
     step: Step,
     sampler: Sampler,
     repetition: Repetition,
+    grammar: Option<Grammar>,
     /// None once the answer has ended.
     text: Option<AnswerText>,
     ignore_eos: bool,
@@ -63,6 +65,11 @@ impl Slot {
     /// Gives `job` a slot, nothing of it computed.
     pub(crate) fn new(serial: u64, job: Job) -> Slot {
         let model = job.served.model();
+        let mut decoder = model.tokenizer.stream(true);
+        if job.plan.grammar.is_some() {
+            // What the grammar accepts is what the caller reads.
+            decoder = decoder.with_first_space();
+        }
         Slot {
             serial,
             caller: job.caller,
@@ -74,7 +81,8 @@ impl Slot {
             step: Step::Wait,
             sampler: Sampler::new(job.plan.sampling),
             repetition: Repetition::new(job.plan.penalties),
-            text: Some(AnswerText::new(model.tokenizer.stream(true), job.plan.stop)),
+            grammar: job.plan.grammar,
+            text: Some(AnswerText::new(decoder, job.plan.stop)),
             ignore_eos: job.plan.ignore_eos,
             events: job.events,
             tokens: job.prompt,
@@ -215,7 +223,9 @@ impl Slot {
 
     /// The logits that the choice of a token needs.
     fn wanted(&self) -> Logits {
-        if self.sampler.is_greedy() && self.repetition.is_idle() {
+        // The largest allowed by a grammar may be any of them.
+        let plain = self.repetition.is_idle() && self.grammar.is_none();
+        if self.sampler.is_greedy() && plain {
             Logits::Largest
         } else {
             Logits::All
@@ -225,17 +235,29 @@ impl Slot {
     /// Chooses the next token and gives out the text it completes.
     pub(crate) fn accept(&mut self, logits: &mut [f32]) {
         self.repetition.apply(logits);
+        if let Some(grammar) = &mut self.grammar
+            && let Err(reason) = grammar.allow_only(logits)
+        {
+            return self.fail(&reason);
+        }
         let token = self.sampler.next(logits);
         self.repetition.note(token);
         self.tokens.push(token);
         if !self.ignore_eos && self.served.model().config.eos.contains(&token) {
             return self.finish(FinishReason::Stop);
         }
+        let whole = match self.grammar.as_mut().map(|grammar| grammar.take(token)) {
+            None => false,
+            Some(Ok(whole)) => whole,
+            Some(Err(reason)) => return self.fail(&reason),
+        };
         let Some(text) = &mut self.text else { return };
         let Piece { text, stopped } = text.push(token);
         self.send_text(text);
         if stopped {
             self.end(FinishReason::Stop);
+        } else if whole {
+            self.finish(FinishReason::Stop);
         } else if self.answer_tokens() == self.answer_tokens_max {
             self.finish(FinishReason::Length);
         }

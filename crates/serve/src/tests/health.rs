@@ -76,6 +76,7 @@ fn kill_scheduler(door: &Door) -> mpsc::UnboundedReceiver<Event> {
         stop: Vec::new(),
         answer_tokens_max: 1,
         ignore_eos: false,
+        grammar: None,
     };
     let (events, received) = mpsc::unbounded_channel();
     let permit = inner.scheduler.reserve().expect("a place");
