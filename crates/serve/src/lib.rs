@@ -8,13 +8,18 @@
 //! (`lathe_workshop::admission`), and any arithmetic (`lathe_engine`).
 
 mod api;
+mod asker;
 mod door;
 mod limits;
+mod meters;
+mod observe;
+mod place;
 mod receipt;
 mod scheduler;
 mod served;
 #[cfg(test)]
 mod tests;
+mod unclosed;
 
 pub use door::Door;
 pub use limits::Limits;

@@ -16,6 +16,7 @@ use super::label::ACCEPT_RESTRICTED_HEADER;
 use super::models;
 use super::request::{ChatRequest, Delivery};
 use super::tools;
+use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::{OpenReceipt, Question};
 use crate::scheduler::{Job, Plan, Refusal};
@@ -24,19 +25,22 @@ use crate::served::Served;
 /// Answers one conversation.
 pub(crate) async fn create(
     State(door): State<Arc<Inner>>,
+    asker: Asker,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let body = read_body(&door, &headers, body)?;
     let request = ChatRequest::parse(&body)?;
+    asker.may_ask(&request.model)?;
     let served = models::find(&door.catalogue, &request.model)?;
-    let permit = door.scheduler.reserve().map_err(|refusal| match refusal {
+    let mut permit = door.scheduler.reserve().map_err(|refusal| match refusal {
         Refusal::Full => ApiError::queue_full(door.limits.requests_max()),
         Refusal::Down(reason) => ApiError::unavailable(format!("No answer now: {reason}.")),
     })?;
     let (model, delivery) = (request.model.clone(), request.delivery);
     let accepts_restricted = accepts_restricted(&headers);
     let prepared = prepare(request, served.clone(), accepts_restricted).await?;
+    asker.charge(&mut permit, prepared.prompt.len())?;
     let receipt = OpenReceipt::open(served.clone(), prepared.question, prepared.prompt.len())
         .await
         .map_err(|refused| ApiError::refused(&refused))?;

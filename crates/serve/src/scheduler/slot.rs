@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use lathe_engine::{Chunk, KvCache, Logits, Sampler};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::job::{Event, FinishReason, Finished, Job};
 use super::penalties::Repetition;
 use super::text::{AnswerText, Piece};
+use crate::place::Place;
 use crate::served::Served;
 
 /// A job that holds a slot.
@@ -31,7 +32,7 @@ pub(crate) struct Slot {
     cache_bytes: usize,
     events: mpsc::UnboundedSender<Event>,
     /// Given back when the slot is dropped.
-    _permit: OwnedSemaphorePermit,
+    place: Place,
 }
 
 /// What a step computes for a slot.
@@ -50,6 +51,8 @@ impl Slot {
     /// token.
     pub(crate) fn new(job: Job, cache: KvCache) -> Slot {
         let cache_bytes = cache_bytes(&job);
+        let mut place = job.permit;
+        place.began(cache.len(), cache_bytes);
         let model = job.served.model();
         Slot {
             prompt_tokens: job.prompt.len(),
@@ -65,7 +68,7 @@ impl Slot {
             events: job.events,
             tokens: job.prompt,
             served: job.served,
-            _permit: job.permit,
+            place,
         }
     }
 
@@ -153,6 +156,7 @@ impl Slot {
         let token = self.sampler.next(logits);
         self.repetition.note(token);
         self.tokens.push(token);
+        self.place.token();
         if !self.ignore_eos && self.served.model().config.eos.contains(&token) {
             return self.finish(FinishReason::Stop);
         }
@@ -196,6 +200,7 @@ impl Slot {
 
     fn end(&mut self, reason: FinishReason) {
         self.text = None;
+        self.place.ended(reason.as_str());
         let _ = self.events.send(Event::Finished(Finished {
             reason,
             prompt_tokens: self.prompt_tokens,

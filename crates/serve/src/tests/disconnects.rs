@@ -12,7 +12,7 @@ use crate::{Door, Limits};
 
 /// A door to the tiny model with a context that no answer fills before its caller hangs up, however
 /// fast the machine is.
-async fn open_door(limits: Limits) -> Door {
+pub(super) async fn open_door(limits: Limits) -> Door {
     let folder = tempfile::tempdir().expect("a folder");
     for entry in std::fs::read_dir(tiny_model()).expect("the fixture is there") {
         let path = entry.expect("a file").path();
@@ -35,7 +35,7 @@ async fn open_door(limits: Limits) -> Door {
 }
 
 /// One request at a time, nobody waits: a second is taken only once the first is gone.
-async fn narrow_door() -> Door {
+pub(super) async fn narrow_door() -> Door {
     open_door(Limits {
         slots_max: 1,
         queue_requests_max: 0,
@@ -44,7 +44,7 @@ async fn narrow_door() -> Door {
     .await
 }
 
-fn endless(extra: Value) -> Value {
+pub(super) fn endless(extra: Value) -> Value {
     let mut body = question("hello", json!({"ignore_eos": true}));
     body.as_object_mut()
         .expect("an object")
@@ -53,7 +53,7 @@ fn endless(extra: Value) -> Value {
 }
 
 /// Asks until there is a place again.
-async fn until_free(door: &Door) {
+pub(super) async fn until_free(door: &Door) {
     let free = async {
         while ask(door, question("hello", json!({"max_tokens": 1})))
             .await
