@@ -131,46 +131,8 @@ fn from_the_first_key_on_every_request_presents_one() {
     assert_eq!(ask(&serving, "placeholder", &json!({})).status, 200);
 
     let (key, id) = create(&home, &[]);
-    assert!(key.starts_with("lathe-") && key.len() == 70, "{key}");
-    let longer = format!("{key}0");
-    for wrong in ["", "placeholder", &key[..69], longer.as_str()] {
-        let reply = ask(&serving, wrong, &json!({}));
-        assert_eq!(
-            (reply.status, reply.code()),
-            (401, "invalid_api_key".to_owned())
-        );
-        assert!(
-            reply.json()["error"]["message"]
-                .as_str()
-                .expect("a text")
-                .len()
-                > 40
-        );
-    }
-    let reply = ask(&serving, &key, &json!({}));
-    assert_eq!(reply.status, 200, "{}", reply.body);
-    assert!(reply.header("x-request-id").is_some());
-
-    // It opens answers and nothing else; what probes the server presents none.
-    for path in ["/", "/api", "/api/orders", "/metrics"] {
-        assert_eq!(get(&serving, path, "").status, 401, "{path}");
-        assert_eq!(get(&serving, path, &key).status, 403, "{path}");
-    }
-    assert_eq!(get(&serving, "/health/live", "").status, 200);
-    let told = get(&serving, "/health/ready", "");
-    assert_eq!(
-        (told.status, told.body.contains(NAME)),
-        (200, false),
-        "{}",
-        told.body
-    );
-    assert!(get(&serving, "/health/ready", &key).body.contains(NAME));
-    let (scraper, _) = create(&home, &["--scope", "metrics"]);
-    assert!(
-        get(&serving, "/metrics", &scraper)
-            .body
-            .contains("vllm:num_requests_running")
-    );
+    strangers_are_refused(&serving, &key);
+    scopes_are_kept(&home, &serving, &key);
 
     // The home's own user needs none, also when another daemon has the home next.
     let listed = home.json(&["token", "list", "--json"]);
@@ -204,8 +166,45 @@ fn from_the_first_key_on_every_request_presents_one() {
     );
     assert!(reply.body.contains("revoked"), "{}", reply.body);
     assert!(serving.interrupt().success());
+    it_is_said_and_the_key_is_nowhere(&home, &key);
+}
 
-    // Who may ask is said in the ledger, and the key is nowhere.
+fn strangers_are_refused(serving: &Serving, key: &str) {
+    assert!(key.starts_with("lathe-") && key.len() == 70, "{key}");
+    let longer = format!("{key}0");
+    for wrong in ["", "placeholder", &key[..69], longer.as_str()] {
+        let reply = ask(serving, wrong, &json!({}));
+        assert_eq!(
+            (reply.status, reply.code()),
+            (401, "invalid_api_key".to_owned())
+        );
+        let error = reply.json();
+        let message = error["error"]["message"].as_str().expect("a text");
+        assert!(message.len() > 40, "{message}");
+    }
+    let reply = ask(serving, key, &json!({}));
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    assert!(reply.header("x-request-id").is_some());
+}
+
+/// The key opens answers and nothing else; what probes the server presents none.
+fn scopes_are_kept(home: &Home, serving: &Serving, key: &str) {
+    for path in ["/", "/api", "/api/orders", "/metrics"] {
+        assert_eq!(get(serving, path, "").status, 401, "{path}");
+        assert_eq!(get(serving, path, key).status, 403, "{path}");
+    }
+    assert_eq!(get(serving, "/health/live", "").status, 200);
+    let told = get(serving, "/health/ready", "");
+    let names = told.body.contains(NAME);
+    assert_eq!((told.status, names), (200, false), "{}", told.body);
+    assert!(get(serving, "/health/ready", key).body.contains(NAME));
+    let (scraper, _) = create(home, &["--scope", "metrics"]);
+    let figures = get(serving, "/metrics", &scraper).body;
+    assert!(figures.contains("vllm:num_requests_running"), "{figures}");
+}
+
+/// Who may ask is said in the ledger, and the key is in no file.
+fn it_is_said_and_the_key_is_nowhere(home: &Home, key: &str) {
     let said = home.ledger_kinds();
     assert_eq!(said.iter().filter(|kind| *kind == "access").count(), 3);
     let verified = home.output(&["verify"]);

@@ -300,12 +300,12 @@ impl ModelMeters {
 
     /// A request ended for this reason, so long after it came.
     pub(crate) fn ended(&self, reason: &str, after: Duration) {
+        self.whole.record(after.as_secs_f64());
         match reason {
             "stop" => self.stopped.increment(1),
             "length" => self.at_length.increment(1),
             _ => self.aborted.increment(1),
         }
-        self.whole.record(after.as_secs_f64());
     }
 }
 

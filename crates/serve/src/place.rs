@@ -129,7 +129,6 @@ impl Drop for Place {
         let Some(story) = self.story.take() else {
             return;
         };
-        story.model.ended(story.ended, story.asked.elapsed());
         match &story.running {
             Some(running) => {
                 story.model.running.fetch_sub(1, Ordering::Relaxed);
@@ -139,6 +138,8 @@ impl Drop for Place {
                 story.model.waiting.fetch_sub(1, Ordering::Relaxed);
             }
         }
+        // Last: whoever sees the end counted sees all else even.
+        story.model.ended(story.ended, story.asked.elapsed());
         self.meters.sampled();
         story.log(&self.request_id);
     }

@@ -13,6 +13,7 @@ use tower::ServiceExt;
 
 use super::caller::{PATIENCE, Reply, Stream, chat, open_door, question, send};
 use super::disconnects;
+use super::figures::becomes;
 use crate::{Door, Limits};
 
 /// A key of this allowance, as the guard would have found it.
@@ -189,9 +190,7 @@ async fn a_caller_who_hangs_up_pays_for_what_was_made_and_no_more() {
         .await
         .expect("the router never fails");
     assert_eq!(response.status(), 200);
-    while token.today().prompt_tokens == 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    becomes(&door, "vllm:num_requests_running", 1.0).await;
     drop(response);
     disconnects::until_free(&door).await;
     let paid = token.today();
