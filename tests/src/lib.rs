@@ -312,6 +312,20 @@ impl Serving {
         wait_for_end(&mut self.child)
     }
 
+    /// Sends a signal by its name: `TERM`.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &id])
+            .status();
+        assert!(sent.expect("kill runs").success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> ExitStatus {
+        wait_for_end(&mut self.child)
+    }
+
     /// GETs a text, whatever its status.
     pub fn get_text(&self, path: &str) -> (u16, String) {
         let mut response = agent()

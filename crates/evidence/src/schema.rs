@@ -91,6 +91,7 @@ fn schemas() -> BTreeMap<String, Value> {
         statement::<Filing>("filing"),
         statement::<Restored>("restored"),
         statement::<Imported>("imported"),
+        statement::<Access>("access"),
     ]);
     let mut receipt = generate::<Receipt>();
     receipt["$id"] = format!("{ID_PREFIX}receipt").into();

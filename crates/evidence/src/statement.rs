@@ -8,6 +8,7 @@
 //! Format: in-toto Attestation Framework, Statement v1. Signing and the log are in the ledger;
 //! whether statements make a chain is for the register.
 
+mod access;
 mod approval;
 mod base_model;
 mod breaker;
@@ -25,6 +26,7 @@ mod verdict;
 mod withdrawal;
 mod workshop;
 
+pub use access::{Access, AccessAction, AccessScope};
 pub use approval::{Approval, Decision};
 pub use base_model::BaseModel;
 pub use breaker::{Breaker, BreakerState, Cause};
@@ -304,6 +306,7 @@ predicates! {
     Filing "filing" by Registrar;
     Restored "restored" by Root;
     Imported "imported" by Operator;
+    Access "access" by Operator;
 }
 
 impl Predicate {

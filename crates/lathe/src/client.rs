@@ -1,6 +1,7 @@
 //! The client of a daemon: the workshop's API over HTTP, whether the daemon is
 //! another process or this one.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use lathe_evidence::report::Report;
@@ -18,6 +19,15 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// Largest answer that is read.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+
+/// The key of the home's own daemon: a process speaks with one.
+static OWN: OnceLock<Option<String>> = OnceLock::new();
+
+/// Presents this key from now on, where the home has one that this user may read and LATHE_KEY names none.
+pub fn present(own: Option<String>) {
+    // The first counts: a second daemon of the same process would be of the same home.
+    let _ = OWN.set(own);
+}
 
 /// A client of one daemon.
 pub struct Client {
@@ -37,7 +47,9 @@ impl Client {
             .build();
         Client {
             url: url.to_owned(),
-            key: key.or_else(|| std::env::var("LATHE_KEY").ok()),
+            key: key
+                .or_else(|| std::env::var("LATHE_KEY").ok())
+                .or_else(|| OWN.get().cloned().flatten()),
             agent: config.into(),
         }
     }
@@ -159,8 +171,10 @@ fn refused(status: u16, text: &str) -> Option<Failure> {
     let error = answer.get("error")?;
     let part = |name: &str| error.get(name).and_then(Value::as_str);
     if status == 401 {
-        let next = "set LATHE_KEY to one of the daemon's keys";
-        return Some(Failure::new("key-required", part("text")?, next));
+        let next =
+            "set LATHE_KEY to one of the daemon's keys, or run this as the user whose home it is";
+        let text = part("text").or_else(|| part("message"))?;
+        return Some(Failure::new("key-required", text, next));
     }
     Some(Failure::new(
         part("code")?,

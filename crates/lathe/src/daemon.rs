@@ -11,11 +11,12 @@ use lathe_evidence::statement::ApprovalPolicy;
 use lathe_serve::Door;
 use lathe_web::AppState;
 use lathe_workshop::home::{Holder, HomeLock, Locked};
-use lathe_workshop::{Home, Workshop, WorkshopOptions, workshop};
+use lathe_workshop::{Home, Workshop, WorkshopOptions, token, workshop};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::client;
 use crate::fail::Failure;
 use crate::keys::{self, Keys};
 
@@ -28,8 +29,9 @@ pub const SCRUB_S_DEFAULT: u64 = 60;
 /// How long another daemon may take to say where it listens.
 const STARTING_WAIT_MAX: Duration = Duration::from_secs(30);
 
-/// How long open requests may take when the daemon ends.
-const DRAIN_MAX: Duration = Duration::from_secs(3);
+/// Seconds that answers may go on when the daemon is asked to end: less than the 30 after which Kubernetes
+/// kills what it asked.
+pub const DRAIN_S_DEFAULT: u64 = 25;
 
 /// Ports tried after the wanted one.
 const PORTS_TRIED_MAX: u16 = 32;
@@ -49,6 +51,8 @@ pub struct Listen {
     pub keeps_texts: bool,
     /// How often the evidence of what answers is looked at anew.
     pub scrub_every: Duration,
+    /// How long answers may go on when the daemon is asked to end.
+    pub drain: Duration,
 }
 
 impl Listen {
@@ -61,6 +65,7 @@ impl Listen {
             approval: ApprovalPolicy::default(),
             keeps_texts: false,
             scrub_every: Duration::from_secs(SCRUB_S_DEFAULT),
+            drain: Duration::from_secs(DRAIN_S_DEFAULT),
         }
     }
 }
@@ -73,6 +78,8 @@ pub struct Daemon {
     pub url: String,
     /// The wanted port was taken; this says which it is instead.
     pub moved: bool,
+    home: Home,
+    drain: Duration,
     door: Door,
     stop: watch::Sender<bool>,
     server: JoinHandle<std::io::Result<()>>,
@@ -99,7 +106,10 @@ pub async fn join_or_start(home: &Home, listen: &Listen) -> Result<Session, Fail
                 let daemon = start(home, listen, keys, lock).await?;
                 return Ok(Session::Mine(Box::new(daemon)));
             }
-            Locked::Other(Holder { url: Some(url), .. }) => return Ok(Session::Theirs(url)),
+            Locked::Other(Holder { url: Some(url), .. }) => {
+                client::present(token::own_of(home));
+                return Ok(Session::Theirs(url));
+            }
             Locked::Other(holder) if begun.elapsed() > STARTING_WAIT_MAX => {
                 return Err(busy(home.root(), holder.pid));
             }
@@ -132,15 +142,21 @@ async fn start(
         .local_addr()
         .map_err(|error| Failure::new("listen", error.to_string(), "try another --listen"))?;
     let door = Door::new(lathe_kernel::default_threads());
+    let own = token::issue_own(home)?;
+    client::present(Some(own.clone()));
     let options = WorkshopOptions {
         listen: address,
-        key: keys.own,
+        key: Some(own),
         worker: own_program()?,
         approval: listen.approval,
         keeps_texts: listen.keeps_texts,
         scrub_every: listen.scrub_every,
     };
     let workshop = Workshop::open(home.clone(), Arc::new(door.clone()), options).await?;
+    if keys.needs_token && workshop.tokens().is_empty() {
+        workshop.stop().await;
+        return Err(keys::none(address));
+    }
     let state = AppState::new(workshop.clone(), door.router(), keys.access);
     // Else a streamed token may wait 40 ms for the acknowledgement of the one before; a
     // connection on which it cannot be set still works.
@@ -149,7 +165,9 @@ async fn start(
     });
     let (stop, mut stopped) = watch::channel(false);
     // The address is for the scheduler, which is fair between callers.
-    let pages = lathe_web::router(state).into_make_service_with_connect_info::<SocketAddr>();
+    let pages = door
+        .observed(lathe_web::router(state))
+        .into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, pages).with_graceful_shutdown(async move {
         // A dropped sender means the daemon is gone: end as well.
         let _ = stopped.wait_for(|stop| *stop).await;
@@ -162,6 +180,8 @@ async fn start(
         url,
         moved: address.port() != listen.address.port() && listen.address.port() != 0,
         door,
+        home: home.clone(),
+        drain: listen.drain,
         stop,
         server,
         _lock: lock,
@@ -213,14 +233,20 @@ fn own_program() -> Result<PathBuf, Failure> {
 }
 
 impl Daemon {
-    /// Ends in order: the running step is interrupted and will resume, open requests get
-    /// a moment, the store is closed, the home is free.
+    /// Ends in order. From the first moment the server says that it is not ready; the running step is
+    /// interrupted and will resume; then new requests are refused (503) and those that are here go on to
+    /// their end or the deadline. Listener and store close when their receipts are closed; then the
+    /// home is free.
     pub async fn stop(self) {
-        self.workshop.stop().await;
+        self.door.leave();
+        // First: an order that asks its model would else be refused by its own door.
+        self.workshop.rest().await;
+        self.door.shut_down(self.drain).await;
         self.stop.send_replace(true);
-        self.door.shut_down(DRAIN_MAX).await;
-        // Event streams have no end of their own.
+        // What is left is to send last bytes; event streams have no end of their own.
         let _ = tokio::time::timeout(Duration::from_millis(500), self.server).await;
+        self.workshop.stop().await;
+        token::withdraw_own(&self.home);
     }
 }
 

@@ -12,32 +12,40 @@ use crate::fail::Failure;
 /// Shortest key accepted.
 const KEY_CHARS_MIN: usize = 16;
 
-/// Who may ask, and the key the daemon itself presents.
+/// Who may ask.
 #[derive(Debug)]
 pub struct Keys {
     /// For the guard.
     pub access: Access,
-    /// The first key of the file.
-    pub own: Option<String>,
+    /// No file was given, so that one of the workshop's own keys is needed.
+    pub needs_token: bool,
 }
 
-/// Reads what `listen` requires: nothing on loopback, a key file beyond it.
+/// Reads what `listen` requires: nothing on loopback; beyond it a key file, or keys that were issued.
 pub fn read(listen: SocketAddr, file: Option<&Path>) -> Result<Keys, Failure> {
     match file {
         Some(file) => read_file(file),
         None if listen.ip().is_loopback() => Ok(Keys {
             access: Access::Loopback,
-            own: None,
+            needs_token: false,
         }),
-        None => Err(Failure::new(
-            "key-file-missing",
-            format!(
-                "cannot listen on {listen}: anyone who reaches this machine could then use it, \
-                 and no key file was given"
-            ),
-            "write a long random key into a file and pass --key-file FILE, or listen on 127.0.0.1",
-        )),
+        None => Ok(Keys {
+            access: Access::Keys(Vec::new().into()),
+            needs_token: true,
+        }),
     }
+}
+
+/// There is no key at all, and `listen` requires one.
+pub fn none(listen: SocketAddr) -> Failure {
+    Failure::new(
+        "key-file-missing",
+        format!(
+            "cannot listen on {listen}: anyone who reaches this machine could then use it, \
+             and no key was issued and no key file given"
+        ),
+        "issue a key with `lathe token create --name NAME`, pass --key-file FILE, or listen on 127.0.0.1",
+    )
 }
 
 fn read_file(file: &Path) -> Result<Keys, Failure> {
@@ -70,7 +78,7 @@ fn read_file(file: &Path) -> Result<Keys, Failure> {
         .collect();
     Ok(Keys {
         access: Access::Keys(digests.into()),
-        own: keys.first().map(|key| (*key).to_owned()),
+        needs_token: false,
     })
 }
 
@@ -81,8 +89,7 @@ mod tests {
     #[test]
     fn beyond_loopback_a_key_is_required() {
         let open = "0.0.0.0:7878".parse().unwrap();
-        let error = read(open, None).unwrap_err().to_string();
-        assert!(error.contains("no key file"), "{error}");
+        assert!(read(open, None).unwrap().needs_token);
         let own = "127.0.0.1:7878".parse().unwrap();
         assert!(matches!(read(own, None).unwrap().access, Access::Loopback));
     }
@@ -96,6 +103,8 @@ mod tests {
         std::fs::write(&file, "# ours\n0123456789abcdef\n").unwrap();
         let keys = read(listen, Some(&file)).unwrap();
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(keys.own.as_deref(), Some("0123456789abcdef"));
+        let expected = Digest::of(b"0123456789abcdef").0;
+        assert!(matches!(keys.access, Access::Keys(all) if *all == [expected]));
+        assert!(!keys.needs_token);
     }
 }

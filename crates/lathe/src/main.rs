@@ -11,6 +11,7 @@ mod fail;
 mod follow;
 mod interrupt;
 mod keys;
+mod logs;
 mod marks;
 mod table;
 
@@ -20,8 +21,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     Globals, approve, breaker, bundle, checkpoint, data, dossier, eval, export, filing, gate,
-    ledger, merge, model, order, pack, register, restored, run, tour, trace, tune, up, verify,
-    version, withdraw,
+    ledger, merge, model, order, pack, register, restored, run, token, tour, trace, tune, up,
+    verify, version, withdraw,
 };
 
 const AFTER_HELP: &str = "\
@@ -44,7 +45,7 @@ Environment:
   LATHE_HOME     where everything lives (default ~/.lathe)
   LATHE_LANG     en or zh (default: from LANG)
   LATHE_THREADS  threads to compute with (default: all that this process may use)
-  LATHE_KEY      the key to present to a daemon that listens beyond loopback
+  LATHE_KEY      the key to present to a daemon whose home this user cannot read
   LATHE_LOG      what the daemon logs to standard error, for instance info or lathe_serve=debug";
 
 /// Tune a base model on your data, hold it against its gate, and serve it: on the machine you have.
@@ -97,6 +98,8 @@ enum Command {
     Approve(approve::Args),
     /// Look at, make, add and retire keys.
     Keys(commands::keys::Args),
+    /// Issue keys of the API, with scopes and limits, list them and take them back.
+    Token(token::Args),
     /// Look at breakers and move them.
     Breaker(breaker::Args),
     /// Check a pack's gate for rules that cannot bite.
@@ -138,6 +141,7 @@ fn main() -> ExitCode {
         Command::Register(args) => register::run(&cli.globals, &args),
         Command::Approve(args) => approve::run(&cli.globals, &args),
         Command::Keys(args) => commands::keys::run(&cli.globals, &args),
+        Command::Token(args) => token::run(&cli.globals, &args),
         Command::Breaker(args) => breaker::run(&cli.globals, &args),
         Command::Gate(args) => gate::run(&args),
         Command::Filing(args) => filing::run(&cli.globals, &args),

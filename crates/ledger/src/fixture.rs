@@ -191,7 +191,7 @@ fn order(ledger: &mut Ledger) -> Chain {
 }
 
 /// What can be said once a model answers: the rest of the kinds.
-fn afterwards(chain: &Chain, at_ms: i64) -> [Statement; 5] {
+fn afterwards(chain: &Chain, at_ms: i64) -> [Statement; 6] {
     let breaker = Breaker {
         deployment: "support".to_owned(),
         from: BreakerState::Closed,
@@ -228,12 +228,23 @@ fn afterwards(chain: &Chain, at_ms: i64) -> [Statement; 5] {
         evidence: digest("their ledger"),
         at_ms,
     };
+    let access = Access {
+        id: "0123456789ab".to_owned(),
+        name: "the shop".to_owned(),
+        action: AccessAction::Issued,
+        scopes: vec![AccessScope::Answer],
+        models: vec!["support".to_owned()],
+        expires_ms: Some(at_ms),
+        reason: "issued".to_owned(),
+        at_ms,
+    };
     [
         Statement::of("support", digest("adapter"), breaker),
         Statement::of("record", digest("leaf"), withdrawal),
         Statement::of("notice", digest("document"), filing),
         Statement::of("checkpoint", digest("backup"), restored),
         Statement::of("support", digest("adapter"), imported),
+        Statement::of("the shop", digest("a key"), access),
     ]
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, Uri};
+use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, any, get, post};
 
 use crate::door::Inner;
@@ -18,14 +19,16 @@ use error::ApiError;
 mod answer;
 mod caller;
 mod chat;
-mod error;
+pub(crate) mod error;
 mod fields;
+mod figures;
 mod format;
 pub(crate) mod health;
-mod label;
+pub(crate) mod label;
 mod messages;
 mod models;
 mod parameters;
+mod quota;
 mod request;
 mod tools;
 
@@ -38,7 +41,11 @@ pub(crate) fn router(door: Arc<Inner>) -> Router {
         .route("/v1/chat/completions", only("POST", post(chat::create)))
         .route("/v1/{*path}", any(unknown_path))
         .route("/health", only("GET", get(health::check)))
+        .route("/health/ready", only("GET", get(health::check)))
+        .route("/health/live", only("GET", get(health::live)))
+        .route("/metrics", only("GET", get(figures::show)))
         .layer(DefaultBodyLimit::max(bytes_max))
+        .layer(from_fn(quota::hold))
         .with_state(door)
 }
 

@@ -3,18 +3,26 @@
 //! A clone shares the same scheduler thread and the same models. Not here:
 //! the HTTP handlers (`api`) and the decoding loop (`scheduler`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use lathe_workshop::{Admitted, Book, BoxFuture, DeployableFiles, DoorError};
 
 use crate::api;
 use crate::api::health::HealthCheck;
 use crate::limits::Limits;
+use crate::meters::Meters;
+use crate::observe;
 use crate::scheduler::Scheduler;
 use crate::served::{Bases, Served};
+use crate::unclosed::Unclosed;
+
+/// How long the receipts of answers that ended may take to be closed when the server goes down.
+const RECEIPTS_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Cheap handle to the server; see the module's documentation.
 #[derive(Clone)]
@@ -28,7 +36,11 @@ pub(crate) struct Inner {
     pub(crate) scheduler: Scheduler,
     pub(crate) catalogue: Catalogue,
     pub(crate) health: HealthCheck,
+    pub(crate) meters: Arc<Meters>,
     bases: Bases,
+    unclosed: Unclosed,
+    /// Said to whoever asks whether the server is ready, before anything is refused.
+    pub(crate) leaving: AtomicBool,
 }
 
 impl Door {
@@ -44,8 +56,12 @@ impl Door {
             mib = limits.cache_bytes_max >> 20,
             "memory for keys and values, at most"
         );
+        let meters = Arc::new(Meters::new(&limits));
         let inner = Inner {
-            scheduler: Scheduler::start(threads, limits.clone()),
+            scheduler: Scheduler::start(threads, limits.clone(), meters.clone()),
+            meters,
+            unclosed: Unclosed::default(),
+            leaving: AtomicBool::new(false),
             catalogue: Catalogue::default(),
             health: HealthCheck::default(),
             bases: Bases::default(),
@@ -56,10 +72,16 @@ impl Door {
         }
     }
 
-    /// `/v1/models`, `/v1/chat/completions` and `/health`, state applied and
-    /// without a fallback, to be merged with the daemon's pages.
+    /// `/v1/…`, `/health`, `/health/…` and `/metrics`, state applied and without a fallback, to be
+    /// merged with the daemon's pages.
     pub fn router(&self) -> Router {
         api::router(self.inner.clone())
+    }
+
+    /// `router`, which is all that the daemon answers, with an id, a line in the log and a count for
+    /// every request.
+    pub fn observed(&self, router: Router) -> Router {
+        router.layer(from_fn_with_state(self.inner.clone(), observe::observe))
     }
 
     /// What the handlers share, for tests of this crate.
@@ -74,14 +96,30 @@ impl Door {
         self.inner.scheduler.free_places()
     }
 
-    /// Refuses new requests, lets running and waiting ones end, then stops the
-    /// scheduler thread. Requests not done after `deadline` end with an error.
+    /// Is ready no more, and answers all the same: who sends requests here is to send them elsewhere.
+    pub fn leave(&self) {
+        self.inner.leaving.store(true, Ordering::Release);
+    }
+
+    /// Refuses new requests and is ready no more, lets running and waiting ones end, then stops the
+    /// scheduler thread. Requests not done after `deadline` end with an error. The receipts of all
+    /// are closed when this returns, or the book takes unreasonably long.
     pub async fn shut_down(&self, deadline: Duration) {
         self.inner.scheduler.shut_down(deadline).await;
+        let closed = tokio::time::timeout(RECEIPTS_WAIT_MAX, self.inner.unclosed.none()).await;
+        if closed.is_err() {
+            tracing::error!(
+                "some receipts are still open; they close as aborted at the next start"
+            );
+        }
     }
 }
 
 impl lathe_workshop::Door for Door {
+    fn expect(&self, name: &str) {
+        self.inner.catalogue.expect(name);
+    }
+
     fn open(
         &self,
         model: Admitted<DeployableFiles>,
@@ -106,6 +144,7 @@ impl Inner {
     ) -> Result<(), DoorError> {
         let name = admitted.get().name.clone();
         let inner = self.clone();
+        let book = self.unclosed.counting(book);
         let load = move || Served::load(&admitted, book, &inner.bases);
         let served = match tokio::task::spawn_blocking(load).await {
             Ok(loaded) => Arc::new(loaded?),
@@ -130,12 +169,36 @@ fn not_opened(name: &str, reason: &str) -> DoorError {
 #[derive(Default)]
 pub(crate) struct Catalogue {
     by_name: RwLock<BTreeMap<String, Arc<Served>>>,
+    /// Deployed, and not open yet.
+    expected: RwLock<BTreeSet<String>>,
 }
 
 impl Catalogue {
     /// The model of this name.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Served>> {
         self.read().get(name).cloned()
+    }
+
+    /// Whether a model of this name will be opened.
+    pub(crate) fn is_expected(&self, name: &str) -> bool {
+        let expected = self.expected.read();
+        expected
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(name)
+    }
+
+    fn expect(&self, name: &str) {
+        let expected = self.expected.write();
+        expected
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned());
+    }
+
+    fn expect_no_more(&self, name: &str) {
+        let expected = self.expected.write();
+        expected
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
     }
 
     /// All models, by name.
@@ -149,10 +212,12 @@ impl Catalogue {
         self.by_name
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(name, served);
+            .insert(name.clone(), served);
+        self.expect_no_more(&name);
     }
 
     fn remove(&self, name: &str) {
+        self.expect_no_more(name);
         self.by_name
             .write()
             .unwrap_or_else(PoisonError::into_inner)

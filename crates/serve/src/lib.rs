@@ -8,15 +8,20 @@
 //! (`lathe_workshop::admission`), and any arithmetic (`lathe_engine`).
 
 mod api;
+mod asker;
 mod door;
 mod grammar;
 mod limits;
 mod machine;
+mod meters;
+mod observe;
+mod place;
 mod receipt;
 mod scheduler;
 mod served;
 #[cfg(test)]
 mod tests;
+mod unclosed;
 
 pub use door::Door;
 pub use limits::Limits;

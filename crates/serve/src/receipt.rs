@@ -18,6 +18,10 @@ use serde_json::{Value, json};
 use crate::scheduler::{FinishReason, Finished};
 use crate::served::Served;
 
+/// The one target of the log under which texts stand: `lathe up` keeps it off, whatever else is logged,
+/// unless it is told `--log-texts`.
+const TEXTS_LOG: &str = "lathe_serve::texts";
+
 /// What was asked, as far as the receipt needs it.
 #[derive(Debug, Clone)]
 pub(crate) struct Question {
@@ -218,6 +222,13 @@ impl Making {
     }
 
     fn draft(self, ended: Ended) -> ReceiptDraft {
+        tracing::info!(
+            target: TEXTS_LOG,
+            receipt = self.opened.id.as_str(),
+            prompt = self.question.messages.as_str(),
+            answer = self.answer.as_str(),
+            "texts"
+        );
         let Question {
             messages,
             last,

@@ -17,9 +17,11 @@ use std::thread;
 use std::time::Duration;
 
 use lathe_kernel::Pool;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::limits::Limits;
+use crate::meters::Meters;
+use crate::place::Place;
 use crate::served::Served;
 use batch::Batch;
 
@@ -79,11 +81,12 @@ pub(crate) struct Scheduler {
     commands: mpsc::Sender<Command>,
     places: Arc<Semaphore>,
     phase: watch::Sender<Phase>,
+    meters: Arc<Meters>,
 }
 
 impl Scheduler {
     /// Starts the thread. It ends when the handle is dropped and no job is left.
-    pub(crate) fn start(threads: usize, limits: Limits) -> Scheduler {
+    pub(crate) fn start(threads: usize, limits: Limits, meters: Arc<Meters>) -> Scheduler {
         let (commands, inbox) = mpsc::channel();
         let (phase, _) = watch::channel(Phase::Running);
         let places = Arc::new(Semaphore::new(limits.requests_max()));
@@ -107,6 +110,7 @@ impl Scheduler {
             commands,
             places,
             phase,
+            meters,
         }
     }
 
@@ -119,12 +123,13 @@ impl Scheduler {
     ///
     /// # Errors
     /// [`Refusal`], when there is none or the server is going down.
-    pub(crate) fn reserve(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+    pub(crate) fn reserve(&self) -> Result<Place, Refusal> {
         match self.phase() {
             Phase::Running => self
                 .places
                 .clone()
                 .try_acquire_owned()
+                .map(|permit| Place::new(permit, self.meters.clone()))
                 .map_err(|_| Refusal::Full),
             Phase::Draining => Err(Refusal::Down("the server is shutting down".to_owned())),
             Phase::Ended(reason) => Err(Refusal::Down(reason)),
@@ -139,7 +144,8 @@ impl Scheduler {
 
     /// Hands over a job. If the thread is gone the job is dropped, which its events
     /// show by ending early.
-    pub(crate) fn submit(&self, job: Job) {
+    pub(crate) fn submit(&self, mut job: Job) {
+        job.permit.submitted(&job.served, job.prompt.len());
         let _ = self.commands.send(Command::Submit(Box::new(job)));
     }
 

@@ -1,22 +1,30 @@
 //! Who may ask: the guard in front of every page, the API and `/v1`.
 //!
 //! Three checks, in this order: the `Host` a request names (against DNS rebinding), the origin of
-//! anything that changes state (against cross-site request forgery), and, where the workshop
-//! listens beyond loopback, a key. Not here: accounts and roles, and any limit on how much one may
-//! ask.
+//! anything that changes state (against cross-site request forgery), and a key that opens what is asked
+//! for, where the workshop listens beyond loopback or has ever issued one. Only whether the server lives
+//! and is ready is told to everybody: what probes it carries no key.
+//!
+//! Under `/v1` a refusal has OpenAI's shape, so that its clients raise the class their users expect.
+//! Not here: accounts, and how much one may ask (`lathe_serve`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use base64::Engine as _;
+use lathe_workshop::token::{Scope, Stranger};
+use lathe_workshop::{Caller, Tokens};
 use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConstantTimeEq};
 
-use crate::api;
+use refusal::Refusal;
+
+mod refusal;
 
 /// SHA-256 of a key.
 pub type KeyDigest = [u8; 32];
@@ -24,88 +32,125 @@ pub type KeyDigest = [u8; 32];
 /// Where the workshop listens, and therefore what it asks of a request.
 #[derive(Clone, Debug)]
 pub enum Access {
-    /// Only this machine can connect: no key is asked for, but the request has to name a loopback
-    /// host, so that no web page can reach the workshop through a domain of its own.
+    /// Only this machine can connect: no key is asked for until one is issued, but the request has to
+    /// name a loopback host, so that no web page can reach the workshop through a domain of its own.
     Loopback,
-    /// Others can connect: every request carries one of the keys whose SHA-256 digests stand here.
-    /// An empty list admits nobody.
+    /// Others can connect: every request carries a key that was issued, or one of those whose SHA-256
+    /// digests stand here, which open everything.
     Keys(Arc<[KeyDigest]>),
 }
 
-/// Why a request was turned away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-enum Refusal {
-    #[error("this workshop answers only to a loopback name such as 127.0.0.1 or localhost")]
-    Host,
-    #[error("a page of another origin may not change anything here")]
-    Origin,
-    #[error("this workshop listens beyond loopback and asks for a key")]
-    Key,
+/// What the guard holds a request against. Clones share the keys.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    pub access: Access,
+    pub tokens: Tokens,
 }
 
-impl Refusal {
-    fn code(self) -> &'static str {
-        match self {
-            Refusal::Host => "host-refused",
-            Refusal::Origin => "origin-refused",
-            Refusal::Key => "key-required",
-        }
-    }
-
-    fn next(self) -> &'static str {
-        match self {
-            Refusal::Host => "Open the address that `lathe up` printed.",
-            Refusal::Origin => {
-                "Send the request from the workshop's own pages, or without an Origin header."
-            }
-            Refusal::Key => {
-                "Send `Authorization: Bearer KEY`; a browser may give the key as the password."
-            }
-        }
-    }
-
-    fn into_response(self) -> Response {
-        let status = match self {
-            Refusal::Host | Refusal::Origin => StatusCode::FORBIDDEN,
-            Refusal::Key => StatusCode::UNAUTHORIZED,
-        };
-        let body = api::error_body(self.code(), &self.to_string(), self.next());
-        let mut response = (status, body).into_response();
-        if self == Refusal::Key {
-            let challenge = HeaderValue::from_static("Basic realm=\"Lathe\", charset=\"UTF-8\"");
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        }
-        response
+impl Guard {
+    /// Whether a key is asked for: beyond loopback always, on it once one was issued.
+    pub fn asks_for_a_key(&self) -> bool {
+        matches!(self.access, Access::Keys(_)) || !self.tokens.is_empty()
     }
 }
 
-/// Middleware: lets a request through or answers it with the reason it was turned away.
-pub(crate) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
-    match check(&access, request.method(), request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
+/// Who asks.
+#[derive(Debug)]
+enum Asking {
+    /// No limit holds for them: no key is asked for, or they present the operator's.
+    Anybody,
+    /// Without a key that fits, for what everybody is told.
+    Stranger,
+    /// With a key that was issued.
+    With(Caller),
+}
+
+/// Middleware: lets a request through, with who asks, or answers it with the reason it was turned away.
+pub(crate) async fn guard(
+    State(guard): State<Guard>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match check(&guard, request.method(), request.uri(), request.headers()) {
+        Ok(asking) => {
+            let extensions = request.extensions_mut();
+            match asking {
+                Asking::Anybody => {}
+                Asking::Stranger => {
+                    extensions.insert(Stranger);
+                }
+                Asking::With(caller) => {
+                    extensions.insert(caller);
+                }
+            }
+            next.run(request).await
+        }
         Err(refusal) => {
-            tracing::warn!(
-                code = refusal.code(),
-                path = request.uri().path(),
-                "request refused"
-            );
-            refusal.into_response()
+            let path = request.uri().path();
+            tracing::warn!(code = refusal.code(), path, "request refused");
+            refusal.into_response(path.starts_with("/v1/"))
         }
     }
 }
 
-fn check(access: &Access, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+fn check(
+    guard: &Guard,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Asking, Refusal> {
     let host = host_of(uri, headers).ok_or(Refusal::Host)?;
-    if matches!(access, Access::Loopback) && !is_loopback(host_name(host)) {
+    if matches!(guard.access, Access::Loopback) && !is_loopback(host_name(host)) {
         return Err(Refusal::Host);
     }
     if !method.is_safe() && !same_origin(host, headers) {
         return Err(Refusal::Origin);
     }
-    match access {
-        Access::Loopback => Ok(()),
-        Access::Keys(digests) if holds_key(digests, headers) => Ok(()),
-        Access::Keys(_) => Err(Refusal::Key),
+    if !guard.asks_for_a_key() {
+        // Whatever stands there is a placeholder: OpenAI's clients insist on a key.
+        return Ok(Asking::Anybody);
+    }
+    let key = key_of(headers).ok_or(Refusal::Key);
+    match scope_of(uri.path()) {
+        Some(scope) => admit(guard, &key?, scope),
+        None => {
+            let admitted = key.and_then(|key| admit(guard, &key, Scope::Answer));
+            Ok(admitted.unwrap_or(Asking::Stranger))
+        }
+    }
+}
+
+/// What a path is opened by; none for what is told to everybody.
+fn scope_of(path: &str) -> Option<Scope> {
+    let under = |folder: &str| {
+        path.strip_prefix(folder)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    match path {
+        "/health" | "/health/live" | "/health/ready" => None,
+        "/metrics" => Some(Scope::Metrics),
+        _ if under("/v1/feedback") => Some(Scope::Feedback),
+        // They place orders and hand over data.
+        _ if under("/v1/files") || under("/v1/fine_tuning") || under("/v1/uploads") => {
+            Some(Scope::Admin)
+        }
+        _ if under("/v1") => Some(Scope::Answer),
+        _ => Some(Scope::Admin),
+    }
+}
+
+/// Who presents `key`; anybody for one of the operator's file.
+fn admit(guard: &Guard, key: &str, scope: Scope) -> Result<Asking, Refusal> {
+    if let Access::Keys(digests) = &guard.access
+        && holds_key(digests, key)
+    {
+        return Ok(Asking::Anybody);
+    }
+    let token = guard.tokens.find(key)?;
+    if token.opens(scope) {
+        Ok(Asking::With(Caller(token)))
+    } else {
+        Err(Refusal::Scope(scope))
     }
 }
 
@@ -150,16 +195,18 @@ fn same_origin(host: &str, headers: &HeaderMap) -> bool {
     }
 }
 
-fn holds_key(digests: &[KeyDigest], headers: &HeaderMap) -> bool {
-    let Some(key) = headers
+/// Whether a key is one of these: every digest is compared, in constant time and to the end.
+fn holds_key(digests: &[KeyDigest], key: &str) -> bool {
+    let digest: KeyDigest = Sha256::digest(key.as_bytes()).into();
+    let equal = digests.iter().map(|known| known.ct_eq(&digest));
+    equal.fold(Choice::from(0), |any, one| any | one).into()
+}
+
+/// The key that a request presents.
+fn key_of(headers: &HeaderMap) -> Option<String> {
+    headers
         .get(AUTHORIZATION)
         .and_then(|value| key_in(value.to_str().ok()?))
-    else {
-        return false;
-    };
-    // Digests are compared, never keys: how long that takes says nothing about a key.
-    let digest: KeyDigest = Sha256::digest(key.as_bytes()).into();
-    digests.contains(&digest)
 }
 
 /// The key in an `Authorization` value: `Bearer KEY`, or the password of `Basic`.
@@ -182,6 +229,9 @@ fn key_in(value: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use lathe_evidence::Digest;
+    use lathe_workshop::token::{Allowance, TokenRow};
+
     use super::*;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -193,7 +243,11 @@ mod tests {
     }
 
     fn ask(access: &Access, method: Method, pairs: &[(&'static str, &str)]) -> Result<(), Refusal> {
-        check(access, &method, &Uri::from_static("/"), &headers(pairs))
+        let guard = Guard {
+            access: access.clone(),
+            tokens: Tokens::default(),
+        };
+        check(&guard, &method, &Uri::from_static("/"), &headers(pairs)).map(drop)
     }
 
     #[test]
@@ -275,7 +329,7 @@ mod tests {
                 Method::GET,
                 &[host, ("authorization", "Bearer wrong")]
             ),
-            Err(Refusal::Key)
+            Err(Refusal::Unknown)
         );
         assert_eq!(
             ask(
@@ -302,7 +356,75 @@ mod tests {
         let nobody = Access::Keys(Arc::from([]));
         assert_eq!(
             ask(&nobody, Method::GET, &[host, ("authorization", "Bearer ")]),
-            Err(Refusal::Key)
+            Err(Refusal::Unknown)
         );
+    }
+
+    fn issued(key: &str, scopes: &[Scope]) -> TokenRow {
+        let digest = Digest::of(key.as_bytes());
+        TokenRow {
+            id: digest.short(),
+            name: key.to_owned(),
+            digest,
+            scopes: scopes.to_vec(),
+            models: Vec::new(),
+            allowance: Allowance::default(),
+            created_ms: 1,
+            expires_ms: None,
+            revoked_ms: None,
+            last_used_ms: None,
+        }
+    }
+
+    #[test]
+    fn once_a_key_was_issued_each_path_asks_for_its_scope() {
+        let rows = [
+            issued("answer", &[Scope::Answer]),
+            issued("feedback", &[Scope::Feedback]),
+            issued("metrics", &[Scope::Metrics]),
+            issued("admin", &[Scope::Admin]),
+        ];
+        let guard = Guard {
+            access: Access::Loopback,
+            tokens: Tokens::of_rows(rows),
+        };
+        let opened = |path: &'static str| {
+            let keys = ["answer", "feedback", "metrics", "admin"];
+            let opens = |key: &&str| {
+                let bearer = format!("Bearer {key}");
+                let pairs = headers(&[("host", "localhost"), ("authorization", &bearer)]);
+                check(&guard, &Method::GET, &Uri::from_static(path), &pairs).is_ok()
+            };
+            keys.into_iter().filter(opens).collect::<Vec<_>>()
+        };
+        for path in [
+            "/v1/models",
+            "/v1/chat/completions",
+            "/v1/none",
+            "/v1/feedbacks",
+        ] {
+            assert_eq!(opened(path), ["answer", "admin"], "{path}");
+        }
+        assert_eq!(opened("/v1/feedback"), ["feedback", "admin"]);
+        assert_eq!(opened("/metrics"), ["metrics", "admin"]);
+        for path in [
+            "/",
+            "/api",
+            "/api/operations",
+            "/v1/files",
+            "/v1/fine_tuning/jobs",
+        ] {
+            assert_eq!(opened(path), ["admin"], "{path}");
+        }
+        let nobody = |path: &'static str| {
+            let pairs = headers(&[("host", "localhost")]);
+            check(&guard, &Method::GET, &Uri::from_static(path), &pairs)
+        };
+        for path in ["/", "/api", "/v1/models", "/metrics"] {
+            assert_eq!(nobody(path).err(), Some(Refusal::Key), "{path}");
+        }
+        for path in ["/health", "/health/live", "/health/ready"] {
+            assert!(matches!(nobody(path), Ok(Asking::Stranger)), "{path}");
+        }
     }
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use lathe_workshop::Workshop;
+use lathe_workshop::{Tokens, Workshop};
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
@@ -44,13 +44,19 @@ pub struct AppState {
     pub door: Router,
     /// Who may ask.
     pub access: Access,
+    /// The keys that were issued; once there is one, every request presents one.
+    pub tokens: Tokens,
     streams: Arc<Semaphore>,
 }
 
 impl AppState {
     /// The state over a real workshop.
     pub fn new(workshop: Workshop, door: Router, access: Access) -> AppState {
-        AppState::with_desk(Arc::new(workshop), door, access)
+        let tokens = workshop.tokens().clone();
+        AppState {
+            tokens,
+            ..AppState::with_desk(Arc::new(workshop), door, access)
+        }
     }
 
     /// The state over any desk, for instance one of written-down views.
@@ -59,7 +65,20 @@ impl AppState {
             desk,
             door,
             access,
+            tokens: Tokens::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        }
+    }
+
+    /// Whether a key is asked for.
+    pub(crate) fn asks_for_a_key(&self) -> bool {
+        self.guard().asks_for_a_key()
+    }
+
+    fn guard(&self) -> access::Guard {
+        access::Guard {
+            access: self.access.clone(),
+            tokens: self.tokens.clone(),
         }
     }
 }
@@ -67,6 +86,7 @@ impl AppState {
 /// Pages, API and model server on one router, behind the guard and with security headers on every
 /// answer.
 pub fn router(state: AppState) -> Router {
+    let guard = state.guard();
     let own = Router::new()
         .merge(pages::router())
         .merge(api::router())
@@ -75,6 +95,6 @@ pub fn router(state: AppState) -> Router {
         .layer(CompressionLayer::new())
         .with_state(state.clone());
     own.merge(state.door)
-        .layer(from_fn_with_state(state.access, access::guard))
+        .layer(from_fn_with_state(guard, access::guard))
         .layer(from_fn(headers::secure))
 }

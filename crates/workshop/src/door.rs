@@ -34,6 +34,10 @@ pub trait Door: Send + Sync {
         book: Arc<dyn Book>,
     ) -> BoxFuture<'_, Result<(), DoorError>>;
 
+    /// A model of this name is deployed and will be opened, or closed where it is refused: until then
+    /// whoever asks for it is told to come back. Nothing by default.
+    fn expect(&self, _name: &str) {}
+
     /// Stops answering under this name. Nothing happens when nobody does.
     fn close<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()>;
 }

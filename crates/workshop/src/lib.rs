@@ -37,6 +37,7 @@ pub mod rehearsal;
 mod scrub;
 pub mod steps;
 pub mod store;
+pub mod token;
 pub mod trace;
 mod turn;
 pub mod view;
@@ -57,4 +58,5 @@ pub use order::{
     CurvePoint, LogLine, OrderId, OrderRequest, OrderState, OrderSummary, OrderView, Origin,
     Output, Progress, SettingChange, StepError, StepName, StepState, StepView, Title,
 };
+pub use token::{Caller, Token, TokenRequest, Tokens};
 pub use workshop::{Workshop, WorkshopOptions};

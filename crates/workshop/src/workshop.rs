@@ -30,6 +30,7 @@ use crate::pack::Pack;
 use crate::receipts::ReceiptBook;
 use crate::steps;
 use crate::store::{Change, Speaker, Store};
+use crate::token::Tokens;
 use crate::turn::Turn;
 use crate::{ledger, objects, queue, scrub};
 
@@ -63,6 +64,7 @@ struct Inner {
     store: Store,
     book: Arc<ReceiptBook>,
     breakers: Arc<Breakers>,
+    tokens: Tokens,
     /// Progress of running steps: seen by pages, not worth a write each time.
     progress: Mutex<BTreeMap<OrderId, (StepName, Progress)>>,
     /// Names that answer at the door of this process.
@@ -94,6 +96,10 @@ impl Workshop {
         ledger::open(&store, &home, options.approval).await?;
         let breakers = Arc::new(Breakers::load(&store).await?);
         let book = ReceiptBook::begin(&store, &breakers, options.keeps_texts).await?;
+        let tokens = Tokens::load(&store).await?;
+        if let Some(key) = &options.key {
+            tokens.set_own(key);
+        }
         let shop = Workshop {
             inner: Arc::new(Inner {
                 home,
@@ -102,6 +108,7 @@ impl Workshop {
                 store,
                 book,
                 breakers,
+                tokens,
                 progress: Mutex::default(),
                 open: Mutex::default(),
                 changes: watch::Sender::new(0),
@@ -113,6 +120,9 @@ impl Workshop {
             }),
         };
         shop.recover().await?;
+        for row in shop.inner.store.deployments().await? {
+            shop.inner.door.expect(&row.name);
+        }
         Ok(shop)
     }
 
@@ -124,18 +134,29 @@ impl Workshop {
             *queue = Some(tokio::spawn(queue::work(self.clone(), stop)));
             let stop = self.inner.stop.subscribe();
             tokio::spawn(scrub::for_good(self.clone(), stop));
+            let (tokens, store) = (self.inner.tokens.clone(), self.inner.store.clone());
+            tokio::spawn(tokens.write_for_good(store, self.inner.stop.subscribe()));
         }
     }
 
-    /// Ends the running worker, puts its order back into the queue and closes the store.
-    pub async fn stop(&self) {
+    /// Ends the running worker and puts its order back into the queue. What answers goes on: the
+    /// store and the book of receipts stay open until [`Workshop::stop`].
+    pub async fn rest(&self) {
         self.inner.stop.send_replace(true);
         let queue = lock(&self.inner.queue).take();
         if let Some(queue) = queue {
             // An error here is a panic of the queue, which has printed itself.
             let _ = queue.await;
         }
+    }
+
+    /// As [`Workshop::rest`], then closes the store. Answers end before this, or have no receipt.
+    pub async fn stop(&self) {
+        self.rest().await;
         self.inner.book.stop().await;
+        if let Err(error) = self.inner.tokens.write_use(&self.inner.store).await {
+            tracing::warn!("the last use of keys was not written: {error}");
+        }
         self.inner.store.close().await;
     }
 
@@ -289,6 +310,11 @@ impl Workshop {
         view
     }
 
+    /// The keys of the API.
+    pub fn tokens(&self) -> &Tokens {
+        &self.inner.tokens
+    }
+
     /// A counter that rises with every visible change: wait on it, then read again.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes.subscribe()
@@ -404,6 +430,7 @@ impl Workshop {
             if let Err(error) = steps::deploy::reopen(self, row).await {
                 let text = format!("{name} does not answer: {}; {}", error.text, error.next);
                 tracing::warn!("{text}");
+                self.inner.door.close(&name).await;
                 let line = Change::Log {
                     order,
                     step: StepName::Deploy,

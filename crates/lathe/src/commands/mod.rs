@@ -25,6 +25,7 @@ mod recipe_files;
 pub mod register;
 pub mod restored;
 pub mod run;
+pub mod token;
 pub mod tour;
 pub mod trace;
 pub mod tune;
@@ -199,13 +200,7 @@ fn say(key: &str) -> String {
 
 /// The daemon's log on standard error, as LATHE_LOG asks; warnings by default.
 fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("LATHE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    // A second call finds the first one's subscriber in place, which is as good.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .try_init();
+    crate::logs::to_stderr(crate::logs::Logging::default());
 }
 
 /// What a list prints when there is nothing.

@@ -11,11 +11,10 @@ use tokio::runtime::Runtime;
 
 use super::{Evidence, Globals, log_to_stderr, runtime, tour};
 use crate::client::Client;
-use crate::daemon::{self, Daemon, LISTEN_DEFAULT, Listen, Session};
+use crate::daemon::{self, DRAIN_S_DEFAULT, Daemon, LISTEN_DEFAULT, Listen, Session};
 use crate::fail::{EXIT_INTERRUPTED, EXIT_WAITING, Failure, Outcome};
 use crate::follow::{self, Ended, Telling};
 use crate::interrupt::Interrupt;
-use crate::keys;
 
 /// Arguments of `lathe run`.
 #[derive(Debug, clap::Args)]
@@ -67,6 +66,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         approval: args.evidence.approval.into(),
         keeps_texts: args.evidence.keep_texts,
         scrub_every: Duration::from_secs(args.evidence.scrub_s),
+        drain: Duration::from_secs(DRAIN_S_DEFAULT),
     };
     let request = OrderRequest {
         pack: pack.folder,
@@ -123,8 +123,7 @@ fn follow_own(
     interrupt: &Interrupt,
     daemon: &Daemon,
 ) -> Result<Ended, Failure> {
-    let key = keys::read(args.listen, args.key_file.as_deref())?.own;
-    let client = Client::new(&daemon.url, key);
+    let client = Client::new(&daemon.url, None);
     let order = client.submit(request)?;
     {
         let _inside = runtime.enter();

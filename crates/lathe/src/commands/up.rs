@@ -7,27 +7,33 @@ use std::time::Duration;
 
 use lathe_workshop::words::{self, Lang};
 
-use super::{Evidence, Globals, log_to_stderr, runtime};
-use crate::daemon::{self, LISTEN_DEFAULT, Listen, Session};
+use super::{Evidence, Globals, runtime};
+use crate::daemon::{self, DRAIN_S_DEFAULT, LISTEN_DEFAULT, Listen, Session};
 use crate::fail::{Failure, Outcome};
 use crate::interrupt::Interrupt;
+use crate::logs::{self, Logging};
 
 /// Arguments of `lathe up`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to listen; beyond loopback --key-file is required.
+    /// Where to listen; beyond loopback a key is required: one of `lathe token create`, or --key-file.
     #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT)]
     listen: SocketAddr,
     #[command(flatten)]
     evidence: Evidence,
-    /// A file with one key a line; every request then has to present one.
+    /// A file with one key a line, each of which opens everything; every request then has to present a key.
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// How long answers may go on when the daemon is asked to end (SIGTERM, Ctrl-C).
+    #[arg(long, value_name = "SECONDS", default_value_t = DRAIN_S_DEFAULT)]
+    drain_s: u64,
+    #[command(flatten)]
+    logging: Logging,
 }
 
 /// Serves until asked to end.
 pub fn run(globals: &Globals, args: &Args) -> Outcome {
-    log_to_stderr();
+    logs::to_stderr(args.logging);
     let home = globals.home()?;
     let listen = Listen {
         address: args.listen,
@@ -36,6 +42,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         approval: args.evidence.approval.into(),
         keeps_texts: args.evidence.keep_texts,
         scrub_every: Duration::from_secs(args.evidence.scrub_s),
+        drain: Duration::from_secs(args.drain_s),
     };
     let runtime = runtime()?;
     runtime.block_on(async {

@@ -85,7 +85,8 @@ pub fn references(said: &Predicate) -> Vec<Reference> {
         | Predicate::Receipts(_)
         | Predicate::Filing(_)
         | Predicate::Restored(_)
-        | Predicate::Imported(_) => Vec::new(),
+        | Predicate::Imported(_)
+        | Predicate::Access(_) => Vec::new(),
     }
 }
 
@@ -111,6 +112,7 @@ pub fn expected_subject(statement: &Statement) -> Option<Digest> {
         | Predicate::Approval(_)
         | Predicate::Breaker(_)
         | Predicate::Filing(_)
-        | Predicate::Imported(_) => return None,
+        | Predicate::Imported(_)
+        | Predicate::Access(_) => return None,
     })
 }

@@ -17,6 +17,7 @@ use super::label::ACCEPT_RESTRICTED_HEADER;
 use super::models;
 use super::request::{ChatRequest, Delivery};
 use super::tools;
+use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::{OpenReceipt, Question};
 use crate::scheduler::{Caller, Job, Plan, Refusal};
@@ -26,13 +27,15 @@ use crate::served::Served;
 pub(crate) async fn create(
     State(door): State<Arc<Inner>>,
     caller: Caller,
+    asker: Asker,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let body = read_body(&door, &headers, body)?;
     let request = ChatRequest::parse(&body)?;
+    asker.may_ask(&request.model)?;
     let served = models::find(&door.catalogue, &request.model)?;
-    let permit = door.scheduler.reserve().map_err(|refusal| match refusal {
+    let mut permit = door.scheduler.reserve().map_err(|refusal| match refusal {
         Refusal::Full => ApiError::queue_full(door.limits.requests_max()),
         Refusal::Down(reason) => ApiError::unavailable(format!("No answer now: {reason}.")),
     })?;
@@ -41,6 +44,7 @@ pub(crate) async fn create(
     let grammar = Shape::prepare(request.shape.clone(), &door, &served).await?;
     let mut prepared = prepare(request, served.clone(), accepts_restricted).await?;
     prepared.plan.grammar = grammar;
+    asker.charge(&mut permit, prepared.prompt.len())?;
     let receipt = OpenReceipt::open(served.clone(), prepared.question, prepared.prompt.len())
         .await
         .map_err(|refused| ApiError::refused(&refused))?;

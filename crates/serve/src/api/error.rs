@@ -5,10 +5,13 @@
 //! elsewhere; here stands only how it is said.
 
 use axum::http::StatusCode;
-use axum::http::header::{ALLOW, HeaderValue, RETRY_AFTER};
+use axum::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
+use lathe_workshop::token::Short;
 use lathe_workshop::{BookError, Refused};
 use serde_json::{Value, json};
+
+use super::quota::duration;
 
 /// A refusal or failure on its way to the caller.
 #[derive(Debug)]
@@ -25,7 +28,9 @@ pub(crate) struct ApiError {
 #[derive(Debug, Clone, Copy)]
 enum Header {
     /// `Retry-After`, in seconds.
-    RetryAfter(u16),
+    RetryAfter(u32),
+    /// `x-should-retry: false`, which OpenAI's clients heed, and when it would help, if ever.
+    NotSoon(Option<u32>),
     /// `Allow`, the methods that are.
     Allow(&'static str),
 }
@@ -136,10 +141,84 @@ impl ApiError {
             .with_header(Header::RetryAfter(OVERDUE_RETRY_AFTER_S))
     }
 
+    /// 429: the key's allowance does not suffice, in OpenAI's words.
+    pub(crate) fn limited(short: &Short) -> Self {
+        let refuse = |kind, message: String, code, header| {
+            ApiError::new(StatusCode::TOO_MANY_REQUESTS, kind, message)
+                .with_code(code)
+                .with_header(header)
+        };
+        let per_minute = |what: &str, limit: u32, wait_ms: u64| {
+            let wait = duration(wait_ms);
+            format!(
+                "Rate limit reached for this key on {what} per min: Limit {limit}. Please try again in {wait}."
+            )
+        };
+        let code = "rate_limit_exceeded";
+        match *short {
+            Short::Requests { limit, wait_ms } => {
+                let message = per_minute("requests", limit, wait_ms);
+                refuse(
+                    "requests",
+                    message,
+                    code,
+                    Header::RetryAfter(seconds(wait_ms)),
+                )
+            }
+            Short::Tokens { limit, wait_ms } => {
+                let message = per_minute("tokens", limit, wait_ms);
+                refuse(
+                    "tokens",
+                    message,
+                    code,
+                    Header::RetryAfter(seconds(wait_ms)),
+                )
+            }
+            Short::TooLarge { limit, asked } => {
+                let message = format!(
+                    "Request too large for this key: Limit {limit} tokens, Requested {asked}. Shorten the prompt."
+                );
+                refuse("tokens", message, code, Header::NotSoon(None))
+            }
+            Short::Day { limit, wait_ms } => {
+                let message = format!(
+                    "You exceeded this key's quota of {limit} tokens per day. It begins anew in {}; its operator may raise it.",
+                    duration(wait_ms)
+                );
+                let code = "insufficient_quota";
+                refuse(code, message, code, Header::NotSoon(Some(seconds(wait_ms))))
+            }
+        }
+    }
+
+    /// 403: the key is for other models.
+    pub(crate) fn model_not_allowed(key: &str, model: &str) -> Self {
+        let shown: String = model.chars().take(NAME_CHARS_SHOWN_MAX).collect();
+        let message = format!(
+            "The key {key} may not ask the model '{shown}'. GET /v1/models lists those it may; its operator \
+             issues another with `lathe token create`."
+        );
+        ApiError::new(StatusCode::FORBIDDEN, "permission_error", message)
+            .with_param(Some("model"))
+            .with_code("model_not_allowed")
+    }
+
+    /// 503: the model is deployed, and its evidence is still being looked at.
+    pub(crate) fn opening(model: &str) -> Self {
+        let message = format!(
+            "The model '{model}' is deployed but not open yet: its evidence is being verified. Try again shortly."
+        );
+        ApiError::unavailable(message)
+            .with_param(Some("model"))
+            .with_code("model_opening")
+            .with_header(Header::RetryAfter(RETRY_AFTER_S))
+    }
+
     /// 503: the server does not answer now; `reason` says why.
     pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", reason)
             .with_code("unavailable")
+            .with_header(Header::RetryAfter(RESTART_S))
     }
 
     /// 403 where the breaker restricts and the caller did not say to know it, else 503: the
@@ -205,10 +284,21 @@ impl ApiError {
 
 /// Seconds after which a refused caller may try again; a queue of short answers
 /// has moved by then.
-const RETRY_AFTER_S: u16 = 1;
+const RETRY_AFTER_S: u32 = 1;
 
 /// The same after a wait in vain: the queue is long.
-const OVERDUE_RETRY_AFTER_S: u16 = 10;
+const OVERDUE_RETRY_AFTER_S: u32 = 10;
+
+/// Seconds after which a server that went down may be up again.
+const RESTART_S: u32 = 5;
+
+/// Tells OpenAI's clients not to repeat a request by themselves.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+/// Whole seconds after which a wait of so many milliseconds is over.
+fn seconds(wait_ms: u64) -> u32 {
+    u32::try_from(wait_ms.div_ceil(1000).max(1)).unwrap_or(u32::MAX)
+}
 
 /// An unknown model's name is repeated to the caller up to this length.
 const NAME_CHARS_SHOWN_MAX: usize = 200;
@@ -216,11 +306,21 @@ const NAME_CHARS_SHOWN_MAX: usize = 200;
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, axum::Json(self.body())).into_response();
-        let header = self.header.map(|header| match header {
-            Header::RetryAfter(seconds) => (RETRY_AFTER, HeaderValue::from(seconds)),
-            Header::Allow(methods) => (ALLOW, HeaderValue::from_static(methods)),
-        });
-        response.headers_mut().extend(header);
+        let headers = response.headers_mut();
+        match self.header {
+            Some(Header::RetryAfter(seconds)) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            }
+            Some(Header::NotSoon(seconds)) => {
+                headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+                let after = seconds.map(|seconds| (RETRY_AFTER, HeaderValue::from(seconds)));
+                headers.extend(after);
+            }
+            Some(Header::Allow(methods)) => {
+                headers.insert(ALLOW, HeaderValue::from_static(methods));
+            }
+            None => {}
+        }
         response
     }
 }

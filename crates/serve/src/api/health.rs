@@ -1,4 +1,5 @@
-//! `GET /health`: 200 only if every served model has just decoded a token.
+//! `GET /health/ready` and its alias `/health`: 200 only if every served model has just decoded a token.
+//! `GET /health/live`: 200 unless nothing but a restart helps.
 //!
 //! A check that only looks at flags says 200 while nothing is answered any more;
 //! this one goes the way of a request, through the scheduler's thread and the
@@ -6,12 +7,14 @@
 //! that a crowd of probes costs no more than one.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
+use lathe_workshop::token::Stranger;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
@@ -31,11 +34,24 @@ struct Outcome {
     models: Map<String, Value>,
 }
 
+/// Whether the thread that computes is there. Busy, empty or draining, the server lives: whoever ends
+/// what does not live would else cut answers off.
+pub(crate) async fn live(State(door): State<Arc<Inner>>) -> Response {
+    let outcome = match door.scheduler.phase() {
+        Phase::Ended(reason) => unfit("failing", &reason),
+        Phase::Draining | Phase::Running => fit(),
+    };
+    outcome.into_response()
+}
+
 /// Decodes a token on every model.
-pub(crate) async fn check(State(door): State<Arc<Inner>>) -> Response {
+pub(crate) async fn check(
+    State(door): State<Arc<Inner>>,
+    stranger: Option<Extension<Stranger>>,
+) -> Response {
     let arrived = Instant::now();
     let mut newest = door.health.newest.lock().await;
-    let outcome = match &*newest {
+    let mut outcome = match &*newest {
         Some((began, outcome)) if *began >= arrived => outcome.clone(),
         _ => {
             let began = Instant::now();
@@ -45,29 +61,44 @@ pub(crate) async fn check(State(door): State<Arc<Inner>>) -> Response {
         }
     };
     drop(newest);
+    if stranger.is_some() {
+        // The reason names a model too.
+        outcome.reason = None;
+        outcome.models.clear();
+    }
     outcome.into_response()
 }
 
-async fn examine(door: &Inner) -> Outcome {
-    let unfit = |status, reason: &str| Outcome {
+fn fit() -> Outcome {
+    Outcome {
+        status: "ok",
+        reason: None,
+        models: Map::new(),
+    }
+}
+
+fn unfit(status: &'static str, reason: &str) -> Outcome {
+    Outcome {
         status,
         reason: Some(reason.to_owned()),
         models: Map::new(),
-    };
+    }
+}
+
+async fn examine(door: &Inner) -> Outcome {
     match door.scheduler.phase() {
         Phase::Ended(reason) => return unfit("failing", &reason),
         Phase::Draining => return unfit("stopping", "the server is shutting down"),
+        Phase::Running if door.leaving.load(Ordering::Acquire) => {
+            return unfit("stopping", "the server is shutting down");
+        }
         Phase::Running => {}
     }
     let models = door.catalogue.all();
     if models.is_empty() {
         return unfit("starting", "no model is deployed yet");
     }
-    let mut outcome = Outcome {
-        status: "ok",
-        reason: None,
-        models: Map::new(),
-    };
+    let mut outcome = fit();
     let longest = Duration::from_millis(door.limits.health_ms_max);
     for served in models {
         let name = served.files().name.clone();

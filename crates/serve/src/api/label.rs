@@ -13,7 +13,7 @@ use lathe_workshop::Opened;
 use serde_json::{Value, json};
 
 /// Names the receipt.
-const RECEIPT_HEADER: HeaderName = HeaderName::from_static("x-lathe-receipt");
+pub(crate) const RECEIPT_HEADER: HeaderName = HeaderName::from_static("x-lathe-receipt");
 
 /// Says so where the deployment is restricted.
 const BREAKER_HEADER: HeaderName = HeaderName::from_static("x-lathe-breaker");

@@ -11,15 +11,17 @@ use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
 use super::error::ApiError;
+use crate::asker::Asker;
 use crate::door::{Catalogue, Inner};
 use crate::served::Served;
 
 /// All models.
-pub(crate) async fn list(State(door): State<Arc<Inner>>) -> Json<Value> {
+pub(crate) async fn list(State(door): State<Arc<Inner>>, asker: Asker) -> Json<Value> {
     let models: Vec<Value> = door
         .catalogue
         .all()
         .iter()
+        .filter(|served| asker.sees(&served.files().name))
         .map(|served| entry(served))
         .collect();
     Json(json!({"object": "list", "data": models}))
@@ -28,17 +30,22 @@ pub(crate) async fn list(State(door): State<Arc<Inner>>) -> Json<Value> {
 /// One model.
 pub(crate) async fn retrieve(
     State(door): State<Arc<Inner>>,
+    asker: Asker,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
+    asker.may_ask(&name)?;
     find(&door.catalogue, &name).map(|served| Json(entry(&served)))
 }
 
 /// The model of this name.
 ///
 /// # Errors
-/// 404 with the names that exist.
+/// 404 with the names that exist; 503 while it is deployed but not open yet.
 pub(crate) fn find(catalogue: &Catalogue, name: &str) -> Result<Arc<Served>, ApiError> {
     catalogue.find(name).ok_or_else(|| {
+        if catalogue.is_expected(name) {
+            return ApiError::opening(name);
+        }
         let known: Vec<String> = catalogue
             .all()
             .iter()

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use lathe_engine::Sampling;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::caller::Caller;
 use super::{Grammar, Penalties};
+use crate::place::Place;
 use crate::served::Served;
 
 /// One answer to be made.
@@ -23,7 +24,7 @@ pub(crate) struct Job {
     /// Dropping the receiver ends the job.
     pub events: mpsc::UnboundedSender<Event>,
     /// The job's place among the requests the server holds.
-    pub permit: OwnedSemaphorePermit,
+    pub permit: Place,
 }
 
 impl Job {

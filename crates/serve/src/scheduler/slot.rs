@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lathe_engine::{Chunk, KvCache, Logits, Sampler};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::caller::Caller;
 use super::grammar::Grammar;
@@ -11,6 +11,7 @@ use super::job::{Event, FinishReason, Finished, Job};
 use super::memory;
 use super::penalties::Repetition;
 use super::text::{AnswerText, Piece};
+use crate::place::Place;
 use crate::served::Served;
 
 /// A job that holds a slot, or held one and was interrupted.
@@ -38,7 +39,7 @@ pub(crate) struct Slot {
     ignore_eos: bool,
     events: mpsc::UnboundedSender<Event>,
     /// Given back when the slot is dropped.
-    _permit: OwnedSemaphorePermit,
+    place: Place,
 }
 
 /// What a slot waits for another to compute.
@@ -87,7 +88,7 @@ impl Slot {
             events: job.events,
             tokens: job.prompt,
             served: job.served,
-            _permit: job.permit,
+            place: job.permit,
         }
     }
 
@@ -118,7 +119,10 @@ impl Slot {
 
     /// Goes on from `cache`, which holds a beginning of its tokens, without the last.
     pub(crate) fn begin_from(&mut self, cache: KvCache) {
-        self.cached_tokens.get_or_insert(cache.len());
+        if self.cached_tokens.is_none() {
+            self.cached_tokens = Some(cache.len());
+            self.place.began(cache.len());
+        }
         self.cache = cache;
         self.follows = None;
     }
@@ -135,6 +139,7 @@ impl Slot {
 
     /// Gives back the memory; what was computed is computed again later, to the same bits.
     pub(crate) fn pause(&mut self) {
+        self.place.holds(0);
         self.cache = KvCache::new(&self.served.model().config);
         self.follows = None;
         self.step = Step::Wait;
@@ -164,6 +169,7 @@ impl Slot {
     /// Plans the next step: the token chosen last, or as much of what is unread as
     /// `granted` says.
     pub(crate) fn plan(&mut self, granted: usize) {
+        self.place.holds(self.cache.bytes());
         let left = self.tokens.len() - self.cache.len();
         self.step = match granted.min(left) {
             _ if self.follows.is_some() => Step::Wait,
@@ -243,6 +249,7 @@ impl Slot {
         let token = self.sampler.next(logits);
         self.repetition.note(token);
         self.tokens.push(token);
+        self.place.token();
         if !self.ignore_eos && self.served.model().config.eos.contains(&token) {
             return self.finish(FinishReason::Stop);
         }
@@ -293,6 +300,7 @@ impl Slot {
 
     fn end(&mut self, reason: FinishReason) {
         self.text = None;
+        self.place.ended(reason.as_str());
         let _ = self.events.send(Event::Finished(Finished {
             reason,
             prompt_tokens: self.prompt_tokens,

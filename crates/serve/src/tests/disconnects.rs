@@ -42,7 +42,7 @@ async fn open_door_with(limits: Limits, book: Arc<MemoryBook>) -> Door {
 }
 
 /// One request at a time, nobody waits: a second is taken only once the first is gone.
-async fn narrow_door() -> Door {
+pub(super) async fn narrow_door() -> Door {
     open_door(Limits {
         slots_max: 1,
         queue_requests_max: 0,
@@ -51,7 +51,7 @@ async fn narrow_door() -> Door {
     .await
 }
 
-fn endless(extra: Value) -> Value {
+pub(super) fn endless(extra: Value) -> Value {
     let mut body = question("hello", json!({"ignore_eos": true}));
     body.as_object_mut()
         .expect("an object")
@@ -60,7 +60,7 @@ fn endless(extra: Value) -> Value {
 }
 
 /// Asks until there is a place again.
-async fn until_free(door: &Door) {
+pub(super) async fn until_free(door: &Door) {
     let free = async {
         while ask(door, question("hello", json!({"max_tokens": 1})))
             .await

@@ -62,7 +62,7 @@ async fn a_dead_scheduler_is_said_everywhere() {
 
 /// Sends a job no request could make: a token that the model does not have, at which
 /// the forward pass panics. Its events are to be kept, or it is dropped unread.
-fn kill_scheduler(door: &Door) -> mpsc::UnboundedReceiver<Event> {
+pub(super) fn kill_scheduler(door: &Door) -> mpsc::UnboundedReceiver<Event> {
     let inner = door.inner();
     let served = inner.catalogue.find("tiny").expect("tiny is open");
     let plan = Plan {

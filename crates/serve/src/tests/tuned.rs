@@ -34,7 +34,7 @@ fn write_adapter(folder: &Path, config: &Config, seed: u64) {
         .expect("the folder takes it");
 }
 
-async fn door_with_two_adapters(folder: &Path) -> Door {
+pub(super) async fn door_with_two_adapters(folder: &Path) -> Door {
     let door = open_door(Limits::default()).await;
     let config = door
         .inner()

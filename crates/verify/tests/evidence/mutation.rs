@@ -21,6 +21,10 @@ use serde_json::Value;
 /// home: words for people, and acts that nothing else speaks of; by slot. Everywhere also the names
 /// of subjects, and the time so long as the order stays.
 const FREE: &[(&str, &str)] = &[
+    (
+        "access",
+        "expires_ms id models/0 name reason subject/0/digest",
+    ),
     ("approval", "expires_ms reason"),
     ("base-model", "bytes file licence name owner source"),
     ("breaker", "deployment reason subject/0/digest"),

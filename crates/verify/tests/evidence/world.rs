@@ -549,6 +549,19 @@ fn afterwards(scribe: &mut Scribe) {
         };
         Statement::of("theirs", digest("their model"), said)
     });
+    scribe.say("access", |at_ms| {
+        let said = Access {
+            id: "0123456789ab".to_owned(),
+            name: "the shop".to_owned(),
+            action: AccessAction::Issued,
+            scopes: vec![AccessScope::Answer],
+            models: vec![MODELS[0].to_owned()],
+            expires_ms: Some(at_ms),
+            reason: "issued".to_owned(),
+            at_ms,
+        };
+        Statement::of("the shop", digest("a key"), said)
+    });
 }
 
 /// Any payload, signed by the workshop's key.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::Problem;
 use super::playground::encoded;
-use crate::{Access, AppState};
+use crate::AppState;
 
 /// The deployment section of the order page.
 pub(super) struct Deployment {
@@ -29,7 +29,7 @@ impl Deployment {
         let all = state.desk.deployments().await?;
         let found = all.into_iter().find(|deployment| deployment.name == name);
         let base = order.url.split("/orders/").next().unwrap_or("");
-        let needs_key = matches!(state.access, Access::Keys(_));
+        let needs_key = state.asks_for_a_key();
         Ok(Deployment {
             name: name.to_owned(),
             curl: curl(base, name, found.as_ref(), needs_key),

@@ -33,6 +33,25 @@ pub(super) struct Act {
     pub document: Digest,
 }
 
+impl Act {
+    /// The act of an authority, `number` being the authority's own.
+    pub(super) fn new(
+        kind: FilingKind,
+        authority: String,
+        number: String,
+        date: String,
+        document: Digest,
+    ) -> Act {
+        Act {
+            kind,
+            authority,
+            number,
+            date,
+            document,
+        }
+    }
+}
+
 /// A package to be made.
 pub(super) struct Wanted<'a> {
     /// The registration, by its number, its deployment's name or its order.

@@ -17,6 +17,7 @@ mod keys;
 mod pause;
 mod restored;
 mod resume;
+mod token;
 mod withdraw;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use crate::bundle::{ExportRequest, ImportRequest};
 use crate::error::WorkshopError;
 use crate::order::{OrderId, OrderState};
 use crate::store::orders::OrderRow;
+use crate::token::TokenRequest;
 use crate::words::Lang;
 use crate::workshop::Workshop;
 
@@ -162,6 +164,17 @@ pub enum Operation {
         /// Why.
         reason: String,
     },
+    /// A key of the API, shown once.
+    TokenCreate(TokenRequest),
+    /// The keys of the API.
+    Tokens {},
+    /// A key of the API that opens nothing more.
+    TokenRevoke {
+        /// Its id.
+        id: String,
+        /// Why.
+        reason: String,
+    },
     /// The newest signed checkpoint.
     Checkpoint {},
     /// The ledger as tlog tiles.
@@ -237,13 +250,7 @@ impl Workshop {
                 date,
                 document,
             } => {
-                let act = filing::Act {
-                    kind,
-                    authority,
-                    number: filed_as,
-                    date,
-                    document,
-                };
+                let act = filing::Act::new(kind, authority, filed_as, date, document);
                 filing::record(self, &number, act).await
             }
             Operation::FilingCheck { answers, lang } => {
@@ -273,6 +280,9 @@ impl Workshop {
             Operation::KeyRetire { id, reason } => keys::retire(self, id, reason).await,
             Operation::KeyCompromised { id, reason } => keys::compromised(self, id, reason).await,
             Operation::KeyRotate { reason } => keys::rotate(self, reason).await,
+            Operation::TokenCreate(request) => token::issue(self, request).await,
+            Operation::Tokens {} => Ok(token::list(self)),
+            Operation::TokenRevoke { id, reason } => token::revoke(self, &id, reason).await,
             Operation::Checkpoint {} => export::checkpoint(self).await,
             Operation::LedgerExport { folder } => export::run(self, folder).await,
             Operation::Dossier { number, lang, page } => {

@@ -5,6 +5,7 @@ use lathe_evidence::manifest::Manifest;
 use super::receipts::{Batch, BreakerRow, ClosedReceipt, OpenReceipt, PendingRow};
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::order::{CurvePoint, OrderId, OrderState, Origin, Output, StepError, StepName, Title};
+use crate::token::{TokenRow, TokenUse};
 
 /// A new order.
 #[derive(Debug, Clone, PartialEq)]
@@ -202,4 +203,15 @@ pub enum Change {
         /// The order.
         order: OrderId,
     },
+    /// A key of the API was issued.
+    TokenIssued(Box<TokenRow>),
+    /// A key of the API was taken back.
+    TokenRevoked {
+        /// Its id.
+        id: String,
+        /// When.
+        at_ms: i64,
+    },
+    /// What was asked with keys of the API.
+    TokensUsed(Vec<TokenUse>),
 }

@@ -15,6 +15,7 @@ pub(crate) mod ledger;
 mod naming;
 pub mod orders;
 pub(crate) mod receipts;
+mod tokens;
 mod write;
 
 use std::path::Path;

@@ -3,7 +3,7 @@
 use sqlx::{Sqlite, Transaction};
 
 use super::change::{Change, Finished, NewArtifact, NewOrder, Registration};
-use super::receipts;
+use super::{receipts, tokens};
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::order::{CurvePoint, OrderId, OrderState, StepError, StepName, StepState};
 use crate::pack::stages::steps_of;
@@ -57,6 +57,14 @@ impl Change {
             Change::BreakerIs(row) => receipts::breaker_is(tx, row).await,
             Change::Pending(row) => receipts::pending(tx, row).await,
             Change::SettledFor { order } => receipts::settled(tx, order).await,
+            Change::TokenIssued(token) => tokens::issued(tx, token).await,
+            Change::TokenRevoked { id, at_ms } => tokens::revoked(tx, id, *at_ms).await,
+            Change::TokensUsed(all) => {
+                for token in all {
+                    tokens::used(tx, token).await?;
+                }
+                Ok(())
+            }
             Change::ArtifactKept {
                 artifact,
                 kind,

@@ -1,0 +1,53 @@
+//! What a daemon logs to standard error: lines for people, or JSON objects for machines.
+//!
+//! `LATHE_LOG` says how much. What was asked and answered stands under one target, which is off
+//! whatever `LATHE_LOG` says, unless texts are switched on.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
+
+/// The target of texts (`lathe_serve::receipt`).
+const TEXTS: &str = "lathe_serve::texts";
+
+/// How a daemon logs.
+#[derive(Debug, Clone, Copy, Default, clap::Args)]
+pub struct Logging {
+    /// How lines of the log are written.
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+    /// Log what is asked and answered in clear; without this no text is logged.
+    #[arg(long)]
+    log_texts: bool,
+}
+
+/// How lines of the log are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Logs to standard error as LATHE_LOG asks; warnings by default.
+pub fn to_stderr(logging: Logging) {
+    let asked = EnvFilter::try_from_env("LATHE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = asked.add_directive(texts(logging.log_texts));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A second call finds the first one's subscriber in place, which is as good.
+    let _ = match logging.log_format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+}
+
+/// The most particular directive of a filter wins: this one, over any of LATHE_LOG's for crates.
+fn texts(on: bool) -> Directive {
+    let level = if on { "info" } else { "off" };
+    format!("{TEXTS}={level}")
+        .parse()
+        .expect("a target and a level")
+}

@@ -1,0 +1,94 @@
+//! Who asks, as the handlers see it: the key presented, where one is asked for, and the request's id.
+//!
+//! The guard has looked the key up and put it into the request; here it is held against the model that
+//! is asked, and charged. Requests a minute are counted in [`crate::api`]'s middleware.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use lathe_workshop::{Caller, Token};
+
+use crate::api::error::ApiError;
+use crate::observe::RequestId;
+use crate::place::Place;
+
+/// Who asks.
+pub(crate) struct Asker {
+    /// Absent where no key is asked for.
+    token: Option<Arc<Token>>,
+    request_id: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asker {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Asker, Infallible> {
+        let caller = parts.extensions.get::<Caller>();
+        let id = parts.extensions.get::<RequestId>();
+        Ok(Asker {
+            token: caller.map(|Caller(token)| token.clone()),
+            request_id: id.map(|RequestId(id)| id.clone()).unwrap_or_default(),
+        })
+    }
+}
+
+impl Asker {
+    /// Whether this model is shown.
+    pub(crate) fn sees(&self, model: &str) -> bool {
+        self.token.as_ref().is_none_or(|it| it.may_ask(model))
+    }
+
+    /// That this model may be asked.
+    ///
+    /// # Errors
+    /// 403 where the key is for others.
+    pub(crate) fn may_ask(&self, model: &str) -> Result<(), ApiError> {
+        match &self.token {
+            Some(token) if !token.may_ask(model) => {
+                Err(ApiError::model_not_allowed(token.id(), model))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the tokens of a prompt; those of the answer follow as it ends, both by `place`, which
+    /// gives the prompt's back where it is never read.
+    ///
+    /// # Errors
+    /// 429 where they do not suffice.
+    pub(crate) fn charge(&self, place: &mut Place, prompt_tokens: usize) -> Result<(), ApiError> {
+        let tokens = prompt_tokens as u64;
+        let toll = match &self.token {
+            None => None,
+            Some(token) => {
+                token
+                    .prompt(tokens)
+                    .map_err(|short| ApiError::limited(&short))?;
+                Some(Toll {
+                    token: token.clone(),
+                    prompt_tokens: tokens,
+                })
+            }
+        };
+        place.charged(toll, &self.request_id);
+        Ok(())
+    }
+}
+
+/// What was taken for a prompt, to be settled once.
+pub(crate) struct Toll {
+    token: Arc<Token>,
+    prompt_tokens: u64,
+}
+
+impl Toll {
+    /// The request ended: its answer is charged, or its prompt given back if nobody read it.
+    pub(crate) fn settle(self, read: bool, answer_tokens: usize) {
+        if !read {
+            self.token.give_back(self.prompt_tokens);
+        }
+        self.token.answer(answer_tokens as u64);
+    }
+}
