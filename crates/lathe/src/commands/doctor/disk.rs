@@ -69,10 +69,12 @@ fn space(place: &Path) -> Finding {
         ("total", megabytes(total)),
     ];
     let figures = json!({ "folder": place, "free_bytes": free, "bytes": total });
-    let (state, word) = match free {
-        ..FREE_BYTES_MIN => (State::Fail, "space.none"),
-        ..FREE_BYTES_WANTED => (State::Warn, "space.little"),
-        _ => (State::Ok, "space"),
+    let (state, word) = if free < FREE_BYTES_MIN {
+        (State::Fail, "space.none")
+    } else if free < FREE_BYTES_WANTED {
+        (State::Warn, "space.little")
+    } else {
+        (State::Ok, "space")
     };
     Finding::new("space", state, word, &holes, figures)
 }
