@@ -82,6 +82,12 @@ impl Home {
         Home { folder }
     }
 
+    /// A fresh one without anything in it.
+    pub fn bare() -> Home {
+        let folder = tempfile::tempdir().expect("a folder");
+        Home { folder }
+    }
+
     /// A copy of this one, writable.
     pub fn copy(&self) -> Home {
         let folder = tempfile::tempdir().expect("a folder");
@@ -306,9 +312,7 @@ impl Serving {
 
     /// Sends Ctrl-C and waits for the end.
     pub fn interrupt(mut self) -> ExitStatus {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-INT", &id]).status();
-        assert!(sent.expect("kill runs").success());
+        self.signal("INT");
         wait_for_end(&mut self.child)
     }
 

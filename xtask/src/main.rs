@@ -1,4 +1,4 @@
-//! The project's own chores: `cargo xtask ci | tidy | docs | acceptance | bench`.
+//! The project's own chores: `cargo xtask ci | tidy | docs | acceptance | bench | package`.
 //!
 //! Everything a contributor or the continuous integration runs goes through here, so that
 //! there is one list of checks and no shell script to keep in step with it.
@@ -7,6 +7,7 @@ mod acceptance;
 mod bench;
 mod ci;
 mod docs;
+mod package;
 mod python;
 mod shell;
 mod tidy;
@@ -24,6 +25,8 @@ usage: cargo xtask COMMAND
   bench [--only ROW] [--json]
                         speed beside the peers, in the same run; also: bench serve | ledger | receipts |
                         quality
+  package [deb] [source] [--out FOLDER] [--programs FOLDER] [--sample HOME]
+                        a Debian package, and a source archive that builds without a network
 ";
 
 fn main() -> ExitCode {
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Some("docs") => docs::run(rest),
         Some("acceptance") => acceptance::run(rest),
         Some("bench") => bench::run(rest),
+        Some("package") => package::run(rest),
         Some("help" | "--help" | "-h") | None => {
             print!("{HELP}");
             Ok(())

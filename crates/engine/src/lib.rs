@@ -62,4 +62,4 @@ pub use sampling::{Sampler, Sampling};
 pub use template::{ChatTemplate, Message};
 pub use tokenizer::{StreamDecoder, Tokenizer};
 pub use train::{LogProbs, PairLoss, Trainer};
-pub use weights::{RawModel, open};
+pub use weights::{RawModel, TokenWork, open};

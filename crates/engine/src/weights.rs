@@ -10,6 +10,7 @@ mod bytes;
 mod folder;
 mod gguf;
 mod layout;
+mod work;
 
 use crate::config::Config;
 use crate::error::EngineError;
@@ -23,6 +24,7 @@ pub(crate) use layout::{Expected, expected};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
+pub use work::TokenWork;
 
 /// An opened model whose tensors are read on demand.
 pub struct RawModel {

@@ -24,6 +24,7 @@ pub mod isa;
 pub mod mmap;
 mod parallel;
 pub mod pool;
+pub mod probe;
 pub mod quantised;
 pub mod rmsnorm;
 pub mod rope;

@@ -1,12 +1,14 @@
 //! The daemon of a home, inside this process: the lock, the listener, the
 //! workshop, the door, pages and API on one port.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::serve::ListenerExt;
+use axum::Router;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener, ListenerExt};
 use lathe_evidence::statement::ApprovalPolicy;
 use lathe_serve::Door;
 use lathe_web::AppState;
@@ -19,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::client;
 use crate::fail::Failure;
 use crate::keys::{self, Keys};
+use crate::tls::Tls;
 
 /// Where people expect the pages.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7878";
@@ -53,6 +56,8 @@ pub struct Listen {
     pub scrub_every: Duration,
     /// How long answers may go on when the daemon is asked to end.
     pub drain: Duration,
+    /// Answer over TLS alone at that address; this machine's own commands then have a plain port on loopback.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl Listen {
@@ -66,6 +71,7 @@ impl Listen {
             keeps_texts: false,
             scrub_every: Duration::from_secs(SCRUB_S_DEFAULT),
             drain: Duration::from_secs(DRAIN_S_DEFAULT),
+            tls: None,
         }
     }
 }
@@ -74,15 +80,17 @@ impl Listen {
 pub struct Daemon {
     /// The workshop it works for.
     pub workshop: Workshop,
-    /// Where it answers.
+    /// Where it answers this machine's own commands.
     pub url: String,
+    /// Where it answers people; the same unless over TLS.
+    pub shown: String,
     /// The wanted port was taken; this says which it is instead.
     pub moved: bool,
     home: Home,
     drain: Duration,
     door: Door,
     stop: watch::Sender<bool>,
-    server: JoinHandle<std::io::Result<()>>,
+    servers: Vec<JoinHandle<std::io::Result<()>>>,
     _lock: HomeLock,
 }
 
@@ -138,15 +146,25 @@ async fn start(
     mut lock: HomeLock,
 ) -> Result<Daemon, Failure> {
     let listener = bind(listen).await?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| Failure::new("listen", error.to_string(), "try another --listen"))?;
+    let address = listener.local_addr().map_err(unheard)?;
+    let shown = workshop::url_of(address);
+    let (listener, own, secure) = match &listen.tls {
+        None => (listener, address, None),
+        Some(tls) => {
+            let own = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .await
+                .map_err(unheard)?;
+            let at = own.local_addr().map_err(unheard)?;
+            // The tap is for the address it tells, which axum knows of its own listeners only.
+            (own, at, Some(tls.listen(listener, address).tap_io(|_| ())))
+        }
+    };
     let door = Door::new(lathe_kernel::default_threads());
-    let own = token::issue_own(home)?;
-    client::present(Some(own.clone()));
+    let key = token::issue_own(home)?;
+    client::present(Some(key.clone()));
     let options = WorkshopOptions {
-        listen: address,
-        key: Some(own),
+        listen: own,
+        key: Some(key),
         worker: own_program()?,
         approval: listen.approval,
         keeps_texts: listen.keeps_texts,
@@ -163,29 +181,53 @@ async fn start(
     let listener = listener.tap_io(|tcp| {
         let _ = tcp.set_nodelay(true);
     });
-    let (stop, mut stopped) = watch::channel(false);
-    // The address is for the scheduler, which is fair between callers.
-    let pages = door
-        .observed(lathe_web::router(state))
-        .into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, pages).with_graceful_shutdown(async move {
-        // A dropped sender means the daemon is gone: end as well.
-        let _ = stopped.wait_for(|stop| *stop).await;
-    });
-    let server = tokio::spawn(server.into_future());
-    let url = workshop::url_of(address);
+    let (stop, stopped) = watch::channel(false);
+    let router = door.observed(lathe_web::router(state));
+    let mut servers = vec![serve(listener, router.clone(), stopped.clone())];
+    let shown = match secure {
+        None => shown,
+        Some(secure) => {
+            servers.push(serve(secure, router, stopped));
+            shown.replacen("http:", "https:", 1)
+        }
+    };
+    let url = workshop::url_of(own);
     lock.announce(Some(&url))?;
     Ok(Daemon {
         workshop,
         url,
+        shown,
         moved: address.port() != listen.address.port() && listen.address.port() != 0,
         door,
         home: home.clone(),
         drain: listen.drain,
         stop,
-        server,
+        servers,
         _lock: lock,
     })
+}
+
+/// Answers at a listener until told to end. The callers' addresses are for the scheduler, which is fair
+/// between them.
+fn serve<L>(
+    listener: L,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) -> JoinHandle<std::io::Result<()>>
+where
+    L: Listener<Addr = SocketAddr>,
+    SocketAddr: for<'a> Connected<IncomingStream<'a, L>>,
+{
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
+        // A dropped sender means the daemon is gone: end as well.
+        let _ = stopped.wait_for(|stop| *stop).await;
+    });
+    tokio::spawn(server.into_future())
+}
+
+fn unheard(error: std::io::Error) -> Failure {
+    Failure::new("listen", error.to_string(), "try another --listen")
 }
 
 async fn bind(listen: &Listen) -> Result<TcpListener, Failure> {
@@ -244,7 +286,9 @@ impl Daemon {
         self.door.shut_down(self.drain).await;
         self.stop.send_replace(true);
         // What is left is to send last bytes; event streams have no end of their own.
-        let _ = tokio::time::timeout(Duration::from_millis(500), self.server).await;
+        for server in self.servers {
+            let _ = tokio::time::timeout(Duration::from_millis(500), server).await;
+        }
         self.workshop.stop().await;
         token::withdraw_own(&self.home);
     }

@@ -19,12 +19,18 @@ pub struct Interrupt {
 impl Interrupt {
     /// Listens for SIGINT, SIGTERM and SIGHUP. Within a tokio runtime.
     pub fn listen() -> Result<Interrupt, Failure> {
+        let hangup = SignalKind::hangup();
+        Interrupt::listen_to(&[SignalKind::interrupt(), SignalKind::terminate(), hangup])
+    }
+
+    /// Listens for SIGINT and SIGTERM, where SIGHUP means something else. Within a tokio runtime.
+    pub fn listen_but_to_hangup() -> Result<Interrupt, Failure> {
+        Interrupt::listen_to(&[SignalKind::interrupt(), SignalKind::terminate()])
+    }
+
+    fn listen_to(kinds: &[SignalKind]) -> Result<Interrupt, Failure> {
         let sender = Arc::new(watch::Sender::new(false));
-        for kind in [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ] {
+        for kind in kinds.iter().copied() {
             let mut signals = signal(kind).map_err(|error| {
                 Failure::new("signal", format!("cannot listen for signals: {error}"), "")
             })?;

@@ -13,16 +13,18 @@ mod interrupt;
 mod keys;
 mod logs;
 mod marks;
+mod notify;
 mod table;
+mod tls;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    Globals, approve, breaker, bundle, checkpoint, data, dossier, eval, export, filing, gate,
-    ledger, merge, model, order, pack, register, restored, run, token, tour, trace, tune, up,
-    verify, version, withdraw,
+    Globals, approve, backup, breaker, bundle, checkpoint, data, doctor, dossier, eval, export,
+    filing, gate, ledger, merge, model, order, pack, register, restore, restored, run, token, tour,
+    trace, tune, up, verify, version, withdraw,
 };
 
 const AFTER_HELP: &str = "\
@@ -110,6 +112,12 @@ enum Command {
     Checkpoint(checkpoint::Args),
     /// Look at the ledger, and export it.
     Ledger(ledger::Args),
+    /// Look at this machine and the home: what is well, what is not, how fast models will be.
+    Doctor(doctor::Args),
+    /// Write the home into one file, while it is served.
+    Backup(backup::Args),
+    /// Make an empty home the one that was backed up.
+    Restore(restore::Args),
     /// Say that the home was restored from a backup.
     Restored(restored::Args),
     /// Print the version and what this machine computes with.
@@ -147,6 +155,9 @@ fn main() -> ExitCode {
         Command::Filing(args) => filing::run(&cli.globals, &args),
         Command::Checkpoint(args) => checkpoint::run(&cli.globals, &args),
         Command::Ledger(args) => ledger::run(&cli.globals, &args),
+        Command::Doctor(args) => doctor::run(&cli.globals, &args),
+        Command::Backup(args) => backup::run(&cli.globals, &args),
+        Command::Restore(args) => restore::run(&cli.globals, &args),
         Command::Restored(args) => restored::run(&cli.globals, &args),
         Command::Version(args) => version::run(&args),
         Command::Worker => return commands::worker::run(),

@@ -45,6 +45,15 @@ pub fn width(text: &str) -> usize {
 /// Milliseconds since 1970 as "2026-11-25 17:38" in UTC.
 pub use lathe_evidence::moment::minute;
 
+/// Bytes as "98.4 MB" or "1.2 GB", in powers of ten.
+pub fn megabytes(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    if bytes >= 1e9 {
+        return format!("{:.1} GB", bytes / 1e9);
+    }
+    format!("{:.1} MB", bytes / 1e6)
+}
+
 /// Prints a JSON value as indented lines, one member a line.
 pub fn tree(value: &Value) {
     branch(value, 0);
@@ -100,6 +109,12 @@ fn plain(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(megabytes(98_400_000), "98.4 MB");
+        assert_eq!(megabytes(1_250_000_000), "1.2 GB");
+    }
 
     #[test]
     fn chinese_and_english_align() {

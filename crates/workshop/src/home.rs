@@ -229,6 +229,24 @@ impl Home {
         }
     }
 
+    /// Who holds the home now. Nothing is written, and nothing is held afterwards.
+    ///
+    /// # Errors
+    /// When the lock file cannot be read.
+    pub fn holder(&self) -> Result<Option<Holder>, WorkshopError> {
+        let path = self.root.join("lock");
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("open", &path, &error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(read_holder(&mut file, &path)?)),
+            Err(TryLockError::Error(error)) => Err(io_error("lock", &path, &error)),
+        }
+    }
+
     /// Held by a worker as long as it lives.
     ///
     /// # Errors
@@ -380,7 +398,9 @@ mod tests {
         };
         assert_eq!(holder.pid, std::process::id());
         assert_eq!(holder.url.as_deref(), Some("http://127.0.0.1:7878"));
+        assert_eq!(home.holder().unwrap(), Some(holder));
         drop(lock);
+        assert_eq!(home.holder().unwrap(), None);
         assert!(matches!(home.lock().unwrap(), Locked::Mine(_)));
     }
 

@@ -36,8 +36,9 @@ impl Keyring {
     /// A file that cannot be read or is no key.
     pub(crate) fn load(home: &Home) -> Result<Keyring, WorkshopError> {
         let folder = home.keys();
-        fs::create_dir_all(&folder)
-            .map_err(|error| io_error("create the folder", &folder, &error))?;
+        if !folder.is_dir() {
+            return Ok(Keyring { keys: Vec::new() });
+        }
         let files = objects::entries(&folder)?
             .into_iter()
             .filter(|path| path.extension().is_some_and(|ending| ending == "key"))
@@ -57,7 +58,10 @@ impl Keyring {
     /// When it cannot be written.
     pub(crate) fn make(home: &Home) -> Result<SigningKey, WorkshopError> {
         let key = new()?;
-        let first = home.keys().join(FIRST);
+        let folder = home.keys();
+        fs::create_dir_all(&folder)
+            .map_err(|error| io_error("create the folder", &folder, &error))?;
+        let first = folder.join(FIRST);
         let path = if first.exists() {
             home.keys().join(format!("{}.key", key.id().short()))
         } else {

@@ -69,7 +69,10 @@ pub(crate) fn own_roles(approval: ApprovalPolicy) -> Vec<Role> {
 }
 
 /// The newest key that lies in the home and may sign as root.
-fn signing_key(history: &History, home: &Home) -> Result<SigningKey, WorkshopError> {
+///
+/// # Errors
+/// A key that cannot be read; `ledger-key-missing`.
+pub(crate) fn signing_key(history: &History, home: &Home) -> Result<SigningKey, WorkshopError> {
     let ring = Keyring::load(home)?;
     let mut known: Vec<_> = history
         .keys()

@@ -9,6 +9,7 @@
 //! command line (lathe), and the rules a model is held against (gate).
 
 pub mod admission;
+pub mod backup;
 pub mod book;
 mod breakers;
 pub mod bundle;
@@ -19,6 +20,7 @@ mod dataset;
 pub mod door;
 pub mod error;
 pub mod executor;
+pub mod health;
 pub mod home;
 mod key;
 pub mod keyring;

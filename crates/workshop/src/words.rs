@@ -1,6 +1,6 @@
 //! The one catalogue of words, Chinese and English, for pages, server and
 //! command line. The words are in words.yaml beside this file and, those of the
-//! pages, in words/web.yaml.
+//! pages and of the one box, in words/web.yaml and words/box.yaml.
 //!
 //! A key that is missing shows itself as the key: a page never fails for a
 //! word; the test below holds both languages complete.
@@ -69,7 +69,9 @@ fn catalogue() -> &'static BTreeMap<String, Word> {
         serde_saphyr::from_str(concat!(
             include_str!("words.yaml"),
             "\n",
-            include_str!("words/web.yaml")
+            include_str!("words/web.yaml"),
+            "\n",
+            include_str!("words/box.yaml")
         ))
         .expect("words.yaml is part of the build and parsed by its test")
     })

@@ -17,6 +17,17 @@ pub struct Codes {
 }
 
 impl Codes {
+    /// Bytes that `values` values of this format take once they are packed; `None` as in [`Codes::of`].
+    pub fn packed_bytes(block_type: BlockType, values: u64) -> Option<u64> {
+        let block_bytes = match block_type {
+            BlockType::Q4_0 => 2 + 16,
+            BlockType::Q4_1 => 2 + 2 + 16,
+            BlockType::Q5_0 | BlockType::Q8_0 => 2 + 32,
+            _ => return None,
+        };
+        Some(values / BLOCK as u64 * block_bytes)
+    }
+
     /// Takes whole blocks apart; `None` for formats that have no such parts.
     pub fn of(block_type: BlockType, bytes: &[u8]) -> Option<Self> {
         let (bits, zero) = match block_type {

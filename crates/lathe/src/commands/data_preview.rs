@@ -118,7 +118,7 @@ fn preview(recipe: &Recipe, files: &Files, args: &Args) -> Result<Preview, Failu
 }
 
 /// As <https://no-color.org> asks, and only where somebody looks.
-fn is_colourful() -> bool {
+pub(super) fn is_colourful() -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
     std::io::stdout().is_terminal() && !set("NO_COLOR") && !dumb

@@ -1,12 +1,14 @@
 //! One file per command: its arguments, its help, its function.
 
 pub mod approve;
+pub mod backup;
 pub mod breaker;
 pub mod bundle;
 pub mod checkpoint;
 pub mod data;
 mod data_card;
 mod data_preview;
+pub mod doctor;
 pub mod dossier;
 pub mod eval;
 pub mod export;
@@ -23,6 +25,7 @@ mod order_compare;
 pub mod pack;
 mod recipe_files;
 pub mod register;
+pub mod restore;
 pub mod restored;
 pub mod run;
 pub mod token;

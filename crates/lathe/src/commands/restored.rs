@@ -10,8 +10,8 @@ use crate::fail::Outcome;
 #[command(after_help = "Example:
   lathe restored --reason \"disk replaced; backup of Monday\"
 
-A backup is a copy of the stopped home. Whoever kept a newer checkpoint than the
-backup's will see that what came after it is lost: that cannot be hidden.")]
+A backup is what lathe backup wrote, or a copy of the stopped home. Whoever kept a newer checkpoint than
+the backup's will see that what came after it is lost: that cannot be hidden.")]
 pub struct Args {
     /// Why; it stands in the ledger for good.
     #[arg(long)]

@@ -67,6 +67,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         keeps_texts: args.evidence.keep_texts,
         scrub_every: Duration::from_secs(args.evidence.scrub_s),
         drain: Duration::from_secs(DRAIN_S_DEFAULT),
+        tls: None,
     };
     let request = OrderRequest {
         pack: pack.folder,

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lathe_workshop::words::{self, Lang};
@@ -12,23 +13,57 @@ use crate::daemon::{self, DRAIN_S_DEFAULT, LISTEN_DEFAULT, Listen, Session};
 use crate::fail::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::logs::{self, Logging};
+use crate::notify;
+use crate::tls::Tls;
 
 /// Arguments of `lathe up`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Where to listen; beyond loopback a key is required: one of `lathe token create`, or --key-file.
-    #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT)]
+    #[arg(long, value_name = "ADDR:PORT", env = "LATHE_LISTEN", default_value = LISTEN_DEFAULT)]
     listen: SocketAddr,
     #[command(flatten)]
     evidence: Evidence,
     /// A file with one key a line, each of which opens everything; every request then has to present a key.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "LATHE_KEY_FILE")]
     key_file: Option<PathBuf>,
     /// How long answers may go on when the daemon is asked to end (SIGTERM, Ctrl-C).
     #[arg(long, value_name = "SECONDS", default_value_t = DRAIN_S_DEFAULT)]
     drain_s: u64,
     #[command(flatten)]
     logging: Logging,
+    #[command(flatten)]
+    secured: Secured,
+}
+
+/// The files of TLS; both or none.
+#[derive(Debug, clap::Args)]
+struct Secured {
+    /// A certificate chain in PEM: answer over TLS alone. A SIGHUP has it read again.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "LATHE_TLS_CERT",
+        requires = "tls_key"
+    )]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key in PEM.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "LATHE_TLS_KEY",
+        requires = "tls_cert"
+    )]
+    tls_key: Option<PathBuf>,
+}
+
+impl Secured {
+    fn read(&self) -> Result<Option<Arc<Tls>>, Failure> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => Ok(Some(Tls::read(cert, key)?)),
+            _ => Ok(None),
+        }
+    }
 }
 
 /// Serves until asked to end.
@@ -43,22 +78,31 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         keeps_texts: args.evidence.keep_texts,
         scrub_every: Duration::from_secs(args.evidence.scrub_s),
         drain: Duration::from_secs(args.drain_s),
+        tls: args.secured.read()?,
     };
     let runtime = runtime()?;
     runtime.block_on(async {
-        let mut interrupt = Interrupt::listen()?;
+        let mut interrupt = match &listen.tls {
+            None => Interrupt::listen()?,
+            Some(tls) => {
+                tls.reload_on_hangup()?;
+                Interrupt::listen_but_to_hangup()?
+            }
+        };
         let daemon = match daemon::join_or_start(&home, &listen).await? {
             Session::Mine(daemon) => daemon,
             Session::Theirs(url) => return Err(already(&url)),
         };
         daemon.workshop.start();
-        let url = [("url", daemon.url.as_str())];
+        let url = [("url", daemon.shown.as_str())];
         println!("{}", words::get(Lang::from_env(), "cli.up", &url));
+        notify::tell(notify::READY);
         let mut halted = daemon.workshop.halted();
         let failure = tokio::select! {
             () = interrupt.wait() => None,
             _ = halted.changed() => daemon::halted(&daemon.workshop),
         };
+        notify::tell(notify::STOPPING);
         daemon.stop().await;
         match failure {
             Some(failure) => Err(failure),

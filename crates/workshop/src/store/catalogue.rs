@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use lathe_evidence::Digest;
+use lathe_evidence::manifest::Manifest;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
@@ -104,6 +106,23 @@ impl Store {
             .await
             .map_err(failed("read the artifacts"))?;
         Ok(rows.iter().map(|row| row.get("digest")).collect())
+    }
+
+    /// All artifacts with their manifests, as they were stored.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn manifests(&self) -> Result<Vec<(Digest, Manifest)>, WorkshopError> {
+        let rows = sqlx::query("SELECT digest, manifest FROM artifacts ORDER BY digest")
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed("read the artifacts"))?;
+        rows.iter()
+            .map(|row| {
+                let manifest: Manifest = parse("an artifact's manifest", row.get("manifest"))?;
+                Ok((manifest.digest(), manifest))
+            })
+            .collect()
     }
 
     /// Datasets, newest first.

@@ -16,6 +16,7 @@ mod naming;
 pub mod orders;
 pub(crate) mod receipts;
 mod tokens;
+mod version;
 mod write;
 
 use std::path::Path;
@@ -103,16 +104,13 @@ impl Store {
             )
             .await
             .map_err(failed("open the database"))?;
-        sqlx::migrate!("./migrations")
-            .run(&write)
-            .await
-            .map_err(|error| {
-                WorkshopError::new(
-                    "store-version",
-                    format!("cannot bring the store to this version of Lathe: {error}"),
-                    "use the version of Lathe that wrote this home, or another home",
-                )
-            })?;
+        version::MIGRATIONS.run(&write).await.map_err(|error| {
+            WorkshopError::new(
+                "store-version",
+                format!("cannot bring the store to this version of Lathe: {error}"),
+                "use the version of Lathe that wrote this home, or another home",
+            )
+        })?;
         let read = readers(path).await?;
         Ok(Store {
             write: Some(write),
