@@ -65,8 +65,9 @@ pub fn run(arguments: &[String]) -> Outcome {
         && name == "soak"
         && !options.is_empty()
     {
+        let minutes = soak::minutes(options)?;
         build()?;
-        return soak::run_with(options);
+        return soak::run_for(minutes);
     }
     let wanted: Vec<_> = match arguments {
         [] => SCENARIOS.iter().collect(),

@@ -38,12 +38,12 @@ pub fn run() -> Outcome {
     run_for(MINUTES)
 }
 
-/// The soak with options.
-pub fn run_with(options: &[String]) -> Outcome {
+/// The minutes that options ask for.
+pub fn minutes(options: &[String]) -> Result<u64, String> {
     match options {
-        [] => run(),
+        [] => Ok(MINUTES),
         [name, minutes] if name == "--minutes" => match minutes.parse() {
-            Ok(minutes) if minutes > 0 => run_for(minutes),
+            Ok(minutes) if minutes > 0 => Ok(minutes),
             _ => Err(format!(
                 "--minutes needs a number from 1 on, not '{minutes}'"
             )),
@@ -52,7 +52,8 @@ pub fn run_with(options: &[String]) -> Outcome {
     }
 }
 
-fn run_for(minutes: u64) -> Outcome {
+/// The soak for so many minutes.
+pub fn run_for(minutes: u64) -> Outcome {
     let home = FreshHome::new("soak")?;
     let finished = home.run_order(&["--quick"])?;
     let model = finished.step("deploy")?["figures"]["name"].as_str();

