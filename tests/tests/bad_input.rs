@@ -23,23 +23,23 @@ fn an_empty_set() {
         let said = job.refusal(&[&format!("stage={stage}")]);
         assert!(said.contains("it holds no records"), "{stage}: {said}");
     }
-    // Where the form is said, nobody looks at the first record.
+    // The same where the form is said and need not be recognised.
     for (stage, dataset) in [
         ("sft", json!({"file_name": "train.jsonl"})),
         (
             "dpo",
             json!({"file_name": "train.jsonl", "ranking": true,
-                       "columns": {"chosen": "chosen", "rejected": "rejected"}}),
+                       "columns": {"prompt": "q", "chosen": "a", "rejected": "b"}}),
         ),
         (
             "kto",
-            json!({"file_name": "train.jsonl", "columns": {"kto_tag": "label"}}),
+            json!({"file_name": "train.jsonl", "columns": {"prompt": "q", "response": "a", "kto_tag": "label"}}),
         ),
     ] {
         describe(&job, dataset);
         let stage = format!("stage={stage}");
         let said = job.refusal(&["train_file=null", "dataset=mine", &stage]);
-        assert!(said.contains("no record"), "{stage}: {said}");
+        assert!(said.contains("it holds no records"), "{stage}: {said}");
         assert!(said.contains("train.jsonl"), "{stage}: {said}");
     }
 }

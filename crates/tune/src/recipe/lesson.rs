@@ -259,7 +259,6 @@ pub fn dialogues<'a>(
     let spec = settings.sft()?;
     let dialogues = Dialogues::new(model, masking(settings))?;
     let all = tokenising.rows(settings, sources, &dialogues)?;
-    check_not_empty(all.records(), sources)?;
     let (learnt, held) = match eval {
         Some(source) => {
             let on = &mut |told| (tokenising.on)(&source.path, told);
@@ -277,24 +276,6 @@ pub fn dialogues<'a>(
         packed: Packed::of(mixed(settings, learnt)?, &spec)?,
         held: Held::Rows(held.transpose()?),
         spec,
-    })
-}
-
-/// Refuses sources without a record: where their form is said, nobody has looked for the first.
-pub(super) fn check_not_empty(records: u64, sources: &[SampleSource]) -> Result<(), TuneError> {
-    if records > 0 {
-        return Ok(());
-    }
-    let files = sources
-        .iter()
-        .map(|source| source.path.display().to_string());
-    let files: Vec<String> = files.collect();
-    Err(TuneError::Recipe {
-        key: "dataset".to_owned(),
-        reason: format!(
-            "there is no record in {}: nothing can be learnt from it",
-            files.join(", ")
-        ),
     })
 }
 

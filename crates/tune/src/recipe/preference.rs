@@ -5,7 +5,6 @@ use lathe_engine::Model;
 
 use super::Settings;
 use super::hold_back::hold_back;
-use super::lesson::check_not_empty;
 use crate::TuneError;
 use crate::dialogue::{Dialogues, Masking};
 use crate::dpo::DpoPair;
@@ -92,7 +91,6 @@ fn split<T>(
             learnt.push(make(&id, &sample)?);
         }
     }
-    check_not_empty(learnt.len() as u64, sources)?;
     let held = match eval {
         None => hold_back(settings, &mut learnt)?,
         Some(eval) => {
