@@ -97,7 +97,8 @@ impl Place {
             return;
         };
         self.meters.hold(cache_bytes);
-        self.meters.let_go(std::mem::replace(&mut running.cache_bytes, cache_bytes));
+        self.meters
+            .let_go(std::mem::replace(&mut running.cache_bytes, cache_bytes));
     }
 
     /// A token of the answer was chosen.

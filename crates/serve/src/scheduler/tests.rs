@@ -9,6 +9,8 @@ use tokio::sync::{Semaphore, mpsc};
 use super::batch::Batch;
 use super::{Caller, Event, Finished, Job, Penalties, Plan};
 use crate::limits::Limits;
+use crate::meters::Meters;
+use crate::place::Place;
 use crate::served::Served;
 use crate::tests::open_door;
 
@@ -20,6 +22,7 @@ struct Setup {
     batch: Batch,
     served: Arc<Served>,
     places: Arc<Semaphore>,
+    meters: Arc<Meters>,
 }
 
 /// An answer as its caller sees it.
@@ -40,6 +43,7 @@ async fn setup(limits: Limits) -> Setup {
         batch: Batch::new(Pool::new(1), limits),
         served: door.inner().catalogue.find("tiny").expect("it is open"),
         places: Arc::new(Semaphore::new(1000)),
+        meters: Arc::new(Meters::new(&Limits::default())),
     }
 }
 
@@ -67,6 +71,7 @@ impl Setup {
             stop: Vec::new(),
             answer_tokens_max,
             ignore_eos: true,
+            grammar: None,
         };
         let permit = self.places.clone().try_acquire_owned();
         self.batch.enqueue(Job {
@@ -75,7 +80,7 @@ impl Setup {
             prompt,
             plan,
             events,
-            permit: permit.expect("a place"),
+            permit: Place::new(permit.expect("a place"), self.meters.clone()),
         });
         Asked {
             events: received,
@@ -104,6 +109,7 @@ impl Setup {
         let mut setup = Setup {
             batch: Batch::new(Pool::new(1), limits),
             served: self.served.clone(),
+            meters: self.meters.clone(),
             places: Arc::new(Semaphore::new(1)),
         };
         let mut asked = setup.ask("alone", prompt, answer_tokens_max);
