@@ -52,7 +52,7 @@ impl Door {
         }
     }
 
-    /// `/v1/models`, `/v1/chat/completions` and `/health`, state applied and
+    /// Everything under `/v1` and `/health`, state applied and
     /// without a fallback, to be merged with the daemon's pages.
     pub fn router(&self) -> Router {
         api::router(self.inner.clone())

@@ -18,6 +18,8 @@ pub struct Limits {
     pub prefix_bytes_max: usize,
     /// Size of a request's body.
     pub body_bytes_max: usize,
+    /// Longest silence of a stream, after which a comment says that it is alive.
+    pub ping_ms: u64,
     /// Longest wait for the token of a health check.
     pub health_ms_max: u64,
 }
@@ -31,6 +33,7 @@ impl Default for Limits {
             cache_bytes_max: 4 << 30,
             prefix_bytes_max: 256 << 20,
             body_bytes_max: 1 << 20,
+            ping_ms: 5_000,
             health_ms_max: 10_000,
         }
     }

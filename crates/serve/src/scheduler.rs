@@ -24,15 +24,23 @@ use crate::served::Served;
 use batch::Batch;
 
 mod batch;
+mod bias;
+mod embedding;
 mod job;
 mod penalties;
 mod prefixes;
+mod scores;
 mod slot;
 mod stop;
 mod text;
+mod turn;
 
-pub(crate) use job::{Event, FinishReason, Finished, Job, Plan};
+pub(crate) use bias::Bias;
+pub(crate) use embedding::EmbeddingJob;
+pub(crate) use job::{Event, FinishReason, Finished, Job, Outlet, Plan};
 pub(crate) use penalties::Penalties;
+pub(crate) use scores::{TokenScore, Wanted};
+pub(crate) use turn::Turn;
 
 /// Where the scheduler is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +67,7 @@ const UNWIND_MAX: Duration = Duration::from_secs(1);
 
 enum Command {
     Submit(Box<Job>),
+    Embed(Box<EmbeddingJob>),
     Probe(Arc<Served>, oneshot::Sender<Result<(), String>>),
     Drain,
     Abort,
@@ -105,16 +114,16 @@ impl Scheduler {
         self.phase.borrow().clone()
     }
 
-    /// A place among the requests the server holds, given back when dropped.
+    /// So many places among the answers the server holds, given back when dropped; all or none.
     ///
     /// # Errors
-    /// [`Refusal`], when there is none or the server is going down.
-    pub(crate) fn reserve(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+    /// [`Refusal`], when there are not so many or the server is going down.
+    pub(crate) fn reserve(&self, places: usize) -> Result<OwnedSemaphorePermit, Refusal> {
         match self.phase() {
             Phase::Running => self
                 .places
                 .clone()
-                .try_acquire_owned()
+                .try_acquire_many_owned(u32::try_from(places).unwrap_or(u32::MAX))
                 .map_err(|_| Refusal::Full),
             Phase::Draining => Err(Refusal::Down("the server is shutting down".to_owned())),
             Phase::Ended(reason) => Err(Refusal::Down(reason)),
@@ -131,6 +140,11 @@ impl Scheduler {
     /// show by ending early.
     pub(crate) fn submit(&self, job: Job) {
         let _ = self.commands.send(Command::Submit(Box::new(job)));
+    }
+
+    /// Hands over texts to be embedded, as [`Scheduler::submit`] does a job.
+    pub(crate) fn embed(&self, job: EmbeddingJob) {
+        let _ = self.commands.send(Command::Embed(Box::new(job)));
     }
 
     /// Really decodes one token of `served`.
@@ -195,6 +209,7 @@ fn run(mut batch: Batch, inbox: &mpsc::Receiver<Command>) {
         };
         match command {
             Ok(Command::Submit(job)) => batch.enqueue(*job),
+            Ok(Command::Embed(job)) => batch.enqueue_embedding(*job),
             Ok(Command::Probe(served, reply)) => {
                 let _ = reply.send(batch.probe(&served));
             }

@@ -4,7 +4,10 @@
 mod answers;
 mod batching;
 mod caller;
+mod choices;
+mod completions;
 mod disconnects;
+mod embeddings;
 mod fixture;
 mod health;
 mod models;

@@ -11,11 +11,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lathe_engine::{Chunk, KvCache, Logits, Scratch, forward};
 use lathe_kernel::Pool;
 
+use super::embedding::{EmbeddingJob, Embeddings};
 use super::job::{Event, Job};
 use super::prefixes::Prefixes;
 use super::slot::{Slot, cache_bytes};
 use crate::limits::Limits;
 use crate::served::Served;
+
+/// Prompt tokens of a step after each of which logits are computed, which a vocabulary makes wide.
+const SCORED_TOKENS_MAX: usize = 128;
 
 /// Everything that waits or runs.
 pub(crate) struct Batch {
@@ -27,6 +31,7 @@ pub(crate) struct Batch {
     queue: VecDeque<Job>,
     /// In the order in which they got their slots.
     slots: Vec<Slot>,
+    embeddings: Embeddings,
 }
 
 impl Batch {
@@ -39,12 +44,13 @@ impl Batch {
             scratch: Scratch::default(),
             queue: VecDeque::new(),
             slots: Vec::new(),
+            embeddings: Embeddings::default(),
         }
     }
 
     /// Whether a step would do nothing.
     pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.slots.is_empty()
+        self.queue.is_empty() && self.slots.is_empty() && self.embeddings.is_empty()
     }
 
     /// Puts a job at the end of the queue.
@@ -52,22 +58,46 @@ impl Batch {
         self.queue.push_back(job);
     }
 
+    /// Puts texts that are to be embedded at the end of theirs.
+    pub(crate) fn enqueue_embedding(&mut self, job: EmbeddingJob) {
+        self.embeddings.enqueue(job);
+    }
+
     /// Frees what nobody waits for, fills free slots, computes, gives out tokens.
     pub(crate) fn step(&mut self) {
         self.free();
         self.admit();
-        let mut room = self.limits.prefill_tokens_max.max(1);
-        for slot in &mut self.slots {
-            room -= slot.plan(room);
-        }
+        let room = self.plan();
         for group in by_weights(&mut self.slots) {
             compute(group, &self.pool, &mut self.scratch);
         }
-        for slot in self.slots.iter().filter(|slot| slot.is_worth_keeping()) {
-            self.prefixes
-                .keep(slot.served(), slot.tokens(), slot.cache());
+        for slot in &mut self.slots {
+            if slot.is_worth_keeping() {
+                self.prefixes
+                    .keep(slot.served(), slot.tokens(), slot.cache());
+                slot.let_go();
+            }
         }
+        // Never nothing, lest texts wait for as long as prompts come.
+        let room = room.max(self.limits.prefill_tokens_max / 4).max(1);
+        self.embeddings.step(&self.pool, &mut self.scratch, room);
         self.free();
+    }
+
+    /// Plans the slots' step; returns the prompt tokens that are left.
+    fn plan(&mut self) -> usize {
+        let mut room = self.limits.prefill_tokens_max.max(1);
+        let mut scored = SCORED_TOKENS_MAX;
+        for slot in &mut self.slots {
+            if slot.is_to_score() {
+                let taken = slot.plan(room.min(scored));
+                room -= taken;
+                scored -= taken;
+            } else {
+                room -= slot.plan(room);
+            }
+        }
+        room
     }
 
     /// Decodes one token of `served`, next to the jobs and not in their order.
@@ -99,29 +129,37 @@ impl Batch {
     /// Ends everything that waits or runs with an error.
     pub(crate) fn fail_all(&mut self, reason: &str) {
         for job in self.queue.drain(..) {
-            let _ = job.events.send(Event::Failed(reason.to_owned()));
+            job.events.send(Event::Failed(reason.to_owned()));
         }
         for mut slot in self.slots.drain(..) {
             slot.fail(reason);
         }
+        self.embeddings.fail_all(reason);
     }
 
     fn free(&mut self) {
         self.slots.retain(|slot| !slot.is_free());
         self.queue.retain(|job| !job.events.is_closed());
+        self.embeddings.free();
     }
 
-    /// Strictly in order: a job that has to wait for memory lets nobody past.
+    /// In order: a job that has to wait for memory lets nobody past; one that waits until another has
+    /// read its prompt does.
     fn admit(&mut self) {
         while self.slots.len() < self.limits.slots_max.max(1)
-            && let Some(job) = self.queue.front()
+            && let Some(next) = self.queue.iter().position(|job| !job.turn.must_wait())
         {
             let held: usize = self.slots.iter().map(Slot::cache_bytes).sum();
-            if !self.slots.is_empty() && held + cache_bytes(job) > self.limits.cache_bytes_max {
+            let wanted = held + cache_bytes(&self.queue[next]);
+            if !self.slots.is_empty() && wanted > self.limits.cache_bytes_max {
                 return;
             }
-            if let Some(job) = self.queue.pop_front() {
-                let cache = self.prefixes.begin(&job.served, &job.prompt);
+            if let Some(job) = self.queue.remove(next) {
+                // What is kept knows no logits: a prompt that is scored is read from its start.
+                let cache = match job.plan.scores.prompt {
+                    Some(_) => KvCache::new(&job.served.model().config),
+                    None => self.prefixes.begin(&job.served, &job.prompt),
+                };
                 self.slots.push(Slot::new(job, cache));
             }
         }
@@ -150,10 +188,18 @@ fn compute(mut slots: Vec<&mut Slot>, pool: &Pool, scratch: &mut Scratch) {
     }
     let adapter = served.adapter().map(Arc::as_ref);
     let mut logits = forward(served.model(), pool, adapter, &mut chunks, scratch);
-    let choosing = slots.into_iter().filter(|slot| slot.chooses());
-    let rows = logits.chunks_exact_mut(served.model().config.vocab);
+    let mut rest = &mut *logits;
     // A lock each only to tell the compiler that every task has a slot of its own.
-    let work: Vec<Mutex<_>> = choosing.zip(rows).map(Mutex::new).collect();
+    let mut work = Vec::with_capacity(slots.len());
+    for slot in slots {
+        let rows = slot.rows() * served.model().config.vocab;
+        let (rows, others) = std::mem::take(&mut rest).split_at_mut(rows);
+        rest = others;
+        let row = slot.score_prompt(pool, rows);
+        if !row.is_empty() {
+            work.push(Mutex::new((slot, row)));
+        }
+    }
     pool.run(work.len(), &|index| {
         let mut held = work[index].lock().unwrap_or_else(PoisonError::into_inner);
         let (slot, row) = &mut *held;
