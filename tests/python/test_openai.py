@@ -150,6 +150,76 @@ class Shapes(unittest.TestCase):
             ask(response_format=shape)
 
 
+class Choices(unittest.TestCase):
+    def test_several_answers(self):
+        answer = ask(n=3, temperature=1.0, seed=3)
+        self.assertEqual([choice.index for choice in answer.choices], [0, 1, 2])
+        alone = ask(temperature=1.0, seed=3).choices[0].message.content
+        self.assertEqual(answer.choices[0].message.content, alone)
+
+    def test_log_probabilities(self):
+        answer = ask(logprobs=True, top_logprobs=3)
+        scores = answer.choices[0].logprobs.content
+        self.assertEqual(len(scores), answer.usage.completion_tokens)
+        for score in scores:
+            self.assertEqual(len(score.top_logprobs), 3)
+            self.assertEqual(score.token, score.top_logprobs[0].token)
+            self.assertLessEqual(score.logprob, 0)
+        chunks = list(ask(logprobs=True, top_logprobs=3, stream=True))
+        parts = [c.choices[0].logprobs.content for c in chunks if c.choices[0].logprobs]
+        self.assertEqual([score for part in parts for score in part], scores)
+
+
+class Completions(unittest.TestCase):
+    PROMPT = "The camera is great, but"
+
+    def complete(self, **changes):
+        request = {"model": MODEL, "prompt": self.PROMPT, "max_tokens": 8, **changes}
+        return client().completions.create(**request)
+
+    def test_a_text_is_gone_on_with(self):
+        plain = self.complete()
+        self.assertEqual(plain.object, "text_completion")
+        self.assertIn(plain.choices[0].finish_reason, ("stop", "length"))
+        echoed = self.complete(echo=True).choices[0].text
+        self.assertEqual(echoed, self.PROMPT + plain.choices[0].text)
+        streamed = "".join(c.choices[0].text for c in self.complete(stream=True))
+        self.assertEqual(streamed, plain.choices[0].text)
+
+    def test_a_prompt_is_scored_and_its_tokens_can_be_sent_back(self):
+        scored = self.complete(echo=True, logprobs=2, max_tokens=0)
+        scores = scored.choices[0].logprobs
+        self.assertEqual("".join(scores.tokens), self.PROMPT)
+        self.assertEqual(scored.usage.completion_tokens, 0)
+        self.assertIsNone(scores.token_logprobs[0])
+        for own, likeliest in zip(scores.token_logprobs[1:], scores.top_logprobs[1:]):
+            self.assertIn(own, likeliest.values())
+        self.assertEqual(scores.text_offset[0], 0)
+
+    def test_several_prompts(self):
+        answer = self.complete(prompt=[self.PROMPT, "Why"], n=2)
+        self.assertEqual([choice.index for choice in answer.choices], [0, 1, 2, 3])
+        self.assertEqual(answer.choices[0].text, self.complete().choices[0].text)
+
+    def test_what_is_not_built_is_named(self):
+        for changes in ({"suffix": "end"}, {"best_of": 2}):
+            with self.assertRaises(openai.BadRequestError) as caught:
+                self.complete(**changes)
+            self.assertEqual(caught.exception.code, "unsupported_parameter")
+            self.assertIn(caught.exception.param, changes)
+
+
+class Embeddings(unittest.TestCase):
+    def test_texts_become_vectors_of_length_one(self):
+        # Without a format the client asks for base64 and decodes it.
+        answer = client().embeddings.create(model=MODEL, input=["It broke.", "It is great."])
+        plain = client().embeddings.create(model=MODEL, input="It broke.", encoding_format="float")
+        self.assertEqual(list(answer.data[0].embedding), plain.data[0].embedding)
+        self.assertEqual(len(answer.data), 2)
+        for entry in answer.data:
+            self.assertAlmostEqual(sum(x * x for x in entry.embedding), 1, places=4)
+
+
 class Errors(unittest.TestCase):
     def refused(self, kind, code, param, **changes):
         with self.assertRaises(kind) as caught:
@@ -175,7 +245,7 @@ class Errors(unittest.TestCase):
 
     def test_what_is_not_built_is_named(self):
         tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
-        for changes in ({"n": 2}, {"logprobs": True}, {"tools": tools}):
+        for changes in ({"store": True}, {"tools": tools}):
             (param,) = changes
             self.refused(openai.BadRequestError, "unsupported_parameter", param, **changes)
 

@@ -17,6 +17,10 @@ use lathe_kernel::{Isa, Pool};
 use std::collections::HashSet;
 use std::ops::Range;
 
+mod states;
+
+pub use states::{MeanPooling, last_states};
+
 /// Keys and values of one sequence. Cloning is cheap: what is the same stays shared.
 #[derive(Debug, Clone)]
 pub struct KvCache {
@@ -80,21 +84,23 @@ pub struct Chunk<'a> {
     pub cache: &'a mut KvCache,
     /// At least one token.
     pub tokens: &'a [u32],
-    /// The logits after the last token that are wanted.
+    /// The logits that are wanted.
     pub logits: Logits,
 }
 
-/// Which logits after a chunk are wanted.
+/// Which logits of a chunk are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Logits {
     /// None: the chunk is not the end of what is known.
     None,
-    /// The largest, for a greedy choice. Of an output matrix kept in 8 bits, half the bits are read
-    /// for most tokens: those that may be the largest have exact logits, the others near ones
-    /// ([`lathe_kernel::quantised::largest_quantised`]).
+    /// The largest after the last token, for a greedy choice. Of an output matrix kept in 8 bits, half
+    /// the bits are read for most tokens: those that may be the largest have exact logits, the others
+    /// near ones ([`lathe_kernel::quantised::largest_quantised`]).
     Largest,
-    /// All.
+    /// All after the last token.
     All,
+    /// All after each of the tokens.
+    Each,
 }
 
 impl Chunk<'_> {
@@ -124,6 +130,16 @@ impl Chunk<'_> {
             None => Ok(()),
         }
     }
+
+    /// The tokens, counted from the first, after which logits are wanted.
+    fn wanted(&self) -> Range<usize> {
+        let end = self.tokens.len();
+        match self.logits {
+            Logits::None => end..end,
+            Logits::Largest | Logits::All => end - 1..end,
+            Logits::Each => 0..end,
+        }
+    }
 }
 
 /// Buffers of [`forward`], kept from call to call.
@@ -140,7 +156,8 @@ pub struct Scratch {
 }
 
 /// Appends every chunk to its cache and returns the logits of those that want them:
-/// one row of the vocabulary's width each, in order, after the chunk's last token.
+/// rows of the vocabulary's width, in order, one after the chunk's last token or after each of its
+/// tokens.
 ///
 /// # Panics
 /// If [`Chunk::check`] would refuse a chunk.
@@ -154,14 +171,15 @@ pub fn forward(
     let rows = scratch.enter(model, chunks);
     let ends = scratch.starts.iter().zip(&*chunks);
     let mut last: Vec<(usize, bool)> = ends
-        .filter(|(_, chunk)| chunk.logits != Logits::None)
-        .map(|(start, chunk)| {
-            let row = start + chunk.tokens.len() - 1;
-            (row, chunk.logits == Logits::Largest)
+        .flat_map(|(start, chunk)| {
+            let largest = chunk.logits == Logits::Largest;
+            chunk.wanted().map(move |row| (start + row, largest))
         })
         .collect();
     let layers = model.layers.len();
-    let whole = if last.len() == rows {
+    // The shortcut of the last block knows one row of a chunk.
+    let each = chunks.iter().any(|chunk| chunk.logits == Logits::Each);
+    let whole = if each || last.len() == rows {
         layers
     } else {
         layers - 1

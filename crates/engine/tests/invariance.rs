@@ -70,6 +70,37 @@ fn inference_is_the_same_bits_for_every_chunking_and_thread_count() {
 }
 
 #[test]
+fn logits_after_each_token_are_those_of_chunks_that_end_there() {
+    for model in models() {
+        let pool = Pool::new(2);
+        let adapter = PackedAdapter::new(&model, &random_adapter(&model, 4));
+        let mut random = Numbers(7);
+        let tokens = random.tokens(23, model.config.vocab);
+        let company = random.tokens(9, model.config.vocab);
+        let (mut cache, mut other) = (KvCache::new(&model.config), KvCache::new(&model.config));
+        let chunk = |cache, tokens, logits| Chunk {
+            cache,
+            tokens,
+            logits,
+        };
+        let mut chunks = [
+            chunk(&mut other, &company[..], Logits::All),
+            chunk(&mut cache, &tokens[..], Logits::Each),
+        ];
+        let mut scratch = Scratch::default();
+        let found = forward(&model, &pool, Some(&adapter), &mut chunks, &mut scratch);
+        let mut rows = found.chunks_exact(model.config.vocab);
+        let alone = logits_in_chunks(&model, &pool, &adapter, &company, &[9]);
+        assert_eq!(rows.next(), Some(&alone[..]));
+        for end in 1..=tokens.len() {
+            let before = logits_in_chunks(&model, &pool, &adapter, &tokens[..end], &[end]);
+            assert_eq!(rows.next(), Some(&before[..]), "after {end} tokens");
+        }
+        assert_eq!(rows.next(), None);
+    }
+}
+
+#[test]
 fn inference_is_the_same_bits_whatever_is_in_the_batch() {
     for model in models() {
         let pool = Pool::new(2);

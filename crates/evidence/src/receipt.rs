@@ -27,9 +27,11 @@ pub struct Receipt {
     pub model: Digest,
     /// The digest of the policy it was admitted by.
     pub policy: Digest,
-    /// The digest of the prompt: the request's messages as canonical JSON.
+    /// The digest of the prompt: the request's messages as canonical JSON. A text without a conversation
+    /// is a message of the role `prompt`, or `input` where it was embedded.
     pub prompt: Digest,
-    /// The digest of the answer's text, UTF-8; of what was sent, where it was broken off.
+    /// The digest of the answer's text, UTF-8; of what was sent, where it was broken off. Of embeddings
+    /// it is the vectors in base64, a line each.
     pub answer: Digest,
     /// How it ended.
     pub ended: Ended,

@@ -1,7 +1,7 @@
 //! The OpenAI-shaped HTTP interface.
 //!
-//! A path is one file: [`chat`], [`models`], [`health`]. What a caller may ask
-//! stands in [`request`] and [`parameters`], every refusal in [`error`]. Everything under `/v1`
+//! A path is one file: [`chat`], [`completions`], [`embeddings`], [`models`], [`health`]. What a
+//! caller may ask stands in the requests and in [`parameters`], every refusal in [`error`]. Everything under `/v1`
 //! answers in OpenAI's shapes, errors too, so that its clients raise the classes
 //! their users expect.
 
@@ -17,20 +17,30 @@ use crate::door::Inner;
 use error::ApiError;
 
 mod answer;
+mod bias;
+mod body;
 mod caller;
 mod chat;
+mod completions;
+mod embeddings;
 pub(crate) mod error;
 mod fields;
 mod figures;
+mod form;
 mod format;
 pub(crate) mod health;
 pub(crate) mod label;
+mod logprobs;
 mod messages;
 mod models;
 mod parameters;
+mod prompts;
 mod quota;
 mod request;
+mod round;
 mod tools;
+
+pub(crate) use prompts::Prompt;
 
 /// All routes, state applied, without a fallback of the router's own.
 pub(crate) fn router(door: Arc<Inner>) -> Router {
@@ -39,6 +49,8 @@ pub(crate) fn router(door: Arc<Inner>) -> Router {
         .route("/v1/models", only("GET", get(models::list)))
         .route("/v1/models/{*name}", only("GET", get(models::retrieve)))
         .route("/v1/chat/completions", only("POST", post(chat::create)))
+        .route("/v1/completions", only("POST", post(completions::create)))
+        .route("/v1/embeddings", only("POST", post(embeddings::create)))
         .route("/v1/{*path}", any(unknown_path))
         .route("/health", only("GET", get(health::check)))
         .route("/health/ready", only("GET", get(health::check)))

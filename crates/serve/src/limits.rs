@@ -28,6 +28,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Longest time that the grammar of a constrained answer may take to compile, and wait for it.
     pub grammar_ms_max: u64,
+    /// Longest silence of a stream, after which a comment says that it is alive.
+    pub ping_ms: u64,
     /// Longest wait for the token of a health check.
     pub health_ms_max: u64,
 }
@@ -44,6 +46,7 @@ impl Default for Limits {
             prefix_bytes_max: 256 << 20,
             body_bytes_max: 1 << 20,
             grammar_ms_max: 5_000,
+            ping_ms: 5_000,
             health_ms_max: 10_000,
         }
     }

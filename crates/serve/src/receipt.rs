@@ -15,6 +15,7 @@ use lathe_evidence::{Digest, canonical};
 use lathe_workshop::{BookError, Opened, Opening, ReceiptDraft, Refused, Texts};
 use serde_json::{Value, json};
 
+use crate::api::Prompt;
 use crate::scheduler::{FinishReason, Finished};
 use crate::served::Served;
 
@@ -34,6 +35,8 @@ pub(crate) struct Question {
     as_measured: bool,
     /// The caller takes an answer of a restricted deployment.
     accepts_restricted: bool,
+    /// Whether the answer is words, which a record may say too, and not vectors.
+    answered_in_words: bool,
 }
 
 impl Question {
@@ -55,6 +58,29 @@ impl Question {
             last: messages.last().map_or("", Message::text).to_owned(),
             as_measured,
             accepts_restricted,
+            answered_in_words: true,
+        }
+    }
+
+    /// The question of a request without a conversation: each text is a message of the role `prompt`,
+    /// or `input` where it is to be embedded, beside its tokens where the caller gave those.
+    pub(crate) fn of_texts(texts: &[Prompt], accepts_restricted: bool, to_embed: bool) -> Self {
+        let role = if to_embed { "input" } else { "prompt" };
+        let written = texts.iter().map(|text| {
+            let mut written = json!({"role": role, "content": text.text});
+            if text.was_tokens {
+                written["tokens"] = json!(text.tokens);
+            }
+            written
+        });
+        let bytes = canonical::to_bytes(&Value::Array(written.collect()));
+        let bytes = bytes.expect("texts and whole numbers");
+        Question {
+            messages: String::from_utf8(bytes).expect("JSON is UTF-8"),
+            last: texts.last().map_or("", |it| it.text.as_str()).to_owned(),
+            as_measured: false,
+            accepts_restricted,
+            answered_in_words: !to_embed,
         }
     }
 }
@@ -173,8 +199,11 @@ impl OpenReceipt {
         self.end(ended).await
     }
 
-    /// The answer broke off by the server's fault.
+    /// The answer broke off by the server's fault. Nothing happens to one that is closed.
     pub(crate) async fn abort(&mut self) {
+        if self.making.is_none() {
+            return;
+        }
         if let Err(error) = self.end(Ended::Aborted).await {
             tracing::error!("{error}; {}", error.next);
         }
@@ -233,8 +262,14 @@ impl Making {
             messages,
             last,
             as_measured,
+            answered_in_words,
             ..
         } = self.question;
+        let said = if answered_in_words {
+            &self.answer[..]
+        } else {
+            ""
+        };
         let files = self.served.files();
         if let Some(task) = self.served.task()
             && as_measured
@@ -243,12 +278,9 @@ impl Making {
             let valid = task.read_answer(&self.answer).is_some();
             self.served.book().valid(&files.name, valid);
         }
-        let spans = self
-            .served
-            .spans()
-            .map(|index| index.find(&last, &self.answer));
+        let spans = self.served.spans().map(|index| index.find(&last, said));
         let mut hashes = shingles(&last);
-        hashes.extend(shingles(&self.answer));
+        hashes.extend(shingles(said));
         let texts = self.served.book().keeps_texts().then(|| Texts {
             prompt: messages,
             answer: self.answer.clone(),

@@ -26,7 +26,9 @@ use crate::served::Served;
 use batch::Batch;
 
 mod batch;
+mod bias;
 mod caller;
+mod embedding;
 mod grammar;
 mod job;
 mod memory;
@@ -34,6 +36,7 @@ mod pace;
 mod penalties;
 mod prefixes;
 mod queue;
+mod scores;
 mod slot;
 mod stop;
 #[cfg(test)]
@@ -41,10 +44,13 @@ mod tests;
 mod text;
 mod turns;
 
+pub(crate) use bias::Bias;
 pub(crate) use caller::Caller;
+pub(crate) use embedding::EmbeddingJob;
 pub(crate) use grammar::Grammar;
-pub(crate) use job::{Event, FinishReason, Finished, Job, Plan};
+pub(crate) use job::{Event, FinishReason, Finished, Job, Outlet, Plan};
 pub(crate) use penalties::Penalties;
+pub(crate) use scores::{TokenScore, Wanted};
 
 /// Where the scheduler is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +77,7 @@ const UNWIND_MAX: Duration = Duration::from_secs(1);
 
 enum Command {
     Submit(Box<Job>),
+    Embed(Box<EmbeddingJob>),
     Probe(Arc<Served>, oneshot::Sender<Result<(), String>>),
     Drain,
     Abort,
@@ -119,17 +126,20 @@ impl Scheduler {
         self.phase.borrow().clone()
     }
 
-    /// A place among the requests the server holds, given back when dropped.
+    /// So many places among the answers the server holds, given back when dropped; all or none.
     ///
     /// # Errors
-    /// [`Refusal`], when there is none or the server is going down.
-    pub(crate) fn reserve(&self) -> Result<Place, Refusal> {
+    /// [`Refusal`], when there are not so many or the server is going down.
+    pub(crate) fn reserve(&self, places: usize) -> Result<Vec<Place>, Refusal> {
         match self.phase() {
             Phase::Running => self
                 .places
                 .clone()
-                .try_acquire_owned()
-                .map(|permit| Place::new(permit, self.meters.clone()))
+                .try_acquire_many_owned(u32::try_from(places).unwrap_or(u32::MAX))
+                .map(|mut permit| {
+                    let each = std::iter::from_fn(|| permit.split(1)).take(places);
+                    each.map(|one| Place::new(one, self.meters.clone())).collect()
+                })
                 .map_err(|_| Refusal::Full),
             Phase::Draining => Err(Refusal::Down("the server is shutting down".to_owned())),
             Phase::Ended(reason) => Err(Refusal::Down(reason)),
@@ -147,6 +157,13 @@ impl Scheduler {
     pub(crate) fn submit(&self, mut job: Job) {
         job.permit.submitted(&job.served, job.prompt.len());
         let _ = self.commands.send(Command::Submit(Box::new(job)));
+    }
+
+    /// Hands over texts to be embedded, as [`Scheduler::submit`] does a job.
+    pub(crate) fn embed(&self, mut job: EmbeddingJob) {
+        let tokens = job.inputs.iter().map(Vec::len).sum();
+        job.place.submitted(&job.served, tokens);
+        let _ = self.commands.send(Command::Embed(Box::new(job)));
     }
 
     /// Really decodes one token of `served`.
@@ -211,6 +228,7 @@ fn run(mut batch: Batch, inbox: &mpsc::Receiver<Command>) {
         };
         match command {
             Ok(Command::Submit(job)) => batch.enqueue(*job),
+            Ok(Command::Embed(job)) => batch.enqueue_embedding(*job),
             Ok(Command::Probe(served, reply)) => {
                 let _ = reply.send(batch.probe(&served));
             }

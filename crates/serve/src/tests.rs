@@ -4,8 +4,11 @@
 mod answers;
 mod batching;
 mod caller;
+mod choices;
+mod completions;
 mod disconnects;
 mod draining;
+mod embeddings;
 mod figures;
 mod fixture;
 mod grammar_bombs;

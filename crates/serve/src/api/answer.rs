@@ -1,9 +1,10 @@
-//! An answer on its way to the caller: one JSON object, or server-sent events.
+//! The answers to a request on their way to the caller: one JSON object, or server-sent events.
 //!
-//! Its receipt is closed, durably, before the last part goes out. Dropping an answer, as
-//! happens when the caller goes away, drops the receiver of its events, by which the
-//! scheduler knows to stop, and its receipt, which is then closed as cancelled.
+//! The receipt of an answer is closed, durably, before its last part goes out. Dropping the answers,
+//! as happens when the caller goes away, drops the receiver of their events, by which the
+//! scheduler knows to stop, and the receipts, which are then closed as cancelled.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,134 +12,187 @@ use std::time::{Duration, SystemTime};
 use axum::Json;
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response, sse};
+use futures_util::future::join_all;
 use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
 
 use super::error::ApiError;
+use super::form::{Form, Said};
 use super::label;
 use super::request::StreamUsage;
 use crate::door::Inner;
 use crate::receipt::OpenReceipt;
-use crate::scheduler::{Event, Finished};
-
-/// A silent stream says this often that it is alive, as a comment.
-const PING_S: u64 = 15;
+use crate::scheduler::{Event, Finished, TokenScore};
 
 /// Names the code that made an answer, next to the seed.
 const FINGERPRINT: &str = concat!("lathe-", env!("CARGO_PKG_VERSION"));
 
-/// One answer.
-pub(crate) struct Answer {
+/// The answers to one request.
+pub(super) struct Answer {
     door: Arc<Inner>,
     id: String,
     created: u64,
     model: String,
-    events: UnboundedReceiver<Event>,
+    form: Form,
+    /// How many answers belong to one prompt; they stand side by side.
+    per_prompt: usize,
+    events: UnboundedReceiver<(usize, Event)>,
+    choices: Vec<Choice>,
+}
+
+/// One of them.
+struct Choice {
     receipt: OpenReceipt,
+    finished: Option<Finished>,
+}
+
+/// What came of one choice.
+#[derive(Default)]
+struct Gathered {
+    text: String,
+    scores: Vec<TokenScore>,
 }
 
 impl Answer {
-    /// An answer of `model` whose events come from `events`, under an open receipt.
-    pub(crate) fn new(
+    /// Answers of `model`, so many to each prompt, whose events come from `events`, each under an
+    /// open receipt.
+    pub(super) fn new(
         door: Arc<Inner>,
         model: &str,
-        events: UnboundedReceiver<Event>,
-        receipt: OpenReceipt,
+        (form, per_prompt): (Form, usize),
+        events: UnboundedReceiver<(usize, Event)>,
+        receipts: Vec<OpenReceipt>,
     ) -> Answer {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let choice = |receipt| Choice {
+            receipt,
+            finished: None,
+        };
         Answer {
             door,
-            id: format!("chatcmpl-{}", Uuid::now_v7().simple()),
+            id: format!("{}{}", form.id_prefix(), Uuid::now_v7().simple()),
             created: now.map_or(0, |since| since.as_secs()),
             model: model.to_owned(),
+            form,
+            per_prompt,
             events,
-            receipt,
+            choices: receipts.into_iter().map(choice).collect(),
         }
     }
 
     /// Waits for the end and sends all at once.
     ///
     /// # Errors
-    /// 503 when the scheduler is gone or the receipt cannot be closed, 500 when the answer failed.
-    pub(crate) async fn whole(mut self) -> Result<Response, ApiError> {
-        let mut text = String::new();
-        let finished = loop {
-            match self.next_event().await? {
-                Event::Text { text: piece, .. } => text.push_str(&piece),
-                Event::Finished(finished) => break finished,
+    /// 503 when the scheduler is gone or a receipt cannot be closed, 500 when an answer failed.
+    pub(super) async fn whole(mut self) -> Result<Response, ApiError> {
+        let prompts = self.choices.len().div_ceil(self.per_prompt);
+        let mut prompt_scores: Vec<Vec<TokenScore>> = vec![Vec::new(); prompts];
+        let mut gathered: Vec<Gathered> = Vec::new();
+        gathered.resize_with(self.choices.len(), Gathered::default);
+        let mut left = self.choices.len();
+        while left > 0 {
+            let (index, event) = self.next_event().await?;
+            match event {
+                Event::Prompt(scores) => prompt_scores[index / self.per_prompt] = scores,
+                Event::Text { text, scores, .. } => {
+                    gathered[index].text.push_str(&text);
+                    gathered[index].scores.extend(scores);
+                }
+                Event::Finished(finished) => {
+                    self.choices[index].finished = Some(finished);
+                    left -= 1;
+                }
                 Event::Failed(reason) => return Err(failed(&reason)),
                 Event::Overdue(waited_s) => return Err(ApiError::overdue(waited_s)),
             }
-        };
-        let lathe = self.close(finished).await?;
-        let choice = json!({
-            "index": 0,
-            "message": {"role": "assistant", "content": text, "refusal": null},
-            "logprobs": null,
-            "finish_reason": finished.reason.as_str(),
-        });
-        let mut body = self.envelope("chat.completion", json!([choice]));
-        body["usage"] = usage(finished);
-        body["lathe"] = lathe;
-        let mut response = Json(body).into_response();
-        label::set_headers(&mut response, self.receipt.opened());
+        }
+        let labels = self.close_all().await?;
+        let choices = self.rendered(&gathered, &prompt_scores);
+        let mut response = Json(self.body(choices, labels)).into_response();
+        label::set_headers(&mut response, self.choices[0].receipt.opened());
         Ok(response)
     }
 
-    /// Sends pieces as they come. The first chunk goes out at once, before the
+    fn rendered(&self, gathered: &[Gathered], prompt_scores: &[Vec<TokenScore>]) -> Vec<Value> {
+        let all = self.choices.iter().zip(gathered).enumerate();
+        all.filter_map(|(index, (choice, gathered))| {
+            let said = Said {
+                text: &gathered.text,
+                scores: &gathered.scores,
+                prompt_scores: &prompt_scores[index / self.per_prompt],
+            };
+            let finished = choice.finished?;
+            Some(self.form.whole(index, &said, finished.reason))
+        })
+        .collect()
+    }
+
+    /// The whole body: one answer's label stands beside OpenAI's members, those of several with
+    /// their choices.
+    fn body(&self, mut choices: Vec<Value>, labels: Vec<Value>) -> Value {
+        let mut alone = None;
+        if choices.len() == 1 {
+            alone = labels.into_iter().next();
+        } else {
+            for (choice, label) in choices.iter_mut().zip(labels) {
+                choice["lathe"] = label;
+            }
+        }
+        let mut body = self.envelope(self.form.object(), Value::Array(choices));
+        body["usage"] = self.usage();
+        if let Some(label) = alone {
+            body["lathe"] = label;
+        }
+        body
+    }
+
+    /// Sends pieces as they come. The first chunks go out at once, before the
     /// request has its turn.
-    pub(crate) fn stream(self, usage: StreamUsage) -> Response {
-        let opened = self.receipt.opened().clone();
-        let chunks = Chunks {
-            answer: self,
-            usage,
-            next: Next::Role,
-        };
-        let stream = stream::unfold(chunks, async |mut chunks| {
+    pub(super) fn stream(self, usage: StreamUsage) -> Response {
+        let opened = self.choices[0].receipt.opened().clone();
+        let silence = Duration::from_millis(self.door.limits.ping_ms.max(1));
+        let stream = stream::unfold(Chunks::new(self, usage), async |mut chunks| {
             let event = chunks.next().await?;
             Some((Ok::<_, Infallible>(event), chunks))
         });
-        let pings = KeepAlive::new().interval(Duration::from_secs(PING_S));
+        let pings = KeepAlive::new().interval(silence);
         let mut response = Sse::new(stream).keep_alive(pings).into_response();
         label::set_headers(&mut response, &opened);
         response
     }
 
-    async fn next_event(&mut self) -> Result<Event, ApiError> {
-        match self.events.recv().await {
-            Some(Event::Text {
+    async fn next_event(&mut self) -> Result<(usize, Event), ApiError> {
+        let Some((index, event)) = self.events.recv().await else {
+            self.abort().await;
+            let reason = self.door.scheduler.why_dropped().await;
+            return Err(ApiError::unavailable(format!(
+                "The answer was lost: {reason}."
+            )));
+        };
+        match &event {
+            Event::Text {
                 text,
                 answer_tokens,
-            }) => {
-                self.receipt.add(&text, answer_tokens);
-                Ok(Event::Text {
-                    text,
-                    answer_tokens,
-                })
-            }
-            Some(unanswered @ (Event::Failed(_) | Event::Overdue(_))) => {
-                self.receipt.abort().await;
-                Ok(unanswered)
-            }
-            Some(finished) => Ok(finished),
-            None => {
-                self.receipt.abort().await;
-                let reason = self.door.scheduler.why_dropped().await;
-                Err(ApiError::unavailable(format!(
-                    "The answer was lost: {reason}."
-                )))
-            }
+                ..
+            } => self.choices[index].receipt.add(text, *answer_tokens),
+            Event::Failed(_) | Event::Overdue(_) => self.abort().await,
+            Event::Prompt(_) | Event::Finished(_) => {}
         }
+        Ok((index, event))
     }
 
-    /// Closes the receipt; what the answer then says of itself.
-    async fn close(&mut self, finished: Finished) -> Result<Value, ApiError> {
-        let producer = self.receipt.origin();
-        let closed = self.receipt.close(finished).await;
-        let receipt = closed.map_err(|error| ApiError::not_closed(&error))?;
-        Ok(label::at_end(self.receipt.opened(), &receipt, &producer))
+    /// Closes the receipts of what will not reach the caller.
+    async fn abort(&mut self) {
+        let choices = self.choices.iter_mut();
+        join_all(choices.map(|choice| choice.receipt.abort())).await;
+    }
+
+    /// Closes the receipts of all answers, which have ended; what these then say of themselves.
+    async fn close_all(&mut self) -> Result<Vec<Value>, ApiError> {
+        let closing = self.choices.iter_mut().map(Choice::close);
+        join_all(closing).await.into_iter().collect()
     }
 
     fn envelope(&self, object: &str, choices: Value) -> Value {
@@ -151,118 +205,153 @@ impl Answer {
             "choices": choices,
         })
     }
+
+    /// What was read and made: a prompt counts once, whatever the number of its answers.
+    fn usage(&self) -> Value {
+        let firsts = self.choices.iter().step_by(self.per_prompt);
+        let firsts = firsts.filter_map(|choice| choice.finished);
+        let (prompt, cached) = firsts.fold((0, 0), |(prompt, cached), it| {
+            (prompt + it.prompt_tokens, cached + it.cached_tokens)
+        });
+        let all = self.choices.iter().filter_map(|choice| choice.finished);
+        let answers: usize = all.map(|it| it.answer_tokens).sum();
+        json!({
+            "prompt_tokens": prompt,
+            "completion_tokens": answers,
+            "total_tokens": prompt + answers,
+            "prompt_tokens_details": {"cached_tokens": cached},
+        })
+    }
+}
+
+impl Choice {
+    /// Closes the receipt of an answer that has ended.
+    async fn close(&mut self) -> Result<Value, ApiError> {
+        let Some(finished) = self.finished else {
+            return Err(failed("it has no end"));
+        };
+        let producer = self.receipt.origin();
+        let closed = self.receipt.close(finished).await;
+        let receipt = closed.map_err(|error| ApiError::not_closed(&error))?;
+        Ok(label::at_end(self.receipt.opened(), &receipt, &producer))
+    }
 }
 
 fn failed(reason: &str) -> ApiError {
     ApiError::internal(format!("The answer could not be finished: {reason}."))
 }
 
-fn usage(finished: Finished) -> Value {
-    let Finished {
-        prompt_tokens,
-        cached_tokens,
-        answer_tokens,
-        ..
-    } = finished;
-    json!({
-        "prompt_tokens": prompt_tokens,
-        "completion_tokens": answer_tokens,
-        "total_tokens": prompt_tokens + answer_tokens,
-        "prompt_tokens_details": {"cached_tokens": cached_tokens},
-    })
-}
-
-/// An answer as chunks.
+/// The answers as chunks.
 struct Chunks {
     answer: Answer,
     usage: StreamUsage,
-    next: Next,
-}
-
-/// What a stream sends next.
-enum Next {
-    /// The opening chunk.
-    Role,
-    /// What the scheduler makes.
-    Events,
-    /// The usage in a chunk of its own.
-    Usage(Finished),
-    /// The closing mark.
-    Done,
-    /// Nothing.
-    End,
+    /// What is to be sent before anything else is waited for.
+    ready: VecDeque<sse::Event>,
+    /// Answers without an end.
+    left: usize,
+    /// Nothing comes any more.
+    ended: bool,
 }
 
 impl Chunks {
+    fn new(answer: Answer, usage: StreamUsage) -> Chunks {
+        let mut chunks = Chunks {
+            left: answer.choices.len(),
+            answer,
+            usage,
+            ready: VecDeque::new(),
+            ended: false,
+        };
+        for index in 0..chunks.left {
+            let mut chunk = chunks.chunk(chunks.answer.form.begin(index));
+            chunk["lathe"] = label::at_begin(chunks.answer.choices[index].receipt.opened());
+            chunks.push(&chunk);
+        }
+        chunks
+    }
+
     async fn next(&mut self) -> Option<sse::Event> {
-        match std::mem::replace(&mut self.next, Next::End) {
-            Next::Role => {
-                self.next = Next::Events;
-                let lathe = label::at_begin(self.answer.receipt.opened());
-                let mut chunk = self.chunk(json!({"role": "assistant", "content": ""}), None);
-                chunk["lathe"] = lathe;
-                Some(data(&chunk))
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
             }
-            Next::Events => Some(self.next_piece().await),
-            Next::Usage(finished) => {
-                self.next = Next::Done;
-                let mut chunk = self.answer.envelope("chat.completion.chunk", json!([]));
-                chunk["usage"] = usage(finished);
-                Some(data(&chunk))
+            if self.ended {
+                return None;
             }
-            Next::Done => Some(sse::Event::default().data("[DONE]")),
-            Next::End => None,
+            match self.answer.next_event().await {
+                Ok((index, event)) => self.take(index, event).await,
+                Err(error) => self.fail(&error),
+            }
         }
     }
 
-    async fn next_piece(&mut self) -> sse::Event {
-        match self.answer.next_event().await {
-            Ok(Event::Text { text, .. }) => {
-                self.next = Next::Events;
-                data(&self.chunk(json!({"content": text}), None))
+    async fn take(&mut self, index: usize, event: Event) {
+        match event {
+            Event::Prompt(scores) => {
+                let per_prompt = self.answer.per_prompt;
+                let first = index / per_prompt * per_prompt;
+                for index in first..first + per_prompt {
+                    let chunk = self.chunk(self.answer.form.prompt(index, &scores));
+                    self.push(&chunk);
+                }
             }
-            Ok(Event::Finished(finished)) => self.finish(finished).await,
-            Ok(Event::Failed(reason)) => data(&failed(&reason).body()),
-            Ok(Event::Overdue(waited_s)) => data(&ApiError::overdue(waited_s).body()),
-            Err(error) => data(&error.body()),
+            Event::Text { text, scores, .. } => {
+                let chunk = self.chunk(self.answer.form.piece(index, &text, &scores));
+                self.push(&chunk);
+            }
+            Event::Finished(finished) => self.finish(index, finished).await,
+            Event::Failed(reason) => self.fail(&failed(&reason)),
+            Event::Overdue(waited_s) => self.fail(&ApiError::overdue(waited_s)),
         }
     }
 
-    /// The chunk with `finish_reason`, once the receipt is closed.
-    async fn finish(&mut self, finished: Finished) -> sse::Event {
-        let lathe = match self.answer.close(finished).await {
-            Ok(lathe) => lathe,
-            Err(error) => return data(&error.body()),
+    /// The chunk with `finish_reason`, once the receipt is closed; after the last of them the end.
+    async fn finish(&mut self, index: usize, finished: Finished) {
+        let choice = &mut self.answer.choices[index];
+        choice.finished = Some(finished);
+        let label = match choice.close().await {
+            Ok(label) => label,
+            Err(error) => return self.fail(&error),
         };
-        self.next = match self.usage {
-            StreamUsage::OwnChunk => Next::Usage(finished),
-            StreamUsage::WithFinish | StreamUsage::Absent => Next::Done,
-        };
-        let mut chunk = self.chunk(json!({}), Some(finished));
-        chunk["lathe"] = lathe;
-        data(&chunk)
+        self.left -= 1;
+        let mut chunk = self.chunk(self.answer.form.end(index, finished.reason));
+        if self.left == 0 && self.usage == StreamUsage::WithFinish {
+            chunk["usage"] = self.answer.usage();
+        }
+        chunk["lathe"] = label;
+        self.push(&chunk);
+        if self.left > 0 {
+            return;
+        }
+        if self.usage == StreamUsage::OwnChunk {
+            let object = self.answer.form.chunk_object();
+            let mut chunk = self.answer.envelope(object, json!([]));
+            chunk["usage"] = self.answer.usage();
+            self.push(&chunk);
+        }
+        self.ready.push_back(sse::Event::default().data("[DONE]"));
+        self.ended = true;
     }
 
-    fn chunk(&self, delta: Value, finished: Option<Finished>) -> Value {
-        let choice = json!({
-            "index": 0,
-            "delta": delta,
-            "logprobs": null,
-            "finish_reason": finished.map(|finished| finished.reason.as_str()),
-        });
-        let mut chunk = self
-            .answer
-            .envelope("chat.completion.chunk", json!([choice]));
-        match (self.usage, finished) {
-            (StreamUsage::WithFinish, Some(finished)) => chunk["usage"] = usage(finished),
+    /// An error, after which nothing comes.
+    fn fail(&mut self, error: &ApiError) {
+        self.push(&error.body());
+        self.ended = true;
+    }
+
+    /// A chunk of one choice.
+    fn chunk(&self, choice: Value) -> Value {
+        let object = self.answer.form.chunk_object();
+        let mut chunk = self.answer.envelope(object, json!([choice]));
+        if self.usage == StreamUsage::OwnChunk {
             // OpenAI sends it as null on every chunk but the last.
-            (StreamUsage::OwnChunk, _) => chunk["usage"] = Value::Null,
-            _ => {}
+            chunk["usage"] = Value::Null;
         }
         chunk
     }
-}
 
-fn data(value: &Value) -> sse::Event {
-    sse::Event::default().data(value.to_string())
+    fn push(&mut self, value: &Value) {
+        let event = sse::Event::default().data(value.to_string());
+        self.ready.push_back(event);
+    }
 }

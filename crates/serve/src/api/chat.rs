@@ -5,22 +5,20 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
-use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::answer::Answer;
 use super::error::ApiError;
+use super::form::{Form, Kind};
 use super::format::Shape;
-use super::label::ACCEPT_RESTRICTED_HEADER;
-use super::models;
 use super::request::{ChatRequest, Delivery};
-use super::tools;
+use super::round::{self, Asked, Round};
+use super::{bias, body, models, tools};
 use crate::asker::Asker;
 use crate::door::Inner;
-use crate::receipt::{OpenReceipt, Question};
-use crate::scheduler::{Caller, Job, Plan, Refusal};
+use crate::receipt::Question;
+use crate::scheduler::{Caller, Plan, Wanted};
 use crate::served::Served;
 
 /// Answers one conversation.
@@ -31,75 +29,37 @@ pub(crate) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let body = read_body(&door, &headers, body)?;
+    let body = body::read(&door, &headers, body)?;
     let request = ChatRequest::parse(&body)?;
     asker.may_ask(&request.model)?;
     let served = models::find(&door.catalogue, &request.model)?;
-    let mut permit = door.scheduler.reserve().map_err(|refusal| match refusal {
-        Refusal::Full => ApiError::queue_full(door.limits.requests_max()),
-        Refusal::Down(reason) => ApiError::unavailable(format!("No answer now: {reason}.")),
-    })?;
+    let places = body::reserve(&door, request.answers, "n")?;
     let (model, delivery) = (request.model.clone(), request.delivery);
-    let accepts_restricted = accepts_restricted(&headers);
+    let (answers, scores) = (request.answers, request.scores.is_some());
+    let accepts_restricted = body::accepts_restricted(&headers);
     let grammar = Shape::prepare(request.shape.clone(), &door, &served).await?;
-    let mut prepared = prepare(request, served.clone(), accepts_restricted).await?;
-    prepared.plan.grammar = grammar;
-    asker.charge(&mut permit, prepared.prompt.len())?;
-    let receipt = OpenReceipt::open(served.clone(), prepared.question, prepared.prompt.len())
-        .await
-        .map_err(|refused| ApiError::refused(&refused))?;
-    let (events, received) = mpsc::unbounded_channel();
-    let answer = Answer::new(door.clone(), &model, received, receipt);
-    door.scheduler.submit(Job {
+    let mut asked = prepare(request, served.clone(), accepts_restricted).await?;
+    asked.plan.grammar = grammar;
+    let form = Form {
+        served: served.clone(),
+        scores,
+        kind: Kind::Chat,
+    };
+    let round = Round {
         served,
+        model,
+        asked: vec![asked],
+        answers,
+        form,
         caller,
-        prompt: prepared.prompt,
-        plan: prepared.plan,
-        events,
-        permit,
-    });
+        asker,
+        places,
+    };
+    let answer = round.begin(door).await?;
     match delivery {
         Delivery::Whole => answer.whole().await,
         Delivery::Stream(usage) => Ok(answer.stream(usage)),
     }
-}
-
-/// The body, declared as JSON and within the bound. The declaration is insisted
-/// on because a web page from elsewhere cannot send it without asking first.
-fn read_body(
-    door: &Inner,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Bytes, ApiError> {
-    let declared = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let kind = declared
-        .and_then(|value| value.split(';').next())
-        .map(str::trim);
-    if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
-        return Err(ApiError::not_json());
-    }
-    body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::body_too_large(door.limits.body_bytes_max),
-        _ => ApiError::invalid(
-            None,
-            format!("The request's body could not be read: {rejection}."),
-        ),
-    })
-}
-
-fn accepts_restricted(headers: &HeaderMap) -> bool {
-    headers
-        .get(ACCEPT_RESTRICTED_HEADER)
-        .is_some_and(|value| value == "1")
-}
-
-/// A request that can be answered.
-struct Prepared {
-    question: Question,
-    prompt: Vec<u32>,
-    plan: Plan,
 }
 
 /// Makes the prompt, away from the threads that move bytes: a long one takes a while.
@@ -107,11 +67,12 @@ async fn prepare(
     request: ChatRequest,
     served: Arc<Served>,
     accepts_restricted: bool,
-) -> Result<Prepared, ApiError> {
+) -> Result<Asked, ApiError> {
     let work = move || {
         let as_measured = is_as_measured(&request, served.files().system.as_deref());
         let tools = request.tools.as_ref();
         tools::check(&request.messages, tools, served.skills())?;
+        bias::check(&request.bias, served.model().config.vocab)?;
         let question = Question::new(&request.messages, tools, as_measured, accepts_restricted);
         let messages = tools::for_template(&request.messages, served.skills());
         let prompt = served.prompt(&messages, tools).map_err(|error| {
@@ -122,7 +83,7 @@ async fn prepare(
         })?;
         let context = served.model().config.context;
         let plan = plan(request, prompt.len(), context)?;
-        Ok(Prepared {
+        Ok(Asked {
             question,
             prompt,
             plan,
@@ -145,22 +106,20 @@ fn is_as_measured(request: &ChatRequest, system: Option<&str>) -> bool {
     };
     let greedy = request.sampling.temperature == 0.0
         && request.penalties.presence == 0.0
-        && request.penalties.frequency == 0.0;
-    let plain = rest.len() == 1 && request.tools.is_none() && request.shape.is_none();
+        && request.penalties.frequency == 0.0
+        && request.bias.is_idle();
+    let plain = rest.len() == 1
+        && request.tools.is_none()
+        && request.shape.is_none()
+        && request.answers == 1;
     first == system && plain && greedy && request.stop.is_empty() && !request.ignore_eos
 }
 
-/// How the answer is made; prompt and answer must fit the context together.
+/// How the first answer is made; prompt and answer must fit the context together.
 fn plan(request: ChatRequest, prompt: usize, context: usize) -> Result<Plan, ApiError> {
-    let room = context.saturating_sub(prompt);
-    let answer_tokens_max = match request.answer_tokens_max {
-        Some(tokens) if tokens > room => {
-            return Err(ApiError::context_exceeded(prompt, Some(tokens), context));
-        }
-        None if room == 0 => return Err(ApiError::context_exceeded(prompt, None, context)),
-        Some(tokens) => tokens,
-        None => room,
-    };
+    let asked = request.answer_tokens_max;
+    let answer_tokens_max =
+        round::answer_tokens_max("messages", asked, usize::MAX, (prompt, context))?;
     let mut sampling = request.sampling;
     if !request.seeded {
         // The low half of a version 7 identifier is random.
@@ -169,9 +128,15 @@ fn plan(request: ChatRequest, prompt: usize, context: usize) -> Result<Plan, Api
     Ok(Plan {
         sampling,
         penalties: request.penalties,
+        bias: request.bias,
         stop: request.stop,
         answer_tokens_max,
         ignore_eos: request.ignore_eos,
         grammar: None,
+        continues: false,
+        scores: Wanted {
+            prompt: None,
+            answer: request.scores,
+        },
     })
 }

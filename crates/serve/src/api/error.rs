@@ -48,18 +48,28 @@ impl ApiError {
     }
 
     /// 400: prompt and answer do not fit the model's context; nothing is ever cut.
-    pub(crate) fn context_exceeded(prompt: usize, answer: Option<usize>, context: usize) -> Self {
+    /// `param` holds the prompt.
+    pub(crate) fn context_exceeded(
+        param: &str,
+        prompt: usize,
+        answer: Option<usize>,
+        context: usize,
+    ) -> Self {
         let message = match answer {
             Some(answer) => format!(
-                "This model's context is {context} tokens, but the messages take {prompt} and \
-                 the answer may take {answer}. Shorten the messages or lower max_completion_tokens."
+                "This model's context is {context} tokens, but '{param}' takes {prompt} and the \
+                 answer may take {answer}. Shorten '{param}' or ask for a shorter answer."
+            ),
+            None if prompt > context => format!(
+                "This model's context is {context} tokens, but '{param}' takes {prompt}. \
+                 Shorten '{param}'."
             ),
             None => format!(
-                "This model's context is {context} tokens, but the messages take {prompt} and \
-                 leave no room for an answer. Shorten the messages."
+                "This model's context is {context} tokens, but '{param}' takes {prompt} and \
+                 leaves no room for an answer. Shorten '{param}'."
             ),
         };
-        ApiError::invalid(Some("messages"), message).with_code("context_length_exceeded")
+        ApiError::invalid(Some(param), message).with_code("context_length_exceeded")
     }
 
     /// 404: nobody answers under this name.
@@ -79,7 +89,8 @@ impl ApiError {
     pub(crate) fn unknown_path(method: &str, path: &str) -> Self {
         let message = format!(
             "Unknown request URL: {method} {path}. This server answers GET /v1/models, \
-             GET /v1/models/{{model}} and POST /v1/chat/completions."
+             GET /v1/models/{{model}}, POST /v1/chat/completions, POST /v1/completions and \
+             POST /v1/embeddings."
         );
         ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", message)
             .with_code("unknown_url")

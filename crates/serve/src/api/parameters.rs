@@ -1,4 +1,5 @@
-//! Every parameter of a chat completion, and what becomes of it.
+//! Every parameter of a chat completion, and what becomes of it; tables of other paths' parameters stand
+//! with these.
 //!
 //! It is read, ignored because it cannot change the answer, or refused unless it
 //! asks for what happens anyway. One that is not in the table is refused by name:
@@ -9,8 +10,8 @@ use serde_json::{Map, Value};
 use super::error::ApiError;
 
 /// What becomes of a parameter.
-enum Handling {
-    /// Read below.
+pub(super) enum Handling {
+    /// Read by the request.
     Read,
     /// Cannot change the answer.
     Ignored,
@@ -20,8 +21,11 @@ enum Handling {
 
 use Handling::{Ignored, Only, Read};
 
-/// Every known parameter, by name.
-const PARAMETERS: &[(&str, Handling)] = &[
+/// Known parameters, by name.
+pub(super) type Table = [(&'static str, Handling)];
+
+/// Every parameter of a chat completion.
+const PARAMETERS: &Table = &[
     ("audio", Only(never, "this server answers with text")),
     ("frequency_penalty", Read),
     (
@@ -46,11 +50,8 @@ const PARAMETERS: &[(&str, Handling)] = &[
         Only(never, "'structured_outputs' took its place"),
     ),
     ("ignore_eos", Read),
-    ("logit_bias", Only(is_empty, "it is not built yet")),
-    (
-        "logprobs",
-        Only(is_false, "log probabilities are not built yet"),
-    ),
+    ("logit_bias", Read),
+    ("logprobs", Read),
     ("max_completion_tokens", Read),
     ("max_tokens", Read),
     ("messages", Read),
@@ -64,7 +65,7 @@ const PARAMETERS: &[(&str, Handling)] = &[
         "moderation",
         Only(never, "the server calls no other service"),
     ),
-    ("n", Only(is_one, "one answer is made per request")),
+    ("n", Read),
     ("parallel_tool_calls", Ignored),
     (
         "prediction",
@@ -94,10 +95,7 @@ const PARAMETERS: &[(&str, Handling)] = &[
     ),
     ("tools", Read),
     ("top_k", Read),
-    (
-        "top_logprobs",
-        Only(is_zero, "log probabilities are not built yet"),
-    ),
+    ("top_logprobs", Read),
     ("top_p", Read),
     ("user", Ignored),
     ("verbosity", Only(never, "the model has no such setting")),
@@ -107,20 +105,12 @@ const PARAMETERS: &[(&str, Handling)] = &[
     ),
 ];
 
-fn never(_: &Value) -> bool {
+pub(super) fn never(_: &Value) -> bool {
     false
 }
 
 fn is_false(value: &Value) -> bool {
     value == &Value::Bool(false)
-}
-
-fn is_one(value: &Value) -> bool {
-    value.as_u64() == Some(1)
-}
-
-fn is_zero(value: &Value) -> bool {
-    value.as_u64() == Some(0)
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -142,8 +132,16 @@ fn is_text_alone(value: &Value) -> bool {
 /// # Errors
 /// 400 naming the first such parameter.
 pub(crate) fn check(map: &Map<String, Value>) -> Result<(), ApiError> {
+    check_by(PARAMETERS, map)
+}
+
+/// As [`check`], by another path's table.
+///
+/// # Errors
+/// 400 naming the first such parameter.
+pub(super) fn check_by(table: &Table, map: &Map<String, Value>) -> Result<(), ApiError> {
     for (name, value) in map {
-        let Some((_, handling)) = PARAMETERS.iter().find(|(known, _)| known == name) else {
+        let Some((_, handling)) = table.iter().find(|(known, _)| known == name) else {
             let shown: String = name.chars().take(80).collect();
             let message = format!("Unrecognized request argument supplied: {shown}.");
             return Err(ApiError::invalid(Some(&shown), message).with_code("unknown_parameter"));
@@ -197,14 +195,10 @@ mod tests {
     fn refuses_by_name_what_would_change_the_meaning() {
         let tool = json!({"type": "function", "function": {"name": "f"}});
         for (name, value) in [
-            ("n", json!(2)),
-            ("logprobs", json!(true)),
-            ("top_logprobs", json!(3)),
             ("tool_choice", json!("required")),
             ("tool_choice", tool),
             ("functions", json!([{"name": "f"}])),
             ("guided_json", json!({"type": "object"})),
-            ("logit_bias", json!({"5": 10})),
             ("modalities", json!(["text", "audio"])),
             ("audio", json!({})),
             ("store", json!(true)),

@@ -9,13 +9,18 @@ use serde_json::Value;
 use super::error::ApiError;
 use super::fields::Fields;
 use super::format::{self, Shape};
-use super::{messages, parameters, tools};
-use crate::scheduler::Penalties;
+use super::{bias, body, messages, parameters, tools};
+use crate::scheduler::{Bias, Penalties};
 
 /// Stop sequences in one request (OpenAI allows four).
 const STOP_SEQUENCES_MAX: usize = 16;
 /// Length of one stop sequence.
 const STOP_BYTES_MAX: usize = 1024;
+
+/// Answers to one prompt.
+pub(super) const ANSWERS_MAX: i64 = 8;
+/// The likeliest tokens told beside each (OpenAI's bound).
+const LIKELIEST_MAX: i64 = 20;
 
 /// A chat completion as it was asked for.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub(crate) struct ChatRequest {
     pub seeded: bool,
     /// What repeated tokens cost.
     pub penalties: Penalties,
+    /// What is added to single tokens' logits.
+    pub bias: Bias,
     /// Texts that end the answer.
     pub stop: Vec<String>,
     /// Longest answer; the rest of the context when absent.
@@ -42,6 +49,10 @@ pub(crate) struct ChatRequest {
     pub ignore_eos: bool,
     /// The shape that the answer must have.
     pub shape: Option<Shape>,
+    /// Answers that are made.
+    pub answers: usize,
+    /// Whether log-probabilities are told, and how many of the likeliest tokens beside each.
+    pub scores: Option<usize>,
 }
 
 /// How the answer is sent.
@@ -73,18 +84,7 @@ impl ChatRequest {
     /// 400 naming the parameter that is missing, of the wrong kind, out of its
     /// range, unknown or unsupported.
     pub(crate) fn parse(body: &[u8]) -> Result<ChatRequest, ApiError> {
-        let value: Value = serde_json::from_slice(body).map_err(|error| {
-            ApiError::invalid(
-                None,
-                format!("The request's body is not valid JSON: {error}."),
-            )
-        })?;
-        let Value::Object(map) = value else {
-            return Err(ApiError::invalid(
-                None,
-                "The request's body must be a JSON object.",
-            ));
-        };
+        let map = body::members(body)?;
         parameters::check(&map)?;
         let fields = Fields::new(&map);
         let seed = fields.seed()?;
@@ -95,22 +95,46 @@ impl ChatRequest {
             delivery: read_delivery(&fields)?,
             sampling: read_sampling(&fields, seed)?,
             seeded: seed.is_some(),
-            penalties: Penalties {
-                presence: fields.number("presence_penalty", -2.0, 2.0)?.unwrap_or(0.0),
-                frequency: fields
-                    .number("frequency_penalty", -2.0, 2.0)?
-                    .unwrap_or(0.0),
-            },
+            penalties: read_penalties(&fields)?,
+            bias: bias::read(&fields)?,
             stop: read_stop(map.get("stop"))?,
             answer_tokens_max: read_answer_tokens_max(&fields)?,
             ignore_eos: fields.flag("ignore_eos")?.unwrap_or(false),
             shape: format::read(&map)?,
+            answers: read_answers(&fields)?,
+            scores: read_scores(&fields)?,
         })
     }
 }
 
+/// `n`, which is 1 where it is not given.
+pub(super) fn read_answers(fields: &Fields<'_>) -> Result<usize, ApiError> {
+    let answers = fields.integer("n", 1, ANSWERS_MAX)?;
+    Ok(answers.map_or(1, |answers| answers as usize))
+}
+
+fn read_scores(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
+    let wanted = fields.flag("logprobs")?.unwrap_or(false);
+    let likeliest = fields.integer("top_logprobs", 0, LIKELIEST_MAX)?;
+    if !wanted && likeliest.is_some_and(|count| count > 0) {
+        let message = "'top_logprobs' is only allowed together with 'logprobs': true.";
+        return Err(ApiError::invalid(Some("top_logprobs"), message));
+    }
+    Ok(wanted.then(|| likeliest.unwrap_or(0) as usize))
+}
+
+pub(super) fn read_penalties(fields: &Fields<'_>) -> Result<Penalties, ApiError> {
+    let penalty = |name: &str| -> Result<f32, ApiError> {
+        Ok(fields.number(name, -2.0, 2.0)?.unwrap_or(0.0))
+    };
+    Ok(Penalties {
+        presence: penalty("presence_penalty")?,
+        frequency: penalty("frequency_penalty")?,
+    })
+}
+
 /// Without a temperature the answer is greedy: that is what the gate measured.
-fn read_sampling(fields: &Fields<'_>, seed: Option<u64>) -> Result<Sampling, ApiError> {
+pub(super) fn read_sampling(fields: &Fields<'_>, seed: Option<u64>) -> Result<Sampling, ApiError> {
     let top_p = fields.number("top_p", 0.0, 1.0)?.unwrap_or(1.0);
     if top_p <= 0.0 {
         return Err(ApiError::invalid(
@@ -128,7 +152,7 @@ fn read_sampling(fields: &Fields<'_>, seed: Option<u64>) -> Result<Sampling, Api
     })
 }
 
-fn read_delivery(fields: &Fields<'_>) -> Result<Delivery, ApiError> {
+pub(super) fn read_delivery(fields: &Fields<'_>) -> Result<Delivery, ApiError> {
     let stream = fields.flag("stream")?.unwrap_or(false);
     let Some(options) = fields.object("stream_options")? else {
         let usage = StreamUsage::WithFinish;
@@ -171,7 +195,7 @@ fn read_answer_tokens_max(fields: &Fields<'_>) -> Result<Option<usize>, ApiError
     Ok(new.or(old).map(|tokens| tokens as usize))
 }
 
-fn read_stop(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
+pub(super) fn read_stop(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
     let refuse = || {
         let message = format!(
             "'stop' must be a string or at most {STOP_SEQUENCES_MAX} strings, each of 1 to \
@@ -259,6 +283,7 @@ mod tests {
             "presence_penalty": -2, "frequency_penalty": 1.5,
             "stop": ["x", "yy"], "max_completion_tokens": 7, "max_tokens": 7,
             "stream": true, "stream_options": {"include_usage": true},
+            "n": 3, "logprobs": true, "top_logprobs": 20, "logit_bias": {"5": -100},
         }));
         let roles: Vec<&str> = read.messages.iter().map(|m| m.role.as_str()).collect();
         assert_eq!(roles, ["system", "user", "assistant"]);
@@ -280,6 +305,8 @@ mod tests {
         assert_eq!(read.stop, ["x", "yy"]);
         assert_eq!(read.answer_tokens_max, Some(7));
         assert_eq!(read.delivery, Delivery::Stream(StreamUsage::OwnChunk));
+        assert_eq!((read.answers, read.scores), (3, Some(20)));
+        assert_eq!(read.bias, Bias(vec![(5, -100.0)]));
     }
 
     #[test]
@@ -294,6 +321,7 @@ mod tests {
         assert_eq!((read.sampling, read.seeded), (greedy, false));
         assert_eq!(read.delivery, Delivery::Whole);
         assert_eq!(read.answer_tokens_max, None);
+        assert_eq!((read.answers, read.scores), (1, None));
         let usage = |extra| accept(extra).delivery;
         assert_eq!(
             usage(json!({"stream": true})),
@@ -321,6 +349,12 @@ mod tests {
             ("frequency_penalty", json!(3)),
             ("max_tokens", json!(0)),
             ("max_completion_tokens", json!(1.5)),
+            ("n", json!(0)),
+            ("n", json!(ANSWERS_MAX + 1)),
+            ("logprobs", json!(3)),
+            ("top_logprobs", json!(LIKELIEST_MAX + 1)),
+            ("top_logprobs", json!(1)),
+            ("logit_bias", json!({"x": 1})),
             ("stop", json!([""])),
             ("stop", json!(vec!["x"; STOP_SEQUENCES_MAX + 1])),
             ("stop", json!("x".repeat(STOP_BYTES_MAX + 1))),

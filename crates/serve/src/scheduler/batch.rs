@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use lathe_engine::{Chunk, KvCache, Logits, Scratch, forward};
 use lathe_kernel::Pool;
 
+use super::embedding::{EmbeddingJob, Embeddings};
 use super::job::{Event, Job};
 use super::memory;
 use super::pace::Pace;
@@ -35,6 +36,7 @@ pub(crate) struct Batch {
     queue: Queue,
     slots: Vec<Slot>,
     pace: Pace,
+    embeddings: Embeddings,
 }
 
 impl Batch {
@@ -48,17 +50,23 @@ impl Batch {
             queue: Queue::default(),
             slots: Vec::new(),
             pace: Pace::default(),
+            embeddings: Embeddings::default(),
         }
     }
 
     /// Whether a step would do nothing.
     pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.slots.is_empty()
+        self.queue.is_empty() && self.slots.is_empty() && self.embeddings.is_empty()
     }
 
     /// Puts a job into the queue.
     pub(crate) fn enqueue(&mut self, job: Job) {
         self.queue.push(job);
+    }
+
+    /// Puts texts that are to be embedded at the end of theirs.
+    pub(crate) fn enqueue_embedding(&mut self, job: EmbeddingJob) {
+        self.embeddings.enqueue(job);
     }
 
     /// Frees what nobody waits for, fills free slots, computes, gives out tokens.
@@ -69,7 +77,7 @@ impl Batch {
         self.follow();
         let answers = self.slots.iter().filter(|slot| slot.is_answering()).count();
         let room = self.pace.prompt_tokens(&self.limits, answers);
-        turns::share_out(&mut self.slots, room);
+        let room = turns::share_out(&mut self.slots, room);
         self.make_room();
         let (began, rows) = (Instant::now(), self.slots.iter().map(Slot::step_rows).sum());
         for group in by_weights(&mut self.slots) {
@@ -80,6 +88,9 @@ impl Batch {
             self.prefixes
                 .keep(slot.served(), slot.tokens(), slot.cache());
         }
+        // Never nothing, lest texts wait for as long as prompts come.
+        let room = room.max(self.limits.prefill_tokens_max / 4).max(1);
+        self.embeddings.step(&self.pool, &mut self.scratch, room);
         self.free();
     }
 
@@ -115,18 +126,19 @@ impl Batch {
         for mut slot in self.slots.drain(..) {
             slot.fail(reason);
         }
+        self.embeddings.fail_all(reason);
     }
 
     fn free(&mut self) {
         self.slots.retain(|slot| !slot.is_free());
         self.queue.forget_abandoned();
+        self.embeddings.free();
     }
 
     fn refuse_overdue(&mut self) {
         let longest = Duration::from_millis(self.limits.wait_ms_max);
         for job in self.queue.take_overdue(longest) {
-            let _ = job
-                .events
+            job.events
                 .send(Event::Overdue(self.limits.wait_ms_max.div_ceil(1000)));
         }
     }
@@ -196,10 +208,18 @@ fn compute(mut slots: Vec<&mut Slot>, pool: &Pool, scratch: &mut Scratch) {
     }
     let adapter = served.adapter().map(Arc::as_ref);
     let mut logits = forward(served.model(), pool, adapter, &mut chunks, scratch);
-    let choosing = slots.into_iter().filter(|slot| slot.chooses());
-    let rows = logits.chunks_exact_mut(served.model().config.vocab);
+    let mut rest = &mut *logits;
     // A lock each only to tell the compiler that every task has a slot of its own.
-    let work: Vec<Mutex<_>> = choosing.zip(rows).map(Mutex::new).collect();
+    let mut work = Vec::with_capacity(slots.len());
+    for slot in slots {
+        let rows = slot.rows() * served.model().config.vocab;
+        let (rows, others) = std::mem::take(&mut rest).split_at_mut(rows);
+        rest = others;
+        let row = slot.score_prompt(pool, rows);
+        if !row.is_empty() {
+            work.push(Mutex::new((slot, row)));
+        }
+    }
     pool.run(work.len(), &|index| {
         let mut held = work[index].lock().unwrap_or_else(PoisonError::into_inner);
         let (slot, row) = &mut *held;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use lathe_engine::Sampling;
 use tokio::sync::mpsc;
 
+use super::bias::Bias;
 use super::caller::Caller;
+use super::scores::{TokenScore, Wanted};
 use super::{Grammar, Penalties};
 use crate::place::Place;
 use crate::served::Served;
@@ -20,9 +22,8 @@ pub(crate) struct Job {
     pub prompt: Vec<u32>,
     /// How the answer is made.
     pub plan: Plan,
-    /// Where it goes. Unbounded, but it never holds more than the answer's tokens.
-    /// Dropping the receiver ends the job.
-    pub events: mpsc::UnboundedSender<Event>,
+    /// Where it goes.
+    pub events: Outlet,
     /// The job's place among the requests the server holds.
     pub permit: Place,
 }
@@ -30,7 +31,7 @@ pub(crate) struct Job {
 impl Job {
     /// Ends it with an error. Nobody listening is none.
     pub(crate) fn fail(&self, reason: &str) {
-        let _ = self.events.send(Event::Failed(reason.to_owned()));
+        self.events.send(Event::Failed(reason.to_owned()));
     }
 }
 
@@ -41,25 +42,59 @@ pub(crate) struct Plan {
     pub sampling: Sampling,
     /// What repeated tokens cost.
     pub penalties: Penalties,
+    /// What is added to single tokens' logits.
+    pub bias: Bias,
     /// Texts that end the answer and are not part of it.
     pub stop: Vec<String>,
-    /// Longest answer in tokens, the end token included.
+    /// Longest answer in tokens, the end token included; with 0 the prompt is only read.
     pub answer_tokens_max: usize,
     /// Goes on past the model's end token.
     pub ignore_eos: bool,
     /// The shape that the answer must have.
     pub grammar: Option<Grammar>,
+    /// The answer goes on with the prompt's own text, in the middle of a word perhaps, and does not
+    /// begin a text of its own.
+    pub continues: bool,
+    /// Which log-probabilities are told.
+    pub scores: Wanted,
 }
 
-/// What happens to an answer, in order: any number of texts, then one end.
+/// Where the events of one of a request's answers go. Unbounded, but it never holds more than the
+/// answers' tokens; all answers of a request share one channel, so that the order of what is sent is
+/// the order of what is received.
+pub(crate) struct Outlet {
+    /// Which of the request's answers.
+    pub answer: usize,
+    /// The channel. Dropping its receiver ends the request's jobs.
+    pub to: mpsc::UnboundedSender<(usize, Event)>,
+}
+
+impl Outlet {
+    /// Sends an event; nobody listening is no error, the job ends either way.
+    pub(crate) fn send(&self, event: Event) {
+        let _ = self.to.send((self.answer, event));
+    }
+
+    /// Whether nobody listens any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.to.is_closed()
+    }
+}
+
+/// What happens to an answer, in order: what the prompt was held for likely, if that was asked, any
+/// number of texts, then one end.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
+    /// The scores of all the prompt's tokens.
+    Prompt(Vec<TokenScore>),
     /// The next piece of text, whole characters only.
     Text {
-        /// The piece.
+        /// The piece; empty where only scores are told.
         text: String,
         /// Tokens of the answer so far.
         answer_tokens: usize,
+        /// Those of them that were not told before, where that was asked.
+        scores: Vec<TokenScore>,
     },
     /// The answer is complete.
     Finished(Finished),

@@ -89,11 +89,17 @@ impl Queue {
         callers.min_by_key(|(_, caller)| running.get(caller).copied().unwrap_or(0))
     }
 
-    /// The model and the tokens of what is at `place`.
-    pub(crate) fn look(&self, place: usize) -> (&Served, &[u32]) {
+    /// The model and the tokens of what is at `place`, and whether each of its prompt's tokens is to be
+    /// scored.
+    pub(crate) fn look(&self, place: usize) -> (&Served, &[u32], bool) {
         match &self.waiting[place].what {
-            What::New(job) => (job.served.as_ref(), &job.prompt),
-            What::Paused(slot) => (slot.served().as_ref(), slot.tokens()),
+            What::New(job) => {
+                let scored = job.plan.scores.prompt.is_some();
+                (job.served.as_ref(), &job.prompt, scored)
+            }
+            What::Paused(slot) => {
+                (slot.served().as_ref(), slot.tokens(), slot.is_to_score())
+            }
         }
     }
 

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use lathe_engine::{Chunk, KvCache, Logits, Sampler};
-use tokio::sync::mpsc;
+use lathe_kernel::Pool;
 
+use super::bias::Bias;
 use super::caller::Caller;
 use super::grammar::Grammar;
-use super::job::{Event, FinishReason, Finished, Job};
+use super::job::{Event, FinishReason, Finished, Job, Outlet};
 use super::memory;
 use super::penalties::Repetition;
-use super::text::{AnswerText, Piece};
+use super::scores::{self, TokenScore, Wanted};
+use super::text::{self, AnswerText, Piece};
 use crate::place::Place;
 use crate::served::Served;
 
@@ -31,13 +33,21 @@ pub(crate) struct Slot {
     cached_tokens: Option<usize>,
     answer_tokens_max: usize,
     step: Step,
+    /// Tokens that the cache held before the step.
+    begin: usize,
     sampler: Sampler,
     repetition: Repetition,
     grammar: Option<Grammar>,
+    bias: Bias,
+    wanted: Wanted,
+    /// Scores of the prompt's tokens, until all of it is read.
+    prompt_scores: Vec<TokenScore>,
+    /// Scores of the answer's tokens that were not sent yet.
+    scores: Vec<TokenScore>,
     /// None once the answer has ended.
     text: Option<AnswerText>,
     ignore_eos: bool,
-    events: mpsc::UnboundedSender<Event>,
+    events: Outlet,
     /// Given back when the slot is dropped.
     place: Place,
 }
@@ -66,7 +76,11 @@ impl Slot {
     /// Gives `job` a slot, nothing of it computed.
     pub(crate) fn new(serial: u64, job: Job) -> Slot {
         let model = job.served.model();
-        let mut decoder = model.tokenizer.stream(true);
+        let mut decoder = if job.plan.continues {
+            text::continuing(&model.tokenizer, &job.prompt)
+        } else {
+            model.tokenizer.stream(true)
+        };
         if job.plan.grammar.is_some() {
             // What the grammar accepts is what the caller reads.
             decoder = decoder.with_first_space();
@@ -80,9 +94,14 @@ impl Slot {
             cached_tokens: None,
             answer_tokens_max: job.plan.answer_tokens_max,
             step: Step::Wait,
+            begin: 0,
             sampler: Sampler::new(job.plan.sampling),
             repetition: Repetition::new(job.plan.penalties),
             grammar: job.plan.grammar,
+            bias: job.plan.bias,
+            wanted: job.plan.scores,
+            prompt_scores: Vec::new(),
+            scores: Vec::new(),
             text: Some(AnswerText::new(decoder, job.plan.stop)),
             ignore_eos: job.plan.ignore_eos,
             events: job.events,
@@ -140,6 +159,8 @@ impl Slot {
     /// Gives back the memory; what was computed is computed again later, to the same bits.
     pub(crate) fn pause(&mut self) {
         self.place.holds(0);
+        // What is scored is read from its start.
+        self.prompt_scores.clear();
         self.cache = KvCache::new(&self.served.model().config);
         self.follows = None;
         self.step = Step::Wait;
@@ -149,6 +170,16 @@ impl Slot {
     /// been read, or the answer has ended.
     pub(crate) fn is_worth_keeping(&self) -> bool {
         self.text.is_none() || self.answer_tokens() == 1
+    }
+
+    /// Whether the prompt's tokens are to be scored and are not all read yet.
+    pub(crate) fn is_to_score(&self) -> bool {
+        self.wanted.prompt.is_some() && self.cache.len() < self.prompt_tokens
+    }
+
+    /// Whether the logits after each of the step's tokens are wanted, to tell how likely the next is.
+    fn scores_prompt(&self) -> bool {
+        self.wanted.prompt.is_some() && self.begin < self.prompt_tokens
     }
 
     /// Whether the slot can be given to another: the answer has ended or nobody
@@ -170,6 +201,7 @@ impl Slot {
     /// `granted` says.
     pub(crate) fn plan(&mut self, granted: usize) {
         self.place.holds(self.cache.bytes());
+        self.begin = self.cache.len();
         let left = self.tokens.len() - self.cache.len();
         self.step = match granted.min(left) {
             _ if self.follows.is_some() => Step::Wait,
@@ -207,22 +239,28 @@ impl Slot {
         memory::unread_bytes(&self.cache, begin, self.tokens.len())
     }
 
-    /// Whether the step computes the logits of the next token.
-    pub(crate) fn chooses(&self) -> bool {
-        matches!(self.step, Step::Choose(_))
+    /// Rows of logits that the step computes.
+    pub(crate) fn rows(&self) -> usize {
+        match self.step {
+            Step::Read(count) | Step::Choose(count) if self.scores_prompt() => count,
+            Step::Wait | Step::Read(_) => 0,
+            Step::Choose(_) => 1,
+        }
     }
 
     /// What the step computes, if anything.
     pub(crate) fn chunk(&mut self) -> Option<Chunk<'_>> {
         let (count, logits) = match self.step {
             Step::Wait => return None,
+            Step::Read(count) | Step::Choose(count) if self.scores_prompt() => {
+                (count, Logits::Each)
+            }
             Step::Read(count) => (count, Logits::None),
             Step::Choose(count) => (count, self.wanted()),
         };
-        let begin = self.cache.len();
         Some(Chunk {
             cache: &mut self.cache,
-            tokens: &self.tokens[begin..begin + count],
+            tokens: &self.tokens[self.begin..self.begin + count],
             logits,
         })
     }
@@ -230,24 +268,43 @@ impl Slot {
     /// The logits that the choice of a token needs.
     fn wanted(&self) -> Logits {
         // The largest allowed by a grammar may be any of them.
-        let plain = self.repetition.is_idle() && self.grammar.is_none();
-        if self.sampler.is_greedy() && plain {
+        let plain = self.repetition.is_idle() && self.bias.is_idle() && self.grammar.is_none();
+        if self.sampler.is_greedy() && plain && self.wanted.answer.is_none() {
             Logits::Largest
         } else {
             Logits::All
         }
     }
 
+    /// Scores the prompt's tokens that follow the step's rows, where that was asked, and returns the
+    /// row of the next token, if the step computed it.
+    pub(crate) fn score_prompt<'l>(&mut self, pool: &Pool, rows: &'l mut [f32]) -> &'l mut [f32] {
+        let Some(count) = self.wanted.prompt.filter(|_| self.scores_prompt()) else {
+            return rows;
+        };
+        let end = self.cache.len();
+        let known = &self.tokens[self.begin + 1..self.prompt_tokens.min(end + 1)];
+        let (before, after) = rows.split_at_mut(known.len() * self.served.model().config.vocab);
+        let scores = scores::after_rows(pool, before, known, count);
+        self.prompt_scores.extend(scores);
+        if end == self.prompt_tokens {
+            let mut scores = vec![TokenScore::first(self.tokens[0])];
+            scores.append(&mut self.prompt_scores);
+            self.events.send(Event::Prompt(scores));
+            self.wanted.prompt = None;
+        }
+        after
+    }
+
     /// Chooses the next token and gives out the text it completes.
     pub(crate) fn accept(&mut self, logits: &mut [f32]) {
-        self.repetition.apply(logits);
-        if let Some(grammar) = &mut self.grammar
-            && let Err(reason) = grammar.allow_only(logits)
-        {
-            return self.fail(&reason);
+        if self.answer_tokens_max == 0 {
+            return self.finish(FinishReason::Length);
         }
-        let token = self.sampler.next(logits);
-        self.repetition.note(token);
+        let token = match self.choose(logits) {
+            Ok(token) => token,
+            Err(reason) => return self.fail(&reason),
+        };
         self.tokens.push(token);
         self.place.token();
         if !self.ignore_eos && self.served.model().config.eos.contains(&token) {
@@ -270,6 +327,28 @@ impl Slot {
         }
     }
 
+    /// The next token; what is told of it is of the logits as the model gave them.
+    ///
+    /// # Errors
+    /// Why the grammar cannot be kept to.
+    fn choose(&mut self, logits: &mut [f32]) -> Result<u32, String> {
+        let raw = self.wanted.answer.map(|count| (count, logits.to_vec()));
+        self.repetition.apply(logits);
+        self.bias.apply(logits);
+        if let Some(grammar) = &mut self.grammar {
+            grammar.allow_only(logits)?;
+        }
+        let token = self.sampler.next(logits);
+        self.repetition.note(token);
+        if let Some((count, raw)) = raw {
+            let mut score = TokenScore::after(&raw, token, count);
+            let text = self.text.as_ref();
+            score.offset_chars = text.map_or(0, AnswerText::decoded_chars);
+            self.scores.push(score);
+        }
+        Ok(token)
+    }
+
     fn answer_tokens(&self) -> usize {
         self.tokens.len() - self.prompt_tokens
     }
@@ -277,8 +356,7 @@ impl Slot {
     /// Ends the answer with an error.
     pub(crate) fn fail(&mut self, reason: &str) {
         self.text = None;
-        // Nobody listening is no error: the slot is freed either way.
-        let _ = self.events.send(Event::Failed(reason.to_owned()));
+        self.events.send(Event::Failed(reason.to_owned()));
     }
 
     /// Gives out what was held back, then the end.
@@ -289,11 +367,14 @@ impl Slot {
         self.end(if stopped { FinishReason::Stop } else { reason });
     }
 
-    fn send_text(&self, text: String) {
-        if !text.is_empty() {
-            let _ = self.events.send(Event::Text {
+    /// Gives out a piece of text with the scores that were not told yet.
+    fn send_text(&mut self, text: String) {
+        let scores = std::mem::take(&mut self.scores);
+        if !text.is_empty() || !scores.is_empty() {
+            self.events.send(Event::Text {
                 text,
                 answer_tokens: self.answer_tokens(),
+                scores,
             });
         }
     }
@@ -301,7 +382,7 @@ impl Slot {
     fn end(&mut self, reason: FinishReason) {
         self.text = None;
         self.place.ended(reason.as_str());
-        let _ = self.events.send(Event::Finished(Finished {
+        self.events.send(Event::Finished(Finished {
             reason,
             prompt_tokens: self.prompt_tokens,
             cached_tokens: self.cached_tokens.unwrap_or(0),

@@ -7,7 +7,7 @@ use lathe_kernel::Pool;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::batch::Batch;
-use super::{Caller, Event, Finished, Job, Penalties, Plan};
+use super::{Bias, Caller, Event, Finished, Job, Outlet, Penalties, Plan, Wanted};
 use crate::limits::Limits;
 use crate::meters::Meters;
 use crate::place::Place;
@@ -27,7 +27,7 @@ struct Setup {
 
 /// An answer as its caller sees it.
 struct Asked {
-    events: mpsc::UnboundedReceiver<Event>,
+    events: mpsc::UnboundedReceiver<(usize, Event)>,
     text: String,
     end: Option<Event>,
 }
@@ -59,7 +59,7 @@ fn prompt(shared: u32, own: u32, count: u32) -> Vec<u32> {
 
 impl Setup {
     fn ask(&mut self, caller: &str, prompt: Vec<u32>, answer_tokens_max: usize) -> Asked {
-        let (events, received) = mpsc::unbounded_channel();
+        let (to, received) = mpsc::unbounded_channel();
         let plan = Plan {
             sampling: Sampling {
                 temperature: 0.0,
@@ -72,6 +72,9 @@ impl Setup {
             answer_tokens_max,
             ignore_eos: true,
             grammar: None,
+            bias: Bias::default(),
+            continues: false,
+            scores: Wanted::default(),
         };
         let permit = self.places.clone().try_acquire_owned();
         self.batch.enqueue(Job {
@@ -79,7 +82,7 @@ impl Setup {
             caller: Caller::of(caller),
             prompt,
             plan,
-            events,
+            events: Outlet { answer: 0, to },
             permit: Place::new(permit.expect("a place"), self.meters.clone()),
         });
         Asked {

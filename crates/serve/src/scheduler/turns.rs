@@ -5,14 +5,30 @@
 
 use super::slot::Slot;
 
-/// Plans the step of every slot, with no more than `room` prompt tokens in all.
-pub(crate) fn share_out(slots: &mut [Slot], room: usize) {
-    let unread: Vec<usize> = slots.iter().map(Slot::unread).collect();
+/// Prompt tokens of a step after each of which logits are computed, which a vocabulary makes wide.
+const SCORED_TOKENS_MAX: usize = 128;
+
+/// Plans the step of every slot, with no more than `room` prompt tokens in all; returns what of them
+/// is left.
+pub(crate) fn share_out(slots: &mut [Slot], room: usize) -> usize {
+    let mut scored = SCORED_TOKENS_MAX;
+    let unread = slots.iter().map(|slot| {
+        let unread = slot.unread();
+        if !slot.is_to_score() {
+            return unread;
+        }
+        let now = unread.min(scored);
+        scored -= now;
+        now
+    });
+    let unread: Vec<usize> = unread.collect();
     let serials: Vec<u64> = slots.iter().map(Slot::serial).collect();
     let granted = grants(&unread, &serials, room);
+    let left = room - granted.iter().sum::<usize>();
     for (slot, tokens) in slots.iter_mut().zip(granted) {
         slot.plan(tokens);
     }
+    left
 }
 
 /// What each of those who have `unread` tokens left gets of `room`; `serials` say who came first.

@@ -89,9 +89,30 @@ pub(crate) async fn ask(door: &Door, body: Value) -> Reply {
     send(door.router(), chat(body)).await
 }
 
+/// Sends a body to a path and reads the whole answer.
+pub(crate) async fn post(door: &Door, path: &str, body: Value) -> Reply {
+    send(door.router(), request_to(path, body)).await
+}
+
+/// Waits until so many places are free: a request's is given back a moment after its answer.
+pub(crate) async fn until_free(door: &Door, places: usize) {
+    let free = async {
+        while door.free_places() < places {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, free)
+        .await
+        .expect("every place is free again");
+}
+
 /// A chat completion's request.
 pub(crate) fn chat(body: Value) -> Request<Body> {
-    Request::post("/v1/chat/completions")
+    request_to("/v1/chat/completions", body)
+}
+
+fn request_to(path: &str, body: Value) -> Request<Body> {
+    Request::post(path)
         .header(header::CONTENT_TYPE, "application/json")
         .body(Body::from(body.to_string()))
         .expect("a request")
@@ -99,10 +120,19 @@ pub(crate) fn chat(body: Value) -> Request<Body> {
 
 /// A request to the tiny model: `question`, and `extra` laid over it.
 pub(crate) fn question(question: &str, extra: Value) -> Value {
-    let mut body = json!({
+    let body = json!({
         "model": "tiny",
         "messages": [{"role": "user", "content": question}],
     });
+    laid_over(body, extra)
+}
+
+/// A completion's request to the tiny model: `prompt`, and `extra` laid over it.
+pub(crate) fn completion(prompt: Value, extra: Value) -> Value {
+    laid_over(json!({"model": "tiny", "prompt": prompt}), extra)
+}
+
+fn laid_over(mut body: Value, extra: Value) -> Value {
     let members = extra.as_object().expect("an object").clone();
     body.as_object_mut().expect("an object").extend(members);
     body
@@ -117,9 +147,14 @@ pub(crate) struct Stream {
 impl Stream {
     /// Asks for a streamed chat completion, which must begin.
     pub(crate) async fn begin(door: &Door, body: Value) -> Stream {
+        Stream::begin_at(door, "/v1/chat/completions", body).await
+    }
+
+    /// Asks a path for a stream, which must begin.
+    pub(crate) async fn begin_at(door: &Door, path: &str, body: Value) -> Stream {
         let response = door
             .router()
-            .oneshot(chat(body))
+            .oneshot(request_to(path, body))
             .await
             .expect("the router never fails");
         assert_eq!(response.status(), 200);
@@ -136,12 +171,18 @@ impl Stream {
     /// The `data` of the next event; None at the end.
     pub(crate) async fn next(&mut self) -> Option<String> {
         loop {
+            if let Some(data) = self.next_block().await?.strip_prefix("data: ") {
+                return Some(data.to_owned());
+            }
+        }
+    }
+
+    /// The next event or comment as it is sent; None at the end.
+    pub(crate) async fn next_block(&mut self) -> Option<String> {
+        loop {
             if let Some(end) = self.unread.find("\n\n") {
-                let event: String = self.unread.drain(..end + 2).collect();
-                match event.trim_end().strip_prefix("data: ") {
-                    Some(data) => return Some(data.to_owned()),
-                    None => continue,
-                }
+                let block: String = self.unread.drain(..end + 2).collect();
+                return Some(block.trim_end().to_owned());
             }
             let piece = tokio::time::timeout(PATIENCE, self.body.next())
                 .await

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::caller::{Stream, ask, get, open_door, question};
-use crate::scheduler::{Caller, Event, Job, Penalties, Plan};
+use crate::scheduler::{Bias, Caller, Event, Job, Outlet, Penalties, Plan, Wanted};
 use crate::{Door, Limits};
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_dead_scheduler_is_said_everywhere() {
 
 /// Sends a job no request could make: a token that the model does not have, at which
 /// the forward pass panics. Its events are to be kept, or it is dropped unread.
-pub(super) fn kill_scheduler(door: &Door) -> mpsc::UnboundedReceiver<Event> {
+pub(super) fn kill_scheduler(door: &Door) -> mpsc::UnboundedReceiver<(usize, Event)> {
     let inner = door.inner();
     let served = inner.catalogue.find("tiny").expect("tiny is open");
     let plan = Plan {
@@ -73,19 +73,22 @@ pub(super) fn kill_scheduler(door: &Door) -> mpsc::UnboundedReceiver<Event> {
             seed: 0,
         },
         penalties: Penalties::default(),
+        bias: Bias::default(),
         stop: Vec::new(),
         answer_tokens_max: 1,
         ignore_eos: false,
         grammar: None,
+        continues: false,
+        scores: Wanted::default(),
     };
-    let (events, received) = mpsc::unbounded_channel();
-    let permit = inner.scheduler.reserve().expect("a place");
+    let (to, received) = mpsc::unbounded_channel();
+    let permit = inner.scheduler.reserve(1).expect("a place").remove(0);
     inner.scheduler.submit(Job {
         served,
         caller: Caller::of("test"),
         prompt: vec![u32::MAX],
         plan,
-        events,
+        events: Outlet { answer: 0, to },
         permit,
     });
     received

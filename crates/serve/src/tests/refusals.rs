@@ -28,8 +28,10 @@ async fn post(
 async fn paths_and_methods() {
     let door = open_door(Limits::default()).await;
     for (method, path, status, code) in [
-        ("GET", "/v1/embeddings", 404, "unknown_url"),
-        ("POST", "/v1/completions", 404, "unknown_url"),
+        ("GET", "/v1/files", 404, "unknown_url"),
+        ("POST", "/v1/moderations", 404, "unknown_url"),
+        ("GET", "/v1/embeddings", 405, "method_not_allowed"),
+        ("DELETE", "/v1/completions", 405, "method_not_allowed"),
         ("GET", "/v1/chat/completions", 405, "method_not_allowed"),
         ("DELETE", "/v1/models", 405, "method_not_allowed"),
         ("POST", "/health", 405, "method_not_allowed"),
@@ -131,7 +133,7 @@ async fn what_does_not_fit_the_context_is_refused_and_never_cut() {
 #[tokio::test]
 async fn a_parameter_that_is_not_built_is_named() {
     let door = open_door(Limits::default()).await;
-    for (name, value) in [("logprobs", json!(true)), ("n", json!(2))] {
+    for (name, value) in [("store", json!(true)), ("audio", json!({}))] {
         let reply = ask(&door, question("hello", json!({name: value}))).await;
         assert_eq!(
             reply.refusal(),

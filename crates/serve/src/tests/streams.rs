@@ -3,7 +3,10 @@
 
 use serde_json::{Value, json};
 
+use lathe_workshop::Door as _;
+
 use super::caller::{Stream, ask, open_door, pieces, question};
+use super::fixture::{admitted, book, tiny_model};
 use crate::{Door, Limits};
 
 async fn stream(door: &Door, text: &str, extra: Value) -> Vec<Value> {
@@ -117,4 +120,29 @@ async fn no_piece_holds_half_a_character() {
         let chunks = stream(&door, "café 日本語", extra).await;
         assert_eq!(pieces(&chunks).concat(), whole.text(), "seed {seed}");
     }
+}
+
+#[tokio::test]
+async fn a_silent_stream_says_that_it_is_alive() {
+    let limits = Limits {
+        ping_ms: 10,
+        ..Limits::default()
+    };
+    let (book, door) = (book(), Door::with_limits(2, limits));
+    let model = admitted("tiny", tiny_model(), None);
+    door.open(model, book.clone()).await.expect("opens");
+    // The end is held back for as long as its receipt is not closed.
+    book.turns.forget_permits(usize::MAX);
+    book.turns.add_permits(1);
+    let body = question("hello", json!({"max_tokens": 2, "stream": true}));
+    let mut stream = Stream::begin(&door, body).await;
+    let mut pings = 0;
+    while pings < 3 {
+        let block = stream.next_block().await.expect("no end");
+        pings += usize::from(block.starts_with(':'));
+    }
+    book.turns.add_permits(1);
+    let last = stream.chunks().await;
+    let last = last.last().expect("a chunk");
+    assert_eq!(last["choices"][0]["finish_reason"], "length");
 }

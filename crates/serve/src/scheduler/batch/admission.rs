@@ -37,8 +37,13 @@ impl Batch {
                 }
                 return;
             }
-            let (served, tokens) = self.queue.look(place);
-            let beginning = self.beginning(served, tokens);
+            let (served, tokens, scored) = self.queue.look(place);
+            // What is kept knows no logits: a prompt that is scored is read from its start.
+            let beginning = if scored {
+                Beginning::Nothing
+            } else {
+                self.beginning(served, tokens)
+            };
             if !self.slots.is_empty() && !self.fits(served, tokens, &beginning) {
                 return;
             }

@@ -1,0 +1,169 @@
+//! The two shapes an answer's text is sent in: a chat completion's and a completion's.
+//!
+//! Here stands what a choice looks like, whole and in pieces. What is around it, and when it is
+//! sent, is `answer`'s.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::logprobs;
+use crate::scheduler::{FinishReason, TokenScore};
+use crate::served::Served;
+
+/// How the choices of one request look.
+pub(super) struct Form {
+    /// The model, whose tokens are named.
+    pub served: Arc<Served>,
+    /// Whether log-probabilities are told.
+    pub scores: bool,
+    /// Of which interface.
+    pub kind: Kind,
+}
+
+/// The interfaces that send text.
+pub(super) enum Kind {
+    /// `/v1/chat/completions`.
+    Chat,
+    /// `/v1/completions`.
+    Completion {
+        /// The prompts' texts, where they are to stand before their answers.
+        echo: Option<Vec<String>>,
+        /// Answers to each prompt.
+        answers: usize,
+    },
+}
+
+/// What was said in one choice.
+pub(super) struct Said<'a> {
+    /// The answer.
+    pub text: &'a str,
+    /// The scores of its tokens.
+    pub scores: &'a [TokenScore],
+    /// The scores of the prompt's tokens.
+    pub prompt_scores: &'a [TokenScore],
+}
+
+impl Form {
+    /// What identifiers begin with.
+    pub(super) fn id_prefix(&self) -> &'static str {
+        match self.kind {
+            Kind::Chat => "chatcmpl-",
+            Kind::Completion { .. } => "cmpl-",
+        }
+    }
+
+    /// The member `object` of a whole answer.
+    pub(super) fn object(&self) -> &'static str {
+        match self.kind {
+            Kind::Chat => "chat.completion",
+            Kind::Completion { .. } => "text_completion",
+        }
+    }
+
+    /// The member `object` of a streamed chunk.
+    pub(super) fn chunk_object(&self) -> &'static str {
+        match self.kind {
+            Kind::Chat => "chat.completion.chunk",
+            Kind::Completion { .. } => "text_completion",
+        }
+    }
+
+    /// A choice in one piece.
+    pub(super) fn whole(&self, index: usize, said: &Said<'_>, reason: FinishReason) -> Value {
+        let scores = self.logprobs(index, said.prompt_scores, said.scores);
+        let reason = reason.as_str();
+        match &self.kind {
+            Kind::Chat => json!({
+                "index": index,
+                "message": {"role": "assistant", "content": said.text, "refusal": null},
+                "logprobs": scores,
+                "finish_reason": reason,
+            }),
+            Kind::Completion { .. } => {
+                let text = format!("{}{}", self.echo(index), said.text);
+                Self::text(index, &text, scores, Some(reason))
+            }
+        }
+    }
+
+    /// What a streamed choice begins with, before the model has read anything.
+    pub(super) fn begin(&self, index: usize) -> Value {
+        match &self.kind {
+            Kind::Chat => {
+                let delta = json!({"role": "assistant", "content": ""});
+                Self::delta(index, delta, Value::Null, None)
+            }
+            // With scores the prompt comes once they are known.
+            Kind::Completion { .. } if self.scores => Self::text(index, "", Value::Null, None),
+            Kind::Completion { .. } => Self::text(index, self.echo(index), Value::Null, None),
+        }
+    }
+
+    /// The prompt with its scores, in front of the answer.
+    pub(super) fn prompt(&self, index: usize, scores: &[TokenScore]) -> Value {
+        let scores = self.logprobs(index, scores, &[]);
+        Self::text(index, self.echo(index), scores, None)
+    }
+
+    /// The next piece of a choice.
+    pub(super) fn piece(&self, index: usize, text: &str, scores: &[TokenScore]) -> Value {
+        let scores = self.logprobs(index, &[], scores);
+        match &self.kind {
+            Kind::Chat => Self::delta(index, json!({"content": text}), scores, None),
+            Kind::Completion { .. } => Self::text(index, text, scores, None),
+        }
+    }
+
+    /// The end of a choice.
+    pub(super) fn end(&self, index: usize, reason: FinishReason) -> Value {
+        let reason = Some(reason.as_str());
+        match &self.kind {
+            Kind::Chat => Self::delta(index, json!({}), Value::Null, reason),
+            Kind::Completion { .. } => Self::text(index, "", Value::Null, reason),
+        }
+    }
+
+    /// The prompt's text in front of a choice; empty where it is not asked for.
+    fn echo(&self, index: usize) -> &str {
+        match &self.kind {
+            Kind::Completion {
+                echo: Some(prompts),
+                answers,
+            } => &prompts[index / answers],
+            _ => "",
+        }
+    }
+
+    fn logprobs(&self, index: usize, prompt: &[TokenScore], answer: &[TokenScore]) -> Value {
+        if !self.scores {
+            return Value::Null;
+        }
+        let tokenizer = &self.served.model().tokenizer;
+        match &self.kind {
+            Kind::Chat => logprobs::of_chat(tokenizer, answer),
+            Kind::Completion { .. } => {
+                let echo_chars = self.echo(index).chars().count();
+                logprobs::of_completion(tokenizer, prompt, answer, echo_chars)
+            }
+        }
+    }
+
+    fn delta(index: usize, delta: Value, logprobs: Value, reason: Option<&str>) -> Value {
+        json!({
+            "index": index,
+            "delta": delta,
+            "logprobs": logprobs,
+            "finish_reason": reason,
+        })
+    }
+
+    fn text(index: usize, text: &str, logprobs: Value, reason: Option<&str>) -> Value {
+        json!({
+            "text": text,
+            "index": index,
+            "logprobs": logprobs,
+            "finish_reason": reason,
+        })
+    }
+}
