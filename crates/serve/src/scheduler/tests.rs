@@ -125,7 +125,7 @@ impl Setup {
 impl Asked {
     /// Reads what has come; whether the end has.
     fn look(&mut self) -> bool {
-        while let Ok(event) = self.events.try_recv() {
+        while let Ok((_, event)) = self.events.try_recv() {
             match event {
                 Event::Text { text, .. } => self.text.push_str(&text),
                 end => self.end = Some(end),
