@@ -138,7 +138,8 @@ impl Scheduler {
                 .try_acquire_many_owned(u32::try_from(places).unwrap_or(u32::MAX))
                 .map(|mut permit| {
                     let each = std::iter::from_fn(|| permit.split(1)).take(places);
-                    each.map(|one| Place::new(one, self.meters.clone())).collect()
+                    each.map(|one| Place::new(one, self.meters.clone()))
+                        .collect()
                 })
                 .map_err(|_| Refusal::Full),
             Phase::Draining => Err(Refusal::Down("the server is shutting down".to_owned())),

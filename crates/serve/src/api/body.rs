@@ -70,11 +70,7 @@ pub(super) fn accepts_restricted(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// 400 for more than there are at all, 429 for more than are free, 503 when the server goes down.
-pub(super) fn reserve(
-    door: &Inner,
-    places: usize,
-    param: &str,
-) -> Result<Vec<Place>, ApiError> {
+pub(super) fn reserve(door: &Inner, places: usize, param: &str) -> Result<Vec<Place>, ApiError> {
     let places_max = door.limits.requests_max();
     if places > places_max {
         let message = format!(

@@ -13,8 +13,8 @@ use super::error::ApiError;
 use super::form::Form;
 use crate::asker::Asker;
 use crate::door::Inner;
-use crate::receipt::{OpenReceipt, Question};
 use crate::place::Place;
+use crate::receipt::{OpenReceipt, Question};
 use crate::scheduler::{Caller, Job, Outlet, Plan, Wanted};
 use crate::served::Served;
 

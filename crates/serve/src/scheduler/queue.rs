@@ -97,9 +97,7 @@ impl Queue {
                 let scored = job.plan.scores.prompt.is_some();
                 (job.served.as_ref(), &job.prompt, scored)
             }
-            What::Paused(slot) => {
-                (slot.served().as_ref(), slot.tokens(), slot.is_to_score())
-            }
+            What::Paused(slot) => (slot.served().as_ref(), slot.tokens(), slot.is_to_score()),
         }
     }
 

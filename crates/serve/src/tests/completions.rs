@@ -201,12 +201,8 @@ async fn lm_evaluation_harness_reads_what_it_needs() {
     alone["max_tokens"] = json!(0);
     let scored = complete(&door, json!(prompts), alone).await;
     assert_eq!(scored.body["usage"]["completion_tokens"], 0);
-    for (choice, with_one) in scored.body["choices"]
-        .as_array()
-        .expect("choices")
-        .iter()
-        .zip(choices)
-    {
+    let alone = scored.body["choices"].as_array().expect("choices");
+    for (choice, with_one) in alone.iter().zip(choices) {
         let of = |choice: &Value| {
             choice["logprobs"]["token_logprobs"]
                 .as_array()
