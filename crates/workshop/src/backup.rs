@@ -1,7 +1,7 @@
 //! Backups: a home as one file, made while it is served, and a home made of one.
 //!
 //! A backup is a tar archive, compressed with zstd where its name ends in `.zst`. First comes
-//! [`card::NAME`], which lists every file with its size and SHA-256, then the files in the order of the
+//! `card::NAME`, which lists every file with its size and SHA-256, then the files in the order of the
 //! list: the store as one transaction saw it, all artifacts that this store knows, and, only where asked
 //! for, the private keys with the seed of the salts. Downloads, caches and checkpoints of unfinished
 //! steps stay out: they are made anew.
