@@ -11,6 +11,7 @@
 //! lane each, so that a row's result depends on neither the other rows nor the number of threads.
 
 mod codes;
+mod heavy;
 mod input;
 mod largest;
 mod pack;
