@@ -38,6 +38,7 @@ mod prompts;
 mod quota;
 mod request;
 mod round;
+mod terms;
 mod tools;
 
 pub(crate) use prompts::Prompt;

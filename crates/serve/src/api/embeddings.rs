@@ -16,7 +16,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
 use super::error::ApiError;
@@ -53,9 +53,8 @@ struct EmbeddingRequest {
 }
 
 impl EmbeddingRequest {
-    fn parse(body: &[u8]) -> Result<EmbeddingRequest, ApiError> {
-        let map = body::members(body)?;
-        parameters::check_by(PARAMETERS, &map)?;
+    fn read(map: &Map<String, Value>) -> Result<EmbeddingRequest, ApiError> {
+        parameters::check_by(PARAMETERS, map)?;
         let base64 = match map.get("encoding_format").unwrap_or(&Value::Null) {
             Value::Null => false,
             value if value == "float" => false,
@@ -66,8 +65,8 @@ impl EmbeddingRequest {
             }
         };
         Ok(EmbeddingRequest {
-            model: Fields::new(&map).required_text("model")?,
-            input: prompts::read(&map, "input")?,
+            model: Fields::new(map).required_text("model")?,
+            input: prompts::read(map, "input")?,
             base64,
         })
     }
@@ -80,8 +79,7 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let body = body::read(&door, &headers, body)?;
-    let request = EmbeddingRequest::parse(&body)?;
+    let request = EmbeddingRequest::read(&body::read(&door, &headers, body)?)?;
     asker.may_ask(&request.model)?;
     let served = models::find(&door.catalogue, &request.model)?;
     let places = body::reserve(&door, 1, "input")?;
@@ -200,7 +198,7 @@ mod tests {
         let mut request = json!({"model": "m", "input": "hello"});
         let members = extra.as_object().expect("an object").clone();
         request.as_object_mut().expect("an object").extend(members);
-        let error = EmbeddingRequest::parse(request.to_string().as_bytes()).err()?;
+        let error = EmbeddingRequest::read(request.as_object().expect("an object")).err()?;
         let error = &error.body()["error"];
         Some((error["param"].clone(), error["code"].clone()))
     }
