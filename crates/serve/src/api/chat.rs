@@ -17,6 +17,7 @@ use super::{bias, body, models, tools};
 use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::Question;
+use crate::relay::{self, Interface};
 use crate::scheduler::Caller;
 use crate::served::Served;
 
@@ -28,12 +29,17 @@ pub(crate) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let request = ChatRequest::read(&body::read(&door, &headers, body)?)?;
+    let map = body::read(&door, &headers, body)?;
+    let accepts_restricted = body::accepts_restricted(&headers);
+    if let Some(relay) = models::relay(&door, &map) {
+        let by = (asker, accepts_restricted);
+        return relay::ask(relay, door, by, Interface::Chat, map).await;
+    }
+    let request = ChatRequest::read(&map)?;
     let terms = request.terms.clone();
     asker.may_ask(&terms.model)?;
-    let served = models::find(&door.catalogue, &terms.model)?;
+    let served = models::find(&door, &terms.model)?;
     let places = body::reserve(&door, terms.answers, "n")?;
-    let accepts_restricted = body::accepts_restricted(&headers);
     let grammar = Shape::prepare(request.shape.clone(), &door, &served).await?;
     let mut asked = prepare(request, served.clone(), accepts_restricted).await?;
     asked.plan.grammar = grammar;

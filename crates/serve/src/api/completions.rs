@@ -20,6 +20,7 @@ use super::{bias, body, models};
 use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::Question;
+use crate::relay::{self, Interface};
 use crate::scheduler::{Caller, Plan};
 use crate::served::Served;
 use request::CompletionRequest;
@@ -37,13 +38,18 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let request = CompletionRequest::read(&body::read(&door, &headers, body)?)?;
+    let map = body::read(&door, &headers, body)?;
+    let accepts_restricted = body::accepts_restricted(&headers);
+    if let Some(relay) = models::relay(&door, &map) {
+        let by = (asker, accepts_restricted);
+        return relay::ask(relay, door, by, Interface::Completions, map).await;
+    }
+    let request = CompletionRequest::read(&map)?;
     let (terms, echo) = (request.terms.clone(), request.echo);
     asker.may_ask(&terms.model)?;
-    let served = models::find(&door.catalogue, &terms.model)?;
+    let served = models::find(&door, &terms.model)?;
     let places = request.prompts.len() * terms.answers;
     let places = body::reserve(&door, places, "prompt")?;
-    let accepts_restricted = body::accepts_restricted(&headers);
     let (asked, texts) = prepare(request, served.clone(), accepts_restricted).await?;
     let kind = Kind::Completion {
         echo: echo.then_some(texts),

@@ -28,6 +28,7 @@ use super::{body, label, models};
 use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::{OpenReceipt, Question};
+use crate::relay::{self, Interface};
 use crate::scheduler::{EmbeddingJob, FinishReason, Finished};
 use crate::served::Served;
 
@@ -79,11 +80,16 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let request = EmbeddingRequest::read(&body::read(&door, &headers, body)?)?;
-    asker.may_ask(&request.model)?;
-    let served = models::find(&door.catalogue, &request.model)?;
-    let places = body::reserve(&door, 1, "input")?;
+    let map = body::read(&door, &headers, body)?;
     let accepts_restricted = body::accepts_restricted(&headers);
+    if let Some(relay) = models::relay(&door, &map) {
+        let by = (asker, accepts_restricted);
+        return relay::ask(relay, door, by, Interface::Embeddings, map).await;
+    }
+    let request = EmbeddingRequest::read(&map)?;
+    asker.may_ask(&request.model)?;
+    let served = models::find(&door, &request.model)?;
+    let places = body::reserve(&door, 1, "input")?;
     let texts = read_texts(request.input, served.clone()).await?;
     let question = Question::of_texts(&texts, accepts_restricted, true);
     let inputs: Vec<Vec<u32>> = texts.into_iter().map(|text| text.tokens).collect();
@@ -185,7 +191,7 @@ async fn answer_with(
 }
 
 /// Base64 of little-endian f32, as OpenAI's clients decode it.
-fn encode(vector: &[f32]) -> String {
+pub(crate) fn encode(vector: &[f32]) -> String {
     let bytes: Vec<u8> = vector.iter().flat_map(|it| it.to_le_bytes()).collect();
     BASE64.encode(bytes)
 }
