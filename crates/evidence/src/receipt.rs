@@ -21,17 +21,20 @@ pub struct Receipt {
     pub id: String,
     /// The name that answered.
     pub name: String,
-    /// The statement of the deployment that answered.
+    /// The statement of the deployment that answered, or of the upstream.
     pub deployment: Link,
-    /// The digest of the model: the adapter's manifest, or the base model's.
+    /// The digest of the model: the adapter's manifest, or the base model's. Of an upstream's nobody
+    /// knows it, and the subject of its statement stands here.
     pub model: Digest,
-    /// The digest of the policy it was admitted by.
+    /// The digest of the policy it was admitted by. An upstream is held against none, and the subject
+    /// of its statement stands here too.
     pub policy: Digest,
     /// The digest of the prompt: the request's messages as canonical JSON. A text without a conversation
     /// is a message of the role `prompt`, or `input` where it was embedded.
     pub prompt: Digest,
     /// The digest of the answer's text, UTF-8; of what was sent, where it was broken off. Of embeddings
-    /// it is the vectors in base64, a line each.
+    /// it is the vectors in base64, a line each. Of an upstream's answer that is more than one plain
+    /// text (several choices, calls of tools, reasoning) it is those as canonical JSON.
     pub answer: Digest,
     /// How it ended.
     pub ended: Ended,
@@ -49,6 +52,56 @@ pub struct Receipt {
     pub opened_ms: i64,
     /// When it was closed, milliseconds since 1970.
     pub closed_ms: i64,
+    /// There where another server answered: what is known of it, which is not its weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<Relayed>,
+}
+
+/// What a receipt says of an answer that another server gave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Relayed {
+    /// What was seen of the weights.
+    pub weights: Weights,
+    /// What the server called its model in the answer; absent where it said nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Where the numbers of tokens come from.
+    pub counted: Counted,
+}
+
+/// What was seen of the weights that answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Weights {
+    /// Nothing: they lie elsewhere.
+    #[default]
+    NotVerified,
+}
+
+/// Who counted an answer's tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum Counted {
+    /// The server that answered.
+    Upstream,
+    /// Nobody: the pieces of a stream are taken for tokens, and four bytes of what came in one piece.
+    #[default]
+    Pieces,
+}
+
+impl Relayed {
+    /// An answer of which nothing is known.
+    pub fn unknown() -> Relayed {
+        Relayed {
+            weights: Weights::default(),
+            model: None,
+            counted: Counted::default(),
+        }
+    }
 }
 
 /// How an answer ended.
@@ -138,10 +191,21 @@ mod tests {
             }],
             opened_ms: 1,
             closed_ms: 2,
+            upstream: None,
         };
         let bytes = receipt.to_bytes().unwrap();
         assert!(bytes.starts_with(br#"{"answer":""#));
         assert_eq!(serde_json::from_slice::<Receipt>(&bytes).unwrap(), receipt);
         assert_eq!(Receipt::leaf(&bytes), merkle::leaf_hash(&bytes));
+        // Receipts of models have the bytes that they had before there were upstreams.
+        assert!(!String::from_utf8(bytes).unwrap().contains("upstream"));
+        let relayed = Receipt {
+            upstream: Some(Relayed::unknown()),
+            ..receipt
+        };
+        let bytes = relayed.to_bytes().unwrap();
+        let said = br#","upstream":{"counted":"pieces","weights":"not-verified"}}"#;
+        assert!(bytes.ends_with(said));
+        assert_eq!(serde_json::from_slice::<Receipt>(&bytes).unwrap(), relayed);
     }
 }

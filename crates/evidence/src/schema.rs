@@ -92,6 +92,7 @@ fn schemas() -> BTreeMap<String, Value> {
         statement::<Restored>("restored"),
         statement::<Imported>("imported"),
         statement::<Access>("access"),
+        statement::<Upstream>("upstream"),
     ]);
     let mut receipt = generate::<Receipt>();
     receipt["$id"] = format!("{ID_PREFIX}receipt").into();

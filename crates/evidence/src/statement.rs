@@ -22,6 +22,7 @@ mod receipts;
 mod registration;
 mod role;
 mod training;
+mod upstream;
 mod verdict;
 mod withdrawal;
 mod workshop;
@@ -40,6 +41,7 @@ pub use receipts::Receipts;
 pub use registration::{Registration, RegistrationAction};
 pub use role::Role;
 pub use training::{DatasetUse, PreviousStage, Training};
+pub use upstream::{Upstream, UpstreamAction};
 pub use verdict::{Outcome, Verdict};
 pub use withdrawal::{Withdrawal, Withdrawn};
 pub use workshop::{ApprovalPolicy, Workshop};
@@ -307,6 +309,7 @@ predicates! {
     Restored "restored" by Root;
     Imported "imported" by Operator;
     Access "access" by Operator;
+    Upstream "upstream" by Operator;
 }
 
 impl Predicate {

@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     Globals, approve, backup, breaker, bundle, checkpoint, data, doctor, dossier, eval, export,
     filing, gate, ledger, merge, model, order, pack, register, restore, restored, run, token, tour,
-    trace, tune, up, verify, version, withdraw,
+    trace, tune, up, upstream, verify, version, withdraw,
 };
 
 const AFTER_HELP: &str = "\
@@ -102,6 +102,8 @@ enum Command {
     Keys(commands::keys::Args),
     /// Issue keys of the API, with scopes and limits, list them and take them back.
     Token(token::Args),
+    /// Let other OpenAI-compatible servers answer behind the same door, list them and take them away.
+    Upstream(upstream::Args),
     /// Look at breakers and move them.
     Breaker(breaker::Args),
     /// Check a pack's gate for rules that cannot bite.
@@ -150,6 +152,7 @@ fn main() -> ExitCode {
         Command::Approve(args) => approve::run(&cli.globals, &args),
         Command::Keys(args) => commands::keys::run(&cli.globals, &args),
         Command::Token(args) => token::run(&cli.globals, &args),
+        Command::Upstream(args) => upstream::run(&cli.globals, &args),
         Command::Breaker(args) => breaker::run(&cli.globals, &args),
         Command::Gate(args) => gate::run(&args),
         Command::Filing(args) => filing::run(&cli.globals, &args),

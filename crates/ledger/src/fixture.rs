@@ -191,7 +191,7 @@ fn order(ledger: &mut Ledger) -> Chain {
 }
 
 /// What can be said once a model answers: the rest of the kinds.
-fn afterwards(chain: &Chain, at_ms: i64) -> [Statement; 6] {
+fn afterwards(chain: &Chain, at_ms: i64) -> [Statement; 7] {
     let breaker = Breaker {
         deployment: "support".to_owned(),
         from: BreakerState::Closed,
@@ -245,7 +245,26 @@ fn afterwards(chain: &Chain, at_ms: i64) -> [Statement; 6] {
         Statement::of("checkpoint", digest("backup"), restored),
         Statement::of("support", digest("adapter"), imported),
         Statement::of("the shop", digest("a key"), access),
+        upstream(at_ms),
     ]
+}
+
+fn upstream(at_ms: i64) -> Statement {
+    let said = Upstream {
+        name: "big".to_owned(),
+        action: UpstreamAction::Added,
+        url: "http://127.0.0.1:8000/v1".to_owned(),
+        model: "big-72b".to_owned(),
+        remote: false,
+        failover: None,
+        retries: 0,
+        connect_ms_max: 5_000,
+        silence_ms_max: 120_000,
+        keyed: false,
+        reason: "a larger model".to_owned(),
+        at_ms,
+    };
+    Statement::of("big", said.subject(), said)
 }
 
 fn base_model(at_ms: i64) -> Statement {
@@ -413,6 +432,7 @@ fn receipt(number: u64, deployment: Link, ledger_size: u64, at_ms: i64) -> Vec<u
         spans: Vec::new(),
         opened_ms: at_ms - 5,
         closed_ms: at_ms,
+        upstream: None,
     };
     receipt.to_bytes().expect("its numbers are small")
 }

@@ -10,7 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::Receipt;
-use lathe_evidence::statement::{Deployment, Link, Predicate, Receipts, Verdict};
+use lathe_evidence::statement::{
+    Deployment, Link, Predicate, Receipts, Upstream, UpstreamAction, Verdict,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
@@ -139,23 +141,28 @@ pub fn verify(
 /// # Errors
 /// What differs.
 pub fn agrees(history: &History, receipt: &Receipt) -> Result<(), ReceiptError> {
-    let entry = history.get(&receipt.deployment);
-    let deployment = history.said::<Deployment>(&receipt.deployment);
-    let (Some(entry), Some(deployment)) = (entry, deployment) else {
-        return Err(differs("deployment", receipt.deployment, "nothing of it"));
+    let unknown = || differs("deployment", receipt.deployment, "nothing of it");
+    let entry = history.get(&receipt.deployment).ok_or_else(unknown)?;
+    let (name, model, policy) = match &entry.statement.predicate {
+        Predicate::Deployment(it) => answered_by(history, it),
+        Predicate::Upstream(it) if it.action == UpstreamAction::Added => relayed_by(it),
+        _ => return Err(unknown()),
     };
-    let model = deployment.adapter.unwrap_or(deployment.base_model);
+    if receipt.upstream.is_some() != matches!(entry.statement.predicate, Predicate::Upstream(_)) {
+        let said = |is: bool| if is { "one" } else { "none" };
+        let is = receipt.upstream.is_some();
+        return Err(differs("upstream", said(is), said(!is)));
+    }
     if receipt.model != model {
         return Err(differs("model", receipt.model, model));
     }
-    if receipt.name != deployment.name {
-        return Err(differs("name", &receipt.name, &deployment.name));
+    if receipt.name != name {
+        return Err(differs("name", &receipt.name, name));
     }
-    if let Some(verdict) = history.said::<Verdict>(&deployment.verdict) {
-        let policy = Digest::of(verdict.policy.as_bytes());
-        if receipt.policy != policy {
-            return Err(differs("policy", receipt.policy, policy));
-        }
+    if let Some(policy) = policy
+        && receipt.policy != policy
+    {
+        return Err(differs("policy", receipt.policy, policy));
     }
     if !(entry.index + 1..=history.len()).contains(&receipt.ledger_size) {
         let expected = format!("{} to {}", entry.index + 1, history.len());
@@ -165,6 +172,22 @@ pub fn agrees(history: &History, receipt: &Receipt) -> Result<(), ReceiptError> 
         return Err(differs("opened_ms", receipt.opened_ms, receipt.closed_ms));
     }
     Ok(())
+}
+
+/// What a receipt says of a deployment: its name, its model, and its policy if that is known.
+fn answered_by<'a>(
+    history: &History,
+    deployment: &'a Deployment,
+) -> (&'a str, Digest, Option<Digest>) {
+    let verdict = history.said::<Verdict>(&deployment.verdict);
+    let policy = verdict.map(|it| Digest::of(it.policy.as_bytes()));
+    let model = deployment.adapter.unwrap_or(deployment.base_model);
+    (&deployment.name, model, policy)
+}
+
+/// The same of an upstream, of which nobody knows a model or a policy.
+fn relayed_by(upstream: &Upstream) -> (&str, Digest, Option<Digest>) {
+    (&upstream.name, upstream.subject(), Some(upstream.subject()))
 }
 
 impl Proof {
@@ -272,6 +295,8 @@ fn differs(
 
 #[cfg(test)]
 mod tests {
+    use lathe_evidence::receipt::Relayed;
+
     use super::*;
     use crate::fixture::{Chain, Ledger, ORIGIN, key, whole};
 
@@ -333,6 +358,36 @@ mod tests {
         assert_eq!(differs(&|it| it.ledger_size = 1), "ledger_size");
         assert_eq!(differs(&|it| it.ledger_size = 999), "ledger_size");
         assert_eq!(differs(&|it| it.opened_ms = it.closed_ms + 1), "opened_ms");
+    }
+
+    /// No receipt of an upstream passes for a model's, nor the other way round.
+    #[test]
+    fn a_receipt_of_an_upstream_says_so() {
+        let (ledger, chain) = whole();
+        let entry = ledger.history.of_kind("upstream").next().unwrap();
+        let mut receipt = parse(&chain.receipt).unwrap();
+        receipt.deployment = entry.link;
+        receipt.name = "big".to_owned();
+        receipt.model = entry.statement.subject();
+        receipt.policy = entry.statement.subject();
+        receipt.ledger_size = ledger.history.len();
+        let differs = |receipt: &Receipt| match agrees(&ledger.history, receipt) {
+            Err(ReceiptError::Differs { member, .. }) => member,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(differs(&receipt), "upstream");
+        receipt.upstream = Some(Relayed::unknown());
+        agrees(&ledger.history, &receipt).unwrap();
+        let altered = |change: &dyn Fn(&mut Receipt)| {
+            let mut other = receipt.clone();
+            change(&mut other);
+            differs(&other)
+        };
+        let other = Digest::of(b"other");
+        assert_eq!(altered(&|it| it.model = other), "model");
+        assert_eq!(altered(&|it| it.policy = other), "policy");
+        assert_eq!(altered(&|it| it.name = "support".to_owned()), "name");
+        assert_eq!(altered(&|it| it.deployment = chain.deployment), "upstream");
     }
 
     #[test]

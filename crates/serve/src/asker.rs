@@ -35,6 +35,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
 }
 
 impl Asker {
+    /// The request's id.
+    pub(crate) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
     /// Whether this model is shown.
     pub(crate) fn sees(&self, model: &str) -> bool {
         self.token.as_ref().is_none_or(|it| it.may_ask(model))
@@ -85,9 +90,14 @@ pub(crate) struct Toll {
 
 impl Toll {
     /// The request ended: its answer is charged, or its prompt given back if nobody read it.
-    pub(crate) fn settle(self, read: bool, answer_tokens: usize) {
-        if !read {
-            self.token.give_back(self.prompt_tokens);
+    /// What was taken for it was guessed where `counted` tells how many tokens the prompt really had.
+    pub(crate) fn settle(self, read: bool, counted: Option<usize>, answer_tokens: usize) {
+        let taken = self.prompt_tokens;
+        match counted.map(|tokens| tokens as u64) {
+            _ if !read => self.token.give_back(taken),
+            Some(real) if real > taken => self.token.more(real - taken),
+            Some(real) => self.token.give_back(taken - real),
+            None => {}
         }
         self.token.answer(answer_tokens as u64);
     }

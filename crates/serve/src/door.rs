@@ -10,13 +10,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use lathe_workshop::{Admitted, Book, BoxFuture, DeployableFiles, DoorError};
+use lathe_workshop::{
+    Admitted, Attested, Book, BoxFuture, DeployableFiles, DoorError, Upstream, UpstreamHealth,
+};
 
 use crate::api;
 use crate::api::health::HealthCheck;
 use crate::limits::Limits;
 use crate::meters::Meters;
 use crate::observe;
+use crate::relay::Relays;
 use crate::scheduler::Scheduler;
 use crate::served::{Bases, Served};
 use crate::unclosed::Unclosed;
@@ -35,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) limits: Limits,
     pub(crate) scheduler: Scheduler,
     pub(crate) catalogue: Catalogue,
+    pub(crate) relays: Relays,
     pub(crate) health: HealthCheck,
     pub(crate) meters: Arc<Meters>,
     bases: Bases,
@@ -63,6 +67,7 @@ impl Door {
             unclosed: Unclosed::default(),
             leaving: AtomicBool::new(false),
             catalogue: Catalogue::default(),
+            relays: Relays::default(),
             health: HealthCheck::default(),
             bases: Bases::default(),
             limits,
@@ -105,7 +110,8 @@ impl Door {
     /// scheduler thread. Requests not done after `deadline` end with an error. The receipts of all
     /// are closed when this returns, or the book takes unreasonably long.
     pub async fn shut_down(&self, deadline: Duration) {
-        self.inner.scheduler.shut_down(deadline).await;
+        let (scheduler, relays) = (&self.inner.scheduler, &self.inner.relays);
+        tokio::join!(scheduler.shut_down(deadline), relays.shut_down(deadline));
         let closed = tokio::time::timeout(RECEIPTS_WAIT_MAX, self.inner.unclosed.none()).await;
         if closed.is_err() {
             tracing::error!(
@@ -126,6 +132,18 @@ impl lathe_workshop::Door for Door {
         book: Arc<dyn Book>,
     ) -> BoxFuture<'_, Result<(), DoorError>> {
         Box::pin(self.inner.open(model, book))
+    }
+
+    fn relay(&self, upstreams: Vec<Attested<Upstream>>, book: Arc<dyn Book>) {
+        let book = self.inner.unclosed.counting(book);
+        for upstream in &upstreams {
+            self.inner.catalogue.expect_no_more(&upstream.get().name);
+        }
+        self.inner.relays.set(upstreams, &book, &self.inner.limits);
+    }
+
+    fn relays(&self) -> Vec<UpstreamHealth> {
+        self.inner.relays.health()
     }
 
     fn close<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {

@@ -1,4 +1,5 @@
-//! `lathe-serve` answers `/v1` with admitted models, and with nothing else.
+//! `lathe-serve` answers `/v1` with admitted models, and hands on what is asked of an attested upstream
+//! (`relay`), whose answers say that nobody verified the weights; with nothing else.
 //!
 //! It has one door ([`Door`]), one thread that computes (`scheduler`) and
 //! the OpenAI-shaped HTTP interface in front of it (`api`).
@@ -7,6 +8,7 @@
 //! [`Door::router`] with its pages and listens), deciding what may be served
 //! (`lathe_workshop::admission`), and any arithmetic (`lathe_engine`).
 
+mod answerer;
 mod api;
 mod asker;
 mod door;
@@ -17,6 +19,7 @@ mod meters;
 mod observe;
 mod place;
 mod receipt;
+mod relay;
 mod scheduler;
 mod served;
 #[cfg(test)]

@@ -32,6 +32,10 @@ pub struct Limits {
     pub ping_ms: u64,
     /// Longest wait for the token of a health check.
     pub health_ms_max: u64,
+    /// Requests that one upstream holds at once; one more is answered 429.
+    pub upstream_requests_max: usize,
+    /// How often every upstream is looked at.
+    pub upstream_look_ms: u64,
 }
 
 impl Default for Limits {
@@ -48,6 +52,8 @@ impl Default for Limits {
             grammar_ms_max: 5_000,
             ping_ms: 5_000,
             health_ms_max: 10_000,
+            upstream_requests_max: 256,
+            upstream_look_ms: 5_000,
         }
     }
 }

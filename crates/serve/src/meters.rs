@@ -42,6 +42,7 @@ const PREFIX_QUERIES: &str = "vllm:prefix_cache_queries_total";
 const PREFIX_HITS: &str = "vllm:prefix_cache_hits_total";
 const ENDED: &str = "vllm:request_success_total";
 const ABORTED: &str = "lathe_requests_aborted_total";
+const UP: &str = "lathe_upstream_up";
 const HTTP: &str = "lathe_http_requests_total";
 
 /// Upper bounds in seconds: a small model on a CPU makes a token in a millisecond, a long queue waits
@@ -105,15 +106,18 @@ impl Meters {
 
     /// The figures of a model, the same for all deployments that had its name.
     pub(crate) fn model(&self, served: &Served) -> Arc<ModelMeters> {
-        let name = &served.files().name;
+        self.named(&served.files().name, served.adapter().is_some())
+    }
+
+    /// The figures of whatever answers under a name; `tuned` where an adapter makes it what it is.
+    pub(crate) fn named(&self, name: &str, tuned: bool) -> Arc<ModelMeters> {
         let mut by_model = self.models();
         if let Some(model) = by_model.get(name) {
             return model.clone();
         }
-        let tuned = served.adapter().is_some();
         let model = with_local_recorder(&self.recorder, || ModelMeters::new(name, tuned));
         let model = Arc::new(model);
-        by_model.insert(name.clone(), model.clone());
+        by_model.insert(name.to_owned(), model.clone());
         model
     }
 
@@ -148,8 +152,9 @@ impl Meters {
         }
     }
 
-    /// All figures in Prometheus' text format; `adapters` are the names of tuned models that are open.
-    pub(crate) fn text(&self, adapters: &[String]) -> String {
+    /// All figures in Prometheus' text format; `adapters` are the names of tuned models that are open,
+    /// `upstreams` the other servers that were looked at, each with whether it answers.
+    pub(crate) fn text(&self, adapters: &[String], upstreams: &[(String, bool)]) -> String {
         let models: Vec<Arc<ModelMeters>> = self.models().values().cloned().collect();
         with_local_recorder(&self.recorder, || {
             let (mut waiting, mut running) = (0.0, 0.0);
@@ -169,6 +174,7 @@ impl Meters {
         });
         let mut text = self.handle.render();
         text.push_str(&self.adapters(adapters, &models));
+        text.push_str(&up(upstreams));
         text
     }
 
@@ -190,6 +196,21 @@ impl Meters {
              waiting_lora_adapters=\"{waiting}\"}} {now}\n"
         )
     }
+}
+
+/// Which upstreams answer. Written by hand too: one that was removed leaves no series behind.
+fn up(upstreams: &[(String, bool)]) -> String {
+    if upstreams.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "# HELP {UP} Whether an upstream answered when it was last looked at\n# TYPE {UP} gauge\n"
+    );
+    for (name, up) in upstreams {
+        let (name, up) = (escaped(name), u8::from(*up));
+        text.push_str(&format!("{UP}{{model_name=\"{name}\"}} {up}\n"));
+    }
+    text
 }
 
 /// A count as a gauge takes it.
@@ -286,6 +307,12 @@ impl ModelMeters {
         self.prefix_hits.increment(cached as u64);
     }
 
+    /// Another server read a prompt of so many tokens, and made so many more than were counted.
+    pub(crate) fn told(&self, prompt_tokens: usize, answer_tokens: usize) {
+        self.prompt_tokens.increment(prompt_tokens as u64);
+        self.answer_tokens.increment(answer_tokens as u64);
+    }
+
     /// The first token came this long after the request.
     pub(crate) fn first_token(&self, after: Duration) {
         self.answer_tokens.increment(1);
@@ -328,7 +355,7 @@ mod tests {
             model.next_token(Duration::from_millis(3));
             meters.sampled();
         }
-        let text = meters.text(&[]);
+        let text = meters.text(&[], &[]);
         let line = format!("{BETWEEN_TOKENS}_count{{model_name=\"m\"}} {samples}");
         assert!(text.contains(&line), "{text}");
         let below = format!("{BETWEEN_TOKENS}_bucket{{model_name=\"m\",le=\"0.0025\"}} 0");

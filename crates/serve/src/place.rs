@@ -28,6 +28,8 @@ pub(crate) struct Place {
 struct Story {
     model: Arc<ModelMeters>,
     prompt_tokens: usize,
+    /// Another server counted the prompt's tokens.
+    counted: bool,
     answer_tokens: usize,
     ended: &'static str,
     asked: Instant,
@@ -64,10 +66,21 @@ impl Place {
     /// It waits for a slot.
     pub(crate) fn submitted(&mut self, served: &Served, prompt_tokens: usize) {
         let model = self.meters.model(served);
+        self.waits_for(model, prompt_tokens);
+    }
+
+    /// It is sent to another server, which says later how many tokens its prompt has.
+    pub(crate) fn sent_to(&mut self, upstream: &str) {
+        let model = self.meters.named(upstream, false);
+        self.waits_for(model, 0);
+    }
+
+    fn waits_for(&mut self, model: Arc<ModelMeters>, prompt_tokens: usize) {
         model.waiting.fetch_add(1, Ordering::Relaxed);
         self.story = Some(Story {
             model,
             prompt_tokens,
+            counted: false,
             answer_tokens: 0,
             ended: "abort",
             asked: Instant::now(),
@@ -119,6 +132,17 @@ impl Place {
         self.meters.sampled();
     }
 
+    /// Another server says how many tokens prompt and answer had; pieces of the answer were counted for
+    /// tokens before.
+    pub(crate) fn told(&mut self, prompt_tokens: usize, answer_tokens: usize) {
+        let Some(story) = &mut self.story else { return };
+        let more = answer_tokens.saturating_sub(story.answer_tokens);
+        story.model.told(prompt_tokens, more);
+        story.prompt_tokens = prompt_tokens;
+        story.counted = true;
+        story.answer_tokens = answer_tokens;
+    }
+
     /// The answer is complete, for this reason.
     pub(crate) fn ended(&mut self, reason: &'static str) {
         if let Some(story) = &mut self.story {
@@ -131,8 +155,10 @@ impl Drop for Place {
     fn drop(&mut self) {
         let read = self.story.as_ref().is_some_and(|it| it.running.is_some());
         let answer_tokens = self.story.as_ref().map_or(0, |it| it.answer_tokens);
+        let counted = self.story.as_ref().filter(|it| it.counted);
+        let counted = counted.map(|it| it.prompt_tokens);
         if let Some(toll) = self.toll.take() {
-            toll.settle(read, answer_tokens);
+            toll.settle(read, counted, answer_tokens);
         }
         let Some(story) = self.story.take() else {
             return;

@@ -5,19 +5,18 @@
 //! closed as cancelled behind their back. What the book does with it, and whether it lets an answer
 //! begin at all, is the workshop's.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use lathe_data::shingles::shingles;
 use lathe_engine::Message;
-use lathe_evidence::receipt::{Ended, Receipt};
+use lathe_evidence::receipt::{Ended, Receipt, Relayed};
 use lathe_evidence::{Digest, canonical};
-use lathe_workshop::{BookError, Opened, Opening, ReceiptDraft, Refused, Texts};
+use lathe_workshop::{BookError, Opened, ReceiptDraft, Refused, Texts};
 use serde_json::{Value, json};
 
+use crate::answerer::Answerer;
 use crate::api::Prompt;
 use crate::scheduler::{FinishReason, Finished};
-use crate::served::Served;
 
 /// The one target of the log under which texts stand: `lathe up` keeps it off, whatever else is logged,
 /// unless it is told `--log-texts`.
@@ -52,14 +51,39 @@ impl Question {
             .into_iter()
             .chain(messages.iter().map(written))
             .collect();
-        let bytes = canonical::to_bytes(&Value::Array(written)).expect("messages are plain texts");
         Question {
-            messages: String::from_utf8(bytes).expect("JSON is UTF-8"),
             last: messages.last().map_or("", Message::text).to_owned(),
             as_measured,
             accepts_restricted,
+            ..Question::of_written(written)
+        }
+    }
+
+    /// The question that these messages are, their members texts and whole numbers alone.
+    pub(crate) fn of_written(messages: Vec<Value>) -> Self {
+        let last = messages.last().and_then(|it| it["content"].as_str());
+        let last = last.unwrap_or_default().to_owned();
+        let bytes = canonical::to_bytes(&Value::Array(messages)).expect("texts and whole numbers");
+        Question {
+            messages: String::from_utf8(bytes).expect("JSON is UTF-8"),
+            last,
+            as_measured: false,
+            accepts_restricted: false,
             answered_in_words: true,
         }
+    }
+
+    /// The messages as canonical JSON.
+    pub(crate) fn messages(&self) -> &str {
+        &self.messages
+    }
+
+    /// The same, of a caller who takes an answer of a restricted deployment or does not, and wants words
+    /// or vectors.
+    pub(crate) fn asked_by(mut self, accepts_restricted: bool, to_embed: bool) -> Self {
+        self.accepts_restricted = accepts_restricted;
+        self.answered_in_words = !to_embed;
+        self
     }
 
     /// The question of a request without a conversation: each text is a message of the role `prompt`,
@@ -73,15 +97,7 @@ impl Question {
             }
             written
         });
-        let bytes = canonical::to_bytes(&Value::Array(written.collect()));
-        let bytes = bytes.expect("texts and whole numbers");
-        Question {
-            messages: String::from_utf8(bytes).expect("JSON is UTF-8"),
-            last: texts.last().map_or("", |it| it.text.as_str()).to_owned(),
-            as_measured: false,
-            accepts_restricted,
-            answered_in_words: !to_embed,
-        }
+        Question::of_written(written.collect()).asked_by(accepts_restricted, to_embed)
     }
 }
 
@@ -115,43 +131,40 @@ pub(crate) struct OpenReceipt {
 
 /// What the receipt will say, so far.
 struct Making {
-    served: Arc<Served>,
+    by: Answerer,
     opened: Opened,
     question: Question,
     answer: String,
     prompt_tokens: usize,
     answer_tokens: usize,
+    /// Set where another server answers.
+    relayed: Option<Relayed>,
 }
 
 impl OpenReceipt {
-    /// Writes that an answer of `served` begins; durable when this returns.
+    /// Writes that an answer of `by` begins; durable when this returns.
     ///
     /// # Errors
     /// The book's refusal: the breaker, or trouble with the store.
     pub(crate) async fn open(
-        served: Arc<Served>,
+        by: impl Into<Answerer>,
         question: Question,
         prompt_tokens: usize,
     ) -> Result<OpenReceipt, Refused> {
+        let by = by.into();
         // In a task of its own: a caller who goes away meanwhile leaves no open receipt behind,
         // since the task's result is then dropped.
         let began = Instant::now();
         let opening = tokio::spawn(async move {
-            let files = served.files();
-            let opening = Opening {
-                name: files.name.clone(),
-                deployment: files.deployment,
-                model: files.model,
-                policy: files.policy,
-                prompt: Digest::of(question.messages.as_bytes()),
-                accepts_restricted: question.accepts_restricted,
-            };
-            let opened = served.book().open(opening).await?;
+            let prompt = Digest::of(question.messages.as_bytes());
+            let opening = by.opening(prompt, question.accepts_restricted);
+            let opened = by.book().open(opening).await?;
             tracing::debug!(us = began.elapsed().as_micros() as u64, "receipt opened");
             Ok(OpenReceipt {
                 opened: opened.clone(),
                 making: Some(Making {
-                    served,
+                    relayed: by.relayed(),
+                    by,
                     opened,
                     question,
                     answer: String::new(),
@@ -173,7 +186,7 @@ impl OpenReceipt {
     /// Who answers, by the workshop's origin: GB 45438's ContentProducer.
     pub(crate) fn origin(&self) -> String {
         let making = self.making.as_ref();
-        making.map_or_else(String::new, |it| it.served.files().origin.clone())
+        making.map_or_else(String::new, |it| it.by.origin().to_owned())
     }
 
     /// The answer goes on.
@@ -181,6 +194,22 @@ impl OpenReceipt {
         if let Some(making) = &mut self.making {
             making.answer.push_str(text);
             making.answer_tokens = answer_tokens;
+        }
+    }
+
+    /// The answer so far is this, in place of what was added before.
+    pub(crate) fn replace(&mut self, text: String, answer_tokens: usize) {
+        if let Some(making) = &mut self.making {
+            making.answer = text;
+            making.answer_tokens = answer_tokens;
+        }
+    }
+
+    /// What another server told of itself, and how many tokens the prompt had.
+    pub(crate) fn told(&mut self, relayed: Relayed, prompt_tokens: usize) {
+        if let Some(making) = &mut self.making {
+            making.relayed = Some(relayed);
+            making.prompt_tokens = prompt_tokens;
         }
     }
 
@@ -243,7 +272,7 @@ impl Drop for OpenReceipt {
 
 impl Making {
     async fn close(self, ended: Ended) -> Result<Receipt, BookError> {
-        let book = self.served.book().clone();
+        let book = self.by.book().clone();
         // Searching the records takes about a millisecond: not on a thread that moves bytes.
         let draft = tokio::task::spawn_blocking(move || self.draft(ended)).await;
         let draft = draft.map_err(|panic| not_closed(&panic.to_string()))?;
@@ -270,18 +299,17 @@ impl Making {
         } else {
             ""
         };
-        let files = self.served.files();
-        if let Some(task) = self.served.task()
+        if let Some(task) = self.by.task()
             && as_measured
             && ended == Ended::Stop
         {
             let valid = task.read_answer(&self.answer).is_some();
-            self.served.book().valid(&files.name, valid);
+            self.by.book().valid(self.by.name(), valid);
         }
-        let spans = self.served.spans().map(|index| index.find(&last, said));
+        let spans = self.by.spans().map(|index| index.find(&last, said));
         let mut hashes = shingles(&last);
         hashes.extend(shingles(said));
-        let texts = self.served.book().keeps_texts().then(|| Texts {
+        let texts = self.by.book().keeps_texts().then(|| Texts {
             prompt: messages,
             answer: self.answer.clone(),
         });
@@ -293,6 +321,7 @@ impl Making {
             answer_tokens: self.answer_tokens as u64,
             spans: spans.unwrap_or_default(),
             shingles: hashes,
+            relayed: self.relayed,
             texts,
         }
     }

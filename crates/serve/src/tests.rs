@@ -9,6 +9,7 @@ mod completions;
 mod disconnects;
 mod draining;
 mod embeddings;
+mod fake_upstream;
 mod figures;
 mod fixture;
 mod grammar_bombs;
@@ -23,5 +24,7 @@ mod refusals;
 mod streams;
 mod tools;
 mod tuned;
+mod upstream_faults;
+mod upstreams;
 
 pub(crate) use caller::open_door;

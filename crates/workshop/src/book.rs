@@ -7,7 +7,7 @@
 //! Not here: what a receipt says (`lathe_evidence::receipt`), how it is stored, batched and logged.
 
 use lathe_evidence::Digest;
-use lathe_evidence::receipt::{Ended, Receipt, Span};
+use lathe_evidence::receipt::{Ended, Receipt, Relayed, Span};
 use lathe_evidence::statement::{BreakerState, Link};
 
 use crate::door::BoxFuture;
@@ -17,7 +17,7 @@ use crate::door::BoxFuture;
 pub struct Opening {
     /// The name that answers.
     pub name: String,
-    /// The statement of the deployment that answers: `DeployableFiles::deployment`.
+    /// The statement of the deployment that answers: `DeployableFiles::deployment`, or `Upstream::link`.
     pub deployment: Link,
     /// The digest of the model: `DeployableFiles::model`.
     pub model: Digest,
@@ -27,6 +27,8 @@ pub struct Opening {
     pub prompt: Digest,
     /// The caller knows that the deployment may be restricted, and asks all the same.
     pub accepts_restricted: bool,
+    /// Another server answers: model and policy are `Upstream::subject`.
+    pub relayed: bool,
 }
 
 /// An answer that was written into the book and may begin.
@@ -76,6 +78,8 @@ pub struct ReceiptDraft {
     /// Hashes of the texts' shingles, by which an edited quotation is found; they tell nothing
     /// about the texts without the texts. The book keeps the first [`SHINGLES_MAX`].
     pub shingles: Vec<u64>,
+    /// What is known of the server, where another one answered.
+    pub relayed: Option<Relayed>,
     /// The texts, kept only where the workshop's retention says so.
     pub texts: Option<Texts>,
 }

@@ -5,6 +5,7 @@
 //! | `lock` | pid and URL of the daemon; the file lock says whether it lives | this module |
 //! | `workers.lock` | held shared by every worker, so that a new daemon waits for old ones | this module |
 //! | `salt.seed` | the secret the leaves' salts are worked out from | this module |
+//! | `upstreams/*.secret` | keys that upstreams are asked with, for this user alone; in no backup | `upstream` |
 //! | `keys/*.key` | the workshop's private keys, for this user alone | `keyring` |
 //! | `store.sqlite` | orders, steps, effects, artifacts, datasets, models, deployments | `store` |
 //! | `objects/DIGEST/` | finished artifacts, read-only | `objects` |

@@ -42,6 +42,7 @@ pub mod store;
 pub mod token;
 pub mod trace;
 mod turn;
+pub mod upstream;
 pub mod view;
 mod withdrawn;
 pub mod words;
@@ -61,4 +62,5 @@ pub use order::{
     Output, Progress, SettingChange, StepError, StepName, StepState, StepView, Title,
 };
 pub use token::{Caller, Token, TokenRequest, Tokens};
+pub use upstream::{Attested, Upstream, UpstreamHealth};
 pub use workshop::{Workshop, WorkshopOptions};

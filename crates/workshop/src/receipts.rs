@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lathe_evidence::receipt::{Ended, Receipt, SPANS_MAX};
+use lathe_evidence::receipt::{Ended, Receipt, Relayed, SPANS_MAX};
 use lathe_evidence::statement::{BreakerState, Receipts};
 use lathe_evidence::{Digest, merkle};
 use tokio::sync::{mpsc, oneshot};
@@ -190,6 +190,7 @@ impl ReceiptBook {
             policy: opening.policy,
             prompt: opening.prompt,
             breaker,
+            relayed: opening.relayed,
             ledger_size: ledger.size(),
             opened_ms: now_ms(),
         };
@@ -271,6 +272,9 @@ fn ended(open: &OpenReceipt, draft: ReceiptDraft, texts: Option<Texts>) -> Close
         prompt_tokens: draft.prompt_tokens,
         answer_tokens: draft.answer_tokens,
         spans,
+        upstream: draft
+            .relayed
+            .or_else(|| open.relayed.then(Relayed::unknown)),
         ..blank(open, draft.ended)
     };
     ClosedReceipt {
@@ -302,6 +306,7 @@ fn blank(open: &OpenReceipt, ended: Ended) -> Receipt {
         spans: Vec::new(),
         opened_ms: open.opened_ms,
         closed_ms: now_ms().max(open.opened_ms),
+        upstream: open.relayed.then(Relayed::unknown),
     }
 }
 

@@ -151,6 +151,7 @@ impl Rehearsal {
             policy: model,
             prompt: Digest::of(b""),
             accepts_restricted: false,
+            relayed: false,
         };
         let Err(refused) = shop.book().open(opening).await else {
             return Err(WorkshopError::new(

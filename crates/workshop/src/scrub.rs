@@ -23,6 +23,8 @@ pub(crate) async fn for_good(shop: Workshop, mut stop: watch::Receiver<bool>) {
         if let Err(error) = shop.scrub().await {
             tracing::error!("the evidence of what answers could not be looked at: {error}");
         }
+        // A key that signed for one may have been compromised since.
+        shop.tell_upstreams().await;
     }
 }
 

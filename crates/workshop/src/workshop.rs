@@ -32,7 +32,7 @@ use crate::steps;
 use crate::store::{Change, Speaker, Store};
 use crate::token::Tokens;
 use crate::turn::Turn;
-use crate::{ledger, objects, queue, scrub};
+use crate::{ledger, objects, queue, scrub, upstream};
 
 /// How a workshop is opened.
 #[derive(Debug, Clone)]
@@ -123,6 +123,11 @@ impl Workshop {
         for row in shop.inner.store.deployments().await? {
             shop.inner.door.expect(&row.name);
         }
+        for (said, attested) in upstream::all(&shop).await? {
+            if attested.is_ok() {
+                shop.inner.door.expect(&said.name);
+            }
+        }
         Ok(shop)
     }
 
@@ -134,6 +139,8 @@ impl Workshop {
             *queue = Some(tokio::spawn(queue::work(self.clone(), stop)));
             let stop = self.inner.stop.subscribe();
             tokio::spawn(scrub::for_good(self.clone(), stop));
+            let shop = self.clone();
+            tokio::spawn(async move { shop.tell_upstreams().await });
             let (tokens, store) = (self.inner.tokens.clone(), self.inner.store.clone());
             tokio::spawn(tokens.write_for_good(store, self.inner.stop.subscribe()));
         }
@@ -416,6 +423,13 @@ impl Workshop {
         tracing::error!("the queue ends: {error}");
         let said = (error.to_string(), error.next().to_owned());
         self.inner.halted.send_replace(Some(said));
+    }
+
+    /// Tells the door which upstreams stand in the ledger now.
+    pub(crate) async fn tell_upstreams(&self) {
+        if let Err(error) = upstream::tell_door(self).await {
+            tracing::error!("the upstreams could not be looked up: {error}");
+        }
     }
 
     /// Opens the door again for what was deployed: the verdict is computed anew, the files are

@@ -11,6 +11,7 @@ mod order;
 mod peft;
 mod result;
 mod soak;
+mod upstream;
 mod validators;
 
 pub use home::{FreshHome, PACK, wait_until};
@@ -51,6 +52,11 @@ const SCENARIOS: &[Scenario] = &[
         "validators",
         "model-signing, in-toto and CycloneDX accept what is exported",
         validators::run,
+    ),
+    (
+        "upstream",
+        "llama-server behind the door: the same answers, freed by hanging up, its death told",
+        upstream::run,
     ),
     (
         "soak",

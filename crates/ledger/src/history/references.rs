@@ -86,7 +86,8 @@ pub fn references(said: &Predicate) -> Vec<Reference> {
         | Predicate::Filing(_)
         | Predicate::Restored(_)
         | Predicate::Imported(_)
-        | Predicate::Access(_) => Vec::new(),
+        | Predicate::Access(_)
+        | Predicate::Upstream(_) => Vec::new(),
     }
 }
 
@@ -103,6 +104,7 @@ pub fn expected_subject(statement: &Statement) -> Option<Digest> {
         },
         Predicate::Receipts(it) => it.root,
         Predicate::Restored(it) => it.root,
+        Predicate::Upstream(it) => it.subject(),
         Predicate::BaseModel(_)
         | Predicate::Dataset(_)
         | Predicate::Training(_)

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::error::ApiError;
 use super::form::{Form, Said};
 use super::label;
-use super::request::StreamUsage;
+use super::terms::StreamUsage;
 use crate::door::Inner;
 use crate::receipt::OpenReceipt;
 use crate::scheduler::{Event, Finished, TokenScore};

@@ -11,16 +11,16 @@ use crate::door::Inner;
 use crate::place::Place;
 use crate::scheduler::Refusal;
 
-/// The body, declared as JSON and within the bound. The declaration is insisted
+/// The members of the body, declared as JSON and within the bound. The declaration is insisted
 /// on because a web page from elsewhere cannot send it without asking first.
 ///
 /// # Errors
-/// 415, 413, or 400 where the body breaks off.
+/// 415, 413, or 400 where the body breaks off or is no JSON object.
 pub(super) fn read(
     door: &Inner,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<Bytes, ApiError> {
+) -> Result<Map<String, Value>, ApiError> {
     let declared = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -30,13 +30,14 @@ pub(super) fn read(
     if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
         return Err(ApiError::not_json());
     }
-    body.map_err(|rejection| match rejection.status() {
+    let body = body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::body_too_large(door.limits.body_bytes_max),
         _ => ApiError::invalid(
             None,
             format!("The request's body could not be read: {rejection}."),
         ),
-    })
+    })?;
+    members(&body)
 }
 
 /// The members of a body.

@@ -7,18 +7,18 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use uuid::Uuid;
 
 use super::error::ApiError;
-use super::form::{Form, Kind};
+use super::form::Kind;
 use super::format::Shape;
-use super::request::{ChatRequest, Delivery};
+use super::request::ChatRequest;
 use super::round::{self, Asked, Round};
 use super::{bias, body, models, tools};
 use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::Question;
-use crate::scheduler::{Caller, Plan, Wanted};
+use crate::relay::{self, Interface};
+use crate::scheduler::Caller;
 use crate::served::Served;
 
 /// Answers one conversation.
@@ -29,50 +29,44 @@ pub(crate) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let body = body::read(&door, &headers, body)?;
-    let request = ChatRequest::parse(&body)?;
-    asker.may_ask(&request.model)?;
-    let served = models::find(&door.catalogue, &request.model)?;
-    let places = body::reserve(&door, request.answers, "n")?;
-    let (model, delivery) = (request.model.clone(), request.delivery);
-    let (answers, scores) = (request.answers, request.scores.is_some());
+    let map = body::read(&door, &headers, body)?;
     let accepts_restricted = body::accepts_restricted(&headers);
+    if let Some(relay) = models::relay(&door, &map) {
+        let by = (asker, accepts_restricted);
+        return relay::ask(relay, door, by, Interface::Chat, map).await;
+    }
+    let request = ChatRequest::read(&map)?;
+    let terms = request.terms.clone();
+    asker.may_ask(&terms.model)?;
+    let served = models::find(&door, &terms.model)?;
+    let places = body::reserve(&door, terms.answers, "n")?;
     let grammar = Shape::prepare(request.shape.clone(), &door, &served).await?;
     let mut asked = prepare(request, served.clone(), accepts_restricted).await?;
     asked.plan.grammar = grammar;
-    let form = Form {
-        served: served.clone(),
-        scores,
-        kind: Kind::Chat,
-    };
     let round = Round {
         served,
-        model,
+        terms,
         asked: vec![asked],
-        answers,
-        form,
+        kind: Kind::Chat,
+        places,
         caller,
         asker,
-        places,
     };
-    let answer = round.begin(door).await?;
-    match delivery {
-        Delivery::Whole => answer.whole().await,
-        Delivery::Stream(usage) => Ok(answer.stream(usage)),
-    }
+    round.answer(door).await
 }
 
 /// Makes the prompt, away from the threads that move bytes: a long one takes a while.
 async fn prepare(
-    request: ChatRequest,
+    mut request: ChatRequest,
     served: Arc<Served>,
     accepts_restricted: bool,
 ) -> Result<Asked, ApiError> {
     let work = move || {
+        request.terms.draw_seed();
         let as_measured = is_as_measured(&request, served.files().system.as_deref());
         let tools = request.tools.as_ref();
         tools::check(&request.messages, tools, served.skills())?;
-        bias::check(&request.bias, served.model().config.vocab)?;
+        bias::check(&request.terms.bias, served.model().config.vocab)?;
         let question = Question::new(&request.messages, tools, as_measured, accepts_restricted);
         let messages = tools::for_template(&request.messages, served.skills());
         let prompt = served.prompt(&messages, tools).map_err(|error| {
@@ -81,8 +75,10 @@ async fn prepare(
                 format!("The messages cannot be read: {error}."),
             )
         })?;
-        let context = served.model().config.context;
-        let plan = plan(request, prompt.len(), context)?;
+        let room = (prompt.len(), served.model().config.context);
+        let asked = request.terms.answer_tokens_max;
+        let tokens_max = round::answer_tokens_max("messages", asked, usize::MAX, room)?;
+        let plan = request.terms.plan(tokens_max);
         Ok(Asked {
             question,
             prompt,
@@ -104,39 +100,12 @@ fn is_as_measured(request: &ChatRequest, system: Option<&str>) -> bool {
         [system, rest @ ..] if system.role == "system" => (Some(system.text()), rest),
         rest => (None, rest),
     };
-    let greedy = request.sampling.temperature == 0.0
-        && request.penalties.presence == 0.0
-        && request.penalties.frequency == 0.0
-        && request.bias.is_idle();
-    let plain = rest.len() == 1
-        && request.tools.is_none()
-        && request.shape.is_none()
-        && request.answers == 1;
-    first == system && plain && greedy && request.stop.is_empty() && !request.ignore_eos
-}
-
-/// How the first answer is made; prompt and answer must fit the context together.
-fn plan(request: ChatRequest, prompt: usize, context: usize) -> Result<Plan, ApiError> {
-    let asked = request.answer_tokens_max;
-    let answer_tokens_max =
-        round::answer_tokens_max("messages", asked, usize::MAX, (prompt, context))?;
-    let mut sampling = request.sampling;
-    if !request.seeded {
-        // The low half of a version 7 identifier is random.
-        sampling.seed = Uuid::now_v7().as_u64_pair().1;
-    }
-    Ok(Plan {
-        sampling,
-        penalties: request.penalties,
-        bias: request.bias,
-        stop: request.stop,
-        answer_tokens_max,
-        ignore_eos: request.ignore_eos,
-        grammar: None,
-        continues: false,
-        scores: Wanted {
-            prompt: None,
-            answer: request.scores,
-        },
-    })
+    let terms = &request.terms;
+    let greedy = terms.sampling.temperature == 0.0
+        && terms.penalties.presence == 0.0
+        && terms.penalties.frequency == 0.0
+        && terms.bias.is_idle();
+    let plain =
+        rest.len() == 1 && request.tools.is_none() && request.shape.is_none() && terms.answers == 1;
+    first == system && plain && greedy && terms.stop.is_empty() && !terms.ignore_eos
 }

@@ -11,18 +11,17 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use uuid::Uuid;
 
 use super::error::ApiError;
-use super::form::{Form, Kind};
+use super::form::Kind;
 use super::prompts::Prompt;
-use super::request::Delivery;
 use super::round::{self, Asked, Round};
 use super::{bias, body, models};
 use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::Question;
-use crate::scheduler::{Caller, Plan, Wanted};
+use crate::relay::{self, Interface};
+use crate::scheduler::{Caller, Plan};
 use crate::served::Served;
 use request::CompletionRequest;
 
@@ -39,40 +38,33 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let body = body::read(&door, &headers, body)?;
-    let request = CompletionRequest::parse(&body)?;
-    asker.may_ask(&request.model)?;
-    let served = models::find(&door.catalogue, &request.model)?;
-    let places = request.prompts.len() * request.answers;
-    let places = body::reserve(&door, places, "prompt")?;
-    let (model, delivery, answers) = (request.model.clone(), request.delivery, request.answers);
-    let (echo, scores) = (request.echo, request.scores.is_some());
+    let map = body::read(&door, &headers, body)?;
     let accepts_restricted = body::accepts_restricted(&headers);
+    if let Some(relay) = models::relay(&door, &map) {
+        let by = (asker, accepts_restricted);
+        return relay::ask(relay, door, by, Interface::Completions, map).await;
+    }
+    let request = CompletionRequest::read(&map)?;
+    let (terms, echo) = (request.terms.clone(), request.echo);
+    asker.may_ask(&terms.model)?;
+    let served = models::find(&door, &terms.model)?;
+    let places = request.prompts.len() * terms.answers;
+    let places = body::reserve(&door, places, "prompt")?;
     let (asked, texts) = prepare(request, served.clone(), accepts_restricted).await?;
     let kind = Kind::Completion {
         echo: echo.then_some(texts),
-        answers,
-    };
-    let form = Form {
-        served: served.clone(),
-        scores,
-        kind,
+        answers: terms.answers,
     };
     let round = Round {
         served,
-        model,
+        terms,
         asked,
-        answers,
-        form,
+        kind,
         places,
         caller,
         asker,
     };
-    let answer = round.begin(door).await?;
-    match delivery {
-        Delivery::Whole => answer.whole().await,
-        Delivery::Stream(usage) => Ok(answer.stream(usage)),
-    }
+    round.answer(door).await
 }
 
 /// Reads the prompts as the model does, away from the threads that move bytes. Returns their texts
@@ -84,11 +76,8 @@ async fn prepare(
 ) -> Result<(Vec<Asked>, Vec<String>), ApiError> {
     let work = move || {
         let model = served.model();
-        bias::check(&request.bias, model.config.vocab)?;
-        if !request.seeded {
-            // The low half of a version 7 identifier is random.
-            request.sampling.seed = Uuid::now_v7().as_u64_pair().1;
-        }
+        bias::check(&request.terms.bias, model.config.vocab)?;
+        request.terms.draw_seed();
         let (mut asked, mut texts) = (Vec::new(), Vec::new());
         for given in std::mem::take(&mut request.prompts) {
             let prompt = given.for_model(model, "prompt")?;
@@ -115,20 +104,11 @@ async fn prepare(
 
 /// How a prompt's first answer is made.
 fn plan(request: &CompletionRequest, prompt: usize, context: usize) -> Result<Plan, ApiError> {
-    let asked = request.answer_tokens_max;
-    let room = (prompt, context);
-    Ok(Plan {
-        sampling: request.sampling.clone(),
-        penalties: request.penalties,
-        bias: request.bias.clone(),
-        stop: request.stop.clone(),
-        answer_tokens_max: round::answer_tokens_max("prompt", asked, ANSWER_TOKENS_USUAL, room)?,
-        ignore_eos: request.ignore_eos,
-        grammar: None,
-        continues: true,
-        scores: Wanted {
-            prompt: request.scores.filter(|_| request.echo),
-            answer: request.scores,
-        },
-    })
+    let (terms, room) = (&request.terms, (prompt, context));
+    let asked = terms.answer_tokens_max;
+    let tokens_max = round::answer_tokens_max("prompt", asked, ANSWER_TOKENS_USUAL, room)?;
+    let mut plan = terms.plan(tokens_max);
+    plan.continues = true;
+    plan.scores.prompt = terms.scores.filter(|_| request.echo);
+    Ok(plan)
 }

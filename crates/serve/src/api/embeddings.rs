@@ -16,7 +16,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
 use super::error::ApiError;
@@ -28,6 +28,7 @@ use super::{body, label, models};
 use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::{OpenReceipt, Question};
+use crate::relay::{self, Interface};
 use crate::scheduler::{EmbeddingJob, FinishReason, Finished};
 use crate::served::Served;
 
@@ -53,9 +54,8 @@ struct EmbeddingRequest {
 }
 
 impl EmbeddingRequest {
-    fn parse(body: &[u8]) -> Result<EmbeddingRequest, ApiError> {
-        let map = body::members(body)?;
-        parameters::check_by(PARAMETERS, &map)?;
+    fn read(map: &Map<String, Value>) -> Result<EmbeddingRequest, ApiError> {
+        parameters::check_by(PARAMETERS, map)?;
         let base64 = match map.get("encoding_format").unwrap_or(&Value::Null) {
             Value::Null => false,
             value if value == "float" => false,
@@ -66,8 +66,8 @@ impl EmbeddingRequest {
             }
         };
         Ok(EmbeddingRequest {
-            model: Fields::new(&map).required_text("model")?,
-            input: prompts::read(&map, "input")?,
+            model: Fields::new(map).required_text("model")?,
+            input: prompts::read(map, "input")?,
             base64,
         })
     }
@@ -80,12 +80,16 @@ pub(super) async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
-    let body = body::read(&door, &headers, body)?;
-    let request = EmbeddingRequest::parse(&body)?;
-    asker.may_ask(&request.model)?;
-    let served = models::find(&door.catalogue, &request.model)?;
-    let places = body::reserve(&door, 1, "input")?;
+    let map = body::read(&door, &headers, body)?;
     let accepts_restricted = body::accepts_restricted(&headers);
+    if let Some(relay) = models::relay(&door, &map) {
+        let by = (asker, accepts_restricted);
+        return relay::ask(relay, door, by, Interface::Embeddings, map).await;
+    }
+    let request = EmbeddingRequest::read(&map)?;
+    asker.may_ask(&request.model)?;
+    let served = models::find(&door, &request.model)?;
+    let places = body::reserve(&door, 1, "input")?;
     let texts = read_texts(request.input, served.clone()).await?;
     let question = Question::of_texts(&texts, accepts_restricted, true);
     let inputs: Vec<Vec<u32>> = texts.into_iter().map(|text| text.tokens).collect();
@@ -187,7 +191,7 @@ async fn answer_with(
 }
 
 /// Base64 of little-endian f32, as OpenAI's clients decode it.
-fn encode(vector: &[f32]) -> String {
+pub(crate) fn encode(vector: &[f32]) -> String {
     let bytes: Vec<u8> = vector.iter().flat_map(|it| it.to_le_bytes()).collect();
     BASE64.encode(bytes)
 }
@@ -200,7 +204,7 @@ mod tests {
         let mut request = json!({"model": "m", "input": "hello"});
         let members = extra.as_object().expect("an object").clone();
         request.as_object_mut().expect("an object").extend(members);
-        let error = EmbeddingRequest::parse(request.to_string().as_bytes()).err()?;
+        let error = EmbeddingRequest::read(request.as_object().expect("an object")).err()?;
         let error = &error.body()["error"];
         Some((error["param"].clone(), error["code"].clone()))
     }

@@ -4,6 +4,8 @@
 //! the official clients raise the right class. Which request is wrong is decided
 //! elsewhere; here stands only how it is said.
 
+use std::borrow::Cow;
+
 use axum::http::StatusCode;
 use axum::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
@@ -13,12 +15,14 @@ use serde_json::{Value, json};
 
 use super::quota::duration;
 
+mod upstream;
+
 /// A refusal or failure on its way to the caller.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
     kind: &'static str,
-    code: Option<&'static str>,
+    code: Option<Cow<'static, str>>,
     param: Option<String>,
     message: String,
     header: Option<Header>,
@@ -287,8 +291,8 @@ impl ApiError {
     }
 
     /// Names the kind of refusal for machines.
-    pub(crate) fn with_code(mut self, code: &'static str) -> Self {
-        self.code = Some(code);
+    pub(crate) fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {
+        self.code = Some(code.into());
         self
     }
 }

@@ -16,5 +16,9 @@ pub(super) async fn show(State(door): State<Arc<Inner>>) -> Response {
     let open = door.catalogue.all();
     let tuned = open.iter().filter(|served| served.adapter().is_some());
     let adapters: Vec<String> = tuned.map(|served| served.files().name.clone()).collect();
-    ([(CONTENT_TYPE, TEXT_FORMAT)], door.meters.text(&adapters)).into_response()
+    (
+        [(CONTENT_TYPE, TEXT_FORMAT)],
+        door.meters.text(&adapters, &door.relays.up()),
+    )
+        .into_response()
 }

@@ -1,6 +1,8 @@
 //! `GET /health/ready` and its alias `/health`: 200 only if every served model has just decoded a token.
 //! `GET /health/live`: 200 unless nothing but a restart helps.
 //!
+//! Of upstreams it tells how they were found when they were last looked at.
+//!
 //! A check that only looks at flags says 200 while nothing is answered any more;
 //! this one goes the way of a request, through the scheduler's thread and the
 //! forward pass. Checks that arrive while one runs wait and share the next, so
@@ -95,10 +97,7 @@ async fn examine(door: &Inner) -> Outcome {
         Phase::Running => {}
     }
     let models = door.catalogue.all();
-    if models.is_empty() {
-        return unfit("starting", "no model is deployed yet");
-    }
-    let mut outcome = fit();
+    let mut outcome = upstreams(door, models.is_empty());
     let longest = Duration::from_millis(door.limits.health_ms_max);
     for served in models {
         let name = served.files().name.clone();
@@ -119,6 +118,26 @@ async fn examine(door: &Inner) -> Outcome {
         outcome
             .models
             .insert(name, json!({"ok": result.is_ok(), "token_ms": token_ms}));
+    }
+    outcome
+}
+
+/// How the upstreams are. That of somebody else is down is no reason to send callers away from here,
+/// unless nothing else would answer them.
+fn upstreams(door: &Inner, alone: bool) -> Outcome {
+    let all = door.relays.health();
+    let mut outcome = if !alone || all.iter().any(|it| it.up == Some(true)) {
+        fit()
+    } else if all.is_empty() {
+        unfit("starting", "no model is deployed yet")
+    } else {
+        unfit("failing", "no upstream answers")
+    };
+    for it in all {
+        let ok = it.up == Some(true);
+        outcome
+            .models
+            .insert(it.name, json!({"ok": ok, "upstream": true}));
     }
     outcome
 }

@@ -22,8 +22,11 @@ const BREAKER_HEADER: HeaderName = HeaderName::from_static("x-lathe-breaker");
 pub(super) const ACCEPT_RESTRICTED_HEADER: HeaderName =
     HeaderName::from_static("x-lathe-accept-restricted");
 
+/// What every answer of another server says of the weights behind it.
+pub(crate) const WEIGHTS_NOT_VERIFIED: &str = "not verified";
+
 /// Puts the headers on an answer that is about to begin.
-pub(super) fn set_headers(response: &mut Response, opened: &Opened) {
+pub(crate) fn set_headers(response: &mut Response, opened: &Opened) {
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&opened.id) {
         headers.insert(RECEIPT_HEADER, id);
@@ -34,7 +37,7 @@ pub(super) fn set_headers(response: &mut Response, opened: &Opened) {
 }
 
 /// The member `lathe` of what is sent first of a stream.
-pub(super) fn at_begin(opened: &Opened) -> Value {
+pub(crate) fn at_begin(opened: &Opened) -> Value {
     let mut member = json!({"receipt": opened.id, "breaker": opened.breaker});
     if !opened.reason.is_empty() {
         member["reason"] = json!(opened.reason);
@@ -43,9 +46,17 @@ pub(super) fn at_begin(opened: &Opened) -> Value {
 }
 
 /// The member `lathe` of a whole answer, or of the end of a stream.
-pub(super) fn at_end(opened: &Opened, receipt: &Receipt, producer: &str) -> Value {
+pub(crate) fn at_end(opened: &Opened, receipt: &Receipt, producer: &str) -> Value {
     let mut member = at_begin(opened);
     member["deployment"] = json!(receipt.deployment);
+    if let Some(relayed) = &receipt.upstream {
+        member["weights"] = json!(WEIGHTS_NOT_VERIFIED);
+        member["upstream"] = json!({
+            "name": receipt.name,
+            "model": relayed.model,
+            "counted": relayed.counted,
+        });
+    }
     member["aigc"] = json!({
         "Label": "1",
         "ContentProducer": producer,

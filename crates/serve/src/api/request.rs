@@ -3,114 +3,47 @@
 //! Which parameters there are is in `parameters`. Nothing is looked up or computed
 //! here; whether the model exists and the prompt fits is for `chat`.
 
-use lathe_engine::{Message, Sampling};
-use serde_json::Value;
+use lathe_engine::Message;
+use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use super::fields::Fields;
 use super::format::{self, Shape};
-use super::{bias, body, messages, parameters, tools};
-use crate::scheduler::{Bias, Penalties};
+use super::terms::Terms;
+use super::{messages, parameters, tools};
 
-/// Stop sequences in one request (OpenAI allows four).
-const STOP_SEQUENCES_MAX: usize = 16;
-/// Length of one stop sequence.
-const STOP_BYTES_MAX: usize = 1024;
-
-/// Answers to one prompt.
-pub(super) const ANSWERS_MAX: i64 = 8;
 /// The likeliest tokens told beside each (OpenAI's bound).
 const LIKELIEST_MAX: i64 = 20;
 
 /// A chat completion as it was asked for.
 #[derive(Debug)]
 pub(crate) struct ChatRequest {
-    /// Name of the model.
-    pub model: String,
+    /// What any model is asked.
+    pub terms: Terms,
     /// The conversation, text only.
     pub messages: Vec<Message>,
     /// The tools that may be called, as they were given.
     pub tools: Option<Value>,
-    /// How the answer is sent.
-    pub delivery: Delivery,
-    /// How tokens are chosen; `seed` of 0 when `seeded` is false.
-    pub sampling: Sampling,
-    /// Whether the caller fixed the seed.
-    pub seeded: bool,
-    /// What repeated tokens cost.
-    pub penalties: Penalties,
-    /// What is added to single tokens' logits.
-    pub bias: Bias,
-    /// Texts that end the answer.
-    pub stop: Vec<String>,
-    /// Longest answer; the rest of the context when absent.
-    pub answer_tokens_max: Option<usize>,
-    /// Goes on past the model's end token; for load tests.
-    pub ignore_eos: bool,
     /// The shape that the answer must have.
     pub shape: Option<Shape>,
-    /// Answers that are made.
-    pub answers: usize,
-    /// Whether log-probabilities are told, and how many of the likeliest tokens beside each.
-    pub scores: Option<usize>,
-}
-
-/// How the answer is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Delivery {
-    /// One JSON object.
-    Whole,
-    /// Server-sent events, with the usage as told.
-    Stream(StreamUsage),
-}
-
-/// Where a stream tells how many tokens were used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StreamUsage {
-    /// On the chunk that carries `finish_reason`: the default here. It reaches
-    /// callers who never asked and breaks none that reads `choices[0]`.
-    WithFinish,
-    /// In a chunk of its own without choices, as OpenAI does on
-    /// `include_usage: true`.
-    OwnChunk,
-    /// Not at all, on `include_usage: false`.
-    Absent,
 }
 
 impl ChatRequest {
-    /// Reads the body of a request.
+    /// Reads the members of a request's body.
     ///
     /// # Errors
     /// 400 naming the parameter that is missing, of the wrong kind, out of its
     /// range, unknown or unsupported.
-    pub(crate) fn parse(body: &[u8]) -> Result<ChatRequest, ApiError> {
-        let map = body::members(body)?;
-        parameters::check(&map)?;
-        let fields = Fields::new(&map);
-        let seed = fields.seed()?;
+    pub(crate) fn read(map: &Map<String, Value>) -> Result<ChatRequest, ApiError> {
+        parameters::check(map)?;
+        let fields = Fields::new(map);
         Ok(ChatRequest {
-            model: fields.required_text("model")?,
+            terms: Terms::read(map, read_answer_tokens_max(&fields)?, read_scores(&fields)?)?,
             messages: messages::read(map.get("messages"))?,
-            tools: tools::read(&map)?,
-            delivery: read_delivery(&fields)?,
-            sampling: read_sampling(&fields, seed)?,
-            seeded: seed.is_some(),
-            penalties: read_penalties(&fields)?,
-            bias: bias::read(&fields)?,
-            stop: read_stop(map.get("stop"))?,
-            answer_tokens_max: read_answer_tokens_max(&fields)?,
-            ignore_eos: fields.flag("ignore_eos")?.unwrap_or(false),
-            shape: format::read(&map)?,
-            answers: read_answers(&fields)?,
-            scores: read_scores(&fields)?,
+            tools: tools::read(map)?,
+            shape: format::read(map)?,
         })
     }
-}
-
-/// `n`, which is 1 where it is not given.
-pub(super) fn read_answers(fields: &Fields<'_>) -> Result<usize, ApiError> {
-    let answers = fields.integer("n", 1, ANSWERS_MAX)?;
-    Ok(answers.map_or(1, |answers| answers as usize))
 }
 
 fn read_scores(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
@@ -121,65 +54,6 @@ fn read_scores(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
         return Err(ApiError::invalid(Some("top_logprobs"), message));
     }
     Ok(wanted.then(|| likeliest.unwrap_or(0) as usize))
-}
-
-pub(super) fn read_penalties(fields: &Fields<'_>) -> Result<Penalties, ApiError> {
-    let penalty = |name: &str| -> Result<f32, ApiError> {
-        Ok(fields.number(name, -2.0, 2.0)?.unwrap_or(0.0))
-    };
-    Ok(Penalties {
-        presence: penalty("presence_penalty")?,
-        frequency: penalty("frequency_penalty")?,
-    })
-}
-
-/// Without a temperature the answer is greedy: that is what the gate measured.
-pub(super) fn read_sampling(fields: &Fields<'_>, seed: Option<u64>) -> Result<Sampling, ApiError> {
-    let top_p = fields.number("top_p", 0.0, 1.0)?.unwrap_or(1.0);
-    if top_p <= 0.0 {
-        return Err(ApiError::invalid(
-            Some("top_p"),
-            "'top_p' must be above 0 and at most 1.",
-        ));
-    }
-    Ok(Sampling {
-        temperature: fields.number("temperature", 0.0, 2.0)?.unwrap_or(0.0),
-        top_p,
-        top_k: fields
-            .integer("top_k", 0, i64::from(u32::MAX))?
-            .unwrap_or(0) as usize,
-        seed: seed.unwrap_or(0),
-    })
-}
-
-pub(super) fn read_delivery(fields: &Fields<'_>) -> Result<Delivery, ApiError> {
-    let stream = fields.flag("stream")?.unwrap_or(false);
-    let Some(options) = fields.object("stream_options")? else {
-        let usage = StreamUsage::WithFinish;
-        return Ok(if stream {
-            Delivery::Stream(usage)
-        } else {
-            Delivery::Whole
-        });
-    };
-    if !stream {
-        let message = "'stream_options' is only allowed together with 'stream': true.";
-        return Err(ApiError::invalid(Some("stream_options"), message));
-    }
-    let known = ["include_usage", "include_obfuscation"];
-    if let Some(name) = options.keys().find(|name| !known.contains(&name.as_str())) {
-        let message = format!("Unrecognized stream option: {name}.");
-        return Err(ApiError::invalid(Some("stream_options"), message));
-    }
-    Ok(Delivery::Stream(match options.get("include_usage") {
-        None | Some(Value::Null) => StreamUsage::WithFinish,
-        Some(Value::Bool(true)) => StreamUsage::OwnChunk,
-        Some(Value::Bool(false)) => StreamUsage::Absent,
-        Some(_) => {
-            let message = "'stream_options.include_usage' must be true or false.";
-            return Err(ApiError::invalid(Some("stream_options"), message));
-        }
-    }))
 }
 
 fn read_answer_tokens_max(fields: &Fields<'_>) -> Result<Option<usize>, ApiError> {
@@ -195,39 +69,23 @@ fn read_answer_tokens_max(fields: &Fields<'_>) -> Result<Option<usize>, ApiError
     Ok(new.or(old).map(|tokens| tokens as usize))
 }
 
-pub(super) fn read_stop(value: Option<&Value>) -> Result<Vec<String>, ApiError> {
-    let refuse = || {
-        let message = format!(
-            "'stop' must be a string or at most {STOP_SEQUENCES_MAX} strings, each of 1 to \
-             {STOP_BYTES_MAX} bytes."
-        );
-        ApiError::invalid(Some("stop"), message)
-    };
-    let sequences = match value {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::String(one)) => vec![one.clone()],
-        Some(Value::Array(many)) if many.len() <= STOP_SEQUENCES_MAX => many
-            .iter()
-            .map(|one| one.as_str().map(str::to_owned).ok_or_else(refuse))
-            .collect::<Result<_, _>>()?,
-        Some(_) => return Err(refuse()),
-    };
-    if sequences
-        .iter()
-        .any(|one| one.is_empty() || one.len() > STOP_BYTES_MAX)
-    {
-        return Err(refuse());
-    }
-    Ok(sequences)
-}
-
 #[cfg(test)]
 mod tests {
     use axum::body::to_bytes;
     use axum::response::IntoResponse;
+    use lathe_engine::Sampling;
     use serde_json::json;
 
+    use super::super::body;
+    use super::super::terms::{
+        ANSWERS_MAX, Delivery, STOP_BYTES_MAX, STOP_SEQUENCES_MAX, StreamUsage,
+    };
     use super::*;
+    use crate::scheduler::{Bias, Penalties};
+
+    fn parse(body: &[u8]) -> Result<ChatRequest, ApiError> {
+        ChatRequest::read(&body::members(body)?)
+    }
 
     /// A sound request with `extra` laid over it.
     fn request(extra: Value) -> Value {
@@ -242,7 +100,7 @@ mod tests {
 
     fn accept(extra: Value) -> ChatRequest {
         let body = request(extra.clone()).to_string();
-        ChatRequest::parse(body.as_bytes()).unwrap_or_else(|error| panic!("{extra}: {error:?}"))
+        parse(body.as_bytes()).unwrap_or_else(|error| panic!("{extra}: {error:?}"))
     }
 
     /// The status, `param` and `code` of the refusal of `extra`.
@@ -251,7 +109,7 @@ mod tests {
     }
 
     fn refuse_bytes(body: &[u8]) -> (u16, Value, Value) {
-        let error = ChatRequest::parse(body).expect_err("must be refused");
+        let error = parse(body).expect_err("must be refused");
         let response = error.into_response();
         let status = response.status().as_u16();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -294,19 +152,19 @@ mod tests {
             top_k: 40,
             seed: u64::MAX,
         };
-        assert_eq!((read.sampling, read.seeded), (sampling, true));
+        assert_eq!((read.terms.sampling, read.terms.seeded), (sampling, true));
         assert_eq!(
-            read.penalties,
+            read.terms.penalties,
             Penalties {
                 presence: -2.0,
                 frequency: 1.5
             }
         );
-        assert_eq!(read.stop, ["x", "yy"]);
-        assert_eq!(read.answer_tokens_max, Some(7));
-        assert_eq!(read.delivery, Delivery::Stream(StreamUsage::OwnChunk));
-        assert_eq!((read.answers, read.scores), (3, Some(20)));
-        assert_eq!(read.bias, Bias(vec![(5, -100.0)]));
+        assert_eq!(read.terms.stop, ["x", "yy"]);
+        assert_eq!(read.terms.answer_tokens_max, Some(7));
+        assert_eq!(read.terms.delivery, Delivery::Stream(StreamUsage::OwnChunk));
+        assert_eq!((read.terms.answers, read.terms.scores), (3, Some(20)));
+        assert_eq!(read.terms.bias, Bias(vec![(5, -100.0)]));
     }
 
     #[test]
@@ -318,11 +176,11 @@ mod tests {
             top_k: 0,
             seed: 0,
         };
-        assert_eq!((read.sampling, read.seeded), (greedy, false));
-        assert_eq!(read.delivery, Delivery::Whole);
-        assert_eq!(read.answer_tokens_max, None);
-        assert_eq!((read.answers, read.scores), (1, None));
-        let usage = |extra| accept(extra).delivery;
+        assert_eq!((read.terms.sampling, read.terms.seeded), (greedy, false));
+        assert_eq!(read.terms.delivery, Delivery::Whole);
+        assert_eq!(read.terms.answer_tokens_max, None);
+        assert_eq!((read.terms.answers, read.terms.scores), (1, None));
+        let usage = |extra| accept(extra).terms.delivery;
         assert_eq!(
             usage(json!({"stream": true})),
             Delivery::Stream(StreamUsage::WithFinish)

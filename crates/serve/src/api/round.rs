@@ -1,16 +1,18 @@
-//! One request's prompts and the answers to them, from the receipts to the scheduler.
+//! One request's prompts and the answers to them, from the receipts to the scheduler and back.
 //!
 //! Every answer has a receipt, a place and a job of its own; all of them send into one channel. The
 //! answers to one prompt differ by their seeds, and the prompt is computed once for all of them.
 
 use std::sync::Arc;
 
+use axum::response::Response;
 use futures_util::future::try_join_all;
 use tokio::sync::mpsc;
 
 use super::answer::Answer;
 use super::error::ApiError;
-use super::form::Form;
+use super::form::{Form, Kind};
+use super::terms::{Delivery, Terms};
 use crate::asker::Asker;
 use crate::door::Inner;
 use crate::place::Place;
@@ -32,14 +34,12 @@ pub(super) struct Asked {
 pub(super) struct Round {
     /// The model that answers.
     pub served: Arc<Served>,
-    /// Its name.
-    pub model: String,
+    /// What any model is asked: of it the name, how many answers, and how they are sent.
+    pub terms: Terms,
     /// The prompts.
     pub asked: Vec<Asked>,
-    /// Answers to each.
-    pub answers: usize,
-    /// How the answers look.
-    pub form: Form,
+    /// Of which interface the answers are.
+    pub kind: Kind,
     /// A place for each answer.
     pub places: Vec<Place>,
     /// Whose turn it is.
@@ -49,22 +49,35 @@ pub(super) struct Round {
 }
 
 impl Round {
+    /// Asks, and sends what is answered as the caller wants it.
+    ///
+    /// # Errors
+    /// As [`Round::begin`] and [`Answer::whole`].
+    pub(super) async fn answer(self, door: Arc<Inner>) -> Result<Response, ApiError> {
+        let delivery = self.terms.delivery;
+        let answer = self.begin(door).await?;
+        match delivery {
+            Delivery::Whole => answer.whole().await,
+            Delivery::Stream(usage) => Ok(answer.stream(usage)),
+        }
+    }
+
     /// Charges the prompts, opens the receipts, then hands the jobs over.
     ///
     /// # Errors
     /// 429 where the key's tokens do not suffice, the breaker's refusal, or trouble with the book. Receipts that were opened already close as
     /// cancelled.
-    pub(super) async fn begin(self, door: Arc<Inner>) -> Result<Answer, ApiError> {
+    async fn begin(self, door: Arc<Inner>) -> Result<Answer, ApiError> {
         let Round {
             served,
-            model,
+            terms,
             asked,
-            answers,
-            form,
+            kind,
             mut places,
             caller,
             asker,
         } = self;
+        let answers = terms.answers;
         for (at, place) in places.iter_mut().enumerate() {
             let first = asked.get(at / answers).filter(|_| at % answers == 0);
             asker.charge(place, first.map_or(0, |asked| asked.prompt.len()))?;
@@ -75,7 +88,18 @@ impl Round {
         let receipts = try_join_all(openings).await;
         let receipts = receipts.map_err(|refused| ApiError::refused(&refused))?;
         let (to, received) = mpsc::unbounded_channel();
-        let answer = Answer::new(door.clone(), &model, (form, answers), received, receipts);
+        let form = Form {
+            served: served.clone(),
+            scores: terms.scores.is_some(),
+            kind,
+        };
+        let answer = Answer::new(
+            door.clone(),
+            &terms.model,
+            (form, answers),
+            received,
+            receipts,
+        );
         for (at, permit) in places.into_iter().enumerate() {
             let asked = &asked[at / answers];
             door.scheduler.submit(Job {

@@ -160,6 +160,7 @@ impl MemoryBook {
             spans: draft.spans,
             opened_ms: draft.opened.opened_ms,
             closed_ms: 2,
+            upstream: draft.relayed,
         };
         lock(&self.closed).push((receipt.clone(), made));
         Ok(receipt)

@@ -17,7 +17,7 @@ use super::figures::becomes;
 use crate::{Door, Limits};
 
 /// A key of this allowance, as the guard would have found it.
-fn token(allowance: Allowance, models: &[&str]) -> Arc<Token> {
+pub(super) fn token(allowance: Allowance, models: &[&str]) -> Arc<Token> {
     let row = TokenRow {
         id: "id".to_owned(),
         name: "the shop".to_owned(),
@@ -38,7 +38,7 @@ fn with(mut request: Request<Body>, token: &Arc<Token>) -> Request<Body> {
     request
 }
 
-async fn ask(door: &Door, token: &Arc<Token>, body: Value) -> Reply {
+pub(super) async fn ask(door: &Door, token: &Arc<Token>, body: Value) -> Reply {
     send(door.router(), with(chat(body), token)).await
 }
 
@@ -48,7 +48,7 @@ fn header<'a>(reply: &'a Reply, name: &str) -> Option<&'a str> {
 
 /// The tokens charged so far, once they are those expected: an answer is charged when its slot is
 /// free, a moment after its last part.
-async fn charged(token: &Token, prompt: u64, answer: u64) {
+pub(super) async fn charged(token: &Token, prompt: u64, answer: u64) {
     let even = async {
         loop {
             let today = token.today();

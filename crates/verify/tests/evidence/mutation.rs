@@ -44,6 +44,10 @@ const FREE: &[(&str, &str)] = &[
     ("reviewed", "note"),
     ("submitted", "note"),
     ("training", "engine machine order"),
+    (
+        "upstream",
+        "connect_ms_max keyed name reason remote retries silence_ms_max",
+    ),
     ("verdict", "order"),
     ("withdrawal", "reason"),
     ("workshop", "key/name origin"),

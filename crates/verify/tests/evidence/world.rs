@@ -500,6 +500,7 @@ fn receipt(number: usize, scribe: &Scribe, deployment: Link, model: (&str, Diges
         spans: Vec::new(),
         opened_ms: scribe.history.last_ms(),
         closed_ms: scribe.history.last_ms() + 5,
+        upstream: None,
     };
     receipt.to_bytes().expect("it is sound")
 }
@@ -561,6 +562,23 @@ fn afterwards(scribe: &mut Scribe) {
             at_ms,
         };
         Statement::of("the shop", digest("a key"), said)
+    });
+    scribe.say("upstream", |at_ms| {
+        let said = Upstream {
+            name: "big".to_owned(),
+            action: UpstreamAction::Added,
+            url: "http://127.0.0.1:8000/v1".to_owned(),
+            model: "big-72b".to_owned(),
+            remote: false,
+            failover: None,
+            retries: 0,
+            connect_ms_max: 5_000,
+            silence_ms_max: 120_000,
+            keyed: false,
+            reason: "a larger model".to_owned(),
+            at_ms,
+        };
+        Statement::of("big", said.subject(), said)
     });
 }
 

@@ -185,18 +185,31 @@ pub(super) fn sentence(record: &RecordView, passage: &PassageView) -> Sentence {
 
 fn pairs(say: Say, trace: &TraceView) -> Vec<(String, String)> {
     let receipt = &trace.receipt;
-    vec![
-        (say.it("web.receipt.title"), receipt.id.clone()),
-        (say.it("web.receipt.prompt"), receipt.prompt.to_string()),
-        (say.it("web.receipt.answer"), receipt.answer.to_string()),
-        (say.it("web.receipt.model"), receipt.model.to_string()),
-        (say.it("web.receipt.policy"), receipt.policy.to_string()),
-        (say.it("web.receipt.leaf"), trace.leaf.to_string()),
-        (
-            say.it("web.receipt.ledger"),
-            say.of("web.receipt.entries", format::count(receipt.ledger_size)),
-        ),
-    ]
+    let rests_on = match &receipt.upstream {
+        None => [
+            ("web.receipt.model", receipt.model.to_string()),
+            ("web.receipt.policy", receipt.policy.to_string()),
+        ],
+        Some(relayed) => [
+            ("web.receipt.weights", say.it("web.receipt.weights.none")),
+            (
+                "web.receipt.called",
+                relayed.model.clone().unwrap_or_default(),
+            ),
+        ],
+    };
+    let digests = [
+        ("web.receipt.title", receipt.id.clone()),
+        ("web.receipt.prompt", receipt.prompt.to_string()),
+        ("web.receipt.answer", receipt.answer.to_string()),
+    ];
+    let entries = format::count(receipt.ledger_size);
+    let places = [
+        ("web.receipt.leaf", trace.leaf.to_string()),
+        ("web.receipt.ledger", say.of("web.receipt.entries", entries)),
+    ];
+    let pairs = digests.into_iter().chain(rests_on).chain(places);
+    pairs.map(|(word, value)| (say.it(word), value)).collect()
 }
 
 /// Where the receipt stands, and the page of its batch's statement.

@@ -1,10 +1,10 @@
 //! `breaker`: somebody decides that a deployment may or may not answer. Closing needs evidence that
-//! holds: the chain is verified anew first.
+//! holds: the chain is verified anew first. Of an upstream there is no chain but its own statement.
 
 use lathe_evidence::statement::{BreakerState, Cause};
 use serde_json::{Value, json};
 
-use super::reasoned;
+use super::{reasoned, upstream};
 use crate::admission;
 use crate::breakers::Move;
 use crate::error::WorkshopError;
@@ -20,14 +20,19 @@ pub(super) async fn run(
     reasoned(&reason)?;
     let rows = shop.store().deployments().await?;
     let row = rows.into_iter().find(|row| row.name == name);
-    let row = row.ok_or_else(|| {
-        WorkshopError::new(
-            "deployment-unknown",
-            format!("nothing is deployed under the name {name}"),
-            "list the deployments with GET /api/deployments or on the page",
-        )
-    })?;
-    if to == BreakerState::Closed {
+    let relayed = upstream::subject_of(shop, &name).await?;
+    let model = match (&row, relayed) {
+        (Some(row), _) => row.model()?,
+        (None, Some(subject)) => subject,
+        (None, None) => {
+            return Err(WorkshopError::new(
+                "deployment-unknown",
+                format!("nothing is deployed under the name {name}"),
+                "list the deployments with GET /api/deployments or on the page",
+            ));
+        }
+    };
+    if let Some(row) = row.filter(|_| to == BreakerState::Closed) {
         admission::whole(shop, &row).await?.map_err(|why| {
             WorkshopError::new(
                 "breaker-stays",
@@ -37,7 +42,7 @@ pub(super) async fn run(
         })?;
     }
     let it = Move {
-        model: row.model()?,
+        model,
         name: name.clone(),
         to,
         cause: Cause::Manual,

@@ -18,6 +18,7 @@ mod pause;
 mod restored;
 mod resume;
 mod token;
+mod upstream;
 mod withdraw;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,7 @@ use crate::error::WorkshopError;
 use crate::order::{OrderId, OrderState};
 use crate::store::orders::OrderRow;
 use crate::token::TokenRequest;
+use crate::upstream::UpstreamRequest;
 use crate::words::Lang;
 use crate::workshop::Workshop;
 
@@ -175,6 +177,17 @@ pub enum Operation {
         /// Why.
         reason: String,
     },
+    /// Another server that is to answer under a name.
+    UpstreamAdd(UpstreamRequest),
+    /// The other servers, and how they are.
+    Upstreams {},
+    /// Another server that answers no more.
+    UpstreamRemove {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// The newest signed checkpoint.
     Checkpoint {},
     /// The ledger as tlog tiles.
@@ -283,6 +296,11 @@ impl Workshop {
             Operation::TokenCreate(request) => token::issue(self, request).await,
             Operation::Tokens {} => Ok(token::list(self)),
             Operation::TokenRevoke { id, reason } => token::revoke(self, &id, reason).await,
+            Operation::UpstreamAdd(request) => upstream::add(self, request).await,
+            Operation::Upstreams {} => upstream::list(self).await,
+            Operation::UpstreamRemove { name, reason } => {
+                upstream::remove(self, &name, reason).await
+            }
             Operation::Checkpoint {} => export::checkpoint(self).await,
             Operation::LedgerExport { folder } => export::run(self, folder).await,
             Operation::Dossier { number, lang, page } => {

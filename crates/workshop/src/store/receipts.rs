@@ -37,6 +37,9 @@ pub struct OpenReceipt {
     pub prompt: Digest,
     /// The breaker's state.
     pub breaker: BreakerState,
+    /// Another server answers.
+    #[serde(default)]
+    pub relayed: bool,
     /// The size of the ledger.
     pub ledger_size: u64,
     /// When it began, milliseconds since 1970.

@@ -219,6 +219,16 @@ impl Meter {
         self.changed = true;
     }
 
+    /// Takes tokens of a prompt that turned out longer than was taken for it, into debt if need be.
+    pub fn more(&mut self, tokens: u64, now_ms: i64) {
+        self.advance(now_ms);
+        if let Some(bucket) = &mut self.tokens {
+            bucket.take(tokens);
+        }
+        self.today.prompt_tokens += tokens;
+        self.changed = true;
+    }
+
     /// Gives back the tokens of a prompt that was never read.
     pub fn give_back(&mut self, tokens: u64, now_ms: i64) {
         self.advance(now_ms);

@@ -130,7 +130,12 @@ impl Token {
         self.meter().answer(tokens, now_ms());
     }
 
-    /// Gives back the tokens of a prompt that was never read.
+    /// Takes tokens of a prompt that turned out longer than was taken for it.
+    pub fn more(&self, tokens: u64) {
+        self.meter().more(tokens, now_ms());
+    }
+
+    /// Gives back the tokens of a prompt that was never read, or was shorter than was taken for it.
     pub fn give_back(&self, tokens: u64) {
         self.meter().give_back(tokens, now_ms());
     }

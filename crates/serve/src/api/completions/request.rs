@@ -1,18 +1,13 @@
 //! What a caller of `/v1/completions` asked for: its JSON read strictly.
 
-use lathe_engine::Sampling;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::super::error::ApiError;
 use super::super::fields::Fields;
 use super::super::parameters::Handling::{Ignored, Only, Read};
 use super::super::parameters::{self, Table};
 use super::super::prompts::{self, Given};
-use super::super::request::{
-    ANSWERS_MAX, Delivery, read_answers, read_delivery, read_penalties, read_sampling, read_stop,
-};
-use super::super::{bias, body};
-use crate::scheduler::{Bias, Penalties};
+use super::super::terms::{ANSWERS_MAX, Terms};
 
 /// The likeliest tokens told beside each (OpenAI's bound).
 const LIKELIEST_MAX: i64 = 5;
@@ -55,63 +50,32 @@ fn is_no_text(value: &Value) -> bool {
 /// A completion as it was asked for.
 #[derive(Debug)]
 pub(super) struct CompletionRequest {
-    /// Name of the model.
-    pub model: String,
+    /// What any model is asked; a longest answer of 0 only together with `echo`.
+    pub terms: Terms,
     /// The texts that are gone on with.
     pub prompts: Vec<Given>,
-    /// How the answers are sent.
-    pub delivery: Delivery,
-    /// How tokens are chosen; `seed` of 0 when `seeded` is false.
-    pub sampling: Sampling,
-    /// Whether the caller fixed the seed.
-    pub seeded: bool,
-    /// What repeated tokens cost.
-    pub penalties: Penalties,
-    /// What is added to single tokens' logits.
-    pub bias: Bias,
-    /// Texts that end an answer.
-    pub stop: Vec<String>,
-    /// Longest answer, if that is stated; 0 only together with `echo`.
-    pub answer_tokens_max: Option<usize>,
-    /// Goes on past the model's end token; for load tests.
-    pub ignore_eos: bool,
-    /// Answers to each prompt.
-    pub answers: usize,
     /// Whether the prompt stands in front of its answer.
     pub echo: bool,
-    /// Whether log-probabilities are told, and how many of the likeliest tokens beside each.
-    pub scores: Option<usize>,
 }
 
 impl CompletionRequest {
-    /// Reads the body of a request.
+    /// Reads the members of a request's body.
     ///
     /// # Errors
     /// 400 naming the parameter that is missing, of the wrong kind, out of its range, unknown or
     /// unsupported.
-    pub(super) fn parse(body: &[u8]) -> Result<CompletionRequest, ApiError> {
-        let map = body::members(body)?;
-        parameters::check_by(PARAMETERS, &map)?;
-        let fields = Fields::new(&map);
-        let seed = fields.seed()?;
-        let answers = read_answers(&fields)?;
-        check_best_of(&fields, answers)?;
+    pub(super) fn read(map: &Map<String, Value>) -> Result<CompletionRequest, ApiError> {
+        parameters::check_by(PARAMETERS, map)?;
+        let fields = Fields::new(map);
         let echo = fields.flag("echo")?.unwrap_or(false);
         let scores = fields.integer("logprobs", 0, LIKELIEST_MAX)?;
+        let scores = scores.map(|count| count as usize);
+        let terms = Terms::read(map, read_answer_tokens_max(&fields, echo)?, scores)?;
+        check_best_of(&fields, terms.answers)?;
         Ok(CompletionRequest {
-            model: fields.required_text("model")?,
-            prompts: prompts::read(&map, "prompt")?,
-            delivery: read_delivery(&fields)?,
-            sampling: read_sampling(&fields, seed)?,
-            seeded: seed.is_some(),
-            penalties: read_penalties(&fields)?,
-            bias: bias::read(&fields)?,
-            stop: read_stop(map.get("stop"))?,
-            answer_tokens_max: read_answer_tokens_max(&fields, echo)?,
-            ignore_eos: fields.flag("ignore_eos")?.unwrap_or(false),
-            answers,
+            terms,
+            prompts: prompts::read(map, "prompt")?,
             echo,
-            scores: scores.map(|count| count as usize),
         })
     }
 }
@@ -142,12 +106,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::scheduler::Bias;
 
     fn parse(extra: Value) -> Result<CompletionRequest, ApiError> {
         let mut request = json!({"model": "m", "prompt": "hello"});
         let members = extra.as_object().expect("an object").clone();
         request.as_object_mut().expect("an object").extend(members);
-        CompletionRequest::parse(request.to_string().as_bytes())
+        CompletionRequest::read(request.as_object().expect("an object"))
     }
 
     #[test]
@@ -160,12 +125,21 @@ mod tests {
         .expect("readable");
         let tokens = |ids: &[u32]| Given::Tokens(ids.to_vec());
         assert_eq!(read.prompts, [tokens(&[1, 2]), tokens(&[3])]);
-        assert_eq!((read.answers, read.echo, read.scores), (2, true, Some(5)));
-        assert_eq!((read.answer_tokens_max, read.seeded), (Some(0), true));
-        assert_eq!(read.bias, Bias(vec![(7, 1.0)]));
+        assert_eq!(
+            (read.terms.answers, read.echo, read.terms.scores),
+            (2, true, Some(5))
+        );
+        assert_eq!(
+            (read.terms.answer_tokens_max, read.terms.seeded),
+            (Some(0), true)
+        );
+        assert_eq!(read.terms.bias, Bias(vec![(7, 1.0)]));
         let plain = parse(json!({})).expect("readable");
-        assert_eq!((plain.answers, plain.echo, plain.scores), (1, false, None));
-        assert_eq!(plain.answer_tokens_max, None);
+        assert_eq!(
+            (plain.terms.answers, plain.echo, plain.terms.scores),
+            (1, false, None)
+        );
+        assert_eq!(plain.terms.answer_tokens_max, None);
     }
 
     #[test]

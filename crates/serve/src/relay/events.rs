@@ -1,0 +1,148 @@
+//! Server-sent events out of an upstream's bytes: the `data` of each, one after the other.
+//!
+//! As the HTML standard parses them (9.2.6), with bounds: a line and an event are only so long. Comments
+//! are passed over, other fields too, since OpenAI's interface says everything in `data`.
+
+use std::collections::VecDeque;
+
+use super::http::{Body, Trouble};
+
+/// The longest event, and so the longest line.
+pub(super) const EVENT_BYTES_MAX: usize = 1 << 20;
+
+/// The events of an answer.
+pub(super) struct Events {
+    body: Body,
+    parsed: Parsed,
+    /// What is wrong after all that was parsed before it.
+    wrong: Option<String>,
+}
+
+impl Events {
+    /// Of this body.
+    pub(super) fn new(body: Body) -> Events {
+        Events {
+            body,
+            parsed: Parsed::default(),
+            wrong: None,
+        }
+    }
+
+    /// The `data` of the next event; none at the end.
+    ///
+    /// # Errors
+    /// What the body has, an event that is too long, text that is not UTF-8.
+    pub(super) async fn next(&mut self) -> Result<Option<String>, Trouble> {
+        loop {
+            if let Some(event) = self.parsed.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            if let Some(wrong) = self.wrong.take() {
+                return Err(Trouble::Unreadable(wrong));
+            }
+            match self.body.next().await? {
+                Some(piece) => self.wrong = self.parsed.take(&piece).err(),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// What was parsed so far.
+#[derive(Default)]
+struct Parsed {
+    line: Vec<u8>,
+    data: Option<String>,
+    ready: VecDeque<String>,
+}
+
+impl Parsed {
+    fn take(&mut self, piece: &[u8]) -> Result<(), String> {
+        for byte in piece {
+            if *byte == b'\n' {
+                self.end_line()?;
+                continue;
+            }
+            self.line.push(*byte);
+            if self.line.len() > EVENT_BYTES_MAX {
+                return Err(too_long());
+            }
+        }
+        Ok(())
+    }
+
+    fn end_line(&mut self) -> Result<(), String> {
+        let line = std::mem::take(&mut self.line);
+        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        if line.is_empty() {
+            self.ready.extend(self.data.take());
+            return Ok(());
+        }
+        let Some(value) = line.strip_prefix(b"data:") else {
+            return Ok(());
+        };
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        let value = std::str::from_utf8(value)
+            .map_err(|_| "it sends an event that is not UTF-8".to_owned())?;
+        match &mut self.data {
+            None => self.data = Some(value.to_owned()),
+            Some(data) => {
+                if data.len() + value.len() >= EVENT_BYTES_MAX {
+                    return Err(too_long());
+                }
+                data.push('\n');
+                data.push_str(value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn too_long() -> String {
+    format!("it sends an event of more than {EVENT_BYTES_MAX} bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pieces: &[&[u8]]) -> Result<Vec<String>, String> {
+        let mut parsed = Parsed::default();
+        for piece in pieces {
+            parsed.take(piece)?;
+        }
+        Ok(parsed.ready.into())
+    }
+
+    #[test]
+    fn events_come_apart_wherever_the_bytes_were_cut() {
+        let sent = "data: {\"a\": \"é\"}\n\n: ping\n\nid: 7\nevent: x\ndata:b\r\ndata: c\r\n\r\ndata: late";
+        let expected = ["{\"a\": \"é\"}", "b\nc"];
+        for cut in 0..=sent.len() {
+            let (head, tail) = sent.as_bytes().split_at(cut);
+            assert_eq!(
+                parse(&[head, tail]).expect("events"),
+                expected,
+                "cut at {cut}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_or_no_text_is_refused() {
+        let long = vec![b'x'; EVENT_BYTES_MAX + 1];
+        assert!(parse(&[b"data: ", &long]).is_err());
+        assert!(parse(&[&long]).is_err(), "a line without a field");
+        let line = [
+            b"data: ".as_slice(),
+            &vec![b'x'; EVENT_BYTES_MAX / 2],
+            b"\n",
+        ]
+        .concat();
+        assert!(
+            parse(&[&line, &line, &line]).is_err(),
+            "one event of many lines"
+        );
+        assert!(parse(&[b"data: \xff\n\n"]).is_err());
+    }
+}
