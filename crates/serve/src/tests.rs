@@ -16,6 +16,7 @@ mod grammars;
 mod health;
 mod keys;
 mod models;
+mod openapi;
 mod pains;
 mod prefixes;
 mod receipts;
