@@ -11,6 +11,7 @@ mod draining;
 mod embeddings;
 mod figures;
 mod fixture;
+mod fuzzed;
 mod grammar_bombs;
 mod grammars;
 mod health;

@@ -9,6 +9,8 @@ pub struct Container {
     pub closed: bool,
     /// The member that tells variants apart, where it stands among theirs.
     pub tag: Option<String>,
+    /// The type that is written in its place.
+    pub written_as: Option<String>,
     /// How the names of variants are written.
     pub style: Style,
 }
@@ -62,6 +64,8 @@ impl Container {
             match (name, value) {
                 ("deny_unknown_fields", _) => read.closed = true,
                 ("transparent", _) => {}
+                ("try_from", Some(_)) => {}
+                ("into", Some(name)) => read.written_as = Some(name),
                 ("tag", Some(tag)) => read.tag = Some(tag),
                 ("rename_all", Some(style)) => {
                     read.style = match style.as_str() {

@@ -47,6 +47,9 @@ const FILES: &[(&str, &str)] = &[
 /// Types that stand for a text of digits: SHA-256 in lower-case hexadecimal.
 const DIGESTS: &[&str] = &["Digest", "Link"];
 
+/// What a file calls a type of another file.
+const RENAMED: &[(&str, &str)] = &[("Scope", "AccessScope")];
+
 /// A declaration, and the file it stands in.
 struct Known {
     file: usize,
@@ -136,6 +139,8 @@ impl Types {
 
     /// The declaration of `name` as the file `from` means it: its own, else the one without a prefix.
     fn find(&self, name: &str, from: usize) -> Result<usize, String> {
+        let renamed = RENAMED.iter().find(|(here, _)| *here == name);
+        let name = renamed.map_or(name, |(_, there)| *there);
         let named = |own: &dyn Fn(&Known) -> bool| {
             let mut known = self.known.iter();
             known.position(|it| ident_of(&it.item) == name && own(it))
@@ -163,6 +168,11 @@ impl Types {
             parameter: parameter.as_deref().zip(argument),
         };
         let container = Container::read(attributes)?;
+        if let Some(name) = &container.written_as {
+            let mut schema = self.of_item(self.find(name, file)?, None)?;
+            describe(&mut schema, attributes);
+            return Ok(schema);
+        }
         let mut schema = match &item {
             Item::Struct(it) => self.of_fields(&it.fields, &container, scope)?,
             Item::Enum(it) => self.of_enum(it, &container, scope)?,

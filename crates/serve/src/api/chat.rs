@@ -37,13 +37,14 @@ pub(crate) async fn create(
     let (model, delivery) = (request.model.clone(), request.delivery);
     let (answers, scores) = (request.answers, request.scores.is_some());
     let accepts_restricted = body::accepts_restricted(&headers);
+    let calls = tools::answered(request.tools.as_ref(), &served)?;
     let grammar = Shape::prepare(request.shape.clone(), &door, &served).await?;
     let mut asked = prepare(request, served.clone(), accepts_restricted).await?;
     asked.plan.grammar = grammar;
     let form = Form {
         served: served.clone(),
         scores,
-        kind: Kind::Chat,
+        kind: Kind::Chat { calls },
     };
     let round = Round {
         served,

@@ -32,7 +32,10 @@ fn check(document: &Value, name: &str, value: &Value) {
 fn parameters(source: &str) -> BTreeSet<&str> {
     let table = source.split("const PARAMETERS").nth(1).expect("a table");
     let table = table.split("];").next().expect("its end");
-    let entries = table.split("(\"").skip(1).map(|entry| entry.split_once('"'));
+    let entries = table
+        .split("(\"")
+        .skip(1)
+        .map(|entry| entry.split_once('"'));
     let entries = entries.map(|entry| entry.expect("a name"));
     let read = entries.filter(|(_, rest)| rest.starts_with(", Read)"));
     read.map(|(name, _)| name).collect()
@@ -55,7 +58,11 @@ fn every_parameter_is_described_and_every_description_is_a_parameter() {
             include_str!("../api/completions/request.rs"),
             true,
         ),
-        ("EmbeddingRequest", include_str!("../api/embeddings.rs"), false),
+        (
+            "EmbeddingRequest",
+            include_str!("../api/embeddings.rs"),
+            false,
+        ),
     ] {
         let mut described = members(name);
         if shares {
@@ -93,7 +100,11 @@ async fn what_is_answered_is_what_is_described() {
         check(&document, "Embeddings", &reply.body);
     }
     check(&document, "ModelList", &get(&door, "/v1/models").await.body);
-    check(&document, "Model", &get(&door, "/v1/models/tiny").await.body);
+    check(
+        &document,
+        "Model",
+        &get(&door, "/v1/models/tiny").await.body,
+    );
     for path in ["/health", "/health/ready", "/health/live"] {
         check(&document, "Health", &get(&door, path).await.body);
     }

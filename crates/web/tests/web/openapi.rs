@@ -2,6 +2,7 @@
 //! what it says.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -14,12 +15,8 @@ use crate::sample::{DATASET, DONE, PAUSED, SampleDesk};
 
 const BODY_BYTES_MAX: usize = 4 << 20;
 
-/// Where routes stand.
-const SOURCES: [&str; 3] = [
-    "src/api/mod.rs",
-    "src/openapi.rs",
-    "../serve/src/api.rs",
-];
+/// Below which files and folders routes stand; pages and their files are for people.
+const SOURCES: [&str; 3] = ["src/api", "src/openapi.rs", "../serve/src"];
 
 /// What is served.
 async fn document() -> Value {
@@ -31,9 +28,15 @@ async fn document() -> Value {
 /// Status, content type and JSON (null where it is none) of an answer.
 async fn get(path: &str) -> (u16, String, Value) {
     let desk = Arc::new(SampleDesk::new());
-    let app = router(AppState::with_desk(desk, crate::sample::door(), Access::Loopback));
+    let app = router(AppState::with_desk(
+        desk,
+        crate::sample::door(),
+        Access::Loopback,
+    ));
     let request = Request::get(path).header("host", "localhost");
-    let Ok(response) = app.oneshot(request.body(Body::empty()).expect("a request")).await;
+    let Ok(response) = app
+        .oneshot(request.body(Body::empty()).expect("a request"))
+        .await;
     let status = response.status().as_u16();
     let kind = response.headers()["content-type"].to_str().expect("ASCII");
     let kind = kind.to_owned();
@@ -43,21 +46,45 @@ async fn get(path: &str) -> (u16, String, Value) {
     (status, kind, value)
 }
 
+/// The sources at `path`, tests left out, without any white space.
+fn sources(path: &Path, found: &mut Vec<String>) {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).expect("a folder") {
+            sources(&entry.expect("an entry").path(), found);
+        }
+    } else if !path.components().any(|it| it.as_os_str() == "tests") {
+        let text = std::fs::read_to_string(path).expect("a source");
+        found.push(text.split_whitespace().collect());
+    }
+}
+
+/// What stands before the bracket that closes the one before `text`.
+fn bracketed(text: &str) -> &str {
+    let mut depth = 1;
+    let end = text.find(|letter| {
+        depth += i32::from(letter == '(') - i32::from(letter == ')');
+        depth == 0
+    });
+    &text[..end.expect("brackets are even")]
+}
+
 /// `METHOD /path` of every route in the sources; what refuses by `any` answers nothing.
 fn routes() -> BTreeSet<String> {
-    let root = env!("CARGO_MANIFEST_DIR");
-    let mut routes = BTreeSet::new();
-    for source in SOURCES {
-        let text = std::fs::read_to_string(format!("{root}/{source}")).expect("the routes");
-        for route in text.split(".route(\"").skip(1) {
-            let (path, rest) = route.split_once('"').expect("a path");
-            // To the end of the statement or the next layer, whichever is first.
-            let rest = rest.split(['\n', ';']).next().expect("the handlers");
-            let path = path.replace("{*", "{");
-            for method in ["get", "post", "delete", "put", "patch"] {
-                if rest.contains(&format!("{method}(")) {
-                    routes.insert(format!("{} {path}", method.to_uppercase()));
-                }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut texts, mut routes) = (Vec::new(), BTreeSet::new());
+    SOURCES
+        .iter()
+        .for_each(|it| sources(&root.join(it), &mut texts));
+    for route in texts.iter().flat_map(|text| text.split(".route(").skip(1)) {
+        let route = bracketed(route);
+        let Some((path, handlers)) = route.strip_prefix('"').and_then(|it| it.split_once('"'))
+        else {
+            panic!("a path that is no text: {route}");
+        };
+        let path = path.replace("{*", "{");
+        for method in ["get", "post", "delete", "put", "patch"] {
+            if handlers.contains(&format!("{method}(")) {
+                routes.insert(format!("{} {path}", method.to_uppercase()));
             }
         }
     }
@@ -87,11 +114,18 @@ fn filled(path: &str) -> String {
         ("{number}", crate::sample::trace::NUMBER),
         ("{entry}", "0"),
         ("{name}", "customer-care"),
-        ("{id}", if path.contains("receipts") { "receipt" } else { DONE }),
+        (
+            "{id}",
+            if path.contains("receipts") {
+                "receipt"
+            } else {
+                DONE
+            },
+        ),
     ];
-    let path = named
-        .iter()
-        .fold(path.to_owned(), |path, (name, value)| path.replace(name, value));
+    let path = named.iter().fold(path.to_owned(), |path, (name, value)| {
+        path.replace(name, value)
+    });
     match path.as_str() {
         "/api/trace" => format!("{path}?q=the+battery+is+great"),
         "/api/orders/compare" => format!("{path}?ids={DONE},{PAUSED}"),
@@ -110,7 +144,9 @@ fn reasons(document: &Value, schema: &Value, value: &Value) -> Vec<String> {
 
 fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value["$ref"].as_str().and_then(|it| it.strip_prefix('#')) {
-        Some(pointer) => document.pointer(pointer).expect("what is referred to is there"),
+        Some(pointer) => document
+            .pointer(pointer)
+            .expect("what is referred to is there"),
         None => value,
     }
 }
@@ -119,16 +155,24 @@ fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
 async fn what_is_answered_is_what_is_described() {
     let document = document().await;
     let paths = document["paths"].as_object().expect("paths").iter();
-    let own = paths.filter(|(path, methods)| path.starts_with("/api") && methods["get"].is_object());
+    let own =
+        paths.filter(|(path, methods)| path.starts_with("/api") && methods["get"].is_object());
     let mut good = 0;
     for (path, methods) in own {
         let (status, kind, value) = get(&filled(path)).await;
         let response = &methods["get"]["responses"][status.to_string()];
         let response = resolved(&document, response);
         let schema = &response["content"][&kind]["schema"];
-        assert!(schema.is_object(), "{path}: {status} {kind} is not described");
+        assert!(
+            schema.is_object(),
+            "{path}: {status} {kind} is not described"
+        );
         if kind != "text/event-stream" {
-            assert_eq!(reasons(&document, schema, &value), [""; 0], "{path}: {value}");
+            assert_eq!(
+                reasons(&document, schema, &value),
+                [""; 0],
+                "{path}: {value}"
+            );
         }
         good += usize::from(status == 200);
     }
