@@ -112,6 +112,7 @@ impl Answer {
                     left -= 1;
                 }
                 Event::Failed(reason) => return Err(failed(&reason)),
+                Event::Stuck(reason) => return Err(stuck(&reason)),
                 Event::Overdue(waited_s) => return Err(ApiError::overdue(waited_s)),
             }
         }
@@ -185,7 +186,7 @@ impl Answer {
                 answer_tokens,
                 ..
             } => self.choices[index].receipt.add(text, *answer_tokens),
-            Event::Failed(_) | Event::Overdue(_) => self.abort().await,
+            Event::Failed(_) | Event::Stuck(_) | Event::Overdue(_) => self.abort().await,
             Event::Prompt(_) | Event::Finished(_) => {}
         }
         Ok((index, event))
@@ -291,6 +292,14 @@ fn failed(reason: &str) -> ApiError {
     ApiError::internal(format!("The answer could not be finished: {reason}."))
 }
 
+/// The request asks for a shape that this answer cannot have: not the server's failure.
+fn stuck(reason: &str) -> ApiError {
+    let message = format!(
+        "The answer could not be finished: {reason}. Ask for a shape that is simpler, or freer."
+    );
+    ApiError::invalid(None, message).with_code("shape_not_kept")
+}
+
 /// The answers as chunks.
 struct Chunks {
     answer: Answer,
@@ -351,6 +360,7 @@ impl Chunks {
             }
             Event::Finished(finished) => self.finish(index, finished).await,
             Event::Failed(reason) => self.fail(&failed(&reason)),
+            Event::Stuck(reason) => self.fail(&stuck(&reason)),
             Event::Overdue(waited_s) => self.fail(&ApiError::overdue(waited_s)),
         }
     }
