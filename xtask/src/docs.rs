@@ -1,6 +1,8 @@
 //! `cargo xtask docs [--check]`: the command lines' pages from the binaries' own help, and
 //! docs/reference/statements from the types.
 //!
+//! The description of the HTTP interface is in `openapi`.
+//!
 //! The page is generated so that it cannot drift from the binary; `--check` compares instead
 //! of writing. It also holds that every error code in the sources has its page under
 //! docs/errors, and every page its code.
@@ -11,6 +13,7 @@ use std::path::Path;
 
 use syn::visit::Visit;
 
+use crate::openapi;
 use crate::shell::{self, Outcome};
 
 /// The binaries, and the page of each.
@@ -30,6 +33,7 @@ pub fn run(arguments: &[String]) -> Outcome {
         command_line(name, path, check)?;
     }
     statements(check)?;
+    openapi::write(check)?;
     check_error_pages()
 }
 

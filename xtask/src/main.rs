@@ -7,6 +7,7 @@ mod acceptance;
 mod bench;
 mod ci;
 mod docs;
+mod openapi;
 mod package;
 mod python;
 mod shell;

@@ -11,7 +11,22 @@ use crate::shell::{self, Outcome};
 /// What the client tests of `cargo xtask ci` need.
 pub const CLIENT: Environment = Environment {
     name: "client",
-    requirements: &["openai==3.57.0"],
+    requirements: &[
+        "openai==3.57.0",
+        "openapi-spec-validator==0.9.0",
+        "schemathesis==4.32.5",
+    ],
+};
+
+/// The harness that models are measured with elsewhere, and what it runs them on.
+pub const HARNESS: Environment = Environment {
+    name: "harness",
+    requirements: &[
+        "lm-eval[api]==0.4.13",
+        "torch==2.15.0",
+        "transformers==5.24.0",
+        "gguf==0.19.0",
+    ],
 };
 
 /// What the references and peers of training need (several hundred megabytes).

@@ -61,7 +61,7 @@ pub use packed_adapter::PackedAdapter;
 pub use pairs::AnswerBatch;
 pub use parameters::{Parameter, Parameters};
 pub use sampling::{Sampler, Sampling};
-pub use template::{ChatTemplate, Message};
+pub use template::{CallForm, ChatTemplate, Message};
 pub use tokenizer::{StreamDecoder, Tokenizer};
 pub use train::{LogProbs, PairLoss, Trainer};
 pub use weights::{RawModel, TokenWork, open};

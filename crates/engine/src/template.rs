@@ -10,11 +10,13 @@
 //! A template is bounded in size, and a rendering in steps and in the bytes it
 //! makes (minijinja's fuel counts both).
 
+mod calls;
 mod generation;
 mod message;
 mod python;
 mod skills;
 
+pub use self::calls::CallForm;
 pub use self::message::Message;
 pub use self::python::json_text;
 pub use self::skills::{Arguments, Skills};

@@ -4,11 +4,12 @@
 //! characters, read from a `tokenizer.json` (`json`) or from GGUF metadata
 //! (`gguf`). Encoding runs on the `tokenizers` crate; decoding is done here
 //! (`pieces`), so that a stream of tokens and a finished answer give the same
-//! text. Unigram and WordPiece vocabularies are refused by name, and nothing is
-//! ever added to the text: a prompt's special tokens come from its template.
+//! text. Unigram and WordPiece vocabularies are refused by name. A prompt's special
+//! tokens come from its template; those of a text without one are in `opening`.
 
 mod gguf;
 mod json;
+pub(crate) mod opening;
 mod pieces;
 mod pre;
 mod sentencepiece;
@@ -28,6 +29,7 @@ pub use stream::StreamDecoder;
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Arc<Inner>,
+    opening: Arc<[u32]>,
 }
 
 struct Inner {
@@ -212,6 +214,7 @@ impl Parts {
                 pieces,
                 decoding: self.decoding,
             }),
+            opening: Arc::default(),
         })
     }
 

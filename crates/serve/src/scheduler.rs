@@ -46,7 +46,7 @@ mod turns;
 
 pub(crate) use bias::Bias;
 pub(crate) use caller::Caller;
-pub(crate) use embedding::EmbeddingJob;
+pub(crate) use embedding::{EmbeddingJob, Unread};
 pub(crate) use grammar::Grammar;
 pub(crate) use job::{Event, FinishReason, Finished, Job, Outlet, Plan};
 pub(crate) use penalties::Penalties;

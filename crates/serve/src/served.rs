@@ -12,7 +12,7 @@ use lathe_data::spans::SpanIndex;
 use lathe_data::task::Task;
 use lathe_data::{DataError, Dataset};
 use lathe_engine::template::Skills;
-use lathe_engine::{Adapter, EngineError, LoadOptions, Message, Model, PackedAdapter};
+use lathe_engine::{Adapter, CallForm, EngineError, LoadOptions, Message, Model, PackedAdapter};
 use lathe_workshop::{Admitted, Book, DeployableFiles, DoorError};
 use serde_json::Value;
 
@@ -24,6 +24,7 @@ pub(crate) struct Served {
     model: Arc<Model>,
     grammars: Arc<Grammars>,
     skills: Skills,
+    calls: Option<Arc<CallForm>>,
     adapter: Option<Arc<PackedAdapter>>,
     book: Arc<dyn Book>,
     task: Option<Task>,
@@ -56,6 +57,14 @@ impl Served {
             });
         };
         let skills = template.skills();
+        let calls = template.call_form();
+        // Special tokens are no text, in which a call could be found.
+        let is_text = |form: &CallForm| {
+            let around = [&form.open, &form.close].map(|it| model.tokenizer.encode(it));
+            let mut tokens = around.iter().flatten();
+            !tokens.any(|token| model.tokenizer.is_special(*token))
+        };
+        let calls = calls.filter(is_text).map(Arc::new);
         let adapter = match &files.adapter {
             None => None,
             Some(folder) => {
@@ -70,6 +79,7 @@ impl Served {
             model,
             grammars,
             skills,
+            calls,
             adapter,
             book,
             task,
@@ -90,6 +100,11 @@ impl Served {
     /// What grammars over the base model share.
     pub(crate) fn grammars(&self) -> &Arc<Grammars> {
         &self.grammars
+    }
+
+    /// How calls of tools stand in its answers, where they can be told from text.
+    pub(crate) fn calls(&self) -> Option<&Arc<CallForm>> {
+        self.calls.as_ref()
     }
 
     /// What its template has a place for.

@@ -129,6 +129,8 @@ fn scope_of(path: &str) -> Option<Scope> {
     match path {
         "/health" | "/health/live" | "/health/ready" => None,
         "/metrics" => Some(Scope::Metrics),
+        // Whoever may ask may read how.
+        "/openapi.json" => Some(Scope::Answer),
         _ if under("/v1/feedback") => Some(Scope::Feedback),
         // They place orders and hand over data.
         _ if under("/v1/files") || under("/v1/fine_tuning") || under("/v1/uploads") => {
@@ -402,6 +404,7 @@ mod tests {
             "/v1/chat/completions",
             "/v1/none",
             "/v1/feedbacks",
+            "/openapi.json",
         ] {
             assert_eq!(opened(path), ["answer", "admin"], "{path}");
         }

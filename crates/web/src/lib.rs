@@ -16,6 +16,7 @@ mod desk;
 mod format;
 mod headers;
 mod lang;
+mod openapi;
 mod pages;
 
 use std::sync::Arc;
@@ -90,6 +91,7 @@ pub fn router(state: AppState) -> Router {
     let own = Router::new()
         .merge(pages::router())
         .merge(api::router())
+        .merge(openapi::router())
         .merge(assets::router())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(CompressionLayer::new())

@@ -4,6 +4,7 @@
 //! folder, keeps one shared download cache between scenarios, and appends what it saw to
 //! `benches/results/<date>-<machine>.md` with the command that made it.
 
+mod harness;
 mod home;
 mod kill;
 mod merge;
@@ -42,6 +43,11 @@ const SCENARIOS: &[Scenario] = &[
         "merge",
         "merged models in transformers and llama.cpp give the tune's answers",
         merge::run,
+    ),
+    (
+        "harness",
+        "lm-evaluation-harness gives through /v1/completions what transformers gives",
+        harness::run,
     ),
     (
         "kill",

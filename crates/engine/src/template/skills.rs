@@ -10,9 +10,9 @@ use super::{ChatTemplate, Message};
 use serde_json::{Value, json};
 
 /// The tool of the conversations that are rendered.
-const TOOL: &str = "measure_depth";
+pub(super) const TOOL: &str = "measure_depth";
 /// The argument it is called with.
-const PLACE: &str = "Lake Baikal";
+pub(super) const PLACE: &str = "Lake Baikal";
 /// What it gives back.
 const RESULT: &str = "1642 metres";
 /// What is thought.
@@ -88,7 +88,7 @@ impl ChatTemplate {
     }
 }
 
-fn tools() -> Value {
+pub(super) fn tools() -> Value {
     json!([{"type": "function", "function": {
         "name": TOOL,
         "description": "Measures how deep the water is.",
@@ -100,7 +100,7 @@ fn tools() -> Value {
     }}])
 }
 
-fn call(form: Arguments) -> Message {
+pub(super) fn call(form: Arguments) -> Message {
     let function = json!({"name": TOOL, "arguments": {"place": PLACE}});
     let call = Message {
         role: "assistant".to_owned(),

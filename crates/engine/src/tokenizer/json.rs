@@ -2,11 +2,12 @@
 //!
 //! The file is taken apart here and only its known parts are handed to the
 //! encoder: components are on a list, sizes are bounded, and what would change
-//! the ids in a way this engine does not follow is refused by name. Truncation,
-//! padding and post-processors are left out on purpose.
+//! the ids in a way this engine does not follow is refused by name. Truncation and
+//! padding are left out on purpose; of a post-processor, what stands before a text is
+//! kept beside (`opening`).
 
 use super::pieces::Decoding;
-use super::{Added, Parts, Tokenizer};
+use super::{Added, Parts, Tokenizer, opening};
 use crate::error::EngineError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -45,6 +46,7 @@ struct File {
     normalizer: Option<Value>,
     pre_tokenizer: Option<Value>,
     decoder: Option<Value>,
+    post_processor: Option<Value>,
     model: Model,
 }
 
@@ -90,6 +92,7 @@ impl Tokenizer {
         let file: File = parse(bytes)?;
         refuse_model_variants(&file.model)?;
         let decoding = decoding(file.decoder.as_ref())?;
+        let opening = opening::of_post_processor(file.post_processor.as_ref());
         let merges = file.model.merges.into_iter().map(Merge::into_pair);
         let parts = Parts {
             merges: merges.collect::<Result<_, _>>()?,
@@ -107,7 +110,8 @@ impl Tokenizer {
             pre_tokenizer: component(file.pre_tokenizer, "pre-tokenizer", &PRE_TOKENIZERS)?,
             decoding,
         };
-        parts.build().map_err(broken)
+        let built = parts.build().map_err(broken)?;
+        Ok(built.with_opening(&opening))
     }
 }
 

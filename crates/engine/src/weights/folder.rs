@@ -29,11 +29,16 @@ pub(super) fn open(folder: &Path) -> Result<RawModel, EngineError> {
     let mut config = Config::from_json(&config)?;
     let tokenizer = read_text(&folder.join("tokenizer.json"))?
         .ok_or_else(|| missing(folder, "tokenizer.json"))?;
-    let tokenizer = Tokenizer::from_json(&tokenizer)?;
+    let mut tokenizer = Tokenizer::from_json(&tokenizer)?;
     check_tokenizer(&config, &tokenizer)?;
     let described = read_text(&folder.join("tokenizer_config.json"))?;
     let described = TokenizerConfig::parse(described.as_deref())?;
     add_end_tokens(&mut config, folder, &tokenizer, &described)?;
+    if let Some(adds) = described.adds_bos {
+        let bos = described.special.get("bos_token");
+        let bos = bos.and_then(|bos| tokenizer.token_id(bos)).filter(|_| adds);
+        tokenizer = tokenizer.with_opening(bos.as_slice());
+    }
     let template = template(folder, described)?;
     let (files, tensors) = weights(folder, &config)?;
     layout::check(&config, &tensors)?;
@@ -73,6 +78,8 @@ fn only_gguf(folder: &Path) -> Result<Option<PathBuf>, EngineError> {
 struct TokenizerConfig {
     special: SpecialTokens,
     template: Option<String>,
+    /// Whether the first token stands before every text, where it is said.
+    adds_bos: Option<bool>,
 }
 
 impl TokenizerConfig {
@@ -98,6 +105,7 @@ impl TokenizerConfig {
         Ok(Self {
             special: special.collect(),
             template: default_template(&value),
+            adds_bos: value.get("add_bos_token").and_then(Value::as_bool),
         })
     }
 }

@@ -8,6 +8,7 @@ use crate::gguf::codes::Codes;
 use crate::gguf::{Gguf, TensorInfo};
 use crate::template::{ChatTemplate, SpecialTokens};
 use crate::tokenizer::Tokenizer;
+use crate::tokenizer::opening::is_in_gguf;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -69,7 +70,11 @@ pub(super) fn open(bytes: Bytes) -> Result<RawModel, EngineError> {
         config.rope_divisors = rope_divisors(&config, info, &bytes)?;
         config.check_divisors()?;
     }
-    let tokenizer = Tokenizer::from_gguf(&gguf)?;
+    let opening = match config.bos {
+        Some(bos) if is_in_gguf(&gguf)? => vec![bos],
+        _ => Vec::new(),
+    };
+    let tokenizer = Tokenizer::from_gguf(&gguf)?.with_opening(&opening);
     check_tokenizer(&config, &tokenizer)?;
     let template = template(&gguf)?;
     let tensors = tensors(&config, &gguf)?;

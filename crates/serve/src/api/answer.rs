@@ -18,13 +18,14 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
 
+use super::calls::{CallReader, Part};
 use super::error::ApiError;
 use super::form::{Form, Said};
 use super::label;
 use super::terms::StreamUsage;
 use crate::door::Inner;
 use crate::receipt::OpenReceipt;
-use crate::scheduler::{Event, Finished, TokenScore};
+use crate::scheduler::{Event, FinishReason, Finished, TokenScore};
 
 /// Names the code that made an answer, next to the seed.
 const FINGERPRINT: &str = concat!("lathe-", env!("CARGO_PKG_VERSION"));
@@ -45,6 +46,8 @@ pub(super) struct Answer {
 /// One of them.
 struct Choice {
     receipt: OpenReceipt,
+    /// Where tools may be called.
+    reader: Option<CallReader>,
     finished: Option<Finished>,
 }
 
@@ -52,6 +55,7 @@ struct Choice {
 #[derive(Default)]
 struct Gathered {
     text: String,
+    calls: Vec<Value>,
     scores: Vec<TokenScore>,
 }
 
@@ -68,6 +72,7 @@ impl Answer {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let choice = |receipt| Choice {
             receipt,
+            reader: form.reader(),
             finished: None,
         };
         Answer {
@@ -75,10 +80,10 @@ impl Answer {
             id: format!("{}{}", form.id_prefix(), Uuid::now_v7().simple()),
             created: now.map_or(0, |since| since.as_secs()),
             model: model.to_owned(),
+            choices: receipts.into_iter().map(choice).collect(),
             form,
             per_prompt,
             events,
-            choices: receipts.into_iter().map(choice).collect(),
         }
     }
 
@@ -97,14 +102,17 @@ impl Answer {
             match event {
                 Event::Prompt(scores) => prompt_scores[index / self.per_prompt] = scores,
                 Event::Text { text, scores, .. } => {
-                    gathered[index].text.push_str(&text);
+                    let parts = self.choices[index].read(&text);
+                    gathered[index].take(parts);
                     gathered[index].scores.extend(scores);
                 }
                 Event::Finished(finished) => {
-                    self.choices[index].finished = Some(finished);
+                    let parts = self.end(index, finished).await?;
+                    gathered[index].take(parts);
                     left -= 1;
                 }
                 Event::Failed(reason) => return Err(failed(&reason)),
+                Event::Stuck(reason) => return Err(stuck(&reason)),
                 Event::Overdue(waited_s) => return Err(ApiError::overdue(waited_s)),
             }
         }
@@ -120,6 +128,7 @@ impl Answer {
         all.filter_map(|(index, (choice, gathered))| {
             let said = Said {
                 text: &gathered.text,
+                calls: &gathered.calls,
                 scores: &gathered.scores,
                 prompt_scores: &prompt_scores[index / self.per_prompt],
             };
@@ -177,10 +186,28 @@ impl Answer {
                 answer_tokens,
                 ..
             } => self.choices[index].receipt.add(text, *answer_tokens),
-            Event::Failed(_) | Event::Overdue(_) => self.abort().await,
+            Event::Failed(_) | Event::Stuck(_) | Event::Overdue(_) => self.abort().await,
             Event::Prompt(_) | Event::Finished(_) => {}
         }
         Ok((index, event))
+    }
+
+    /// A choice has ended: what of it was held back.
+    ///
+    /// # Errors
+    /// 500 for a call of a tool that is none; the receipts are closed as aborted.
+    async fn end(&mut self, index: usize, finished: Finished) -> Result<Vec<Part>, ApiError> {
+        let choice = &mut self.choices[index];
+        choice.finished = Some(finished);
+        let cut = finished.reason == FinishReason::Length;
+        let rest = choice.reader.as_mut().map(|reader| reader.finish(cut));
+        match rest.transpose() {
+            Ok(parts) => Ok(parts.unwrap_or_default()),
+            Err(reason) => {
+                self.abort().await;
+                Err(failed(&reason).with_code("tool_call_unreadable"))
+            }
+        }
     }
 
     /// Closes the receipts of what will not reach the caller.
@@ -224,7 +251,31 @@ impl Answer {
     }
 }
 
+impl Gathered {
+    fn take(&mut self, parts: Vec<Part>) {
+        for part in parts {
+            match part {
+                Part::Text(text) => self.text.push_str(&text),
+                Part::Call(call) => self.calls.push(call),
+            }
+        }
+    }
+}
+
 impl Choice {
+    /// What the next piece of text tells.
+    fn read(&mut self, text: &str) -> Vec<Part> {
+        match &mut self.reader {
+            Some(reader) => reader.push(text),
+            None => vec![Part::Text(text.to_owned())],
+        }
+    }
+
+    /// Whether a tool was called.
+    fn called(&self) -> bool {
+        self.reader.as_ref().is_some_and(CallReader::called)
+    }
+
     /// Closes the receipt of an answer that has ended.
     async fn close(&mut self) -> Result<Value, ApiError> {
         let Some(finished) = self.finished else {
@@ -239,6 +290,14 @@ impl Choice {
 
 fn failed(reason: &str) -> ApiError {
     ApiError::internal(format!("The answer could not be finished: {reason}."))
+}
+
+/// The request asks for a shape that this answer cannot have: not the server's failure.
+fn stuck(reason: &str) -> ApiError {
+    let message = format!(
+        "The answer could not be finished: {reason}. Ask for a shape that is simpler, or freer."
+    );
+    ApiError::invalid(None, message).with_code("shape_not_kept")
 }
 
 /// The answers as chunks.
@@ -296,25 +355,52 @@ impl Chunks {
                 }
             }
             Event::Text { text, scores, .. } => {
-                let chunk = self.chunk(self.answer.form.piece(index, &text, &scores));
-                self.push(&chunk);
+                let parts = self.answer.choices[index].read(&text);
+                self.tell(index, parts, &scores);
             }
             Event::Finished(finished) => self.finish(index, finished).await,
             Event::Failed(reason) => self.fail(&failed(&reason)),
+            Event::Stuck(reason) => self.fail(&stuck(&reason)),
             Event::Overdue(waited_s) => self.fail(&ApiError::overdue(waited_s)),
+        }
+    }
+
+    /// The chunks of what was read; `scores` of held back text stand beside an empty one.
+    fn tell(&mut self, index: usize, parts: Vec<Part>, scores: &[TokenScore]) {
+        let mut scores = Some(scores);
+        for part in parts {
+            let piece = match part {
+                Part::Text(text) => {
+                    let scores = scores.take().unwrap_or_default();
+                    self.answer.form.piece(index, &text, scores)
+                }
+                Part::Call(call) => self.answer.form.call(index, &call),
+            };
+            let chunk = self.chunk(piece);
+            self.push(&chunk);
+        }
+        if let Some(scores) = scores.filter(|scores| !scores.is_empty()) {
+            let chunk = self.chunk(self.answer.form.piece(index, "", scores));
+            self.push(&chunk);
         }
     }
 
     /// The chunk with `finish_reason`, once the receipt is closed; after the last of them the end.
     async fn finish(&mut self, index: usize, finished: Finished) {
-        let choice = &mut self.answer.choices[index];
-        choice.finished = Some(finished);
-        let label = match choice.close().await {
+        let ended = match self.answer.end(index, finished).await {
+            Ok(parts) => {
+                self.tell(index, parts, &[]);
+                self.answer.choices[index].close().await
+            }
+            Err(error) => Err(error),
+        };
+        let label = match ended {
             Ok(label) => label,
             Err(error) => return self.fail(&error),
         };
         self.left -= 1;
-        let mut chunk = self.chunk(self.answer.form.end(index, finished.reason));
+        let called = self.answer.choices[index].called();
+        let mut chunk = self.chunk(self.answer.form.end(index, finished.reason, called));
         if self.left == 0 && self.usage == StreamUsage::WithFinish {
             chunk["usage"] = self.answer.usage();
         }

@@ -29,7 +29,7 @@ use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::{OpenReceipt, Question};
 use crate::relay::{self, Interface};
-use crate::scheduler::{EmbeddingJob, FinishReason, Finished};
+use crate::scheduler::{Caller, EmbeddingJob, FinishReason, Finished, Unread};
 use crate::served::Served;
 
 /// Every known parameter, by name.
@@ -76,6 +76,7 @@ impl EmbeddingRequest {
 /// Embeds every text.
 pub(super) async fn create(
     State(door): State<Arc<Inner>>,
+    caller: Caller,
     asker: Asker,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -102,13 +103,18 @@ pub(super) async fn create(
     let (reply, answer) = oneshot::channel();
     door.scheduler.embed(EmbeddingJob {
         served,
+        caller,
         inputs,
         reply,
         place,
     });
     let vectors = match answer.await {
         Ok(Ok(vectors)) => vectors,
-        Ok(Err(reason)) => {
+        Ok(Err(Unread::Overdue(waited_s))) => {
+            receipt.abort().await;
+            return Err(ApiError::overdue(waited_s));
+        }
+        Ok(Err(Unread::Failed(reason))) => {
             receipt.abort().await;
             let message = format!("The texts could not be embedded: {reason}.");
             return Err(ApiError::internal(message));

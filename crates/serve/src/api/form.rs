@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
+use lathe_engine::CallForm;
 use serde_json::{Value, json};
 
+use super::calls::CallReader;
 use super::logprobs;
 use crate::scheduler::{FinishReason, TokenScore};
 use crate::served::Served;
@@ -24,7 +26,10 @@ pub(super) struct Form {
 /// The interfaces that send text.
 pub(super) enum Kind {
     /// `/v1/chat/completions`.
-    Chat,
+    Chat {
+        /// How calls of tools stand in the answer, where tools were given.
+        calls: Option<Arc<CallForm>>,
+    },
     /// `/v1/completions`.
     Completion {
         /// The prompts' texts, where they are to stand before their answers.
@@ -38,6 +43,8 @@ pub(super) enum Kind {
 pub(super) struct Said<'a> {
     /// The answer.
     pub text: &'a str,
+    /// The calls of tools in it, which the text is without.
+    pub calls: &'a [Value],
     /// The scores of its tokens.
     pub scores: &'a [TokenScore],
     /// The scores of the prompt's tokens.
@@ -48,7 +55,7 @@ impl Form {
     /// What identifiers begin with.
     pub(super) fn id_prefix(&self) -> &'static str {
         match self.kind {
-            Kind::Chat => "chatcmpl-",
+            Kind::Chat { .. } => "chatcmpl-",
             Kind::Completion { .. } => "cmpl-",
         }
     }
@@ -56,7 +63,7 @@ impl Form {
     /// The member `object` of a whole answer.
     pub(super) fn object(&self) -> &'static str {
         match self.kind {
-            Kind::Chat => "chat.completion",
+            Kind::Chat { .. } => "chat.completion",
             Kind::Completion { .. } => "text_completion",
         }
     }
@@ -64,7 +71,7 @@ impl Form {
     /// The member `object` of a streamed chunk.
     pub(super) fn chunk_object(&self) -> &'static str {
         match self.kind {
-            Kind::Chat => "chat.completion.chunk",
+            Kind::Chat { .. } => "chat.completion.chunk",
             Kind::Completion { .. } => "text_completion",
         }
     }
@@ -72,11 +79,11 @@ impl Form {
     /// A choice in one piece.
     pub(super) fn whole(&self, index: usize, said: &Said<'_>, reason: FinishReason) -> Value {
         let scores = self.logprobs(index, said.prompt_scores, said.scores);
-        let reason = reason.as_str();
+        let reason = reason_of(reason, !said.calls.is_empty());
         match &self.kind {
-            Kind::Chat => json!({
+            Kind::Chat { .. } => json!({
                 "index": index,
-                "message": {"role": "assistant", "content": said.text, "refusal": null},
+                "message": message(said),
                 "logprobs": scores,
                 "finish_reason": reason,
             }),
@@ -90,7 +97,7 @@ impl Form {
     /// What a streamed choice begins with, before the model has read anything.
     pub(super) fn begin(&self, index: usize) -> Value {
         match &self.kind {
-            Kind::Chat => {
+            Kind::Chat { .. } => {
                 let delta = json!({"role": "assistant", "content": ""});
                 Self::delta(index, delta, Value::Null, None)
             }
@@ -110,16 +117,29 @@ impl Form {
     pub(super) fn piece(&self, index: usize, text: &str, scores: &[TokenScore]) -> Value {
         let scores = self.logprobs(index, &[], scores);
         match &self.kind {
-            Kind::Chat => Self::delta(index, json!({"content": text}), scores, None),
+            Kind::Chat { .. } => Self::delta(index, json!({"content": text}), scores, None),
             Kind::Completion { .. } => Self::text(index, text, scores, None),
         }
     }
 
-    /// The end of a choice.
-    pub(super) fn end(&self, index: usize, reason: FinishReason) -> Value {
-        let reason = Some(reason.as_str());
+    /// A call of a tool, whole.
+    pub(super) fn call(&self, index: usize, call: &Value) -> Value {
+        Self::delta(index, json!({"tool_calls": [call]}), Value::Null, None)
+    }
+
+    /// What reads a choice's text for calls of tools, where there may be some.
+    pub(super) fn reader(&self) -> Option<CallReader> {
         match &self.kind {
-            Kind::Chat => Self::delta(index, json!({}), Value::Null, reason),
+            Kind::Chat { calls } => calls.clone().map(CallReader::new),
+            Kind::Completion { .. } => None,
+        }
+    }
+
+    /// The end of a choice, in which a tool was `called` or none.
+    pub(super) fn end(&self, index: usize, reason: FinishReason, called: bool) -> Value {
+        let reason = Some(reason_of(reason, called));
+        match &self.kind {
+            Kind::Chat { .. } => Self::delta(index, json!({}), Value::Null, reason),
             Kind::Completion { .. } => Self::text(index, "", Value::Null, reason),
         }
     }
@@ -141,7 +161,7 @@ impl Form {
         }
         let tokenizer = &self.served.model().tokenizer;
         match &self.kind {
-            Kind::Chat => logprobs::of_chat(tokenizer, answer),
+            Kind::Chat { .. } => logprobs::of_chat(tokenizer, answer),
             Kind::Completion { .. } => {
                 let echo_chars = self.echo(index).chars().count();
                 logprobs::of_completion(tokenizer, prompt, answer, echo_chars)
@@ -166,4 +186,28 @@ impl Form {
             "finish_reason": reason,
         })
     }
+}
+
+/// Why a choice ended, in OpenAI's words.
+fn reason_of(reason: FinishReason, called: bool) -> &'static str {
+    match reason {
+        FinishReason::Stop if called => "tool_calls",
+        reason => reason.as_str(),
+    }
+}
+
+/// The message of a whole choice; nothing said beside calls is null.
+fn message(said: &Said<'_>) -> Value {
+    let silent = said.text.trim().is_empty() && !said.calls.is_empty();
+    let content = (!silent).then_some(said.text);
+    let mut message = json!({"role": "assistant", "content": content, "refusal": null});
+    if !said.calls.is_empty() {
+        let mut calls = said.calls.to_vec();
+        // Their place is told in pieces alone.
+        for call in calls.iter_mut().filter_map(Value::as_object_mut) {
+            call.remove("index");
+        }
+        message["tool_calls"] = Value::Array(calls);
+    }
+    message
 }

@@ -46,7 +46,7 @@ pub(super) fn of_completion(
     let tokens: Vec<String> = all().map(|it| name(tokenizer, it.token)).collect();
     let log_probs: Vec<Option<f32>> = all().map(|it| it.log_prob).collect();
     let likeliest: Vec<Value> = all().map(|it| by_name(tokenizer, it)).collect();
-    let mut offsets = offsets(tokenizer, prompt);
+    let mut offsets = offsets(tokenizer, prompt, echo_chars);
     offsets.extend(answer.iter().map(|it| echo_chars + it.offset_chars));
     json!({
         "tokens": tokens,
@@ -56,8 +56,9 @@ pub(super) fn of_completion(
     })
 }
 
-/// Where each of a prompt's tokens begins in its text, in characters.
-fn offsets(tokenizer: &Tokenizer, prompt: &[TokenScore]) -> Vec<usize> {
+/// Where each of a prompt's tokens begins in its text of `echo_chars` characters, in which the tokens
+/// that begin every text are not spelt.
+fn offsets(tokenizer: &Tokenizer, prompt: &[TokenScore], echo_chars: usize) -> Vec<usize> {
     let mut decoder = tokenizer.stream(false);
     let mut chars = 0;
     let mut begin = |score: &TokenScore| {
@@ -65,7 +66,13 @@ fn offsets(tokenizer: &Tokenizer, prompt: &[TokenScore]) -> Vec<usize> {
         chars += decoder.push(score.token).chars().count();
         begin
     };
-    prompt.iter().map(&mut begin).collect()
+    let begins: Vec<usize> = prompt.iter().map(&mut begin).collect();
+    let opening = tokenizer.opening();
+    let tokens = prompt.iter().map(|score| &score.token);
+    let opened = !opening.is_empty() && tokens.take(opening.len()).eq(opening);
+    let unspelt = chars.saturating_sub(echo_chars);
+    let spelt = |begin: usize| begin - if opened { unspelt.min(begin) } else { 0 };
+    begins.into_iter().map(spelt).collect()
 }
 
 /// The likeliest tokens and the one that stands there, by name; null before a prompt's first token.

@@ -1,7 +1,8 @@
 //! Texts that are read as they are: a completion's prompts and what is to be embedded.
 //!
-//! Each is a text or a list of token ids. Nothing is added to either, no chat template and no token
-//! that begins a text: what the model is to read is what the caller sends.
+//! Each is a text or a list of token ids. No chat template is put around either. A text gets the token
+//! that the model expects before every text, if there is one, as transformers, llama.cpp and vLLM add
+//! it; a list of tokens is what the model reads.
 
 use lathe_engine::Model;
 use serde_json::{Map, Value};
@@ -24,7 +25,7 @@ pub(super) enum Given {
 /// A text as the model reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Prompt {
-    /// In words.
+    /// In words, as the caller gave it.
     pub text: String,
     /// In tokens; at least one.
     pub tokens: Vec<u32>,
@@ -80,7 +81,7 @@ impl Given {
         let refuse = |message: String| Err(ApiError::invalid(Some(name), message));
         let prompt = match self {
             Given::Text(text) => Prompt {
-                tokens: model.tokenizer.encode(&text),
+                tokens: model.tokenizer.encode_plain(&text),
                 text,
                 was_tokens: false,
             },

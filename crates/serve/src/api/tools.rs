@@ -1,14 +1,17 @@
 //! The tools of a request, and what of them the served model's template has a place for.
 //!
 //! Tools are written into the prompt by the model's own template, as in training. What the model
-//! answers stays text: a call comes as the model writes it, in `content`.
+//! answers is read for calls of them (`calls`).
 
-use lathe_engine::Message;
+use std::sync::Arc;
+
 use lathe_engine::template::{Arguments, Skills};
+use lathe_engine::{CallForm, Message};
 use serde_json::{Map, Value};
 
 use super::error::ApiError;
 use super::fields::is_absent;
+use crate::served::Served;
 
 /// Tools in one request (OpenAI's bound).
 const TOOLS_MAX: usize = 128;
@@ -118,6 +121,24 @@ pub(crate) fn check(
         }
     }
     Ok(())
+}
+
+/// How calls stand in the answer to a request with `tools`; none where none were given.
+///
+/// # Errors
+/// 400 where calls cannot be told from text in what this model answers.
+pub(crate) fn answered(
+    tools: Option<&Value>,
+    served: &Served,
+) -> Result<Option<Arc<CallForm>>, ApiError> {
+    let why = "calls of tools cannot be told from text in what this model's template writes";
+    match (tools, served.calls()) {
+        (None, _) => Ok(None),
+        (Some(_), Some(form)) => Ok(Some(form.clone())),
+        // A template without a place for tools is refused by its own name.
+        (Some(_), None) if !served.skills().tools => Ok(None),
+        (Some(_), None) => Err(ApiError::unsupported("tools", why)),
+    }
 }
 
 /// The messages with the arguments of calls in the form that the template takes.

@@ -3,6 +3,8 @@
 //! They keep the compiler's time, memory and depth of recursion small. What a grammar may cost while an
 //! answer is made stands in [`limits`]: it ends the answer with an error.
 
+use std::collections::HashSet;
+
 use llguidance::api::ParserLimits;
 use serde_json::Value;
 
@@ -12,6 +14,9 @@ use super::Constraint;
 const SCHEMA_BYTES_MAX: usize = 128 << 10;
 /// Objects and lists within one another in a schema.
 const SCHEMA_DEPTH_MAX: usize = 64;
+/// Members that need not come, of one object or of all that may stand in its place. Each is a choice
+/// that the parser keeps open in every step: 4 of its items, of which it takes 2,000 at a time.
+const OPTIONAL_MEMBERS_MAX: usize = 400;
 /// Length of a regular expression.
 const REGEX_BYTES_MAX: usize = 4 << 10;
 /// Texts to choose from.
@@ -55,7 +60,14 @@ pub(super) fn check(constraint: &Constraint) -> Result<(), String> {
             }
             let schema = Value::Object(schema.clone());
             at_most("the schema", schema.to_string().len(), SCHEMA_BYTES_MAX)?;
-            nested("the schema", depth(&schema), SCHEMA_DEPTH_MAX)
+            nested("the schema", depth(&schema), SCHEMA_DEPTH_MAX)?;
+            match most_optional(&schema) {
+                0..=OPTIONAL_MEMBERS_MAX => Ok(()),
+                members => Err(format!(
+                    "an object of the schema may have {OPTIONAL_MEMBERS_MAX} members that need not \
+                     come, not {members}: name in 'required' those that always do"
+                )),
+            }
         }
         Constraint::Regex(pattern) => {
             not_empty("the regular expression", pattern)?;
@@ -109,6 +121,36 @@ fn depth(value: &Value) -> usize {
         Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
         _ => 0,
     }
+}
+
+/// The most members that need not come of one object anywhere in a schema.
+fn most_optional(schema: &Value) -> usize {
+    let within = match schema {
+        Value::Array(items) => items.iter().map(most_optional).max(),
+        Value::Object(members) => members.values().map(most_optional).max(),
+        _ => None,
+    };
+    within.unwrap_or(0).max(optional_of(schema))
+}
+
+/// Members that need not come of an object that `schema` accepts; of alternatives all together.
+fn optional_of(schema: &Value) -> usize {
+    let members = schema.get("properties").and_then(Value::as_object);
+    let required = schema.get("required").and_then(Value::as_array);
+    let required: HashSet<&str> = required
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let own = members.map_or(0, |members| {
+        let names = members.keys();
+        names
+            .filter(|name| !required.contains(name.as_str()))
+            .count()
+    });
+    let others = ["anyOf", "oneOf", "allOf"].into_iter();
+    let others = others.filter_map(|name| schema.get(name)?.as_array());
+    own + others.flatten().map(optional_of).sum::<usize>()
 }
 
 /// The deepest nesting of brackets, those in texts counted too.
@@ -166,6 +208,36 @@ mod tests {
             assert_eq!(check(&within), Ok(()), "{named}");
             let reason = check(&beyond).expect_err("beyond the bound");
             assert!(reason.contains(named), "{reason}");
+        }
+    }
+
+    #[test]
+    fn members_that_need_not_come_are_counted_where_they_may_stand_together() {
+        let members = |count: usize| {
+            let names = (0..count).map(|at| (format!("m{at}"), json!({"type": "null"})));
+            Value::Object(names.collect())
+        };
+        let object = |count: usize| json!({"type": "object", "properties": members(count)});
+        let required: Vec<String> = (0..3000).map(|at| format!("m{at}")).collect();
+        let apart: Vec<Value> = vec![object(400); 3];
+        for within in [
+            object(400),
+            json!({"properties": members(3000), "required": required}),
+            json!({"type": "array", "prefixItems": apart}),
+        ] {
+            assert_eq!(check(&schema(within)), Ok(()));
+        }
+        for beyond in [
+            object(401),
+            json!({"type": "array", "items": object(401)}),
+            json!({"anyOf": [object(201), object(200)]}),
+            json!({"properties": {"deep": {"allOf": [object(401)]}}}),
+        ] {
+            let reason = check(&schema(beyond)).expect_err("beyond the bound");
+            assert!(
+                reason.contains("400 members") && reason.contains("401"),
+                "{reason}"
+            );
         }
     }
 

@@ -89,9 +89,25 @@ impl Batch {
                 .keep(slot.served(), slot.tokens(), slot.cache());
         }
         // Never nothing, lest texts wait for as long as prompts come.
-        let room = room.max(self.limits.prefill_tokens_max / 4).max(1);
-        self.embeddings.step(&self.pool, &mut self.scratch, room);
+        self.embed(room.max(self.limits.prefill_tokens_max / 4).max(1));
         self.free();
+    }
+
+    /// Reads texts to be embedded in what memory the answers leave; what is kept for later makes room.
+    /// Who is let in leaves some ([`admission`]), and where nothing is answered one text always runs.
+    fn embed(&mut self, tokens_max: usize) {
+        if self.embeddings.is_empty() {
+            return;
+        }
+        let needed = self.embeddings.needed();
+        let mut room = self.limits.cache_bytes_max.saturating_sub(self.held());
+        while room < needed && self.prefixes.forget_oldest() {
+            room = self.limits.cache_bytes_max.saturating_sub(self.held());
+        }
+        if room >= needed || self.slots.is_empty() {
+            self.embeddings
+                .step(&self.pool, &mut self.scratch, tokens_max, room);
+        }
     }
 
     /// Decodes one token of `served`, next to the jobs and not in their order.
@@ -141,6 +157,7 @@ impl Batch {
             job.events
                 .send(Event::Overdue(self.limits.wait_ms_max.div_ceil(1000)));
         }
+        self.embeddings.refuse_overdue(longest);
     }
 
     /// Keeps what the step takes within the stated memory: first kept beginnings go, then the newest
@@ -149,6 +166,7 @@ impl Batch {
         loop {
             let step: usize = self.slots.iter().map(Slot::step_bytes).sum();
             let most = step
+                + self.embeddings.held()
                 + self
                     .slots
                     .iter()
@@ -183,6 +201,7 @@ impl Batch {
     /// Bytes of keys and values held in all.
     pub(crate) fn held(&self) -> usize {
         memory::held_with(&self.prefixes, self.slots.iter().map(Slot::cache))
+            + self.embeddings.held()
     }
 }
 

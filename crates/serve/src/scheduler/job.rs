@@ -100,6 +100,8 @@ pub(crate) enum Event {
     Finished(Finished),
     /// The answer cannot be completed, for the reason given.
     Failed(String),
+    /// The shape that was asked for cannot be kept to, or costs more than it may, for the reason given.
+    Stuck(String),
     /// The answer was never begun: this many seconds went by without a free slot.
     Overdue(u64),
 }

@@ -303,7 +303,7 @@ impl Slot {
         }
         let token = match self.choose(logits) {
             Ok(token) => token,
-            Err(reason) => return self.fail(&reason),
+            Err(reason) => return self.stick(reason),
         };
         self.tokens.push(token);
         self.place.token();
@@ -313,7 +313,7 @@ impl Slot {
         let whole = match self.grammar.as_mut().map(|grammar| grammar.take(token)) {
             None => false,
             Some(Ok(whole)) => whole,
-            Some(Err(reason)) => return self.fail(&reason),
+            Some(Err(reason)) => return self.stick(reason),
         };
         let Some(text) = &mut self.text else { return };
         let Piece { text, stopped } = text.push(token);
@@ -357,6 +357,12 @@ impl Slot {
     pub(crate) fn fail(&mut self, reason: &str) {
         self.text = None;
         self.events.send(Event::Failed(reason.to_owned()));
+    }
+
+    /// Ends the answer, which cannot have the shape that was asked for.
+    fn stick(&mut self, reason: String) {
+        self.text = None;
+        self.events.send(Event::Stuck(reason));
     }
 
     /// Gives out what was held back, then the end.

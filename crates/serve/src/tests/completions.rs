@@ -11,7 +11,7 @@ use lathe_workshop::Door as _;
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
 
-use super::caller::{Reply, Stream, completion, open_door, post, until_free};
+use super::caller::{Reply, Stream, ask, completion, open_door, post, question, until_free};
 use super::fixture::{admitted, book, tiny_model};
 use crate::{Door, Limits};
 
@@ -435,4 +435,60 @@ async fn what_cannot_be_read_or_held_is_refused_by_name() {
     let reply = complete(&door, json!(vec![5; 512]), full).await;
     assert_eq!(reply.body["usage"]["prompt_tokens"], 512);
     until_free(&door, 4).await;
+}
+
+/// transformers, llama.cpp and vLLM put it there too: without it a Llama or a Gemma scores every text wrong.
+#[tokio::test]
+async fn a_token_that_begins_every_text_is_added_to_texts_and_not_to_tokens() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for entry in std::fs::read_dir(tiny_model()).expect("the fixture is there") {
+        let path = entry.expect("readable").path();
+        let name = path.file_name().expect("a file");
+        std::fs::copy(&path, folder.path().join(name)).expect("the folder takes it");
+    }
+    let path = folder.path().join("tokenizer.json");
+    let text = std::fs::read_to_string(&path).expect("reads");
+    let mut tokenizer: Value = serde_json::from_str(&text).expect("JSON");
+    let (first, id) = (
+        tokenizer["added_tokens"][0]["content"].clone(),
+        tokenizer["added_tokens"][0]["id"].clone(),
+    );
+    let name = first.as_str().expect("a name");
+    tokenizer["post_processor"] = json!({
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": name, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {name: {"id": name, "ids": [id], "tokens": [name]}},
+    });
+    std::fs::write(&path, tokenizer.to_string()).expect("the folder takes it");
+    let door = open_door(Limits::default()).await;
+    let begun = admitted("begun", folder.path().to_owned(), None);
+    door.open(begun, book()).await.expect("opens");
+    let tokens = model().tokenizer.encode("The camera");
+    let begun: Vec<u64> = std::iter::once(id.as_u64().expect("an id"))
+        .chain(tokens.iter().map(|token| u64::from(*token)))
+        .collect();
+    let extra =
+        json!({"model": "begun", "echo": true, "logprobs": 1, "max_tokens": 3, "ignore_eos": true});
+    let by_text = complete(&door, json!("The camera"), extra.clone()).await;
+    let by_tokens = complete(&door, json!(begun), extra.clone()).await;
+    let without = complete(&door, json!(tokens), extra).await;
+    let used = |reply: &Reply| reply.body["usage"]["prompt_tokens"].as_u64();
+    assert_eq!(used(&by_text), Some(begun.len() as u64), "{}", by_text.body);
+    assert_eq!(used(&without), Some(tokens.len() as u64));
+    let scores = |reply: &Reply| reply.body["choices"][0]["logprobs"]["token_logprobs"].clone();
+    assert_eq!(scores(&by_text), scores(&by_tokens));
+    // What is echoed is what was sent, and offsets are places in it.
+    let choice = &by_text.body["choices"][0];
+    let echoed = choice["text"].as_str().expect("a text");
+    assert!(echoed.starts_with("The camera"), "{echoed}");
+    let offsets = choice["logprobs"]["text_offset"]
+        .as_array()
+        .expect("a list");
+    assert_eq!(offsets[..2], [json!(0), json!(0)]);
+    assert_eq!(offsets[begun.len()], json!("The camera".len()));
+    // A chat's template writes its own.
+    let of = |name: &'static str| question("hello", json!({"model": name, "max_tokens": 1}));
+    let (plain, chat) = tokio::join!(ask(&door, of("tiny")), ask(&door, of("begun")));
+    assert_eq!(used(&plain), used(&chat));
 }

@@ -1,5 +1,5 @@
 //! What users of other servers suffered from, each by its name and held here by a test of the whole way.
-//! Numbers are those of the issues reported against vLLM and SGLang.
+//! Numbers are those of the issues reported against vLLM, SGLang and llama.cpp.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use super::caller::{Stream, ask, get, open_door, question};
 use super::disconnects;
 use super::figures::{becomes, text, value};
 use super::health::kill_scheduler;
+use super::tools;
 use crate::Limits;
 use crate::scheduler::Phase;
 
@@ -66,6 +67,29 @@ async fn a_prompt_that_is_too_long_is_400_and_never_cut() {
     assert_eq!(used(511 - rest).await, (200, Some(511)));
     assert_eq!(used(512 - rest).await, (400, None));
     assert_eq!(used(100_000).await, (400, None));
+}
+
+/// llama.cpp #28261: what the model meant as a call of a tool reached its caller as text.
+#[tokio::test]
+async fn a_call_of_a_tool_is_never_told_as_text() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (door, _book) = tools::door_with_tools(folder.path()).await;
+    let call = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
+    let reply = ask(&door, tools::answered(call, json!({}))).await;
+    let message = &reply.body["choices"][0]["message"];
+    assert_eq!(message["content"], json!(null), "{}", reply.body);
+    assert_eq!(message["tool_calls"][0]["function"]["name"], "now");
+    let stream = Stream::begin(&door, tools::answered(call, json!({"stream": true}))).await;
+    let chunks = stream.chunks().await;
+    let said = chunks
+        .iter()
+        .filter_map(|it| it["choices"][0]["delta"]["content"].as_str());
+    assert_eq!(said.collect::<String>(), "");
+    // A template that has no place for tools is a refusal, not an answer without them.
+    let plain = open_door(Limits::default()).await;
+    let refused = ask(&plain, question("now?", json!({"tools": tools::now()}))).await;
+    let code = json!("unsupported_parameter");
+    assert_eq!(refused.refusal(), (400, json!("tools"), code));
 }
 
 /// SGLang #20010, #6914: places and memory of requests that went wrong were never given back.

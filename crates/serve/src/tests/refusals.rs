@@ -30,6 +30,7 @@ async fn paths_and_methods() {
     for (method, path, status, code) in [
         ("GET", "/v1/files", 404, "unknown_url"),
         ("POST", "/v1/moderations", 404, "unknown_url"),
+        ("POST", "/v1/responses", 404, "unknown_url"),
         ("GET", "/v1/embeddings", 405, "method_not_allowed"),
         ("DELETE", "/v1/completions", 405, "method_not_allowed"),
         ("GET", "/v1/chat/completions", 405, "method_not_allowed"),

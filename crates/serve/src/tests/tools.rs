@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lathe_engine::{LoadOptions, Message, Model};
+use lathe_evidence::receipt::Ended;
 use lathe_workshop::Door as _;
 use serde_json::{Value, json};
 
-use super::caller::{ask, open_door, question};
+use super::caller::{Stream, ask, open_door, question};
 use super::fixture::{MemoryBook, admitted, book, tiny_model};
 use crate::{Door, Limits};
 
@@ -28,7 +29,7 @@ fn copy_with_tools(folder: &Path) {
     std::fs::write(path, template.expect("a template")).expect("written");
 }
 
-async fn door_with_tools(folder: &Path) -> (Door, Arc<MemoryBook>) {
+pub(super) async fn door_with_tools(folder: &Path) -> (Door, Arc<MemoryBook>) {
     copy_with_tools(folder);
     let (door, book) = (Door::with_limits(2, Limits::default()), book());
     door.open(admitted("tiny", folder.to_path_buf(), None), book.clone())
@@ -37,7 +38,7 @@ async fn door_with_tools(folder: &Path) -> (Door, Arc<MemoryBook>) {
     (door, book)
 }
 
-fn now() -> Value {
+pub(super) fn now() -> Value {
     json!([{"type": "function", "function": {"name": "now", "description": "Tells the time."}}])
 }
 
@@ -133,4 +134,111 @@ async fn a_template_that_does_not_is_no_reason_to_leave_them_out() {
     )
     .await;
     assert_eq!(reply.status, 200, "{}", reply.body);
+}
+
+/// A request with tools that is answered with exactly `answer`.
+pub(super) fn answered(answer: &str, extra: Value) -> Value {
+    let mut body = question("What time is it?", extra);
+    body["tools"] = now();
+    body["structured_outputs"] = json!({"choice": [answer]});
+    body
+}
+
+const CALLS: &str = "I look.\n<tool_call>\n{\"name\": \"now\", \"arguments\": {\"zone\": \"CET\"}}\n</tool_call>\n\
+                     <tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>";
+
+#[tokio::test]
+async fn calls_are_told_in_openais_members_whole_and_in_pieces() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (door, book) = door_with_tools(folder.path()).await;
+    let reply = ask(&door, answered(CALLS, json!({"logprobs": true}))).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let choice = &reply.body["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    assert_eq!(choice["message"]["content"], "I look.\n");
+    let calls = choice["message"]["tool_calls"].as_array().expect("calls");
+    let told = |call: &Value| (call["type"].clone(), call["function"].clone());
+    let function = |arguments: &str| {
+        (
+            json!("function"),
+            json!({"name": "now", "arguments": arguments}),
+        )
+    };
+    let expected = [function("{\"zone\":\"CET\"}"), function("{}")];
+    assert_eq!(calls.iter().map(told).collect::<Vec<_>>(), expected);
+    assert_ne!(calls[0]["id"], calls[1]["id"]);
+    // Every token has its score, and the receipt is of what the model wrote.
+    let scores = choice["logprobs"]["content"].as_array().map(Vec::len);
+    assert_eq!(json!(scores), reply.body["usage"]["completion_tokens"]);
+    let texts = book.closed()[0]
+        .1
+        .texts
+        .clone()
+        .expect("this book keeps texts");
+    assert_eq!(texts.answer, CALLS);
+
+    let body = answered(CALLS, json!({"stream": true, "logprobs": true}));
+    let chunks = Stream::begin(&door, body).await.chunks().await;
+    let choices: Vec<&Value> = chunks.iter().map(|it| &it["choices"][0]).collect();
+    let said = choices
+        .iter()
+        .filter_map(|it| it["delta"]["content"].as_str());
+    assert_eq!(said.collect::<String>(), "I look.\n");
+    let deltas = choices
+        .iter()
+        .filter_map(|it| it["delta"]["tool_calls"].as_array());
+    let deltas: Vec<&Value> = deltas.flatten().collect();
+    assert_eq!(
+        deltas.iter().map(|it| told(it)).collect::<Vec<_>>(),
+        expected
+    );
+    assert_eq!(
+        (&deltas[0]["index"], &deltas[1]["index"]),
+        (&json!(0), &json!(1))
+    );
+    let last = choices
+        .iter()
+        .rev()
+        .find(|it| it["finish_reason"].is_string());
+    assert_eq!(last.expect("an end")["finish_reason"], "tool_calls");
+    let streamed = choices
+        .iter()
+        .filter_map(|it| it["logprobs"]["content"].as_array());
+    assert_eq!(Some(streamed.map(Vec::len).sum()), scores);
+}
+
+#[tokio::test]
+async fn a_call_that_is_none_is_an_error_and_one_that_is_cut_is_left_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (door, book) = door_with_tools(folder.path()).await;
+    let broken = "Well. <tool_call>now()</tool_call>";
+    let reply = ask(&door, answered(broken, json!({}))).await;
+    let code = json!("tool_call_unreadable");
+    assert_eq!(reply.refusal(), (500, json!(null), code.clone()));
+    assert_eq!(book.closed()[0].0.ended, Ended::Aborted);
+    let mut stream = Stream::begin(&door, answered(broken, json!({"stream": true}))).await;
+    let mut told = Vec::new();
+    while let Some(data) = stream.next().await {
+        told.push(data);
+    }
+    let last: Value = serde_json::from_str(&told.pop().expect("an end")).expect("JSON");
+    assert_eq!(last["error"]["code"], code);
+    assert!(!told.concat().contains("now()"), "{told:?}");
+
+    let whole = ask(&door, answered(CALLS, json!({}))).await;
+    let tokens = whole.body["usage"]["completion_tokens"]
+        .as_u64()
+        .expect("a count");
+    let cut = ask(&door, answered(CALLS, json!({"max_tokens": tokens - 4}))).await;
+    let choice = &cut.body["choices"][0];
+    assert_eq!(choice["finish_reason"], "length");
+    assert_eq!(
+        choice["message"]["tool_calls"].as_array().map(Vec::len),
+        Some(1)
+    );
+    assert_eq!(choice["message"]["content"], "I look.\n");
+    // Without tools the same is text: nobody asked for calls.
+    let mut plain = answered(CALLS, json!({}));
+    plain.as_object_mut().expect("an object").remove("tools");
+    assert_eq!(ask(&door, plain).await.text(), CALLS);
 }

@@ -1,5 +1,6 @@
 //! The whole router without a socket, over a written-down workshop.
 
 mod api;
+mod openapi;
 mod pages;
 mod sample;

@@ -125,9 +125,10 @@ impl Batch {
             Beginning::Follows(follows) => (None, follows.tokens),
         };
         let held = memory::held(self.slots.iter().map(Slot::cache).chain(kept));
+        let embedded = self.embeddings.held() + self.embeddings.needed();
         let unread: usize = self.slots.iter().map(Slot::unread_bytes).sum();
         let own = memory::unread_bytes(&KvCache::new(&served.model().config), shared, tokens.len());
-        held + unread + own <= self.limits.cache_bytes_max
+        held + unread + own + embedded <= self.limits.cache_bytes_max
     }
 
     fn begin(&mut self, mut slot: Slot, beginning: Beginning) {

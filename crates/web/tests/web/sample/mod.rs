@@ -376,7 +376,7 @@ impl Desk for SampleDesk {
     fn ml_bom<'a>(&'a self, name: &'a str) -> Asked<'a, Option<Value>> {
         let mut all = self.deployments.iter();
         let found = all.any(|it| it.name == name);
-        asked(found.then(|| json!({ "bomFormat": "CycloneDX" })))
+        asked(found.then(|| json!({ "bomFormat": "CycloneDX", "specVersion": "1.6" })))
     }
     fn ledger_head(&self) -> Asked<'_, LedgerHead> {
         asked(trace::head())
