@@ -12,6 +12,9 @@ pub struct Limits {
     /// Prompt tokens computed in one step over all requests, so that a long
     /// prompt does not stall those who already receive tokens.
     pub prefill_tokens_max: usize,
+    /// Tokens that a step computes ahead for an answer that repeats what stood there before, while one or
+    /// two are under way; 0 for none. They change how long an answer takes, and nothing of it.
+    pub guessed_tokens_max: usize,
     /// How long a step should take while answers are under way: on a slow machine, or with a large
     /// model, it computes fewer prompt tokens than [`Limits::prefill_tokens_max`].
     pub step_ms_max: u64,
@@ -44,6 +47,7 @@ impl Default for Limits {
             slots_max: 32,
             queue_requests_max: 256,
             prefill_tokens_max: 256,
+            guessed_tokens_max: 5,
             step_ms_max: 100,
             wait_ms_max: 60_000,
             cache_bytes_max: cache_bytes_max(),

@@ -40,6 +40,8 @@ const PROMPT_TOKENS: &str = "vllm:prompt_tokens_total";
 const ANSWER_TOKENS: &str = "vllm:generation_tokens_total";
 const PREFIX_QUERIES: &str = "vllm:prefix_cache_queries_total";
 const PREFIX_HITS: &str = "vllm:prefix_cache_hits_total";
+const GUESSED: &str = "vllm:spec_decode_num_draft_tokens_total";
+const GUESSED_RIGHT: &str = "vllm:spec_decode_num_accepted_tokens_total";
 const ENDED: &str = "vllm:request_success_total";
 const ABORTED: &str = "lathe_requests_aborted_total";
 const UP: &str = "lathe_upstream_up";
@@ -80,6 +82,8 @@ pub(crate) struct ModelMeters {
     answer_tokens: Counter,
     prefix_queries: Counter,
     prefix_hits: Counter,
+    guessed: Counter,
+    guessed_right: Counter,
     stopped: Counter,
     at_length: Counter,
     aborted: Counter,
@@ -266,6 +270,8 @@ fn describe() {
         PREFIX_HITS,
         "Tokens of prompts that were found there and not computed again"
     );
+    describe_counter!(GUESSED, "Tokens of answers that were guessed and computed ahead");
+    describe_counter!(GUESSED_RIGHT, "Those of them that were then chosen");
     describe_counter!(ENDED, "Answers that came to their end, by reason");
     describe_counter!(
         ABORTED,
@@ -291,6 +297,8 @@ impl ModelMeters {
             answer_tokens: of(ANSWER_TOKENS),
             prefix_queries: of(PREFIX_QUERIES),
             prefix_hits: of(PREFIX_HITS),
+            guessed: of(GUESSED),
+            guessed_right: of(GUESSED_RIGHT),
             stopped: ended("stop"),
             at_length: ended("length"),
             aborted: of(ABORTED),
@@ -305,6 +313,12 @@ impl ModelMeters {
         self.prompt_tokens.increment(tokens as u64);
         self.prefix_queries.increment(tokens as u64);
         self.prefix_hits.increment(cached as u64);
+    }
+
+    /// So many tokens were guessed, and so many of them right.
+    pub(crate) fn guessed(&self, tokens: usize, right: usize) {
+        self.guessed.increment(tokens as u64);
+        self.guessed_right.increment(right as u64);
     }
 
     /// Another server read a prompt of so many tokens, and made so many more than were counted.

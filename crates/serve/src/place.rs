@@ -132,6 +132,13 @@ impl Place {
         self.meters.sampled();
     }
 
+    /// So many tokens were guessed, of which the first `right` were then chosen.
+    pub(crate) fn guessed(&self, tokens: usize, right: usize) {
+        if let Some(story) = &self.story {
+            story.model.guessed(tokens, right);
+        }
+    }
+
     /// Another server says how many tokens prompt and answer had; pieces of the answer were counted for
     /// tokens before.
     pub(crate) fn told(&mut self, prompt_tokens: usize, answer_tokens: usize) {

@@ -30,6 +30,7 @@ mod bias;
 mod caller;
 mod embedding;
 mod grammar;
+mod guesses;
 mod job;
 mod memory;
 mod pace;

@@ -27,6 +27,9 @@ use crate::served::Served;
 
 mod admission;
 
+/// Answers under way at most for which tokens are guessed: with more, a step is bound by its rows.
+const GUESSED_ANSWERS_MAX: usize = 2;
+
 /// Everything that waits or runs.
 pub(crate) struct Batch {
     limits: Limits,
@@ -78,6 +81,10 @@ impl Batch {
         let answers = self.slots.iter().filter(|slot| slot.is_answering()).count();
         let room = self.pace.prompt_tokens(&self.limits, answers);
         let room = turns::share_out(&mut self.slots, room);
+        if answers <= GUESSED_ANSWERS_MAX {
+            let most = self.limits.guessed_tokens_max;
+            self.slots.iter_mut().for_each(|slot| slot.guess(most));
+        }
         self.make_room();
         let (began, rows) = (Instant::now(), self.slots.iter().map(Slot::step_rows).sum());
         for group in by_weights(&mut self.slots) {

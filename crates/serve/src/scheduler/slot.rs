@@ -8,6 +8,7 @@ use lathe_kernel::Pool;
 use super::bias::Bias;
 use super::caller::Caller;
 use super::grammar::Grammar;
+use super::guesses::Guesses;
 use super::job::{Event, FinishReason, Finished, Job, Outlet};
 use super::memory;
 use super::penalties::Repetition;
@@ -33,6 +34,9 @@ pub(crate) struct Slot {
     cached_tokens: Option<usize>,
     answer_tokens_max: usize,
     step: Step,
+    /// The token chosen last and what may follow it, where the step computes both.
+    guess: Vec<u32>,
+    guesses: Guesses,
     /// Tokens that the cache held before the step.
     begin: usize,
     sampler: Sampler,
@@ -70,6 +74,8 @@ enum Step {
     Read(usize),
     /// This many tokens, all that are left, and the logits of the next.
     Choose(usize),
+    /// The token chosen last and some that may follow it, with the logits after each.
+    Guess,
 }
 
 impl Slot {
@@ -94,6 +100,8 @@ impl Slot {
             cached_tokens: None,
             answer_tokens_max: job.plan.answer_tokens_max,
             step: Step::Wait,
+            guess: Vec::new(),
+            guesses: Guesses::default(),
             begin: 0,
             sampler: Sampler::new(job.plan.sampling),
             repetition: Repetition::new(job.plan.penalties),
@@ -212,6 +220,20 @@ impl Slot {
         };
     }
 
+    /// Has the planned step compute, beside the token chosen last, up to `most` that may follow it.
+    pub(crate) fn guess(&mut self, most: usize) {
+        // After them there is still a token to choose.
+        let most = most.min(self.answer_tokens_max.saturating_sub(self.answer_tokens() + 1));
+        if self.step != Step::Choose(1) || !self.is_answering() || most == 0 {
+            return;
+        }
+        let guess = self.guesses.next(&self.tokens, most);
+        if !guess.is_empty() {
+            self.guess = [&self.tokens[self.begin..], &guess].concat();
+            self.step = Step::Guess;
+        }
+    }
+
     /// Whether only the token chosen last is left to compute, so that the caller waits for the next.
     pub(crate) fn is_answering(&self) -> bool {
         self.answer_tokens() > 0 && self.unread() == 0
@@ -222,6 +244,7 @@ impl Slot {
         match self.step {
             Step::Wait => 0,
             Step::Read(count) | Step::Choose(count) => count,
+            Step::Guess => self.guess.len(),
         }
     }
 
@@ -245,22 +268,25 @@ impl Slot {
             Step::Read(count) | Step::Choose(count) if self.scores_prompt() => count,
             Step::Wait | Step::Read(_) => 0,
             Step::Choose(_) => 1,
+            Step::Guess => self.guess.len(),
         }
     }
 
     /// What the step computes, if anything.
     pub(crate) fn chunk(&mut self) -> Option<Chunk<'_>> {
-        let (count, logits) = match self.step {
+        let left = &self.tokens[self.begin..];
+        let (tokens, logits) = match self.step {
             Step::Wait => return None,
             Step::Read(count) | Step::Choose(count) if self.scores_prompt() => {
-                (count, Logits::Each)
+                (&left[..count], Logits::Each)
             }
-            Step::Read(count) => (count, Logits::None),
-            Step::Choose(count) => (count, self.wanted()),
+            Step::Read(count) => (&left[..count], Logits::None),
+            Step::Choose(count) => (&left[..count], self.wanted()),
+            Step::Guess => (&self.guess[..], Logits::Each),
         };
         Some(Chunk {
             cache: &mut self.cache,
-            tokens: &self.tokens[self.begin..self.begin + count],
+            tokens,
             logits,
         })
     }
@@ -296,8 +322,28 @@ impl Slot {
         after
     }
 
+    /// Chooses the next token, and those after it for as long as what was guessed is what is chosen, and
+    /// gives out the text they complete; `rows` are the logits after each token of the step.
+    pub(crate) fn accept(&mut self, rows: &mut [f32]) {
+        if self.step != Step::Guess {
+            return self.accept_one(rows);
+        }
+        let guessed = self.guess.split_off(1);
+        let mut right = 0;
+        for row in rows.chunks_mut(self.served.model().config.vocab) {
+            self.accept_one(row);
+            if self.text.is_none() || guessed.get(right) != self.tokens.last() {
+                break;
+            }
+            right += 1;
+        }
+        self.cache.truncate(self.tokens.len() - 1);
+        self.guesses.were(right);
+        self.place.guessed(guessed.len(), right);
+    }
+
     /// Chooses the next token and gives out the text it completes.
-    pub(crate) fn accept(&mut self, logits: &mut [f32]) {
+    fn accept_one(&mut self, logits: &mut [f32]) {
         if self.answer_tokens_max == 0 {
             return self.finish(FinishReason::Length);
         }

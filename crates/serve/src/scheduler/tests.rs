@@ -92,11 +92,11 @@ impl Setup {
         }
     }
 
-    /// Steps until nothing is left.
-    fn run(&mut self) {
-        for _ in 0..STEPS_MAX {
+    /// Steps until nothing is left; how many it took.
+    fn run(&mut self) -> usize {
+        for step in 0..STEPS_MAX {
             if self.batch.is_idle() {
-                return;
+                return step;
             }
             self.batch.step();
         }
@@ -107,6 +107,7 @@ impl Setup {
     fn alone(&self, prompt: Vec<u32>, answer_tokens_max: usize) -> String {
         let limits = Limits {
             prefix_bytes_max: 0,
+            guessed_tokens_max: 0,
             ..Limits::default()
         };
         let mut setup = Setup {
@@ -257,4 +258,31 @@ async fn a_request_that_waits_too_long_is_told_so_and_one_that_has_its_slot_is_n
     assert!(second.look());
     assert_eq!(second.end, Some(Event::Overdue(0)));
     assert_eq!(setup.places.available_permits(), 1000);
+}
+
+#[tokio::test]
+async fn what_is_guessed_changes_nothing_but_the_number_of_steps() {
+    let steps = async |guessed_tokens_max, answers: u32| {
+        let limits = Limits {
+            guessed_tokens_max,
+            ..Limits::default()
+        };
+        let mut setup = setup(limits).await;
+        let mut all: Vec<Asked> = (0..answers)
+            .map(|own| setup.ask("one", prompt(0, own, 40), 200))
+            .collect();
+        let steps = setup.run();
+        for (own, asked) in all.iter_mut().enumerate() {
+            assert_eq!(asked.finished().answer_tokens, 200);
+            assert_eq!(asked.text, setup.alone(prompt(0, own as u32, 40), 200));
+        }
+        steps
+    };
+    for answers in [1, 2] {
+        let (plain, guessing) = (steps(0, answers).await, steps(5, answers).await);
+        // A model of random weights soon goes round in circles.
+        assert!(guessing * 2 < plain, "{guessing} steps of {plain}");
+    }
+    // With more it is rows that a step's time goes by.
+    assert_eq!(steps(5, 3).await, steps(0, 3).await);
 }
