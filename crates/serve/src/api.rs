@@ -20,6 +20,7 @@ mod answer;
 mod bias;
 mod body;
 mod caller;
+mod calls;
 mod chat;
 mod completions;
 pub(crate) mod embeddings;

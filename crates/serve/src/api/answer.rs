@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
 
+use super::calls::CallText;
 use super::error::ApiError;
 use super::form::{Form, Said};
 use super::label;
@@ -46,6 +47,8 @@ pub(super) struct Answer {
 struct Choice {
     receipt: OpenReceipt,
     finished: Option<Finished>,
+    /// The text of a forced call, as far as it is streamed.
+    call: CallText,
 }
 
 /// What came of one choice.
@@ -69,6 +72,7 @@ impl Answer {
         let choice = |receipt| Choice {
             receipt,
             finished: None,
+            call: CallText::default(),
         };
         Answer {
             door,
@@ -296,8 +300,16 @@ impl Chunks {
                 }
             }
             Event::Text { text, scores, .. } => {
-                let chunk = self.chunk(self.answer.form.piece(index, &text, &scores));
-                self.push(&chunk);
+                let piece = match self.answer.form.calls() {
+                    None => Some(self.answer.form.piece(index, &text, &scores)),
+                    Some(calls) => {
+                        let said = self.answer.choices[index].call.take(calls, &text);
+                        said.map(|said| self.answer.form.call(index, &said, &scores))
+                    }
+                };
+                if let Some(piece) = piece {
+                    self.push(&self.chunk(piece));
+                }
             }
             Event::Finished(finished) => self.finish(index, finished).await,
             Event::Failed(reason) => self.fail(&failed(&reason)),
@@ -314,6 +326,9 @@ impl Chunks {
             Err(error) => return self.fail(&error),
         };
         self.left -= 1;
+        if let Some(last) = self.answer.choices[index].call.end(finished.reason) {
+            self.push(&self.chunk(self.answer.form.call(index, &last, &[])));
+        }
         let mut chunk = self.chunk(self.answer.form.end(index, finished.reason));
         if self.left == 0 && self.usage == StreamUsage::WithFinish {
             chunk["usage"] = self.answer.usage();

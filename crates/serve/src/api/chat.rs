@@ -40,6 +40,7 @@ pub(crate) async fn create(
     asker.may_ask(&terms.model)?;
     let served = models::find(&door, &terms.model)?;
     let places = body::reserve(&door, terms.answers, "n")?;
+    let calls = request.calls.clone();
     let grammar = Shape::prepare(request.shape.clone(), &door, &served).await?;
     let mut asked = prepare(request, served.clone(), accepts_restricted).await?;
     asked.plan.grammar = grammar;
@@ -47,7 +48,7 @@ pub(crate) async fn create(
         served,
         terms,
         asked: vec![asked],
-        kind: Kind::Chat,
+        kind: Kind::Chat { calls },
         places,
         caller,
         asker,

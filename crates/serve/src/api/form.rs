@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::calls::Calls;
 use super::logprobs;
 use crate::scheduler::{FinishReason, TokenScore};
 use crate::served::Served;
@@ -24,7 +25,10 @@ pub(super) struct Form {
 /// The interfaces that send text.
 pub(super) enum Kind {
     /// `/v1/chat/completions`.
-    Chat,
+    Chat {
+        /// The call that was forced.
+        calls: Option<Calls>,
+    },
     /// `/v1/completions`.
     Completion {
         /// The prompts' texts, where they are to stand before their answers.
@@ -48,7 +52,7 @@ impl Form {
     /// What identifiers begin with.
     pub(super) fn id_prefix(&self) -> &'static str {
         match self.kind {
-            Kind::Chat => "chatcmpl-",
+            Kind::Chat { .. } => "chatcmpl-",
             Kind::Completion { .. } => "cmpl-",
         }
     }
@@ -56,7 +60,7 @@ impl Form {
     /// The member `object` of a whole answer.
     pub(super) fn object(&self) -> &'static str {
         match self.kind {
-            Kind::Chat => "chat.completion",
+            Kind::Chat { .. } => "chat.completion",
             Kind::Completion { .. } => "text_completion",
         }
     }
@@ -64,7 +68,7 @@ impl Form {
     /// The member `object` of a streamed chunk.
     pub(super) fn chunk_object(&self) -> &'static str {
         match self.kind {
-            Kind::Chat => "chat.completion.chunk",
+            Kind::Chat { .. } => "chat.completion.chunk",
             Kind::Completion { .. } => "text_completion",
         }
     }
@@ -72,17 +76,24 @@ impl Form {
     /// A choice in one piece.
     pub(super) fn whole(&self, index: usize, said: &Said<'_>, reason: FinishReason) -> Value {
         let scores = self.logprobs(index, said.prompt_scores, said.scores);
-        let reason = reason.as_str();
         match &self.kind {
-            Kind::Chat => json!({
-                "index": index,
-                "message": {"role": "assistant", "content": said.text, "refusal": null},
-                "logprobs": scores,
-                "finish_reason": reason,
-            }),
+            Kind::Chat { calls } => {
+                let mut message =
+                    json!({"role": "assistant", "content": said.text, "refusal": null});
+                if let Some(calls) = calls {
+                    message["content"] = Value::Null;
+                    message["tool_calls"] = calls.whole(said.text, reason);
+                }
+                json!({
+                    "index": index,
+                    "message": message,
+                    "logprobs": scores,
+                    "finish_reason": self.finish_reason(reason),
+                })
+            }
             Kind::Completion { .. } => {
                 let text = format!("{}{}", self.echo(index), said.text);
-                Self::text(index, &text, scores, Some(reason))
+                Self::text(index, &text, scores, Some(reason.as_str()))
             }
         }
     }
@@ -90,8 +101,9 @@ impl Form {
     /// What a streamed choice begins with, before the model has read anything.
     pub(super) fn begin(&self, index: usize) -> Value {
         match &self.kind {
-            Kind::Chat => {
-                let delta = json!({"role": "assistant", "content": ""});
+            Kind::Chat { calls } => {
+                let content = calls.is_none().then_some("");
+                let delta = json!({"role": "assistant", "content": content});
                 Self::delta(index, delta, Value::Null, None)
             }
             // With scores the prompt comes once they are known.
@@ -110,16 +122,35 @@ impl Form {
     pub(super) fn piece(&self, index: usize, text: &str, scores: &[TokenScore]) -> Value {
         let scores = self.logprobs(index, &[], scores);
         match &self.kind {
-            Kind::Chat => Self::delta(index, json!({"content": text}), scores, None),
+            Kind::Chat { .. } => Self::delta(index, json!({"content": text}), scores, None),
             Kind::Completion { .. } => Self::text(index, text, scores, None),
         }
     }
 
+    /// The next piece of a forced call.
+    pub(super) fn call(&self, index: usize, calls: &Value, scores: &[TokenScore]) -> Value {
+        let scores = self.logprobs(index, &[], scores);
+        Self::delta(index, json!({"tool_calls": calls}), scores, None)
+    }
+
+    /// The call that was forced.
+    pub(super) fn calls(&self) -> Option<&Calls> {
+        match &self.kind {
+            Kind::Chat { calls } => calls.as_ref(),
+            Kind::Completion { .. } => None,
+        }
+    }
+
+    fn finish_reason(&self, reason: FinishReason) -> &'static str {
+        let calls = self.calls();
+        calls.map_or(reason.as_str(), |it| it.finish_reason(reason))
+    }
+
     /// The end of a choice.
     pub(super) fn end(&self, index: usize, reason: FinishReason) -> Value {
-        let reason = Some(reason.as_str());
+        let reason = Some(self.finish_reason(reason));
         match &self.kind {
-            Kind::Chat => Self::delta(index, json!({}), Value::Null, reason),
+            Kind::Chat { .. } => Self::delta(index, json!({}), Value::Null, reason),
             Kind::Completion { .. } => Self::text(index, "", Value::Null, reason),
         }
     }
@@ -141,7 +172,7 @@ impl Form {
         }
         let tokenizer = &self.served.model().tokenizer;
         match &self.kind {
-            Kind::Chat => logprobs::of_chat(tokenizer, answer),
+            Kind::Chat { .. } => logprobs::of_chat(tokenizer, answer),
             Kind::Completion { .. } => {
                 let echo_chars = self.echo(index).chars().count();
                 logprobs::of_completion(tokenizer, prompt, answer, echo_chars)

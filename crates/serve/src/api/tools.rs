@@ -1,7 +1,8 @@
 //! The tools of a request, and what of them the served model's template has a place for.
 //!
 //! Tools are written into the prompt by the model's own template, as in training. What the model
-//! answers stays text: a call comes as the model writes it, in `content`.
+//! answers stays text: a call comes as the model writes it, in `content`, unless it was forced
+//! ([`super::calls`]).
 
 use lathe_engine::Message;
 use lathe_engine::template::{Arguments, Skills};

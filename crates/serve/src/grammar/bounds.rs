@@ -4,7 +4,7 @@
 //! answer is made stands in [`limits`]: it ends the answer with an error.
 
 use llguidance::api::ParserLimits;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Constraint;
 
@@ -49,13 +49,13 @@ pub(super) fn limits() -> ParserLimits {
 /// What is too long, too deep or empty.
 pub(super) fn check(constraint: &Constraint) -> Result<(), String> {
     match constraint {
-        Constraint::Schema(schema) => {
-            if schema.contains_key(FORM_KEY) {
-                return Err(format!("the schema's member '{FORM_KEY}' is not taken"));
+        Constraint::Schema(schema) => check_schema(schema).map(drop),
+        Constraint::Call(tools) => {
+            let mut bytes = 0;
+            for (name, schema) in tools {
+                bytes += name.len() + check_schema(schema)?;
             }
-            let schema = Value::Object(schema.clone());
-            at_most("the schema", schema.to_string().len(), SCHEMA_BYTES_MAX)?;
-            nested("the schema", depth(&schema), SCHEMA_DEPTH_MAX)
+            at_most("all tools together", bytes, SCHEMA_BYTES_MAX)
         }
         Constraint::Regex(pattern) => {
             not_empty("the regular expression", pattern)?;
@@ -77,6 +77,18 @@ pub(super) fn check(constraint: &Constraint) -> Result<(), String> {
             nested("the grammar", brackets(grammar), GRAMMAR_DEPTH_MAX)
         }
     }
+}
+
+/// The length of a schema that is within its bounds.
+fn check_schema(schema: &Map<String, Value>) -> Result<usize, String> {
+    if schema.contains_key(FORM_KEY) {
+        return Err(format!("the schema's member '{FORM_KEY}' is not taken"));
+    }
+    let schema = Value::Object(schema.clone());
+    let bytes = schema.to_string().len();
+    at_most("the schema", bytes, SCHEMA_BYTES_MAX)?;
+    nested("the schema", depth(&schema), SCHEMA_DEPTH_MAX)?;
+    Ok(bytes)
 }
 
 fn not_empty(what: &str, text: &str) -> Result<(), String> {
