@@ -72,10 +72,12 @@ def state():
     return upstreams[0]["state"]
 
 
-def chat(client, model, question, **more):
+def chat(client, model, question, extra_body=None, **more):
     messages = [{"role": "user", "content": question}]
+    # A parameter of llama-server's own, without which the same question may be rounded otherwise twice.
+    own = {"cache_prompt": False} | (extra_body or {})
     return client.chat.completions.create(
-        model=model, messages=messages, temperature=0, max_tokens=48, **more
+        model=model, messages=messages, temperature=0, max_tokens=48, extra_body=own, **more
     )
 
 

@@ -27,6 +27,7 @@ pub(crate) mod embeddings;
 pub(crate) mod error;
 pub(crate) mod fields;
 mod figures;
+mod forced;
 mod form;
 mod format;
 pub(crate) mod health;

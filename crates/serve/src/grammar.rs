@@ -46,6 +46,8 @@ pub(crate) enum Constraint {
     Choice(Vec<String>),
     /// Text of a context-free grammar in llguidance's dialect of Lark.
     Lark(String),
+    /// A call of one of these tools, its arguments accepted by the schema beside its name.
+    Call(Vec<(String, Map<String, Value>)>),
 }
 
 /// Why there is no grammar.
@@ -151,17 +153,7 @@ fn compile(vocabulary: &Vocabulary, constraint: Constraint) -> Result<Grammar, S
 /// The constraint in llguidance's words.
 fn source(constraint: Constraint) -> TopLevelGrammar {
     match constraint {
-        Constraint::Schema(mut schema) => {
-            // As `json.dumps` writes it, or without spaces. Free white space would let a model write
-            // nothing but line ends up to its longest answer.
-            let form = json!({
-                "whitespace_flexible": false,
-                "item_separator": ", ?",
-                "key_separator": ": ?",
-            });
-            schema.insert(bounds::FORM_KEY.to_owned(), form);
-            TopLevelGrammar::from_json_schema(Value::Object(schema))
-        }
+        Constraint::Schema(schema) => TopLevelGrammar::from_json_schema(formed(schema)),
         Constraint::Regex(pattern) => TopLevelGrammar::from_regex(unanchored(&pattern)),
         Constraint::Choice(texts) => {
             let texts = texts
@@ -171,7 +163,39 @@ fn source(constraint: Constraint) -> TopLevelGrammar {
             TopLevelGrammar::from_lark(format!("start: CHOICE\nCHOICE: {}", texts.join(" | ")))
         }
         Constraint::Lark(grammar) => TopLevelGrammar::from_lark(grammar),
+        Constraint::Call(tools) => TopLevelGrammar::from_lark(any_call(tools)),
     }
+}
+
+/// The schema, and how JSON is written: as `json.dumps` does, or without spaces. Free white space would
+/// let a model write nothing but line ends up to its longest answer.
+fn formed(mut schema: Map<String, Value>) -> Value {
+    let form = json!({
+        "whitespace_flexible": false,
+        "item_separator": ", ?",
+        "key_separator": ": ?",
+    });
+    schema.insert(bounds::FORM_KEY.to_owned(), form);
+    Value::Object(schema)
+}
+
+/// What the text of a call begins with: all but its arguments and the brace at its end.
+pub(crate) fn call_head(name: &str) -> String {
+    let name = Value::from(name);
+    format!("{{\"name\": {name}, \"arguments\": ")
+}
+
+/// The grammar of a call of one of the tools. Each schema is the root of its own references.
+fn any_call(tools: Vec<(String, Map<String, Value>)>) -> String {
+    let names: Vec<String> = (0..tools.len()).map(|at| format!("call_{at}")).collect();
+    let mut grammar = format!("start: {}\n", names.join(" | "));
+    for (at, (name, schema)) in tools.into_iter().enumerate() {
+        let (head, schema) = (Value::from(call_head(&name)), formed(schema));
+        grammar.push_str(&format!(
+            "call_{at}: {head} arguments_{at} \"}}\"\narguments_{at}: %json {schema}\n"
+        ));
+    }
+    grammar
 }
 
 /// The pattern without anchors at its ends: it is matched from end to end anyway.

@@ -266,10 +266,17 @@ fn refused(why: &str, next: &str) -> WorkshopError {
     WorkshopError::new("upstream-request", format!("not an upstream: {why}"), next)
 }
 
-/// The upstreams that stand, by name: the newest standing statement of each, where that adds it.
+/// The upstreams that stand, by name: the newest standing statement of each, where that adds it. After
+/// a restore only what is added afresh stands, as with deployments: the backup does not know what was
+/// taken away since.
 pub(crate) fn standing(history: &History) -> BTreeMap<String, (Link, statement::Upstream)> {
     let mut all = BTreeMap::new();
+    let restored = history.of_kind("restored").next_back();
+    let since = restored.map_or(0, |entry| entry.index);
     for entry in history.of_kind("upstream") {
+        if entry.index < since {
+            continue;
+        }
         let Predicate::Upstream(said) = &entry.statement.predicate else {
             continue;
         };

@@ -69,11 +69,8 @@ pub fn references(said: &Predicate) -> Vec<Reference> {
                 to("registration", "registration", &it.registration),
                 to("verdict", "verdict", &it.verdict),
             ];
-            found.extend(
-                it.previous
-                    .iter()
-                    .map(|link| to("previous", "deployment", link)),
-            );
+            let previous = it.previous.iter();
+            found.extend(previous.map(|link| to("previous", "deployment", link)));
             found
         }
         Predicate::Workshop(_)

@@ -10,6 +10,18 @@ use lathe_engine::CallForm;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+/// How calls stand in an answer.
+#[derive(Debug, Clone)]
+pub(super) enum Calls {
+    /// Among text, in the form of the model's template.
+    Within(Arc<CallForm>),
+    /// All of it is one call, which was forced ([`super::forced`]).
+    Forced {
+        /// The caller named the function.
+        named: bool,
+    },
+}
+
 /// A piece of an answer.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Part {
@@ -22,7 +34,8 @@ pub(super) enum Part {
 /// Reads one answer as it is made.
 #[derive(Debug)]
 pub(super) struct CallReader {
-    form: Arc<CallForm>,
+    /// None where all of the answer is a call.
+    form: Option<Arc<CallForm>>,
     /// Not told yet.
     held: String,
     /// `held` begins with what stands in a call.
@@ -34,11 +47,15 @@ pub(super) struct CallReader {
 
 impl CallReader {
     /// Nothing is read yet.
-    pub(super) fn new(form: Arc<CallForm>) -> CallReader {
+    pub(super) fn new(calls: &Calls) -> CallReader {
+        let form = match calls {
+            Calls::Within(form) => Some(form.clone()),
+            Calls::Forced { .. } => None,
+        };
         CallReader {
+            inside: form.is_none(),
             form,
             held: String::new(),
-            inside: false,
             calls: 0,
             said: false,
         }
@@ -85,7 +102,7 @@ impl CallReader {
 
     /// A step forward in what is held: nothing where more has to come, else perhaps a part.
     fn next(&mut self) -> Option<Option<Part>> {
-        let form = self.form.clone();
+        let form = self.form.clone()?;
         if self.inside {
             // The text that closes a call may stand in its arguments too.
             let ends = self.held.match_indices(&form.close).map(|(at, _)| at);
@@ -117,8 +134,10 @@ impl CallReader {
     /// The call that `object` is, counted.
     fn read(&mut self, object: &str) -> Option<Part> {
         let object: Map<String, Value> = serde_json::from_str(object).ok()?;
-        let name = object.get(&self.form.name)?.as_str()?;
-        let arguments = match object.get(&self.form.arguments) {
+        let form = self.form.as_deref();
+        let (name, arguments) = form.map_or(FORCED_MEMBERS, |it| (&it.name, &it.arguments));
+        let name = object.get(name)?.as_str()?;
+        let arguments = match object.get(arguments) {
             None => Map::new(),
             Some(arguments) => arguments.as_object()?.clone(),
         };
@@ -133,6 +152,8 @@ impl CallReader {
     }
 }
 
+/// The members of a forced call: its name and its arguments.
+const FORCED_MEMBERS: (&str, &str) = ("name", "arguments");
 /// How much of what is no call is told.
 const BEGUN_CHARS_MAX: usize = 80;
 
@@ -163,7 +184,7 @@ mod tests {
         pieces: impl IntoIterator<Item = &'a str>,
         cut: bool,
     ) -> Result<(String, Vec<String>), String> {
-        let mut reader = CallReader::new(form());
+        let mut reader = CallReader::new(&Calls::Within(form()));
         let mut parts: Vec<Part> = pieces.into_iter().flat_map(|it| reader.push(it)).collect();
         parts.extend(reader.finish(cut)?);
         let (mut said, mut calls) = (String::new(), Vec::new());

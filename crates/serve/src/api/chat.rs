@@ -8,6 +8,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
+use super::calls::Calls;
 use super::error::ApiError;
 use super::form::Kind;
 use super::format::Shape;
@@ -40,7 +41,10 @@ pub(crate) async fn create(
     asker.may_ask(&terms.model)?;
     let served = models::find(&door, &terms.model)?;
     let places = body::reserve(&door, terms.answers, "n")?;
-    let calls = tools::answered(request.tools.as_ref(), &served)?;
+    let calls = match &request.forced {
+        Some(forced) => Some(forced.calls()),
+        None => tools::answered(request.tools.as_ref(), &served)?.map(Calls::Within),
+    };
     let grammar = Shape::prepare(request.shape.clone(), &door, &served).await?;
     let mut asked = prepare(request, served.clone(), accepts_restricted).await?;
     asked.plan.grammar = grammar;

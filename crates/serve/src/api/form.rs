@@ -5,10 +5,9 @@
 
 use std::sync::Arc;
 
-use lathe_engine::CallForm;
 use serde_json::{Value, json};
 
-use super::calls::CallReader;
+use super::calls::{CallReader, Calls};
 use super::logprobs;
 use crate::scheduler::{FinishReason, TokenScore};
 use crate::served::Served;
@@ -28,7 +27,7 @@ pub(super) enum Kind {
     /// `/v1/chat/completions`.
     Chat {
         /// How calls of tools stand in the answer, where tools were given.
-        calls: Option<Arc<CallForm>>,
+        calls: Option<Calls>,
     },
     /// `/v1/completions`.
     Completion {
@@ -79,7 +78,7 @@ impl Form {
     /// A choice in one piece.
     pub(super) fn whole(&self, index: usize, said: &Said<'_>, reason: FinishReason) -> Value {
         let scores = self.logprobs(index, said.prompt_scores, said.scores);
-        let reason = reason_of(reason, !said.calls.is_empty());
+        let reason = self.reason(reason, !said.calls.is_empty());
         match &self.kind {
             Kind::Chat { .. } => json!({
                 "index": index,
@@ -130,14 +129,28 @@ impl Form {
     /// What reads a choice's text for calls of tools, where there may be some.
     pub(super) fn reader(&self) -> Option<CallReader> {
         match &self.kind {
-            Kind::Chat { calls } => calls.clone().map(CallReader::new),
+            Kind::Chat { calls } => calls.as_ref().map(CallReader::new),
             Kind::Completion { .. } => None,
+        }
+    }
+
+    /// Why a choice ended, in OpenAI's words: one that called the function it had to simply stopped.
+    fn reason(&self, reason: FinishReason, called: bool) -> &'static str {
+        let named = matches!(
+            self.kind,
+            Kind::Chat {
+                calls: Some(Calls::Forced { named: true })
+            }
+        );
+        match reason {
+            FinishReason::Stop if called && !named => "tool_calls",
+            reason => reason.as_str(),
         }
     }
 
     /// The end of a choice, in which a tool was `called` or none.
     pub(super) fn end(&self, index: usize, reason: FinishReason, called: bool) -> Value {
-        let reason = Some(reason_of(reason, called));
+        let reason = Some(self.reason(reason, called));
         match &self.kind {
             Kind::Chat { .. } => Self::delta(index, json!({}), Value::Null, reason),
             Kind::Completion { .. } => Self::text(index, "", Value::Null, reason),
@@ -185,14 +198,6 @@ impl Form {
             "logprobs": logprobs,
             "finish_reason": reason,
         })
-    }
-}
-
-/// Why a choice ended, in OpenAI's words.
-fn reason_of(reason: FinishReason, called: bool) -> &'static str {
-    match reason {
-        FinishReason::Stop if called => "tool_calls",
-        reason => reason.as_str(),
     }
 }
 

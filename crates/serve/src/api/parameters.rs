@@ -89,10 +89,7 @@ const PARAMETERS: &Table = &[
     ("stream_options", Read),
     ("structured_outputs", Read),
     ("temperature", Read),
-    (
-        "tool_choice",
-        Only(is_none_or_auto, "no call can be forced yet"),
-    ),
+    ("tool_choice", Read),
     ("tools", Read),
     ("top_k", Read),
     ("top_logprobs", Read),
@@ -193,10 +190,7 @@ mod tests {
 
     #[test]
     fn refuses_by_name_what_would_change_the_meaning() {
-        let tool = json!({"type": "function", "function": {"name": "f"}});
         for (name, value) in [
-            ("tool_choice", json!("required")),
-            ("tool_choice", tool),
             ("functions", json!([{"name": "f"}])),
             ("guided_json", json!({"type": "object"})),
             ("modalities", json!(["text", "audio"])),

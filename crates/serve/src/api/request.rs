@@ -6,6 +6,7 @@
 use lathe_engine::Message;
 use serde_json::{Map, Value};
 
+use super::forced::{self, Forced};
 use super::error::ApiError;
 use super::fields::Fields;
 use super::format::{self, Shape};
@@ -24,7 +25,9 @@ pub(crate) struct ChatRequest {
     pub messages: Vec<Message>,
     /// The tools that may be called, as they were given.
     pub tools: Option<Value>,
-    /// The shape that the answer must have.
+    /// The call that is forced.
+    pub forced: Option<Forced>,
+    /// The shape that the answer must have; of a call that is forced, the call's.
     pub shape: Option<Shape>,
 }
 
@@ -37,11 +40,17 @@ impl ChatRequest {
     pub(crate) fn read(map: &Map<String, Value>) -> Result<ChatRequest, ApiError> {
         parameters::check(map)?;
         let fields = Fields::new(map);
+        let tools = tools::read(map)?;
+        let forced = forced::read(map, tools.as_ref())?;
+        let call = forced.as_ref().map(Forced::shape);
+        let shape = format::read(map)?;
         Ok(ChatRequest {
             terms: Terms::read(map, read_answer_tokens_max(&fields)?, read_scores(&fields)?)?,
             messages: messages::read(map.get("messages"))?,
-            tools: tools::read(map)?,
-            shape: format::read(map)?,
+            tools,
+            forced,
+            // Never both: a forced call goes with no other shape.
+            shape: call.or(shape),
         })
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use llguidance::api::ParserLimits;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Constraint;
 
@@ -54,20 +54,13 @@ pub(super) fn limits() -> ParserLimits {
 /// What is too long, too deep or empty.
 pub(super) fn check(constraint: &Constraint) -> Result<(), String> {
     match constraint {
-        Constraint::Schema(schema) => {
-            if schema.contains_key(FORM_KEY) {
-                return Err(format!("the schema's member '{FORM_KEY}' is not taken"));
+        Constraint::Schema(schema) => check_schema(schema).map(drop),
+        Constraint::Call(tools) => {
+            let mut bytes = 0;
+            for (name, schema) in tools {
+                bytes += name.len() + check_schema(schema)?;
             }
-            let schema = Value::Object(schema.clone());
-            at_most("the schema", schema.to_string().len(), SCHEMA_BYTES_MAX)?;
-            nested("the schema", depth(&schema), SCHEMA_DEPTH_MAX)?;
-            match most_optional(&schema) {
-                0..=OPTIONAL_MEMBERS_MAX => Ok(()),
-                members => Err(format!(
-                    "an object of the schema may have {OPTIONAL_MEMBERS_MAX} members that need not \
-                     come, not {members}: name in 'required' those that always do"
-                )),
-            }
+            at_most("all tools together", bytes, SCHEMA_BYTES_MAX)
         }
         Constraint::Regex(pattern) => {
             not_empty("the regular expression", pattern)?;
@@ -88,6 +81,24 @@ pub(super) fn check(constraint: &Constraint) -> Result<(), String> {
             at_most("the grammar", grammar.len(), GRAMMAR_BYTES_MAX)?;
             nested("the grammar", brackets(grammar), GRAMMAR_DEPTH_MAX)
         }
+    }
+}
+
+/// The length of a schema that is within its bounds.
+fn check_schema(schema: &Map<String, Value>) -> Result<usize, String> {
+    if schema.contains_key(FORM_KEY) {
+        return Err(format!("the schema's member '{FORM_KEY}' is not taken"));
+    }
+    let schema = Value::Object(schema.clone());
+    let bytes = schema.to_string().len();
+    at_most("the schema", bytes, SCHEMA_BYTES_MAX)?;
+    nested("the schema", depth(&schema), SCHEMA_DEPTH_MAX)?;
+    match most_optional(&schema) {
+        0..=OPTIONAL_MEMBERS_MAX => Ok(bytes),
+        members => Err(format!(
+            "an object of the schema may have {OPTIONAL_MEMBERS_MAX} members that need not come, not \
+             {members}: name in 'required' those that always do"
+        )),
     }
 }
 

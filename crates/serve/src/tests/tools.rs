@@ -100,6 +100,105 @@ async fn no_choice_of_a_tool_is_no_tool() {
     assert!(auto > none);
 }
 
+fn tools() -> Value {
+    let parameters = json!({
+        "type": "object",
+        "properties": {
+            "city": {"$ref": "#/$defs/city"},
+            "days": {"type": "array", "items": {"enum": [1, 2]}, "maxItems": 2},
+        },
+        "required": ["city", "days"],
+        "additionalProperties": false,
+        "$defs": {"city": {"enum": ["北京", "Oslo"]}},
+    });
+    json!([
+        {"type": "function", "function": {"name": "now"}},
+        {"type": "function", "function": {"name": "weather", "parameters": parameters}},
+    ])
+}
+
+/// llama.cpp #28261: a call silently became text. One that is forced is a call, or the request fails.
+#[tokio::test]
+async fn a_forced_call_is_a_call_that_the_tools_schema_accepts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (door, book) = door_with_tools(folder.path()).await;
+    let schema =
+        jsonschema::validator_for(&tools()[1]["function"]["parameters"]).expect("a schema");
+    let named = json!({"type": "function", "function": {"name": "weather"}});
+    for (choice, seeds, reason) in [
+        (named, 0..6, "stop"),
+        (json!("required"), 6..18, "tool_calls"),
+    ] {
+        for seed in seeds {
+            let body =
+                json!({"tools": tools(), "tool_choice": choice, "temperature": 1.5, "seed": seed});
+            let reply = ask(&door, question("The weather?", body.clone())).await;
+            assert_eq!(reply.status, 200, "{}", reply.body);
+            let answer = &reply.body["choices"][0];
+            assert_eq!(answer["finish_reason"], reason, "{answer}");
+            assert!(answer["message"]["content"].is_null());
+            let function = &answer["message"]["tool_calls"][0]["function"];
+            let arguments = function["arguments"].as_str().expect("a text");
+            let parsed: Value = serde_json::from_str(arguments).expect("JSON");
+            match function["name"].as_str() {
+                Some("weather") => assert!(schema.is_valid(&parsed), "{parsed}"),
+                name => assert_eq!((name, parsed), (Some("now"), json!({})), "{choice}"),
+            }
+            if choice != "required" {
+                assert_eq!(function["name"], "weather");
+            }
+            // The same in pieces, and what the receipt is of.
+            let mut streamed = body;
+            streamed["stream"] = json!(true);
+            let chunks = Stream::begin(&door, question("The weather?", streamed))
+                .await
+                .chunks()
+                .await;
+            let deltas: Vec<&Value> = chunks
+                .iter()
+                .map(|it| &it["choices"][0]["delta"]["tool_calls"][0])
+                .collect();
+            let begun: Vec<&&Value> = deltas.iter().filter(|it| it["id"].is_string()).collect();
+            assert_eq!(
+                (begun.len(), &begun[0]["function"]["name"]),
+                (1, &function["name"])
+            );
+            let pieces = deltas
+                .iter()
+                .filter_map(|it| it["function"]["arguments"].as_str());
+            assert_eq!(pieces.collect::<String>(), arguments);
+            assert!(
+                chunks
+                    .iter()
+                    .any(|it| it["choices"][0]["finish_reason"] == reason)
+            );
+            let texts = book.closed().pop().and_then(|it| it.1.texts).expect("kept");
+            let written: Value = serde_json::from_str(&texts.answer).expect("JSON");
+            assert_eq!(written["name"], function["name"]);
+            assert_eq!(written["arguments"].to_string(), arguments);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_forced_call_that_is_cut_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (door, _book) = door_with_tools(folder.path()).await;
+    let body = json!({"tools": tools(), "tool_choice": "required", "max_tokens": 1});
+    let reply = ask(&door, question("The weather?", body)).await;
+    assert_eq!(reply.body["choices"][0]["finish_reason"], "length");
+    assert!(reply.body["choices"][0]["message"]["tool_calls"].is_null());
+    // A schema that cannot be kept to is named, as in every shape.
+    let mut odd = tools();
+    odd[1]["function"]["parameters"] = json!({"type": "object", "not": {}});
+    let body = json!({"tools": odd, "tool_choice": "required"});
+    let reply = ask(&door, question("The weather?", body)).await;
+    assert_eq!(
+        (reply.status, &reply.body["error"]["param"]),
+        (400, &json!("tool_choice"))
+    );
+}
+
 #[tokio::test]
 async fn a_template_that_does_not_is_no_reason_to_leave_them_out() {
     let door = open_door(Limits::default()).await;

@@ -563,23 +563,25 @@ fn afterwards(scribe: &mut Scribe) {
         };
         Statement::of("the shop", digest("a key"), said)
     });
-    scribe.say("upstream", |at_ms| {
-        let said = Upstream {
-            name: "big".to_owned(),
-            action: UpstreamAction::Added,
-            url: "http://127.0.0.1:8000/v1".to_owned(),
-            model: "big-72b".to_owned(),
-            remote: false,
-            failover: None,
-            retries: 0,
-            connect_ms_max: 5_000,
-            silence_ms_max: 120_000,
-            keyed: false,
-            reason: "a larger model".to_owned(),
-            at_ms,
-        };
-        Statement::of("big", said.subject(), said)
-    });
+    scribe.say("upstream", upstream);
+}
+
+fn upstream(at_ms: i64) -> Statement {
+    let said = Upstream {
+        name: "big".to_owned(),
+        action: UpstreamAction::Added,
+        url: "http://127.0.0.1:8000/v1".to_owned(),
+        model: "big-72b".to_owned(),
+        remote: false,
+        failover: None,
+        retries: 0,
+        connect_ms_max: 5_000,
+        silence_ms_max: 120_000,
+        keyed: false,
+        reason: "a larger model".to_owned(),
+        at_ms,
+    };
+    Statement::of("big", said.subject(), said)
 }
 
 /// Any payload, signed by the workshop's key.

@@ -298,9 +298,7 @@ impl Workshop {
             Operation::TokenRevoke { id, reason } => token::revoke(self, &id, reason).await,
             Operation::UpstreamAdd(request) => upstream::add(self, request).await,
             Operation::Upstreams {} => upstream::list(self).await,
-            Operation::UpstreamRemove { name, reason } => {
-                upstream::remove(self, &name, reason).await
-            }
+            Operation::UpstreamRemove { name, reason } => upstream::end(self, name, reason).await,
             Operation::Checkpoint {} => export::checkpoint(self).await,
             Operation::LedgerExport { folder } => export::run(self, folder).await,
             Operation::Dossier { number, lang, page } => {

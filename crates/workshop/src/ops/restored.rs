@@ -36,6 +36,7 @@ pub(super) async fn run(shop: &Workshop, reason: String) -> Result<Value, Worksh
         })
         .await?;
     shop.breakers().moved(&moved);
+    shop.tell_upstreams().await;
     let orders = orders_again(shop, &rows).await?;
     Ok(json!({
         "restored": link,

@@ -107,29 +107,29 @@ pub(super) async fn list(shop: &Workshop) -> Result<Value, WorkshopError> {
 }
 
 /// Takes one away: its name answers no more.
-pub(super) async fn remove(
+pub(super) async fn end(
     shop: &Workshop,
-    name: &str,
+    name: String,
     reason: String,
 ) -> Result<Value, WorkshopError> {
     reasoned(&reason)?;
     let link = shop
         .apply_said(|speaker| {
             let (_, before) = upstream::standing(speaker.history())
-                .remove(name)
-                .ok_or_else(|| unknown(name))?;
+                .remove(&name)
+                .ok_or_else(|| unknown(&name))?;
             let said = Upstream {
                 action: UpstreamAction::Removed,
                 reason,
                 at_ms: speaker.at_ms(),
                 ..before
             };
-            let link = speaker.say(name, said.subject(), said)?;
+            let link = speaker.say(&name, said.subject(), said)?;
             Ok((Vec::new(), link))
         })
         .await?;
     upstream::tell_door(shop).await?;
-    drop_key(shop, name)?;
+    drop_key(shop, &name)?;
     Ok(json!({ "name": name, "removed": true, "statement": link }))
 }
 
