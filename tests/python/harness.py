@@ -30,11 +30,12 @@ PERCENT_MAX = 0.5
 CONTEXT = 2048
 
 
-def run(model, arguments):
+def run(model, arguments, batch):
     began = time.monotonic()
     found = lm_eval.simple_evaluate(
         model=model,
         model_args=arguments,
+        batch_size=batch,
         tasks=NAMES,
         task_manager=TaskManager(include_path=str(TASKS), include_defaults=False),
         bootstrap_iters=0,
@@ -70,6 +71,7 @@ def main():
                 "max_retries": 1,
                 "max_length": CONTEXT,
             },
+            1,
         )
         reference, reference_s = run(
             "hf",
@@ -81,6 +83,7 @@ def main():
                 "device": "cpu",
                 "max_length": CONTEXT,
             },
+            16,
         )
     print(f"lm-eval {lm_eval.__version__}, {sum(1 for _ in open(TASKS / 'choice.jsonl'))} questions of four answers, ", end="")
     print(f"{sum(1 for _ in open(TASKS / 'texts.jsonl'))} texts; {path.name}")

@@ -38,6 +38,8 @@ fn schemathesis_finds_no_answer_that_is_not_described() {
     let said = text(&output.stdout) + &text(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(said.contains("openapi-spec-validator: "), "{said}");
+    // What it found once.
+    assert_eq!(serving.get_text("/api/trace?q=").0, 400);
     // And after all that it answers.
     assert_eq!(serving.get_text("/health").0, 200);
 }

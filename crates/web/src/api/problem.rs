@@ -123,7 +123,9 @@ pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     }
     match error.code().split('-').next() {
         Some("pack" | "order" | "data" | "reason" | "withdraw" | "approval" | "register")
-        | Some("filing" | "key" | "token" | "deployment") => StatusCode::BAD_REQUEST,
+        | Some("filing" | "key" | "token" | "deployment" | "trace" | "bundle") => {
+            StatusCode::BAD_REQUEST
+        }
         Some("breaker") => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
