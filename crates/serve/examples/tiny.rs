@@ -2,7 +2,8 @@
 //!
 //! Serves one model as `tiny` on loopback, without a workshop around it: by default
 //! the random model of the tests on 127.0.0.1:7979. It goes the way every model
-//! goes, through admission, with a made-up report: an example, not a back door.
+//! goes, through admission, with a made-up report: an example, not a back door. `GUESSED_TOKENS=0` turns
+//! guesses of what repeats off, or another number sets how many.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use lathe_kernel::default_threads;
-use lathe_serve::Door;
+use lathe_serve::{Door, Limits};
 use lathe_workshop::Door as _;
 
 #[path = "../src/tests/fixture.rs"]
@@ -30,7 +31,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .map_or_else(fixture::tiny_model, PathBuf::from);
     let adapter = arguments.next().map(PathBuf::from);
 
-    let door = Door::new(default_threads());
+    let mut limits = Limits::default();
+    if let Ok(tokens) = std::env::var("GUESSED_TOKENS") {
+        limits.guessed_tokens_max = tokens.parse()?;
+    }
+    let door = Door::with_limits(default_threads(), limits);
     let listener = tokio::net::TcpListener::bind(&address).await?;
     let book = fixture::book();
     door.open(fixture::admitted("tiny", base, adapter), book.clone())
