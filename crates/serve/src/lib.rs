@@ -1,7 +1,8 @@
 //! `lathe-serve` answers `/v1` with admitted models, and with nothing else.
 //!
 //! It has one door ([`Door`]), one thread that computes (`scheduler`) and
-//! the OpenAI-shaped HTTP interface in front of it (`api`).
+//! the OpenAI-shaped HTTP interface in front of it (`api`). Beside it stands [`tuning`], through which
+//! orders are placed.
 //!
 //! What is deliberately absent: opening sockets (the daemon merges
 //! [`Door::router`] with its pages and listens), deciding what may be served
@@ -21,6 +22,7 @@ mod scheduler;
 mod served;
 #[cfg(test)]
 mod tests;
+pub mod tuning;
 mod unclosed;
 
 pub use door::Door;

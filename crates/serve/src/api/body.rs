@@ -21,6 +21,18 @@ pub(super) fn read(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Bytes, ApiError> {
+    declared(door.limits.body_bytes_max, headers, body)
+}
+
+/// As [`read`], with a bound of one's own, which the router holds.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn declared(
+    bytes_max: usize,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Bytes, ApiError> {
     let declared = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -31,7 +43,7 @@ pub(super) fn read(
         return Err(ApiError::not_json());
     }
     body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::body_too_large(door.limits.body_bytes_max),
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::body_too_large(bytes_max),
         _ => ApiError::invalid(
             None,
             format!("The request's body could not be read: {rejection}."),
@@ -43,7 +55,7 @@ pub(super) fn read(
 ///
 /// # Errors
 /// 400 where it is no JSON object.
-pub(super) fn members(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+pub(crate) fn members(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let value: Value = serde_json::from_slice(body).map_err(|error| {
         ApiError::invalid(
             None,
