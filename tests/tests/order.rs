@@ -134,6 +134,24 @@ fn a_second_pack_made_only_of_files_runs() {
 }
 
 #[test]
+fn conversations_are_measured_by_how_likely_held_out_answers_are() {
+    let home = Home::new();
+    let lines = home.finish(&fixture("tiny-pack-chat"), &[]);
+    let prepared = &lines[2]["figures"];
+    assert_eq!(prepared["records"], 40, "one stands twice: {prepared}");
+    let last = lines.last().expect("a last line");
+    let of = |subject: &str| {
+        let value = &last["metrics"][subject]["answer_logprob"];
+        value.as_f64().expect("a likelihood")
+    };
+    assert!(of("base") < of("tuned") && of("tuned") < 0.0, "{last}");
+    let asked = home.newest_order();
+    let steps = asked["steps"].as_array().expect("steps").iter();
+    let ask = steps.last().expect("a last step");
+    assert_eq!(ask["figures"]["valid"], 2, "it says something: {ask}");
+}
+
+#[test]
 fn it_stays_up_and_answers_until_interrupted() {
     let home = Home::new();
     let pack = fixture("tiny-pack");

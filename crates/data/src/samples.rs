@@ -21,6 +21,7 @@ mod format;
 mod info;
 mod layout;
 mod message;
+pub mod open_ai;
 mod results;
 mod shape;
 mod stream;

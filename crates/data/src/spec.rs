@@ -138,12 +138,16 @@ impl Bin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SplitSpec {
-    /// The field whose equal values stay together; every record for itself if absent.
+    /// The field whose equal values stay together, lists and objects by their JSON; every record for
+    /// itself if absent.
     pub group: Option<String>,
     /// The share of the records to test on.
     pub test_share: f64,
     /// The seed.
     pub seed: u64,
+    /// The field that says of every record whether it is held out, in place of a share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<String>,
 }
 
 impl Default for SplitSpec {
@@ -152,6 +156,7 @@ impl Default for SplitSpec {
             group: None,
             test_share: 0.2,
             seed: 0,
+            held_out: None,
         }
     }
 }

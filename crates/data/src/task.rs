@@ -5,6 +5,7 @@
 //! a model and scoring it are other crates' work.
 
 mod answer;
+mod chat;
 mod spec;
 
 use jsonschema::Validator;
@@ -13,7 +14,7 @@ use minijinja::Environment;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use spec::{AnswerField, AnswerFields, ClassTarget, NumberTarget, Targets, TaskSpec};
+pub use spec::{AnswerField, AnswerFields, ChatForm, ClassTarget, NumberTarget, Targets, TaskSpec};
 
 use self::answer::AnswerRules;
 use crate::prepare::Sealed;
@@ -70,6 +71,10 @@ impl Task {
     /// A template or schema that cannot work, a field of the answer that does not fit the others,
     /// a target that points nowhere.
     pub fn new(spec: TaskSpec) -> Result<Self, DataError> {
+        if spec.chat.is_some() {
+            return Self::of_chat(spec);
+        }
+        check_written(&spec)?;
         let templates = template::environment();
         check_template(&templates, "prompt", &spec.prompt)?;
         for (name, field) in &spec.answer.0 {
@@ -99,6 +104,9 @@ impl Task {
     /// # Errors
     /// A field the record lacks or of another type; an answer that the schema refuses.
     pub fn render(&self, sealed: &Sealed) -> Result<Example, DataError> {
+        if let Some(sample) = self.sample(sealed)? {
+            return Ok(chat::example(sealed, &sample));
+        }
         let record = &sealed.record;
         let fail = |reason| DataError::Render {
             id: record.id.clone(),
@@ -148,8 +156,11 @@ impl Task {
     }
 
     /// What `output` says, or `None` where it is not wholly JSON, not in the schema, or its class
-    /// and number disagree.
+    /// and number disagree; of a conversation only whether it says anything.
     pub fn read_answer(&self, output: &str) -> Option<Answer> {
+        if self.spec.chat.is_some() {
+            return chat::read_answer(output);
+        }
         let value: Value = serde_json::from_str(output).ok()?;
         if !self.schema.is_valid(&value) || !self.answer.agrees(&value) {
             return None;
@@ -290,6 +301,22 @@ impl Task {
 
     fn template(&self, template: &str, fields: &Map<String, Value>) -> Result<String, String> {
         template::render(&self.templates, template, fields)
+    }
+}
+
+/// Refuses a task without what the other kind of task does not have.
+fn check_written(spec: &TaskSpec) -> Result<(), DataError> {
+    let absent = [
+        ("prompt", spec.prompt.is_empty()),
+        ("input", spec.input.is_empty()),
+        ("schema", spec.schema.is_null()),
+    ];
+    match absent.into_iter().find(|(_, absent)| *absent) {
+        Some((key, _)) => {
+            let reason = "it is missing; write it, or `chat` where records are conversations";
+            Err(refuse(key, reason.to_owned()))
+        }
+        None => Ok(()),
     }
 }
 

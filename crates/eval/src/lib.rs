@@ -13,6 +13,7 @@ pub mod bootstrap;
 pub mod challengers;
 pub mod choices;
 pub mod error;
+pub mod likelihood;
 mod measure;
 pub mod metrics;
 pub mod paired;
@@ -24,7 +25,8 @@ pub mod spec;
 mod testing;
 
 pub use error::EvalError;
+pub use likelihood::Likelihood;
 pub use measure::measure;
-pub use predictions::{Prediction, Predictions, score};
+pub use predictions::{Prediction, Predictions, likely, score};
 pub use report::{Assembly, assemble};
 pub use spec::{BootstrapSpec, ChallengerSpec, EvaluateSpec};

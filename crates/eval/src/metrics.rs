@@ -11,6 +11,11 @@ pub const MACRO_F1: &str = "macro_f1";
 /// Name of the share of answers that are valid.
 pub const VALID_JSON: &str = "valid_json";
 
+/// Name of the mean log-probability of a held-out answer's token: [`crate::likelihood`].
+pub const ANSWER_LOGPROB: &str = "answer_logprob";
+/// Name of the mean distance of a preferred answer to the other: [`crate::likelihood`].
+pub const PREFERENCE_MARGIN: &str = "preference_margin";
+
 /// Pearson's correlation of pairs, −1 to 1; 0 when either side is constant or there are fewer than
 /// two pairs.
 pub fn pearson_r(pairs: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {

@@ -1,7 +1,7 @@
 //! What a subject answered to which record, and what that answer says.
 //!
 //! ```text
-//! <folder>/predictions.jsonl   a line per record: id, output, valid, number, class
+//! <folder>/predictions.jsonl   a line per record: id, output, valid, number, class, likelihood
 //!          predictions.json    whose they are, how many, SHA-256 of the lines
 //! ```
 
@@ -15,6 +15,7 @@ use lathe_evidence::report::Role;
 use serde::{Deserialize, Serialize};
 
 use crate::EvalError;
+use crate::likelihood::Likelihood;
 
 const LINES: &str = "predictions.jsonl";
 const CARD: &str = "predictions.json";
@@ -35,6 +36,10 @@ pub struct Prediction {
     pub number: Option<f64>,
     /// The class it counts as, where the task has one; the task's default when invalid.
     pub class: Option<String>,
+    /// How likely the record's own answer is, where answers are free words; `output` is empty then,
+    /// for nothing is generated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likelihood: Option<Likelihood>,
 }
 
 /// All answers of one subject.
@@ -84,7 +89,36 @@ pub fn score(
             valid,
             number: answer.number,
             class: answer.class,
+            likelihood: None,
         }
+    });
+    Predictions {
+        role,
+        name: name.to_owned(),
+        note: note.to_owned(),
+        lines: lines.collect(),
+    }
+}
+
+/// What a subject holds the answers of `records` for, one likelihood for each.
+///
+/// # Panics
+/// If there is not one likelihood per record.
+pub fn likely(
+    records: &[Sealed],
+    found: &[Likelihood],
+    role: Role,
+    name: &str,
+    note: &str,
+) -> Predictions {
+    assert_eq!(records.len(), found.len(), "one likelihood per record");
+    let lines = records.iter().zip(found).map(|(sealed, found)| Prediction {
+        id: sealed.record.id.clone(),
+        output: String::new(),
+        valid: true,
+        number: None,
+        class: None,
+        likelihood: Some(*found),
     });
     Predictions {
         role,

@@ -267,7 +267,9 @@ fn first_number(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Likelihood;
     use crate::challengers::{LinearNgramsSpec, PublishedSpec};
+    use crate::predictions::likely;
     use crate::testing;
     use lathe_evidence::report::Role;
 
@@ -421,5 +423,53 @@ mod tests {
         refuse(&tuned);
         tuned.lines.remove(3);
         refuse(&tuned);
+    }
+
+    #[test]
+    fn free_words_are_compared_by_their_likelihood() {
+        let spec = serde_json::from_value(serde_json::json!({"chat": "preference"}));
+        let task = Task::new(spec.expect("a section")).expect("a task");
+        let records = testing::records(12);
+        let of = |role, name, log_prob: f64| {
+            let found: Vec<Likelihood> = (0..12)
+                .map(|at| Likelihood {
+                    log_prob: log_prob - f64::from(at),
+                    tokens: 2.0,
+                    margin: Some(10.0 + log_prob),
+                })
+                .collect();
+            likely(&records, &found, role, name, "")
+        };
+        let (base, tuned) = (of(Role::Base, "base", -8.0), of(Role::Tuned, "tuned", -4.0));
+        let evaluate = EvaluateSpec::default();
+        let report = assemble(&Assembly {
+            task: &task,
+            records: &records,
+            spec: &evaluate,
+            base: Some(&base),
+            tuned: &tuned,
+            challengers: &[],
+            demonstration: false,
+        })
+        .expect("assembles");
+        assert_eq!(report.primary_metric, "preference_margin");
+        let values = |subject: Option<&Subject>| {
+            let subject = subject.expect("measured");
+            ["answer_logprob", "preference_margin"].map(|name| subject.value(name))
+        };
+        // Sums by hand: 12 records of 2 tokens, 0 + … + 11 = 66.
+        assert_eq!(
+            values(report.base()),
+            [Some(-(96.0 + 66.0) / 24.0), Some(2.0)]
+        );
+        assert_eq!(
+            values(report.tuned()),
+            [Some(-(48.0 + 66.0) / 24.0), Some(6.0)]
+        );
+        let paired = report
+            .paired_with("base", "answer_logprob")
+            .expect("a pair");
+        assert_eq!(paired.difference.value, 2.0);
+        assert!(report.worst.is_empty(), "nothing was generated");
     }
 }

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 
 use lathe_data::prepare::Sealed;
-use lathe_data::task::{Answer, Task};
+use lathe_data::task::{Answer, ChatForm, Task};
 
 use crate::EvalError;
-use crate::metrics::{MACRO_F1, PEARSON_R, VALID_JSON, macro_f1, pearson_r, share};
+use crate::likelihood::{Likelihood, answer_logprob, preference_margin};
+use crate::metrics::{
+    ANSWER_LOGPROB, MACRO_F1, PEARSON_R, PREFERENCE_MARGIN, VALID_JSON, macro_f1, pearson_r, share,
+};
 use crate::predictions::Predictions;
 
 /// One prediction beside its truth. Classes are numbers below [`Truths::classes`].
@@ -19,6 +22,8 @@ pub(crate) struct Row {
     pub number: Option<(f64, f64)>,
     /// True and predicted class.
     pub class: Option<(usize, usize)>,
+    /// How likely the record's answer is, where answers are free words.
+    pub likelihood: Option<Likelihood>,
 }
 
 /// The truths of the test split.
@@ -28,6 +33,7 @@ pub(crate) struct Truths {
     classes: Vec<String>,
     has_number: bool,
     has_class: bool,
+    chat: Option<ChatForm>,
 }
 
 impl Truths {
@@ -36,6 +42,7 @@ impl Truths {
         self.answers == other.answers
             && self.classes == other.classes
             && (self.has_number, self.has_class) == (other.has_number, other.has_class)
+            && self.chat == other.chat
     }
 
     /// Reads the truths of `records`.
@@ -52,11 +59,17 @@ impl Truths {
             classes: task.classes(),
             has_number: targets.number.is_some(),
             has_class: targets.class.is_some(),
+            chat: task.spec().chat,
         })
     }
 
     /// The metric that ranks challengers: the number's where there is one.
     pub fn primary(&self) -> Result<&'static str, EvalError> {
+        match self.chat {
+            Some(ChatForm::Messages) => return Ok(ANSWER_LOGPROB),
+            Some(ChatForm::Preference) => return Ok(PREFERENCE_MARGIN),
+            None => {}
+        }
         match (self.has_number, self.has_class) {
             (true, _) => Ok(PEARSON_R),
             (false, true) => Ok(MACRO_F1),
@@ -86,7 +99,12 @@ impl Truths {
                 (Some(truth), Some(found)) => Some((self.class(truth), self.class(found))),
                 _ => return Err(mismatch(format!("record {} lacks a class", line.id))),
             };
+            let likelihood = line.likelihood;
+            if self.chat.is_some() && !likelihood.is_some_and(|it| it.log_prob.is_finite()) {
+                return Err(mismatch(format!("record {} lacks a likelihood", line.id)));
+            }
             rows.push(Row {
+                likelihood,
                 record,
                 valid: line.valid,
                 number,
@@ -112,6 +130,14 @@ impl Truths {
         rows: impl Iterator<Item = &'a Row> + Clone,
     ) -> BTreeMap<&'static str, f64> {
         let mut metrics = BTreeMap::new();
+        if let Some(form) = self.chat {
+            let all = || rows.clone().filter_map(|row| row.likelihood.as_ref());
+            metrics.insert(ANSWER_LOGPROB, answer_logprob(all()));
+            if form == ChatForm::Preference {
+                metrics.insert(PREFERENCE_MARGIN, preference_margin(all()));
+            }
+            return metrics;
+        }
         metrics.insert(VALID_JSON, share(rows.clone().map(|row| row.valid)));
         if self.has_number {
             metrics.insert(

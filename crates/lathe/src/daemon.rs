@@ -175,7 +175,10 @@ async fn start(
         workshop.stop().await;
         return Err(keys::none(address));
     }
-    let state = AppState::new(workshop.clone(), door.router(), keys.access);
+    let api = door
+        .router()
+        .merge(lathe_serve::tuning::router(workshop.clone()));
+    let state = AppState::new(workshop.clone(), api, keys.access);
     // Else a streamed token may wait 40 ms for the acknowledgement of the one before; a
     // connection on which it cannot be set still works.
     let listener = listener.tap_io(|tcp| {

@@ -18,7 +18,7 @@ use error::ApiError;
 
 mod answer;
 mod bias;
-mod body;
+pub(crate) mod body;
 mod caller;
 mod calls;
 mod chat;
@@ -37,7 +37,7 @@ mod messages;
 mod models;
 mod parameters;
 mod prompts;
-mod quota;
+pub(crate) mod quota;
 mod request;
 mod round;
 pub(crate) mod terms;

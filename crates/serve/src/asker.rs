@@ -40,6 +40,11 @@ impl Asker {
         &self.request_id
     }
 
+    /// The name of the key; where none is asked for, whoever asks is at this machine.
+    pub(crate) fn name(&self) -> &str {
+        self.token.as_ref().map_or("local", |token| token.name())
+    }
+
     /// Whether this model is shown.
     pub(crate) fn sees(&self, model: &str) -> bool {
         self.token.as_ref().is_none_or(|it| it.may_ask(model))

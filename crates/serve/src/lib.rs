@@ -2,7 +2,8 @@
 //! (`relay`), whose answers say that nobody verified the weights; with nothing else.
 //!
 //! It has one door ([`Door`]), one thread that computes (`scheduler`) and
-//! the OpenAI-shaped HTTP interface in front of it (`api`).
+//! the OpenAI-shaped HTTP interface in front of it (`api`). Beside it stands [`tuning`], through which
+//! orders are placed.
 //!
 //! What is deliberately absent: opening sockets (the daemon merges
 //! [`Door::router`] with its pages and listens), deciding what may be served
@@ -24,6 +25,7 @@ mod scheduler;
 mod served;
 #[cfg(test)]
 mod tests;
+pub mod tuning;
 mod unclosed;
 
 pub use door::Door;

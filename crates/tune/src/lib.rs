@@ -19,6 +19,7 @@ mod answers;
 pub mod batch_order;
 pub mod batching;
 pub mod calibrate;
+pub mod chat;
 pub mod checkpoint;
 pub mod clip;
 pub mod dialogue;

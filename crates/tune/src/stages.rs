@@ -192,17 +192,7 @@ impl PreferenceSpec {
     /// # Errors
     /// [`TuneError::Spec`] that names the first bad key, or a text that is no template.
     pub fn check(&self) -> Result<(), TuneError> {
-        self.learn.check("preference.learn")?;
-        let refuse = |key, reason: &str| {
-            Err(TuneError::Spec {
-                stage: "preference",
-                key,
-                reason: reason.to_owned(),
-            })
-        };
-        if !(self.beta.is_finite() && self.beta > 0.0) {
-            return refuse("beta", "must be positive");
-        }
+        self.check_learning()?;
         match self.method {
             Method::Dpo if self.rejected.is_none() => {
                 return refuse("rejected", "dpo needs it: the answer that is not preferred");
@@ -224,6 +214,42 @@ impl PreferenceSpec {
             return refuse(key, "belongs to the other method: remove it");
         }
         self.templates().map(drop)
+    }
+
+    /// As [`PreferenceSpec::check`], of a task of conversations: a record is a pair as it stands.
+    ///
+    /// # Errors
+    /// [`TuneError::Spec`] that names the first bad key.
+    pub fn check_conversations(&self) -> Result<(), TuneError> {
+        self.check_learning()?;
+        if self.method != Method::Dpo {
+            return refuse("method", "must be dpo where the task is of conversations");
+        }
+        if self.data.is_some() {
+            return refuse(
+                "data",
+                "is the pack's own where the task is of conversations",
+            );
+        }
+        let written = [
+            ("prompt", &self.prompt),
+            ("chosen", &self.chosen),
+            ("rejected", &self.rejected),
+            ("answer", &self.answer),
+            ("wanted", &self.wanted),
+        ];
+        match written.into_iter().find(|(_, text)| text.is_some()) {
+            Some((key, _)) => refuse(key, "is in the conversations already: remove it"),
+            None => Ok(()),
+        }
+    }
+
+    fn check_learning(&self) -> Result<(), TuneError> {
+        self.learn.check("preference.learn")?;
+        match self.beta.is_finite() && self.beta > 0.0 {
+            true => Ok(()),
+            false => refuse("beta", "must be positive"),
+        }
     }
 
     /// The templates that the pack writes.
@@ -263,6 +289,14 @@ pub struct PreferenceTemplates {
     pub answer: Option<Template>,
     /// Whether it is wanted.
     pub wanted: Option<Template>,
+}
+
+fn refuse(key: &'static str, reason: &str) -> Result<(), TuneError> {
+    Err(TuneError::Spec {
+        stage: "preference",
+        key,
+        reason: reason.to_owned(),
+    })
 }
 
 fn told(section: Value) -> Map<String, Value> {

@@ -134,7 +134,7 @@ fn scope_of(path: &str) -> Option<Scope> {
         _ if under("/v1/feedback") => Some(Scope::Feedback),
         // They place orders and hand over data.
         _ if under("/v1/files") || under("/v1/fine_tuning") || under("/v1/uploads") => {
-            Some(Scope::Admin)
+            Some(Scope::Tune)
         }
         _ if under("/v1") => Some(Scope::Answer),
         _ => Some(Scope::Admin),
@@ -383,6 +383,7 @@ mod tests {
         let rows = [
             issued("answer", &[Scope::Answer]),
             issued("feedback", &[Scope::Feedback]),
+            issued("tune", &[Scope::Tune]),
             issued("metrics", &[Scope::Metrics]),
             issued("admin", &[Scope::Admin]),
         ];
@@ -391,7 +392,7 @@ mod tests {
             tokens: Tokens::of_rows(rows),
         };
         let opened = |path: &'static str| {
-            let keys = ["answer", "feedback", "metrics", "admin"];
+            let keys = ["answer", "feedback", "tune", "metrics", "admin"];
             let opens = |key: &&str| {
                 let bearer = format!("Bearer {key}");
                 let pairs = headers(&[("host", "localhost"), ("authorization", &bearer)]);
@@ -410,13 +411,10 @@ mod tests {
         }
         assert_eq!(opened("/v1/feedback"), ["feedback", "admin"]);
         assert_eq!(opened("/metrics"), ["metrics", "admin"]);
-        for path in [
-            "/",
-            "/api",
-            "/api/operations",
-            "/v1/files",
-            "/v1/fine_tuning/jobs",
-        ] {
+        for path in ["/v1/files", "/v1/files/x", "/v1/fine_tuning/jobs"] {
+            assert_eq!(opened(path), ["tune", "admin"], "{path}");
+        }
+        for path in ["/", "/api", "/api/operations"] {
             assert_eq!(opened(path), ["admin"], "{path}");
         }
         let nobody = |path: &'static str| {

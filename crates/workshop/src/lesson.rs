@@ -14,6 +14,7 @@ use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::{OrderId, StepName};
 use crate::pack::Pack;
+use crate::steps::chat;
 use crate::steps::model::weights;
 use crate::store::orders::parse;
 use crate::workshop::Workshop;
@@ -66,8 +67,12 @@ fn read(pack: &Pack, model: &Path, data: &Path, records: usize) -> Result<Previe
     let model = lathe_engine::open(model)?;
     let task = Task::new(pack.task.clone())?;
     let first = Dataset::first(data, records)?;
-    let examples: Result<Vec<_>, _> = first.iter().map(|record| task.render(record)).collect();
     let spec = &pack.tune.sft;
-    let rows = packing::rows(&model, &examples?, spec)?;
+    let rows = if pack.task.chat.is_some() {
+        chat::preview(&model, &task, &first)?.into()
+    } else {
+        let examples: Result<Vec<_>, _> = first.iter().map(|record| task.render(record)).collect();
+        packing::rows(&model, &examples?, spec)?
+    };
     Ok(Preview::of(&rows, &model, spec.tokens_max, records))
 }

@@ -41,6 +41,7 @@ pub mod steps;
 pub mod store;
 pub mod token;
 pub mod trace;
+pub mod tuning;
 mod turn;
 pub mod upstream;
 pub mod view;

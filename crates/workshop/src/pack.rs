@@ -26,6 +26,9 @@ use crate::error::WorkshopError;
 use crate::home::io_error;
 use crate::order::Title;
 
+/// What the names of models begin with that were tuned through the API of OpenAI's shape.
+pub(crate) const JOB_PREFIX: &str = "ft:";
+
 /// Largest pack.yaml that is read.
 const PACK_BYTES_MAX: u64 = 1 << 20;
 
@@ -94,6 +97,10 @@ pub struct TuneSpec {
     pub pretrain: Option<PretrainSpec>,
     /// Supervised tuning (监督微调).
     pub sft: SftSpec,
+    /// Whether the preference stage is the only one: no supervised stage runs, and `sft` says what the
+    /// adapter is like.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub preference_only: bool,
     /// Preference tuning (偏好对齐), if asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preference: Option<PreferenceSpec>,
@@ -340,10 +347,20 @@ fn line_in_quick(text: &str, key: &str) -> Option<u64> {
         .map(|(index, _)| index as u64 + 1)
 }
 
-/// What the types alone cannot say.
-fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
+/// Whether a model may answer under this name: a pack's own, or that of a job of the API, which has
+/// parts.
+fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if pack.name.is_empty() || pack.name.len() > 60 || !pack.name.chars().all(plain) {
+    let part = |part: &str| part.chars().all(|c| plain(c) || c == '.' || c == '_');
+    match name.strip_prefix(JOB_PREFIX) {
+        Some(parts) => name.len() <= 200 && parts.split(':').all(part),
+        None => (1..=60).contains(&name.len()) && name.chars().all(plain),
+    }
+}
+
+/// What types alone cannot say.
+pub(crate) fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
+    if !is_name(&pack.name) {
         return Err(invalid(
             file,
             None,
@@ -351,6 +368,10 @@ fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
             "use 1 to 60 lower-case letters, digits and hyphens",
         ));
     }
+    pack.check_stages().map_err(|reason| {
+        let next = "correct the `tune` section and run the command again";
+        invalid(file, None, &reason, next)
+    })?;
     if pack.gate.thresholds.is_empty() {
         return Err(invalid(
             file,
@@ -368,7 +389,14 @@ fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
         )
     })?;
     let pretrain = pack.tune.pretrain.iter().map(PretrainSpec::check);
-    let preference = pack.tune.preference.iter().map(PreferenceSpec::check);
+    let preference = pack
+        .tune
+        .preference
+        .iter()
+        .map(|stage| match pack.task.chat {
+            Some(_) => stage.check_conversations(),
+            None => stage.check(),
+        });
     pretrain.chain(preference).try_for_each(|checked| {
         checked.map_err(|error| {
             let next = "correct the `tune` section and run the command again";

@@ -24,6 +24,10 @@ pub(super) fn group(read: &mut Read, spec: &SplitSpec) -> Result<(), DataError> 
         record.group = match record.fields.get(field) {
             Some(Value::String(text)) if !text.is_empty() => text.clone(),
             Some(value @ (Value::Number(_) | Value::Bool(_))) => value.to_string(),
+            // A conversation as a name would be as long as itself.
+            Some(value @ (Value::Array(_) | Value::Object(_))) => {
+                Digest::of(value.to_string().as_bytes()).to_string()
+            }
             _ => return Err(format!("`{field}`, which groups the records, is missing")),
         };
         Ok(())
@@ -36,6 +40,9 @@ pub(super) fn split(
     records: Vec<Record>,
     spec: &SplitSpec,
 ) -> Result<(Vec<Record>, Vec<Record>), DataError> {
+    if let Some(field) = &spec.held_out {
+        return by_field(records, field);
+    }
     if !(spec.test_share > 0.0 && spec.test_share < 1.0) {
         return Err(refuse(
             "split.test_share",
@@ -68,6 +75,33 @@ pub(super) fn split(
     let (test, train) = records
         .into_iter()
         .partition(|record| test_groups.contains(&record.group));
+    Ok((train, test))
+}
+
+/// The records that a field marks as held out, apart from the others.
+fn by_field(records: Vec<Record>, field: &str) -> Result<(Vec<Record>, Vec<Record>), DataError> {
+    let is_held = |record: &Record| match record.fields.get(field) {
+        Some(Value::Bool(held)) => Ok(*held),
+        _ => Err(DataError::Render {
+            id: record.id.clone(),
+            reason: format!("`{field}`, which says whether it is held out, is not true or false"),
+        }),
+    };
+    let (mut train, mut test) = (Vec::new(), Vec::new());
+    for record in records {
+        match is_held(&record)? {
+            true => test.push(record),
+            false => train.push(record),
+        }
+    }
+    if train.is_empty() || test.is_empty() {
+        let reason = format!(
+            "`{field}` leaves {} records to tune on and {} to measure on; both are needed",
+            train.len(),
+            test.len()
+        );
+        return Err(refuse("split.held_out", reason));
+    }
     Ok((train, test))
 }
 

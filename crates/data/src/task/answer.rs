@@ -31,6 +31,11 @@ enum Rule {
 }
 
 impl AnswerRules {
+    /// For answers in free words.
+    pub(super) fn none() -> Self {
+        Self(Vec::new())
+    }
+
     pub(super) fn new(fields: &AnswerFields) -> Result<Self, DataError> {
         let mut rules: Vec<(String, Rule)> = Vec::new();
         if fields.0.is_empty() {

@@ -16,15 +16,34 @@ pub struct TaskSpec {
     #[serde(default)]
     pub system: Option<String>,
     /// The user's message, a minijinja template over the record's fields.
+    #[serde(default)]
     pub prompt: String,
     /// The field that a free-form input fills.
+    #[serde(default)]
     pub input: String,
     /// The answer's fields, in the order they are written out.
+    #[serde(default)]
     pub answer: AnswerFields,
     /// The JSON Schema an answer must satisfy.
+    #[serde(default)]
     pub schema: Value,
     /// What is scored.
+    #[serde(default)]
     pub targets: Targets,
+    /// Records are whole conversations, in place of all of the above: answers are free words, and how
+    /// likely the model holds them is measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat: Option<ChatForm>,
+}
+
+/// How a record holds a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatForm {
+    /// `messages`, whose answers are learnt.
+    Messages,
+    /// `input`, `preferred_output` and `non_preferred_output`.
+    Preference,
 }
 
 /// How one field of the answer is worked out.

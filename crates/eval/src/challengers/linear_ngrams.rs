@@ -93,6 +93,7 @@ pub fn run_linear_ngrams(
             valid: true,
             number: answer.number,
             class: answer.class,
+            likelihood: None,
         }
     });
     Ok(Predictions {

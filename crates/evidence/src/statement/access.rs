@@ -49,6 +49,8 @@ pub enum AccessScope {
     Answer,
     /// Corrections and complaints about answers.
     Feedback,
+    /// Files handed over and models tuned on them.
+    Tune,
     /// The figures at `/metrics`.
     Metrics,
     /// Everything: pages, orders, evidence, keys.
@@ -57,9 +59,10 @@ pub enum AccessScope {
 
 impl AccessScope {
     /// All scopes.
-    pub const ALL: [AccessScope; 4] = [
+    pub const ALL: [AccessScope; 5] = [
         AccessScope::Answer,
         AccessScope::Feedback,
+        AccessScope::Tune,
         AccessScope::Metrics,
         AccessScope::Admin,
     ];
@@ -69,6 +72,7 @@ impl AccessScope {
         match self {
             AccessScope::Answer => "answer",
             AccessScope::Feedback => "feedback",
+            AccessScope::Tune => "tune",
             AccessScope::Metrics => "metrics",
             AccessScope::Admin => "admin",
         }

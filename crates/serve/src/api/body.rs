@@ -21,6 +21,18 @@ pub(super) fn read(
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Map<String, Value>, ApiError> {
+    declared(door.limits.body_bytes_max, headers, body).and_then(|body| members(&body))
+}
+
+/// The bytes of a body declared as JSON, with a bound of one's own, which the router holds.
+///
+/// # Errors
+/// 415 or 413.
+pub(crate) fn declared(
+    bytes_max: usize,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Bytes, ApiError> {
     let declared = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok());
@@ -30,21 +42,20 @@ pub(super) fn read(
     if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
         return Err(ApiError::not_json());
     }
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::body_too_large(door.limits.body_bytes_max),
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::body_too_large(bytes_max),
         _ => ApiError::invalid(
             None,
             format!("The request's body could not be read: {rejection}."),
         ),
-    })?;
-    members(&body)
+    })
 }
 
 /// The members of a body.
 ///
 /// # Errors
 /// 400 where it is no JSON object.
-pub(super) fn members(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
+pub(crate) fn members(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     let value: Value = serde_json::from_slice(body).map_err(|error| {
         ApiError::invalid(
             None,

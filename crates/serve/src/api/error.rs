@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use lathe_workshop::token::Short;
-use lathe_workshop::{BookError, Refused};
+use lathe_workshop::{BookError, Refused, WorkshopError};
 use serde_json::{Value, json};
 
 use super::quota::duration;
@@ -93,8 +93,8 @@ impl ApiError {
     pub(crate) fn unknown_path(method: &str, path: &str) -> Self {
         let message = format!(
             "Unknown request URL: {method} {path}. This server answers GET /v1/models, \
-             GET /v1/models/{{model}}, POST /v1/chat/completions, POST /v1/completions and \
-             POST /v1/embeddings."
+             GET /v1/models/{{model}}, POST /v1/chat/completions, POST /v1/completions, \
+             POST /v1/embeddings, and what is under /v1/files and /v1/fine_tuning/jobs."
         );
         ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", message)
             .with_code("unknown_url")
@@ -251,6 +251,47 @@ impl ApiError {
     pub(crate) fn not_closed(error: &BookError) -> Self {
         let message = format!("The answer has no receipt: {}; {}.", error.text, error.next);
         ApiError::unavailable(message).with_code("receipt_failed")
+    }
+
+    /// 404: no job of this id.
+    pub(crate) fn no_job(id: &str) -> Self {
+        let shown: String = id.chars().take(NAME_CHARS_SHOWN_MAX).collect();
+        let message = format!("Could not find fine tune: {shown}.");
+        ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", message)
+            .with_param(Some("fine_tuning_job_id"))
+            .with_code("fine_tune_not_found")
+    }
+
+    /// What the workshop says no to, about `param`: 404 for what is not there, 413 and 409 for too much,
+    /// 400 for what cannot be done so, 500 for what should not have happened.
+    pub(crate) fn of_workshop(error: &WorkshopError, param: &str) -> Self {
+        let (status, kind) = match error.code() {
+            "file-unknown" | "job-unknown" => (StatusCode::NOT_FOUND, "invalid_request_error"),
+            "file-too-large" => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
+            "files-full" => (StatusCode::CONFLICT, "invalid_request_error"),
+            "file-invalid" | "job-file" | "job-model" | "order-state" => {
+                (StatusCode::BAD_REQUEST, "invalid_request_error")
+            }
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
+        };
+        let message = format!("{error}; {}.", error.next());
+        ApiError::new(status, kind, message)
+            .with_param(Some(param))
+            .with_code(error.code())
+    }
+
+    /// As [`ApiError::of_workshop`], of a job that is asked for: what is not there was named wrongly.
+    pub(crate) fn of_job(error: &WorkshopError, of_validation: bool) -> Self {
+        let param = match error.code() {
+            "job-model" => "model",
+            _ if of_validation => "validation_file",
+            _ => "training_file",
+        };
+        let mut told = Self::of_workshop(error, param);
+        if told.status == StatusCode::NOT_FOUND {
+            told.status = StatusCode::BAD_REQUEST;
+        }
+        told
     }
 
     /// 500: an answer that had begun could not be finished.

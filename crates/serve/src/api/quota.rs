@@ -14,7 +14,7 @@ use lathe_workshop::{Caller, Token};
 use super::error::ApiError;
 
 /// Middleware: lets a request through or answers 429.
-pub(super) async fn hold(request: Request, next: Next) -> Response {
+pub(crate) async fn hold(request: Request, next: Next) -> Response {
     let caller = request.extensions().get::<Caller>().cloned();
     let Some(Caller(token)) = caller.filter(|_| request.uri().path().starts_with("/v1/")) else {
         return next.run(request).await;

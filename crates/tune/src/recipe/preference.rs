@@ -1,11 +1,12 @@
 //! From the samples of a recipe to pairs and judged answers.
 
-use lathe_data::samples::{Sample, SampleSource, Turn};
+use lathe_data::samples::{Sample, SampleSource};
 use lathe_engine::Model;
 
 use super::Settings;
 use super::hold_back::hold_back;
 use crate::TuneError;
+use crate::chat::{self, plain};
 use crate::dialogue::{Dialogues, Masking};
 use crate::dpo::DpoPair;
 use crate::kto::JudgedAnswer;
@@ -31,16 +32,7 @@ pub fn pairs(
 ) -> Result<Split<DpoPair>, TuneError> {
     let dialogues = Dialogues::new(model, Masking::default())?;
     let pair = |id: &str, sample: &Sample| match sample {
-        Sample::Pair {
-            turns,
-            chosen,
-            rejected,
-        } => {
-            let prompt = dialogues.prompt(id, turns)?;
-            let answers = [plain(id, chosen)?, plain(id, rejected)?];
-            let (tokenizer, end) = (&model.tokenizer, dialogues.end());
-            DpoPair::encode(tokenizer, end, id, &prompt, answers)
-        }
+        Sample::Pair { .. } => chat::pair(&dialogues, &model.tokenizer, id, sample),
         other => Err(other_stage(id, other)),
     };
     split(settings, sources, eval, &pair)
@@ -102,18 +94,6 @@ fn split<T>(
         }
     };
     Ok(Split { learnt, held })
-}
-
-/// An answer's text.
-fn plain<'a>(id: &str, answer: &'a Turn) -> Result<&'a str, TuneError> {
-    if answer.tool_calls.is_some() || answer.reasoning.is_some() {
-        return Err(TuneError::Sample {
-            id: id.to_owned(),
-            reason: "an answer that calls tools or shows its reasoning is not compared yet"
-                .to_owned(),
-        });
-    }
-    Ok(answer.text())
 }
 
 fn other_stage(id: &str, sample: &Sample) -> TuneError {

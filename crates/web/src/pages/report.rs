@@ -183,13 +183,16 @@ fn subject_row(say: Say, subject: &Subject, names: &[String], best: Option<&str>
     }
 }
 
-/// A figure on the scale of its metric: correlations may be negative, shares cannot.
+/// A figure on the scale of its metric: correlations may be negative, shares cannot, logarithms of
+/// probabilities are nothing else.
 pub(super) fn figure(say: Say, metric: &str, interval: &Interval) -> Figure {
     let may_be_negative = metric.ends_with("_r");
-    let scale = if may_be_negative && interval.low.unwrap_or(interval.value) < 0.0 {
-        (-1.0, 1.0)
-    } else {
-        (0.0, 1.0)
+    let scale = match metric {
+        // In nats: one in twenty thousand at the left end.
+        "answer_logprob" => (-10.0, 0.0),
+        "preference_margin" => (-10.0, 10.0),
+        _ if may_be_negative && interval.low.unwrap_or(interval.value) < 0.0 => (-1.0, 1.0),
+        _ => (0.0, 1.0),
     };
     Figure {
         text: figure_text(metric, interval.value),

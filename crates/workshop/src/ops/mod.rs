@@ -5,6 +5,7 @@
 //! transaction that writes it. Reading is elsewhere (`trace`); verifying a home as a stranger would
 //! is the crate `lathe-verify`'s.
 
+mod abandon;
 mod approve;
 mod breaker;
 mod cancel;
@@ -38,6 +39,7 @@ use crate::upstream::UpstreamRequest;
 use crate::words::Lang;
 use crate::workshop::Workshop;
 
+pub use abandon::CANCELLED;
 pub use approve::sign_approval;
 pub use filing::{ANSWERS_BYTES_MAX, Answers, filing_answers, filing_check};
 pub(crate) use withdraw::order_again;

@@ -1,7 +1,8 @@
 //! `gate check`: whether every rule of a pack's policy can bite, given what the pack measures.
 
+use lathe_data::task::ChatForm;
 use lathe_eval::ChallengerSpec;
-use lathe_eval::metrics::{MACRO_F1, PEARSON_R, VALID_JSON};
+use lathe_eval::metrics::{ANSWER_LOGPROB, MACRO_F1, PEARSON_R, PREFERENCE_MARGIN, VALID_JSON};
 use lathe_gate::{Challenger, Metric, Orphan, Setting, lint};
 
 use super::Pack;
@@ -19,9 +20,15 @@ fn setting(pack: &Pack) -> Setting {
         min,
         max: 1.0,
     };
-    let mut metrics = vec![metric(VALID_JSON, 0.0)];
-    metrics.extend(targets.number.as_ref().map(|_| metric(PEARSON_R, -1.0)));
-    metrics.extend(targets.class.as_ref().map(|_| metric(MACRO_F1, 0.0)));
+    let metrics = match pack.task.chat {
+        Some(form) => of_words(form),
+        None => {
+            let mut metrics = vec![metric(VALID_JSON, 0.0)];
+            metrics.extend(targets.number.as_ref().map(|_| metric(PEARSON_R, -1.0)));
+            metrics.extend(targets.class.as_ref().map(|_| metric(MACRO_F1, 0.0)));
+            metrics
+        }
+    };
     let names: Vec<String> = metrics.iter().map(|metric| metric.name.clone()).collect();
     let challengers = pack.evaluate.challengers.iter();
     let challengers = challengers.map(|spec| match spec {
@@ -41,6 +48,20 @@ fn setting(pack: &Pack) -> Setting {
         slices: pack.evaluate.slices.clone(),
         metrics,
     }
+}
+
+/// What is measured of answers in free words.
+fn of_words(form: ChatForm) -> Vec<Metric> {
+    let metric = |name: &str, max: f64| Metric {
+        name: name.to_owned(),
+        min: f64::NEG_INFINITY,
+        max,
+    };
+    let mut metrics = vec![metric(ANSWER_LOGPROB, 0.0)];
+    if form == ChatForm::Preference {
+        metrics.push(metric(PREFERENCE_MARGIN, f64::INFINITY));
+    }
+    metrics
 }
 
 #[cfg(test)]

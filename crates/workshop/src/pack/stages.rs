@@ -1,7 +1,7 @@
 //! The stages of a pack: which steps an order of it has, and which data each of them reads.
 //!
-//! Every pack has the supervised stage; before it may stand continued pretraining, after it
-//! preference tuning. All of them tune one adapter: each goes on from what the one before made, and
+//! A pack has the supervised stage; before it may stand continued pretraining, after it preference
+//! tuning, which may also stand alone. All of them tune one adapter: each goes on from what the one before made, and
 //! the last one's is measured and served.
 
 use lathe_data::DataSpec;
@@ -25,9 +25,32 @@ impl Pack {
     /// The steps that tune, in the order they run.
     pub fn stages(&self) -> Vec<StepName> {
         let before = self.tune.pretrain.as_ref().map(|_| StepName::Pretrain);
+        let supervised = (!self.tune.preference_only).then_some(StepName::Tune);
         let after = self.tune.preference.as_ref().map(|_| StepName::Preference);
-        let stages = before.into_iter().chain([StepName::Tune]).chain(after);
-        stages.collect()
+        before.into_iter().chain(supervised).chain(after).collect()
+    }
+
+    /// The stage whose losses are the order's curve: the supervised one, where there is one.
+    pub fn curve_stage(&self) -> StepName {
+        match self.tune.preference_only {
+            true => StepName::Preference,
+            false => StepName::Tune,
+        }
+    }
+
+    /// Refuses stages that cannot be run after one another.
+    pub(super) fn check_stages(&self) -> Result<(), String> {
+        let tune = &self.tune;
+        match (tune.preference_only, &tune.preference) {
+            (true, None) => {
+                Err("`tune.preference_only` is true and there is no `tune.preference`".to_owned())
+            }
+            (true, Some(_)) if tune.pretrain.is_some() => Err(
+                "`tune.preference_only` is true and there is a `tune.pretrain` beside it"
+                    .to_owned(),
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// The step whose adapter is measured and served.
@@ -87,6 +110,7 @@ pub(crate) fn steps_of(spec: &str) -> Vec<StepName> {
         }
         StepName::PreferenceData | StepName::PreferencePrepare => asks("/tune/preference/data"),
         StepName::Preference => asks("/tune/preference"),
+        StepName::Tune => spec.pointer("/tune/preference_only") != Some(&Value::Bool(true)),
         _ => true,
     };
     StepName::KNOWN.into_iter().filter(has).collect()

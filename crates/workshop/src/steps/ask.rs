@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use lathe_data::dataset::Dataset;
-use lathe_data::task::{Example, Task};
+use lathe_data::task::Task;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ fn ask_all(context: &Context, name: &str, dataset: &Dataset) -> Result<Vec<Asked
     let mut asked = Vec::new();
     for index in &chosen {
         let example = task.render(&test[*index])?;
-        let answer = ask(context, name, &example)?;
+        let answer = ask(context, name, &task.question(&test[*index])?)?;
         asked.push(Asked {
             valid: task.read_answer(&answer).is_some(),
             id: example.id,
@@ -110,13 +110,8 @@ fn ask_all(context: &Context, name: &str, dataset: &Dataset) -> Result<Vec<Asked
 }
 
 /// One request, as any client would make it.
-fn ask(context: &Context, name: &str, example: &Example) -> Result<String, StepError> {
+fn ask(context: &Context, name: &str, messages: &[Value]) -> Result<String, StepError> {
     let url = format!("{}/v1/chat/completions", context.shop.url());
-    let mut messages = Vec::new();
-    if let Some(system) = &example.system {
-        messages.push(json!({ "role": "system", "content": system }));
-    }
-    messages.push(json!({ "role": "user", "content": example.prompt }));
     let body = json!({
         "model": name,
         "messages": messages,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::compute::{self, Machine, Records};
 use super::figures::{figure, grouped, members};
-use super::{Context, WorkerStep, registers_nothing, says_nothing};
+use super::{Context, WorkerStep, chat, registers_nothing, says_nothing};
 use crate::error::WorkshopError;
 use crate::order::{Output, StepError, StepName};
 use crate::worker::{Emit, Job};
@@ -37,11 +37,21 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     let records = Records::load(job)?;
     let machine = Machine::load(job, false)?;
     let test = &records.dataset.prepared.test;
-    let subset = base_subset(test, job.pack.evaluate.base_records);
-    let outputs = compute::answer(job, &machine, None, &records.task, &subset, emit)?;
-    let name = compute::model_name(job)?;
-    let note = format!("{name} as it came in");
-    let predictions = score(&records.task, &subset, &outputs, Role::Base, "base", &note);
+    let mut subset = base_subset(test, job.pack.evaluate.base_records);
+    let note = format!("{} as it came in", compute::model_name(job)?);
+    let predictions = if records.is_chat() {
+        // A loss costs no more than a look: of all of them, so that both are compared on the same.
+        subset.clone_from(test);
+        chat::predict(
+            (&machine, None),
+            &records,
+            (Role::Base, "base", &note),
+            emit,
+        )?
+    } else {
+        let outputs = compute::answer(job, &machine, None, &records.task, &subset, emit)?;
+        score(&records.task, &subset, &outputs, Role::Base, "base", &note)
+    };
     predictions.save(&job.out)?;
     let metrics = measure(&records.task, &subset, &predictions)?;
     Ok(Output {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use lathe_data::dataset::Dataset;
 use lathe_data::prepare::Sealed;
-use lathe_data::task::{Example, Task};
+use lathe_data::task::{ChatForm, Example, Task};
 use lathe_engine::Model;
 use lathe_engine::model::LoadOptions;
 use lathe_engine::packed_adapter::PackedAdapter;
@@ -98,6 +98,16 @@ impl Records {
             dataset: Dataset::load(&job.artifact(StepName::Prepare)?)?,
             task: Task::new(job.pack.task.clone())?,
         })
+    }
+
+    /// Whether records are whole conversations, or pairs of answers to them.
+    pub fn is_chat(&self) -> bool {
+        self.task.spec().chat.is_some()
+    }
+
+    /// Whether records are pairs of answers.
+    pub fn is_of_pairs(&self) -> bool {
+        self.task.spec().chat == Some(ChatForm::Preference)
     }
 
     /// The training records, rendered.

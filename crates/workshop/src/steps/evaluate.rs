@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::compute::{self, Machine, Records};
 use super::figures::{figure, grouped, members};
-use super::{Context, Say, WorkerStep, read_json, write_json};
+use super::{Context, Say, WorkerStep, chat, read_json, write_json};
 use crate::error::WorkshopError;
 use crate::home::io_error;
 use crate::key::digest_of;
@@ -75,9 +75,13 @@ fn predict(
     let folder = job.artifact(job.pack.last_stage())?;
     let adapter = Adapter::load_peft(&folder, &machine.model.config)?;
     let packed = PackedAdapter::new(&machine.model, &adapter);
+    let note = format!("{} with the tuned adapter", compute::model_name(job)?);
+    if records.is_chat() {
+        let tuned = (Role::Tuned, "tuned", &note[..]);
+        return chat::predict((machine, Some(&packed)), records, tuned, emit);
+    }
     let test = &records.dataset.prepared.test;
     let outputs = compute::answer(job, machine, Some(&packed), &records.task, test, emit)?;
-    let note = format!("{} with the tuned adapter", compute::model_name(job)?);
     Ok(score(
         &records.task,
         test,

@@ -7,12 +7,13 @@
 pub mod ask;
 pub mod base;
 pub mod challengers;
+pub(crate) mod chat;
 pub mod compute;
 pub mod data;
 pub mod deploy;
 pub mod evaluate;
 mod fetching;
-mod figures;
+pub(crate) mod figures;
 pub mod model;
 pub mod preference;
 pub mod prepare;

@@ -8,11 +8,11 @@ use lathe_data::task::{Example, Task};
 use lathe_data::template::Template;
 use lathe_tune::kto::{Kto, KtoSpec};
 use lathe_tune::stages::{self, Method, PreferenceSpec};
-use lathe_tune::{Dpo, TuneError};
+use lathe_tune::{Dpo, DpoPair, TuneError};
 
-use super::WorkerStep;
-use super::compute::Machine;
+use super::compute::{Machine, Records};
 use super::stage::{self, HeldOut, Plan};
+use super::{WorkerStep, chat};
 use crate::error::WorkshopError;
 use crate::order::{Output, StepError, StepName};
 use crate::pack::Pack;
@@ -48,16 +48,22 @@ fn plan(pack: &Pack) -> Result<Plan, WorkshopError> {
 
 fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     let (spec, plan) = (asked(&job.pack)?, plan(&job.pack)?);
-    spec.check()?;
+    match job.pack.task.chat {
+        Some(_) => spec.check_conversations()?,
+        None => spec.check()?,
+    }
     let machine = Machine::load(job, true)?;
     let (model, pool) = (&machine.model, &machine.pool);
     let start = stage::start(job, &machine)?;
     let records = Answers::load(job, spec)?;
     match spec.method {
         Method::Dpo => {
-            let pairs = stages::pairs(model, &records.pairs(emit)?)?;
-            let mut learner =
-                Dpo::new((model, start.as_ref()), pool, pairs, &plan.spec, spec.beta)?;
+            let pairs = match records.conversations(job, &machine, emit)? {
+                Some(pairs) => pairs,
+                None => stages::pairs(model, &records.pairs(emit)?)?,
+            };
+            let within = chat::within(&plan.spec, model.config.context);
+            let mut learner = Dpo::new((model, start.as_ref()), pool, pairs, &within, spec.beta)?;
             stage::learn(job, emit, &mut learner, &plan)
         }
         Method::Kto => {
@@ -107,6 +113,30 @@ impl Answers {
             answer,
             beside,
         })
+    }
+
+    /// The pairs that records are, where they are conversations. One that asks what the model is
+    /// measured by is kept out.
+    fn conversations(
+        &self,
+        job: &Job,
+        machine: &Machine,
+        emit: &mut Emit<'_>,
+    ) -> Result<Option<Vec<DpoPair>>, StepError> {
+        if self.task.spec().chat.is_none() {
+            return Ok(None);
+        }
+        let mut learnt = Vec::new();
+        for sealed in &self.records {
+            let example = self.task.render(sealed)?;
+            if !self.held_out.says(sealed, &example.prompt, emit) {
+                learnt.push(sealed);
+            }
+        }
+        if learnt.is_empty() {
+            return Err(self.nothing());
+        }
+        chat::pairs(machine, &Records::load(job)?, learnt.into_iter()).map(Some)
     }
 
     /// Each record with what its other template writes. One that asks what the model is measured by

@@ -163,7 +163,7 @@ pub(super) fn learn(
     let mut tokens_per_s = 0.0;
     let outcome = learn::run(&mut run, learner, &mut |event| {
         tokens_per_s = event.tokens_per_s;
-        tell(job.step, emit, event);
+        tell(job, emit, event);
         if 2 * event.step >= event.steps {
             pause::at(&job.home, job.step, "half");
         }
@@ -201,10 +201,10 @@ pub(super) fn learn(
     })
 }
 
-/// Tells a step. An order has one loss curve, that of the supervised stage: the losses of the others
-/// are not of one kind with it; theirs stand in their training.json.
-fn tell(step: StepName, emit: &mut Emit<'_>, event: &TuneEvent) {
-    if step == StepName::Tune {
+/// Tells a step. An order has one loss curve, that of the supervised stage where there is one: the losses
+/// of the others are not of one kind with it; theirs stand in their training.json.
+fn tell(job: &Job, emit: &mut Emit<'_>, event: &TuneEvent) {
+    if job.step == job.pack.curve_stage() {
         emit.point(CurvePoint {
             step: event.step,
             steps: event.steps,

@@ -7,9 +7,9 @@ use lathe_tune::pack::pack;
 use lathe_tune::sft::AdapterRows;
 use serde_json::Map;
 
-use super::WorkerStep;
 use super::compute::{Machine, Records};
 use super::stage::{self, Plan};
+use super::{WorkerStep, chat};
 use crate::order::{Output, StepError, StepName};
 use crate::pack::Pack;
 use crate::worker::{Emit, Job};
@@ -38,9 +38,11 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     plan.spec.check()?;
     let machine = Machine::load(job, true)?;
     let records = Records::load(job)?;
-    let examples = records.train()?;
     let (model, pool) = (&machine.model, &machine.pool);
-    let packed = pack(model, &examples, &plan.spec)?;
+    let packed = match records.is_chat() {
+        true => chat::packed(&machine, &records, &plan.spec)?,
+        false => pack(model, &records.train()?, &plan.spec)?,
+    };
     let adapter = match stage::start(job, &machine)? {
         Some(adapter) => adapter,
         None => Adapter::new(&model.config, &plan.spec.lora(), plan.spec.seed)?,

@@ -6,6 +6,7 @@ use super::receipts::{Batch, BreakerRow, ClosedReceipt, OpenReceipt, PendingRow}
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::order::{CurvePoint, OrderId, OrderState, Origin, Output, StepError, StepName, Title};
 use crate::token::{TokenRow, TokenUse};
+use crate::tuning::{Asked, FileRow};
 
 /// A new order.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,6 +77,27 @@ pub enum Change {
         order: Box<NewOrder>,
         /// When.
         at_ms: i64,
+    },
+    /// A file is kept.
+    FileKept {
+        /// What it is.
+        artifact: Box<NewArtifact>,
+        /// The file.
+        file: Box<FileRow>,
+    },
+    /// A file is forgotten, and its artifact where nothing was made of it.
+    FileDeleted {
+        /// Which.
+        id: String,
+        /// Its artifact.
+        artifact: String,
+    },
+    /// An order that is placed came as a job.
+    JobPlaced {
+        /// Which.
+        order: OrderId,
+        /// What was asked.
+        asked: Box<Asked>,
     },
     /// An order moves to another state.
     OrderIs {

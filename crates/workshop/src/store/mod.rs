@@ -16,6 +16,7 @@ mod naming;
 pub mod orders;
 pub(crate) mod receipts;
 mod tokens;
+mod tuning;
 mod version;
 mod write;
 

@@ -3,7 +3,7 @@
 use sqlx::{Sqlite, Transaction};
 
 use super::change::{Change, Finished, NewArtifact, NewOrder, Registration};
-use super::{receipts, tokens};
+use super::{receipts, tokens, tuning};
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::order::{CurvePoint, OrderId, OrderState, StepError, StepName, StepState};
 use crate::pack::stages::steps_of;
@@ -15,6 +15,9 @@ impl Change {
     pub(super) async fn write(&self, tx: &mut Tx<'_>) -> Done {
         match self {
             Change::Placed { order, at_ms } => placed(tx, order, *at_ms).await,
+            Change::FileKept { artifact, file } => tuning::file_kept(tx, artifact, file).await,
+            Change::FileDeleted { id, artifact } => tuning::file_deleted(tx, id, artifact).await,
+            Change::JobPlaced { order, asked } => tuning::job_placed(tx, order, asked).await,
             Change::OrderIs {
                 order,
                 state,
@@ -252,7 +255,12 @@ async fn answers(tx: &mut Tx<'_>, order: &OrderId, name: &str) -> Done {
         .map(drop)
 }
 
-async fn insert_artifact(tx: &mut Tx<'_>, made: &NewArtifact, kind: &str, at_ms: i64) -> Done {
+pub(super) async fn insert_artifact(
+    tx: &mut Tx<'_>,
+    made: &NewArtifact,
+    kind: &str,
+    at_ms: i64,
+) -> Done {
     sqlx::query(
         "INSERT OR IGNORE INTO artifacts (digest, kind, manifest, bytes, created_ms)
          VALUES (?, ?, ?, ?, ?)",

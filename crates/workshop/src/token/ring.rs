@@ -380,7 +380,13 @@ mod tests {
         let opened = Scope::ALL.map(|scope| (own.opens(scope), admin.opens(scope)));
         assert_eq!(
             opened,
-            [(true, true), (false, true), (false, true), (false, true)]
+            [
+                (true, true),
+                (false, true),
+                (false, true),
+                (false, true),
+                (false, true)
+            ]
         );
         assert!(own.may_ask("triage") && !own.may_ask("support"));
         assert!(admin.may_ask("support"));
