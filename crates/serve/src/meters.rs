@@ -270,7 +270,10 @@ fn describe() {
         PREFIX_HITS,
         "Tokens of prompts that were found there and not computed again"
     );
-    describe_counter!(GUESSED, "Tokens of answers that were guessed and computed ahead");
+    describe_counter!(
+        GUESSED,
+        "Tokens of answers that were guessed and computed ahead"
+    );
     describe_counter!(GUESSED_RIGHT, "Those of them that were then chosen");
     describe_counter!(ENDED, "Answers that came to their end, by reason");
     describe_counter!(

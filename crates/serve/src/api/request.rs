@@ -6,9 +6,9 @@
 use lathe_engine::Message;
 use serde_json::{Map, Value};
 
-use super::forced::{self, Forced};
 use super::error::ApiError;
 use super::fields::Fields;
+use super::forced::{self, Forced};
 use super::format::{self, Shape};
 use super::terms::Terms;
 use super::{messages, parameters, tools};

@@ -71,7 +71,9 @@ mod tests {
         let mut guesses = Guesses::default();
         let tokens = [1, 2, 3, 1, 2, 3];
         let mut rests = |guesses: &mut Guesses| {
-            (0..100).take_while(|_| guesses.next(&tokens, 1).is_empty()).count()
+            (0..100)
+                .take_while(|_| guesses.next(&tokens, 1).is_empty())
+                .count()
         };
         for expected in [0, 1, 2, 4, 8, 16, 32, 32] {
             assert_eq!(rests(&mut guesses), expected);

@@ -223,7 +223,10 @@ impl Slot {
     /// Has the planned step compute, beside the token chosen last, up to `most` that may follow it.
     pub(crate) fn guess(&mut self, most: usize) {
         // After them there is still a token to choose.
-        let most = most.min(self.answer_tokens_max.saturating_sub(self.answer_tokens() + 1));
+        let most = most.min(
+            self.answer_tokens_max
+                .saturating_sub(self.answer_tokens() + 1),
+        );
         if self.step != Step::Choose(1) || !self.is_answering() || most == 0 {
             return;
         }
