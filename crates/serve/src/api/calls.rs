@@ -109,7 +109,7 @@ impl CallReader {
             let ends: Vec<usize> = ends.collect();
             let (end, call) = ends
                 .into_iter()
-                .find_map(|at| Some((at, self.read(&self.held[..at].to_owned())?)))?;
+                .find_map(|at| Some((at, self.read(&self.held[..at])?)))?;
             self.held.drain(..end + form.close.len());
             self.inside = false;
             return Some(Some(call));
