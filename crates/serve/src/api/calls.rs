@@ -105,11 +105,11 @@ impl CallReader {
         let form = self.form.clone()?;
         if self.inside {
             // The text that closes a call may stand in its arguments too.
-            let ends = self.held.match_indices(&form.close).map(|(at, _)| at);
-            let ends: Vec<usize> = ends.collect();
-            let (end, call) = ends
-                .into_iter()
-                .find_map(|at| Some((at, self.read(&self.held[..at])?)))?;
+            let held = std::mem::take(&mut self.held);
+            let mut ends = held.match_indices(&form.close).map(|(at, _)| at);
+            let found = ends.find_map(|at| Some((at, self.read(&held[..at])?)));
+            self.held = held;
+            let (end, call) = found?;
             self.held.drain(..end + form.close.len());
             self.inside = false;
             return Some(Some(call));
