@@ -48,7 +48,8 @@ def wait_until(what, is_so, seconds=60.0):
 
 
 def llama(port):
-    command = [LLAMA_SERVER, "-m", MODEL, "--port", str(port), "--jinja", "-c", "4096", "-np", "2", "--slots"]
+    # One thread: several wait for one another spinning, and what is shown here is not speed.
+    command = [LLAMA_SERVER, "-m", MODEL, "--port", str(port), "--jinja", "-c", "4096", "-np", "2", "-t", "1", "--slots"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def is_well():
