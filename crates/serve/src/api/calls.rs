@@ -71,8 +71,11 @@ impl CallReader {
             return Ok(told.then_some(Part::Text(rest)).into_iter().collect());
         }
         // A model may end its turn instead of its call.
-        match (self.read(&rest), cut) {
-            (Some(call), _) => Ok(vec![call]),
+        match (read(&self.form, self.calls, &rest), cut) {
+            (Some(call), _) => {
+                self.calls += 1;
+                Ok(vec![Part::Call(call)])
+            }
             (None, true) => Ok(Vec::new()),
             (None, false) => {
                 let begun: String = rest.trim().chars().take(BEGUN_CHARS_MAX).collect();
@@ -88,14 +91,13 @@ impl CallReader {
         let form = self.form.clone();
         if self.inside {
             // The text that closes a call may stand in its arguments too.
-            let ends = self.held.match_indices(&form.close).map(|(at, _)| at);
-            let ends: Vec<usize> = ends.collect();
-            let (end, call) = ends
-                .into_iter()
-                .find_map(|at| Some((at, self.read(&self.held[..at].to_owned())?)))?;
+            let mut ends = self.held.match_indices(&form.close).map(|(at, _)| at);
+            let (end, call) =
+                ends.find_map(|at| Some((at, read(&form, self.calls, &self.held[..at])?)))?;
+            self.calls += 1;
             self.held.drain(..end + form.close.len());
             self.inside = false;
-            return Some(Some(call));
+            return Some(Some(Part::Call(call)));
         }
         let opened = self.held.find(&form.open);
         let ready = opened.unwrap_or_else(|| self.held.len() - undecided(&self.held, &form.open));
@@ -113,24 +115,22 @@ impl CallReader {
         self.said |= !blank;
         Some((!kept && !text.is_empty()).then_some(Part::Text(text)))
     }
+}
 
-    /// The call that `object` is, counted.
-    fn read(&mut self, object: &str) -> Option<Part> {
-        let object: Map<String, Value> = serde_json::from_str(object).ok()?;
-        let name = object.get(&self.form.name)?.as_str()?;
-        let arguments = match object.get(&self.form.arguments) {
-            None => Map::new(),
-            Some(arguments) => arguments.as_object()?.clone(),
-        };
-        let call = json!({
-            "index": self.calls,
-            "id": format!("call_{}", Uuid::now_v7().simple()),
-            "type": "function",
-            "function": {"name": name, "arguments": Value::Object(arguments).to_string()},
-        });
-        self.calls += 1;
-        Some(Part::Call(call))
-    }
+/// The call that `object` is, the answer's call number `index`.
+fn read(form: &CallForm, index: usize, object: &str) -> Option<Value> {
+    let object: Map<String, Value> = serde_json::from_str(object).ok()?;
+    let name = object.get(&form.name)?.as_str()?;
+    let arguments = match object.get(&form.arguments) {
+        None => Map::new(),
+        Some(arguments) => arguments.as_object()?.clone(),
+    };
+    Some(json!({
+        "index": index,
+        "id": format!("call_{}", Uuid::now_v7().simple()),
+        "type": "function",
+        "function": {"name": name, "arguments": Value::Object(arguments).to_string()},
+    }))
 }
 
 /// How much of what is no call is told.
