@@ -118,8 +118,10 @@ impl IntoResponse for Problem {
 /// The status that goes with a workshop's error: what is wrong with the pack, the order or the data asked for
 /// is the asker's to mend (400), what is wrong with the machine or the store is not (500).
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
-    if error.code() == "order-state" {
-        return StatusCode::CONFLICT;
+    match error.code() {
+        "order-state" => return StatusCode::CONFLICT,
+        "not-found" => return StatusCode::NOT_FOUND,
+        _ => {}
     }
     match error.code().split('-').next() {
         Some("pack" | "order" | "data" | "reason" | "withdraw" | "approval" | "register")
