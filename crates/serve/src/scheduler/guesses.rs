@@ -70,7 +70,7 @@ mod tests {
     fn who_was_wrong_rests_ever_longer_until_once_right() {
         let mut guesses = Guesses::default();
         let tokens = [1, 2, 3, 1, 2, 3];
-        let mut rests = |guesses: &mut Guesses| {
+        let rests = |guesses: &mut Guesses| {
             (0..100)
                 .take_while(|_| guesses.next(&tokens, 1).is_empty())
                 .count()
