@@ -33,9 +33,14 @@ const PARTS_BYTES_MAX: usize = 64 << 10;
 pub fn router(shop: Workshop) -> Router {
     let file_bytes_max = usize::try_from(FILE_BYTES_MAX).unwrap_or(usize::MAX);
     let upload = DefaultBodyLimit::max(file_bytes_max.saturating_add(PARTS_BYTES_MAX));
-    let files = get(files::list).merge(post(files::create).layer(upload));
     Router::new()
-        .route("/v1/files", only("GET, POST", files))
+        .route(
+            "/v1/files",
+            only(
+                "GET, POST",
+                get(files::list).merge(post(files::create).layer(upload)),
+            ),
+        )
         .route(
             "/v1/files/{id}",
             only("GET, DELETE", get(files::retrieve).delete(files::delete)),
