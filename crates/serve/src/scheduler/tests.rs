@@ -281,7 +281,7 @@ async fn what_is_guessed_changes_nothing_but_the_number_of_steps() {
     for answers in [1, 2] {
         let (plain, guessing) = (steps(0, answers).await, steps(5, answers).await);
         // A model of random weights soon goes round in circles.
-        assert!(guessing * 2 < plain, "{guessing} steps of {plain}");
+        assert!(guessing * 3 < plain * 2, "{guessing} steps of {plain}");
     }
     // With more it is rows that a step's time goes by.
     assert_eq!(steps(5, 3).await, steps(0, 3).await);
