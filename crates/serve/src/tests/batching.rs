@@ -77,6 +77,8 @@ async fn a_full_memory_makes_requests_wait_not_fail() {
 async fn a_long_prompt_does_not_stall_a_running_answer() {
     let limits = Limits {
         prefill_tokens_max: 4,
+        // A step is to be a token.
+        guessed_tokens_max: 0,
         ..Limits::default()
     };
     let door = open_door(limits).await;
