@@ -28,6 +28,7 @@ const FILES: &[(&str, &str)] = &[
     ("crates/evidence/src/statement/registration.rs", ""),
     ("crates/evidence/src/statement/role.rs", ""),
     ("crates/evidence/src/statement/training.rs", ""),
+    ("crates/evidence/src/statement/upstream.rs", ""),
     ("crates/evidence/src/statement/verdict.rs", ""),
     ("crates/evidence/src/statement/withdrawal.rs", ""),
     ("crates/evidence/src/statement/workshop.rs", "Statement"),
@@ -42,6 +43,7 @@ const FILES: &[(&str, &str)] = &[
     ("crates/workshop/src/token.rs", ""),
     ("crates/workshop/src/trace.rs", ""),
     ("crates/workshop/src/trace/filing.rs", ""),
+    ("crates/workshop/src/upstream.rs", ""),
 ];
 
 /// Types that stand for a text of digits: SHA-256 in lower-case hexadecimal.
