@@ -123,10 +123,13 @@ impl Workshop {
         for row in shop.inner.store.deployments().await? {
             shop.inner.door.expect(&row.name);
         }
-        for (said, attested) in upstream::all(&shop).await? {
-            if attested.is_ok() {
-                shop.inner.door.expect(&said.name);
+        match upstream::all(&shop).await {
+            Ok(all) => {
+                let standing = all.iter().filter(|(_, attested)| attested.is_ok());
+                standing.for_each(|(said, _)| shop.inner.door.expect(&said.name));
             }
+            // A broken ledger lets nothing answer; the workshop stands all the same, and says so.
+            Err(error) => tracing::error!("the upstreams could not be looked up: {error}"),
         }
         Ok(shop)
     }

@@ -120,7 +120,7 @@ impl IntoResponse for Problem {
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code() {
         "order-state" => return StatusCode::CONFLICT,
-        "not-found" => return StatusCode::NOT_FOUND,
+        "not-found" | "chain-not-registered" => return StatusCode::NOT_FOUND,
         _ => {}
     }
     match error.code().split('-').next() {
