@@ -125,7 +125,7 @@ pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     }
     match error.code().split('-').next() {
         Some("pack" | "order" | "data" | "reason" | "withdraw" | "approval" | "register")
-        | Some("filing" | "key" | "token" | "deployment" | "trace" | "bundle") => {
+        | Some("filing" | "key" | "token" | "deployment" | "trace" | "bundle" | "upstream") => {
             StatusCode::BAD_REQUEST
         }
         Some("breaker") => StatusCode::CONFLICT,
