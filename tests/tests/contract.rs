@@ -1,7 +1,6 @@
 //! What users expect of a server, and what users of other servers suffered from, row by row: each names the
 //! tests that hold it, so that one that is renamed or removed is missed. What is expected elsewhere and is
-//! not built here stands in a list of its own. Speculation by prompt lookup is expected too and not built;
-//! callers would see it in nothing but time.
+//! not built here stands in a list of its own.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +11,7 @@ use lathe_tests::root;
 type Row = (&'static str, &'static [&'static str]);
 
 /// What is expected.
-const CONTRACT: [Row; 23] = [
+const CONTRACT: [Row; 25] = [
     (
         "/v1/models",
         &[
@@ -56,6 +55,17 @@ const CONTRACT: [Row; 23] = [
         &[
             "crates/serve/src/tests/tools.rs calls_are_told_in_openais_members_whole_and_in_pieces",
             "crates/serve/src/api/calls.rs every_cut_of_an_answer_gives_the_same_calls_and_text",
+        ],
+    ),
+    (
+        "a call that has to be one",
+        &["crates/serve/src/tests/tools.rs a_forced_call_is_a_call_that_the_tools_schema_accepts"],
+    ),
+    (
+        "speculation by prompt lookup",
+        &[
+            "crates/serve/src/scheduler/tests.rs what_is_guessed_changes_nothing_but_the_number_of_steps",
+            "crates/serve/src/scheduler/guesses.rs what_followed_last_is_guessed_to_follow_again",
         ],
     ),
     (
