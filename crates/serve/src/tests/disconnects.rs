@@ -19,7 +19,7 @@ pub(super) async fn open_door(limits: Limits) -> Door {
 }
 
 /// The same, its receipts in a book of the test's.
-async fn open_door_with(limits: Limits, book: Arc<MemoryBook>) -> Door {
+pub(super) async fn open_door_with(limits: Limits, book: Arc<MemoryBook>) -> Door {
     let folder = tempfile::tempdir().expect("a folder");
     for entry in std::fs::read_dir(tiny_model()).expect("the fixture is there") {
         let path = entry.expect("a file").path();

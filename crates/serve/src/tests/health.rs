@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use super::caller::{Stream, ask, get, open_door, question};
+use super::disconnects;
 use crate::scheduler::{Bias, Caller, Event, Job, Outlet, Penalties, Plan, Wanted};
 use crate::{Door, Limits};
 
@@ -30,7 +31,7 @@ async fn starts_then_decodes_on_every_model() {
 
 #[tokio::test]
 async fn a_dead_scheduler_is_said_everywhere() {
-    let door = open_door(Limits::default()).await;
+    let door = disconnects::open_door(Limits::default()).await;
     let mut cut = Stream::begin(
         &door,
         question("hello", json!({"stream": true, "ignore_eos": true})),
