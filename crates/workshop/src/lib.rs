@@ -39,6 +39,8 @@ pub mod rehearsal;
 mod scrub;
 pub mod steps;
 pub mod store;
+#[cfg(test)]
+mod testing;
 pub mod token;
 pub mod trace;
 pub mod tuning;

@@ -43,7 +43,7 @@ pub struct Restricted {
 }
 
 /// What is done to a copy stays there: nobody answers.
-struct Nobody;
+pub(crate) struct Nobody;
 
 impl Door for Nobody {
     fn open(

@@ -72,6 +72,9 @@ struct Inner {
     changes: watch::Sender<u64>,
     wake: Notify,
     turn: Turn,
+    /// Held while files are kept, placed or deleted: equal ones share an artifact, and no row may
+    /// speak of one that is just being removed.
+    files: tokio::sync::Mutex<()>,
     stop: watch::Sender<bool>,
     /// Why the queue ended by itself; no more orders are worked on.
     halted: watch::Sender<Option<(String, String)>>,
@@ -114,6 +117,7 @@ impl Workshop {
                 changes: watch::Sender::new(0),
                 wake: Notify::new(),
                 turn: Turn::new(),
+                files: tokio::sync::Mutex::default(),
                 stop: watch::Sender::new(false),
                 halted: watch::Sender::new(None),
                 queue: Mutex::default(),
@@ -420,6 +424,11 @@ impl Workshop {
 
     pub(crate) fn turn(&self) -> &Turn {
         &self.inner.turn
+    }
+
+    /// Whoever keeps, places or deletes a file of the API holds this meanwhile.
+    pub(crate) async fn hold_files(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.inner.files.lock().await
     }
 
     pub(crate) fn halt(&self, error: WorkshopError) {

@@ -95,16 +95,14 @@ impl Workshop {
         } = upload;
         let flushed = file.flush().await;
         flushed.map_err(|error| io_error("write", &path, &error))?;
-        let home = self.home().clone();
-        let keep = move || {
-            let (form, records) = check(&path)?;
-            let sealed = objects::seal(&home, folder.path())?;
-            Ok((form, records, sealed))
-        };
-        let kept: Result<_, WorkshopError> = tokio::task::spawn_blocking(keep)
+        let (form, records) = tokio::task::spawn_blocking(move || check(&path))
             .await
-            .map_err(|error| stumbled(&error))?;
-        let (form, records, sealed) = kept?;
+            .map_err(|error| stumbled(&error))??;
+        let home = self.home().clone();
+        let held = self.hold_files().await;
+        let sealed = tokio::task::spawn_blocking(move || objects::seal(&home, folder.path()))
+            .await
+            .map_err(|error| stumbled(&error))??;
         let row = FileRow {
             id: format!("file-{}", uuid::Uuid::now_v7().simple()),
             name,
@@ -124,6 +122,7 @@ impl Workshop {
             file: Box::new(row.clone()),
         }])
         .await?;
+        drop(held);
         Ok(row)
     }
 
@@ -161,6 +160,7 @@ impl Workshop {
     /// # Errors
     /// `file-unknown`; the store's and the file system's.
     pub async fn delete_file(&self, id: &str) -> Result<(), WorkshopError> {
+        let _held = self.hold_files().await;
         let row = self.file(id).await?;
         self.apply(&[Change::FileDeleted {
             id: row.id,
@@ -304,6 +304,26 @@ mod tests {
             let error = checked(&text).expect_err(reason);
             assert!(error.contains(reason), "{error}");
         }
+    }
+
+    async fn kept(shop: &Workshop) -> FileRow {
+        let mut upload = shop.upload("f.jsonl").await.unwrap();
+        upload.write(GOOD.as_bytes()).await.unwrap();
+        shop.keep_file(upload, "local").await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_file_that_comes_again_while_it_is_deleted_has_its_bytes() {
+        let (_folder, shop) = crate::testing::shop().await;
+        let mut before = kept(&shop).await;
+        for round in 0..50 {
+            let (deleted, again) = tokio::join!(shop.delete_file(&before.id), kept(&shop));
+            deleted.unwrap();
+            assert!(shop.file_path(&again).is_file(), "round {round}");
+            before = again;
+        }
+        shop.delete_file(&before.id).await.unwrap();
+        assert!(!shop.file_path(&before).exists());
     }
 
     #[test]

@@ -32,6 +32,8 @@ impl Workshop {
     pub async fn place_job(&self, mut asked: Asked) -> Result<JobView, WorkshopError> {
         self.store().ledger()?;
         let (base, base_file) = self.base(&asked.model).await?;
+        // What is looked up here is not deleted before the order stands that needs it.
+        let held = self.hold_files().await;
         let training = self.file(&asked.training_file).await?;
         fits(&training, asked.method)?;
         if training.records < RECORDS_MIN {
@@ -77,6 +79,7 @@ impl Workshop {
             asked: Box::new(asked),
         });
         self.apply(&changes).await?;
+        drop(held);
         self.wake();
         self.job(&id).await
     }
