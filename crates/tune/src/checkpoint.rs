@@ -3,14 +3,16 @@
 //! ```text
 //! <work folder>/checkpoint-50/checkpoint.json      version, job, step, tokens, course, SHA-256 of the state
 //!                             state.safetensors    what learns, both moments, the loss of every step
-//!               best/         the same of the best measurement, with what learns alone
+//!               best-40/      the same of the best measurement, with what learns alone
 //! ```
 //!
 //! A checkpoint is written beside its place and renamed, so that one with its final name is whole;
 //! its digest is checked on reading all the same. The step stands for the data cursor and for the
 //! random state too (see [`crate::plan`]). A checkpoint of another job (other examples, spec, model
 //! or machine kind) is never taken up. Numbers are stored as bits, never as decimal text.
+//! A run may go back to any checkpoint that is kept, so what was best by then is kept as well.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -29,7 +31,7 @@ const VERSION: u32 = 2;
 const PREFIX: &str = "checkpoint-";
 const CARD: &str = "checkpoint.json";
 const STATE: &str = "state.safetensors";
-const BEST: &str = "best";
+const BEST: &str = "best-";
 /// Numbers turned into bytes at once.
 const PIECE: usize = 64 * 1024;
 /// Unfinished checkpoints; the leading dot keeps them out of [`numbered`].
@@ -99,14 +101,14 @@ pub fn save(
 ) -> Result<(), TuneError> {
     let finished = folder(work_dir, state.step);
     write(work_dir, &finished, job, state)?;
-    let all = numbered(work_dir)?;
+    let all = numbered(work_dir, PREFIX)?;
     let surplus = all.len().saturating_sub(keep.max(1));
     all[..surplus]
         .iter()
         .try_for_each(|(_, path)| remove_folder(path))
 }
 
-/// Writes what learns as the best of the run, in place of an earlier best.
+/// Writes what learns as the best of the run so far; an earlier best stays.
 ///
 /// # Errors
 /// When the folder cannot be written.
@@ -125,7 +127,27 @@ pub fn save_best(
         losses: &[],
         course: &Course::default(),
     };
-    write(work_dir, &work_dir.join(BEST), job, &alone)
+    write(work_dir, &best_folder(work_dir, step), job, &alone)
+}
+
+/// Removes every best but that of `now` and those that a checkpoint that is kept counts as its best.
+///
+/// # Errors
+/// When the folder cannot be read or written.
+pub fn prune_bests(work_dir: &Path, higher: bool, now: Option<u64>) -> Result<(), TuneError> {
+    let mut wanted: BTreeSet<u64> = now.into_iter().collect();
+    for (_, path) in numbered(work_dir, PREFIX)? {
+        match card(&path) {
+            Ok(card) => wanted.extend(card.course.best(higher).map(|best| best.step)),
+            // Nothing goes back to it.
+            Err(TuneError::Damaged { .. }) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    let bests = numbered(work_dir, BEST)?.into_iter();
+    bests
+        .filter(|(step, _)| !wanted.contains(step))
+        .try_for_each(|(_, path)| remove_folder(&path))
 }
 
 /// Reads the best of the run, which is of `step`.
@@ -133,7 +155,7 @@ pub fn save_best(
 /// # Errors
 /// [`TuneError::Damaged`] when it is not that.
 pub fn best(work_dir: &Path, job: &Digest, step: u64) -> Result<Vec<f32>, TuneError> {
-    let path = work_dir.join(BEST);
+    let path = best_folder(work_dir, step);
     let (of, state) = read(&path)?;
     if of != *job || state.step != step {
         return Err(TuneError::Damaged {
@@ -175,7 +197,7 @@ fn write(
 pub fn latest(work_dir: &Path, job: &Digest) -> Result<Found, TuneError> {
     let mut found = Found::default();
     remove_folder(&work_dir.join(UNFINISHED))?;
-    for (_, path) in numbered(work_dir)?.into_iter().rev() {
+    for (_, path) in numbered(work_dir, PREFIX)?.into_iter().rev() {
         match read(&path) {
             Ok((of, _)) if of != *job => remove_folder(&path)?,
             Ok((_, state)) if found.state.is_none() => found.state = Some(state),
@@ -195,13 +217,17 @@ pub fn steps(work_dir: &Path) -> Result<Vec<u64>, TuneError> {
     if !work_dir.exists() {
         return Ok(Vec::new());
     }
-    let all = numbered(work_dir)?;
+    let all = numbered(work_dir, PREFIX)?;
     Ok(all.into_iter().map(|(step, _)| step).collect())
 }
 
 /// The folder of a step's checkpoint.
 pub fn folder(work_dir: &Path, step: u64) -> PathBuf {
     work_dir.join(format!("{PREFIX}{step}"))
+}
+
+fn best_folder(work_dir: &Path, step: u64) -> PathBuf {
+    work_dir.join(format!("{BEST}{step}"))
 }
 
 /// Whether the checkpoint of `step` is one of `job`'s.
@@ -213,8 +239,8 @@ pub fn is_of(work_dir: &Path, step: u64, job: &Digest) -> Result<bool, TuneError
     Ok(of == *job)
 }
 
-/// The checkpoint folders by step, oldest first.
-fn numbered(work_dir: &Path) -> Result<Vec<(u64, PathBuf)>, TuneError> {
+/// The folders called `prefix` and a step, oldest first.
+fn numbered(work_dir: &Path, prefix: &str) -> Result<Vec<(u64, PathBuf)>, TuneError> {
     let mut all = Vec::new();
     let entries = fs::read_dir(work_dir).map_err(TuneError::file("read", work_dir))?;
     for entry in entries {
@@ -223,7 +249,7 @@ fn numbered(work_dir: &Path) -> Result<Vec<(u64, PathBuf)>, TuneError> {
             .file_name()
             .and_then(|name| name.to_str())
             .unwrap_or_default();
-        if let Some(step) = name.strip_prefix(PREFIX).and_then(|step| step.parse().ok()) {
+        if let Some(step) = name.strip_prefix(prefix).and_then(|step| step.parse().ok()) {
             all.push((step, path));
         }
     }
@@ -232,28 +258,38 @@ fn numbered(work_dir: &Path) -> Result<Vec<(u64, PathBuf)>, TuneError> {
 }
 
 fn read(path: &Path) -> Result<(Digest, State), TuneError> {
-    let damaged = |reason: &str| TuneError::Damaged {
+    let card = card(path)?;
+    let bytes = read_file(path, STATE)?;
+    if Digest::of(&bytes) != card.sha256 {
+        return Err(damaged(path, "the state's SHA-256 is not the one written"));
+    }
+    let state = decode(&card, &bytes).ok_or_else(|| damaged(path, "the state lacks a tensor"))?;
+    Ok((card.job, state))
+}
+
+/// What a checkpoint says of itself, its state unread.
+fn card(path: &Path) -> Result<Card, TuneError> {
+    let card: Card = serde_json::from_slice(&read_file(path, CARD)?)
+        .map_err(|_| damaged(path, "checkpoint.json does not parse"))?;
+    if card.version != VERSION {
+        return Err(damaged(path, "it was written by another version"));
+    }
+    Ok(card)
+}
+
+fn read_file(path: &Path, name: &str) -> Result<Vec<u8>, TuneError> {
+    let file = path.join(name);
+    fs::read(&file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => damaged(path, "a file is missing"),
+        _ => TuneError::file("read", &file)(error),
+    })
+}
+
+fn damaged(path: &Path, reason: &str) -> TuneError {
+    TuneError::Damaged {
         path: path.into(),
         reason: reason.into(),
-    };
-    let read = |name: &str| {
-        let file = path.join(name);
-        fs::read(&file).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => damaged("a file is missing"),
-            _ => TuneError::file("read", &file)(error),
-        })
-    };
-    let card: Card = serde_json::from_slice(&read(CARD)?)
-        .map_err(|_| damaged("checkpoint.json does not parse"))?;
-    if card.version != VERSION {
-        return Err(damaged("it was written by another version"));
     }
-    let bytes = read(STATE)?;
-    if Digest::of(&bytes) != card.sha256 {
-        return Err(damaged("the state's SHA-256 is not the one written"));
-    }
-    let state = decode(&card, &bytes).ok_or_else(|| damaged("the state lacks a tensor"))?;
-    Ok((card.job, state))
 }
 
 /// Writes the numbers as safetensors, a piece at a time; gives the file's digest.
@@ -395,7 +431,7 @@ mod tests {
     }
 
     fn names(folder: &Path) -> Vec<String> {
-        numbered(folder)
+        numbered(folder, PREFIX)
             .expect("reads")
             .into_iter()
             .map(|(step, _)| step.to_string())
@@ -456,7 +492,8 @@ mod tests {
         save_best(folder.path(), &job(), 5, &[1.0, 2.0]).expect("saves");
         save_best(folder.path(), &job(), 10, &[3.0, 4.0]).expect("saves");
         assert_eq!(best(folder.path(), &job(), 10).expect("reads"), [3.0, 4.0]);
-        assert!(best(folder.path(), &job(), 5).is_err(), "an earlier best");
+        assert_eq!(best(folder.path(), &job(), 5).expect("reads"), [1.0, 2.0]);
+        assert!(best(folder.path(), &job(), 7).is_err(), "no best");
         assert!(best(folder.path(), &Digest::of(b"another"), 10).is_err());
         assert!(
             latest(folder.path(), &job())
@@ -464,6 +501,24 @@ mod tests {
                 .state
                 .is_none()
         );
+    }
+
+    #[test]
+    fn a_best_is_kept_as_long_as_a_checkpoint_counts_on_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bests = || -> Vec<u64> {
+            let all = numbered(folder.path(), BEST).expect("reads");
+            all.into_iter().map(|(step, _)| step).collect()
+        };
+        for step in [4, 5, 12] {
+            save_best(folder.path(), &job(), step, &[step as f32]).expect("saves");
+        }
+        // Its best measurement is of its own step.
+        save(folder.path(), &job(), &state(5), 2).expect("saves");
+        prune_bests(folder.path(), true, Some(12)).expect("prunes");
+        assert_eq!(bests(), [5, 12]);
+        prune_bests(folder.path(), true, None).expect("prunes");
+        assert_eq!(bests(), [5]);
     }
 
     #[test]

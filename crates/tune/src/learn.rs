@@ -430,6 +430,7 @@ impl<'r, 'a> Run<'r, 'a> {
                 step,
                 self.learner.values(),
             )?;
+            checkpoint::prune_bests(self.job.work_dir, higher, Some(step))?;
         }
         Ok(Some(value))
     }
@@ -445,7 +446,13 @@ impl<'r, 'a> Run<'r, 'a> {
             course: &self.course,
         };
         let keep = self.job.spec.checkpoints_kept;
-        checkpoint::save(self.job.work_dir, &self.identity, &state, keep)
+        checkpoint::save(self.job.work_dir, &self.identity, &state, keep)?;
+        match &self.job.watch {
+            Some(watch) if watch.keep_best => {
+                checkpoint::prune_bests(self.job.work_dir, watch.higher, None)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Tokens per second since this process began, and seconds to go.

@@ -264,3 +264,24 @@ fn stopped_early_and_killed_anywhere_it_ends_with_the_same_bytes() {
         assert_eq!(again.files, whole.files, "step {stop}");
     }
 }
+
+/// What was best of steps that a setback discards does not take the place of what was best before them.
+#[test]
+fn after_a_setback_the_best_is_that_of_the_steps_that_count() {
+    let mut values = [0.1, 0.5, 0.9, 0.2, 0.3].into_iter();
+    let scripted = move |_: &mut dyn Learner| Ok(values.next().expect("five measurements"));
+    let folder = folder();
+    let ran = run(
+        folder.path(),
+        &mut one(2.7),
+        &spec(1.0),
+        Some(Box::new(scripted)),
+        &mut |_| {},
+    );
+    let outcome = ran.outcome.expect("what was best at step 2 is there");
+    assert_eq!((outcome.steps, outcome.step_kept), (4, 2));
+    let back: Vec<_> = outcome.course.setbacks.iter().map(|it| it.step).collect();
+    assert_eq!(back, [4]);
+    let kept = f32::from_le_bytes(ran.files[0].1[..].try_into().expect("four bytes"));
+    assert!((kept - 2.0).abs() < 0.1, "{kept}");
+}
