@@ -89,7 +89,8 @@ struct Card {
     sha256: Digest,
 }
 
-/// Writes `state` as the checkpoint of its step, then removes all but the newest `keep`.
+/// Writes `state` as the checkpoint of its step, then removes all but `keep`: first those above it, which a
+/// run that goes on from its newest sound one has passed over as damaged, then the oldest.
 ///
 /// # Errors
 /// When the folder cannot be written; older checkpoints are then untouched.
@@ -103,8 +104,11 @@ pub fn save(
     write(work_dir, &finished, job, state)?;
     let all = numbered(work_dir, PREFIX)?;
     let surplus = all.len().saturating_sub(keep.max(1));
-    all[..surplus]
-        .iter()
+    let above = all.iter().filter(|(step, _)| *step > state.step);
+    let below = all.iter().filter(|(step, _)| *step < state.step);
+    above
+        .chain(below)
+        .take(surplus)
         .try_for_each(|(_, path)| remove_folder(path))
 }
 
@@ -484,6 +488,24 @@ mod tests {
         let found = latest(folder.path(), &job()).expect("reads");
         assert_eq!(found.state, Some(state(5)));
         assert_eq!(found.damaged, [newest]);
+    }
+
+    #[test]
+    fn what_was_just_written_is_not_pruned_for_damaged_ones() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for step in [90, 100] {
+            save(folder.path(), &job(), &state(step), 2).expect("saves");
+            let file = folder.path().join(format!("checkpoint-{step}/{STATE}"));
+            fs::write(file, b"damaged").expect("writes");
+        }
+        let found = latest(folder.path(), &job()).expect("reads");
+        assert_eq!((found.state, found.damaged.len()), (None, 2));
+        save(folder.path(), &job(), &state(10), 2).expect("saves");
+        assert_eq!(names(folder.path()), ["10", "100"]);
+        save(folder.path(), &job(), &state(20), 2).expect("saves");
+        assert_eq!(names(folder.path()), ["10", "20"]);
+        let found = latest(folder.path(), &job()).expect("reads");
+        assert_eq!(found.state, Some(state(20)));
     }
 
     #[test]
