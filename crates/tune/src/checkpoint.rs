@@ -202,9 +202,16 @@ pub fn latest(work_dir: &Path, job: &Digest) -> Result<Found, TuneError> {
     let mut found = Found::default();
     remove_folder(&work_dir.join(UNFINISHED))?;
     for (_, path) in numbered(work_dir, PREFIX)?.into_iter().rev() {
-        match read(&path) {
-            Ok((of, _)) if of != *job => remove_folder(&path)?,
-            Ok((_, state)) if found.state.is_none() => found.state = Some(state),
+        // The states of other jobs', and of those older than the one taken up, are not read.
+        let of = card(&path).and_then(|card| {
+            if card.job == *job && found.state.is_none() {
+                let (_, state) = read(&path)?;
+                found.state = Some(state);
+            }
+            Ok(card.job)
+        });
+        match of {
+            Ok(of) if of != *job => remove_folder(&path)?,
             Ok(_) => {}
             Err(TuneError::Damaged { .. }) => found.damaged.push(path),
             Err(other) => return Err(other),
@@ -459,6 +466,17 @@ mod tests {
             latest(folder.path(), &job()).expect("reads").state,
             Some(state(15))
         );
+    }
+
+    #[test]
+    fn what_is_older_than_the_one_taken_up_is_not_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for step in [5, 10] {
+            save(folder.path(), &job(), &state(step), 2).expect("saves");
+        }
+        fs::remove_file(folder.path().join("checkpoint-5").join(STATE)).expect("removes");
+        let found = latest(folder.path(), &job()).expect("reads");
+        assert_eq!((found.state, found.damaged), (Some(state(10)), Vec::new()));
     }
 
     #[test]
