@@ -219,7 +219,7 @@ impl OpenReceipt {
     /// The book's trouble; the answer must not end as if all were well.
     pub(crate) async fn close(&mut self, finished: Finished) -> Result<Receipt, BookError> {
         let ended = match finished.reason {
-            FinishReason::Stop => Ended::Stop,
+            FinishReason::Stop | FinishReason::Sequence => Ended::Stop,
             FinishReason::Length => Ended::Length,
         };
         if let Some(making) = &mut self.making {

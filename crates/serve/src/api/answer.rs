@@ -199,13 +199,13 @@ impl Answer {
     async fn end(&mut self, index: usize, finished: Finished) -> Result<Vec<Part>, ApiError> {
         let choice = &mut self.choices[index];
         choice.finished = Some(finished);
-        let cut = finished.reason == FinishReason::Length;
+        let cut = finished.reason != FinishReason::Stop;
         let rest = choice.reader.as_mut().map(|reader| reader.finish(cut));
         match rest.transpose() {
             Ok(parts) => Ok(parts.unwrap_or_default()),
             Err(reason) => {
                 self.abort().await;
-                Err(failed(&reason).with_code("tool_call_unreadable"))
+                Err(ApiError::call_unreadable(&reason))
             }
         }
     }

@@ -76,8 +76,8 @@ impl CallReader {
         parts
     }
 
-    /// The answer ended; `cut` by its bound on tokens, in the middle of a call perhaps, which is then
-    /// left out.
+    /// The answer ended; `cut` by its bound on tokens or a stop sequence, in the middle of a call perhaps,
+    /// which is then left out.
     ///
     /// # Errors
     /// What began as a call and is none.

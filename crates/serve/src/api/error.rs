@@ -300,6 +300,13 @@ impl ApiError {
             .with_code("internal_error")
     }
 
+    /// 500: the model began a call of a tool that is none. Asked again it would do the same.
+    pub(crate) fn call_unreadable(reason: &str) -> Self {
+        ApiError::internal(format!("The answer could not be finished: {reason}."))
+            .with_code("tool_call_unreadable")
+            .with_header(Header::NotSoon(None))
+    }
+
     /// The body, also sent as an event when a stream breaks after its start.
     pub(crate) fn body(&self) -> Value {
         json!({"error": {

@@ -143,7 +143,7 @@ impl Form {
             }
         );
         match reason {
-            FinishReason::Stop if called && !named => "tool_calls",
+            FinishReason::Stop | FinishReason::Sequence if called && !named => "tool_calls",
             reason => reason.as_str(),
         }
     }

@@ -122,8 +122,10 @@ pub(crate) struct Finished {
 /// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FinishReason {
-    /// The model's end token or a stop sequence.
+    /// The model's end token, or the end of the shape that was asked for.
     Stop,
+    /// A stop sequence, wherever in the answer that stood.
+    Sequence,
     /// The longest answer was reached.
     Length,
 }
@@ -132,7 +134,7 @@ impl FinishReason {
     /// As OpenAI spells it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            FinishReason::Stop => "stop",
+            FinishReason::Stop | FinishReason::Sequence => "stop",
             FinishReason::Length => "length",
         }
     }

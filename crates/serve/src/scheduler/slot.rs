@@ -368,7 +368,7 @@ impl Slot {
         let Piece { text, stopped } = text.push(token);
         self.send_text(text);
         if stopped {
-            self.end(FinishReason::Stop);
+            self.end(FinishReason::Sequence);
         } else if whole {
             self.finish(FinishReason::Stop);
         } else if self.answer_tokens() == self.answer_tokens_max {
@@ -419,7 +419,7 @@ impl Slot {
         let Some(text) = self.text.take() else { return };
         let Piece { text, stopped } = text.finish();
         self.send_text(text);
-        self.end(if stopped { FinishReason::Stop } else { reason });
+        self.end(if stopped { FinishReason::Sequence } else { reason });
     }
 
     /// Gives out a piece of text with the scores that were not told yet.

@@ -314,6 +314,7 @@ async fn a_call_that_is_none_is_an_error_and_one_that_is_cut_is_left_out() {
     let reply = ask(&door, answered(broken, json!({}))).await;
     let code = json!("tool_call_unreadable");
     assert_eq!(reply.refusal(), (500, json!(null), code.clone()));
+    assert_eq!(reply.headers["x-should-retry"], "false");
     assert_eq!(book.closed()[0].0.ended, Ended::Aborted);
     let mut stream = Stream::begin(&door, answered(broken, json!({"stream": true}))).await;
     let mut told = Vec::new();
@@ -336,6 +337,14 @@ async fn a_call_that_is_none_is_an_error_and_one_that_is_cut_is_left_out() {
         Some(1)
     );
     assert_eq!(choice["message"]["content"], "I look.\n");
+    // Cut by a sequence that the caller wants it to end with, which stands in the call.
+    let stopped = ask(&door, answered(CALLS, json!({"stop": ["zone"]}))).await;
+    assert_eq!(stopped.status, 200, "{}", stopped.body);
+    let choice = &stopped.body["choices"][0];
+    assert_eq!(choice["finish_reason"], "stop");
+    assert_eq!(choice["message"]["content"], "I look.\n");
+    assert!(choice["message"]["tool_calls"].is_null(), "{choice}");
+    assert_eq!(book.closed().last().expect("a receipt").0.ended, Ended::Stop);
     // Without tools the same is text: nobody asked for calls.
     let mut plain = answered(CALLS, json!({}));
     plain.as_object_mut().expect("an object").remove("tools");
