@@ -1,12 +1,14 @@
 //! What an upstream said in one answer, gathered from its pieces or taken from the whole.
 //!
 //! The receipt's digest is of this: the text, where there is one choice and nothing but text; else all
-//! choices as canonical JSON, with calls of tools, reasoning and refusals, which are words too.
+//! choices as canonical JSON, with calls of tools, reasoning and refusals, which are words too. What else
+//! is said in a message (sounds, contents in parts, calls as they once were) stands there as the JSON that
+//! spells it; what stands around the words (log-probabilities, ids) does not.
 
 use std::collections::BTreeMap;
 
 use lathe_evidence::canonical;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Choices of one answer.
 const CHOICES_MAX: u64 = 1024;
@@ -42,6 +44,7 @@ pub(super) struct Usage {
 struct Said {
     texts: BTreeMap<&'static str, String>,
     calls: BTreeMap<usize, Call>,
+    more: More,
     finish: Option<String>,
 }
 
@@ -50,7 +53,12 @@ struct Call {
     id: String,
     name: String,
     arguments: String,
+    more: More,
 }
+
+/// Members that are not known here, each as the JSON that spells it, a line for each piece.
+#[derive(Debug, Default)]
+struct More(BTreeMap<String, String>);
 
 /// Members of a message that are words, and what they are called in the receipt's text: vLLM renamed one.
 const WORDS: [(&str, &str); 5] = [
@@ -59,6 +67,20 @@ const WORDS: [(&str, &str); 5] = [
     ("reasoning_content", "reasoning_content"),
     ("refusal", "refusal"),
     ("text", "content"),
+];
+/// Members of a choice that say nothing, or stand around what is said.
+const AROUND: [&str; 11] = [
+    "content_filter_results",
+    "delta",
+    "finish_reason",
+    "index",
+    "logprobs",
+    "matched_stop",
+    "message",
+    "prompt_logprobs",
+    "prompt_token_ids",
+    "stop_reason",
+    "token_ids",
 ];
 
 impl Gathered {
@@ -88,7 +110,7 @@ impl Gathered {
             if index >= CHOICES_MAX {
                 return Err(format!("it answers with more than {CHOICES_MAX} choices"));
             }
-            self.bytes += self.choices.entry(index).or_default().take(choice);
+            self.bytes += self.choices.entry(index).or_default().take(choice)?;
         }
         if self.bytes > ANSWER_BYTES_MAX {
             return Err(format!("it says more than {ANSWER_BYTES_MAX} bytes"));
@@ -130,42 +152,72 @@ impl Gathered {
 
 impl Said {
     /// Takes what one choice says; how many bytes that is.
-    fn take(&mut self, choice: &Value) -> usize {
-        let mut bytes = 0;
+    ///
+    /// # Errors
+    /// It calls too many tools.
+    fn take(&mut self, choice: &Value) -> Result<usize, String> {
         if let Some(finish) = choice["finish_reason"].as_str() {
             self.finish = Some(finish.to_owned());
         }
         // A stream's, a whole chat completion's, and a plain completion's.
-        let said = [&choice["delta"], &choice["message"], choice];
-        let Some(said) = said.into_iter().find(|it| it.is_object()) else {
-            return 0;
-        };
-        for (member, name) in WORDS {
-            // vLLM sends its reasoning under both names.
-            let twice = member == "reasoning" && said["reasoning_content"].is_string();
-            if let Some(text) = said[member].as_str().filter(|_| !twice) {
-                self.texts.entry(name).or_default().push_str(text);
-                bytes += text.len();
-            }
+        let mut bytes = 0;
+        let said = [
+            (&choice["delta"], &["role"][..]),
+            (&choice["message"], &["role"][..]),
+            (choice, &AROUND[..]),
+        ];
+        for (said, silent) in said {
+            bytes += match said.as_object() {
+                Some(members) => self.take_members(members, silent)?,
+                None => self.more.take("odd", said),
+            };
         }
-        for (place, call) in said["tool_calls"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .enumerate()
-        {
+        Ok(bytes)
+    }
+
+    fn take_members(
+        &mut self,
+        members: &Map<String, Value>,
+        silent: &[&str],
+    ) -> Result<usize, String> {
+        let mut bytes = 0;
+        for (member, value) in members {
+            let member = member.as_str();
+            // vLLM sends its reasoning under both names.
+            let twice = member == "reasoning" && members.get("reasoning_content") == Some(value);
+            if silent.contains(&member) || twice {
+                continue;
+            }
+            let known = WORDS.iter().find(|(word, _)| *word == member);
+            bytes += match (known.map(|(_, name)| *name), value) {
+                (Some(name), Value::String(text)) => {
+                    self.texts.entry(name).or_default().push_str(text);
+                    text.len()
+                }
+                (None, Value::Array(calls)) if member == "tool_calls" => self.take_calls(calls)?,
+                _ => self.more.take(member, value),
+            };
+        }
+        Ok(bytes)
+    }
+
+    fn take_calls(&mut self, calls: &[Value]) -> Result<usize, String> {
+        let mut bytes = 0;
+        for (place, call) in calls.iter().enumerate() {
             let index = call["index"].as_u64().map_or(place, |it| it as usize);
             if self.calls.len() >= CALLS_MAX && !self.calls.contains_key(&index) {
-                break;
+                return Err(format!("it calls more than {CALLS_MAX} tools"));
             }
             bytes += self.calls.entry(index).or_default().take(call);
         }
-        bytes
+        Ok(bytes)
     }
 
     fn is_plain(&self) -> bool {
         let words = self.texts.iter().filter(|(_, text)| !text.is_empty());
-        self.calls.is_empty() && words.into_iter().all(|(name, _)| *name == "content")
+        self.calls.is_empty()
+            && self.more.0.is_empty()
+            && words.into_iter().all(|(name, _)| *name == "content")
     }
 
     fn written(&self) -> Value {
@@ -174,30 +226,77 @@ impl Said {
             written[*name] = json!(text);
         }
         if !self.calls.is_empty() {
-            let calls = self.calls.values();
-            let call = |it: &Call| json!({"id": it.id, "name": it.name, "arguments": it.arguments});
-            written["tool_calls"] = calls.map(call).collect();
+            written["tool_calls"] = self.calls.values().map(Call::written).collect();
         }
+        self.more.write(&mut written);
         written
+    }
+}
+
+impl More {
+    /// Takes a member, unless there is nothing in it; how many bytes that is.
+    fn take(&mut self, member: &str, value: &Value) -> usize {
+        let is_empty = match value {
+            Value::Null => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(all) => all.is_empty(),
+            Value::Object(all) => all.is_empty(),
+            Value::Bool(_) | Value::Number(_) => false,
+        };
+        if is_empty {
+            return 0;
+        }
+        let text = value.to_string();
+        let bytes = member.len() + text.len();
+        let lines = self.0.entry(member.to_owned()).or_default();
+        if !lines.is_empty() {
+            lines.push('\n');
+        }
+        lines.push_str(&text);
+        bytes
+    }
+
+    fn write(&self, written: &mut Value) {
+        if !self.0.is_empty() {
+            written["more"] = json!(self.0);
+        }
     }
 }
 
 impl Call {
     fn take(&mut self, call: &Value) -> usize {
-        let function = &call["function"];
-        let parts = [
-            (&mut self.id, &call["id"]),
-            (&mut self.name, &function["name"]),
-            (&mut self.arguments, &function["arguments"]),
-        ];
+        if !call.is_object() {
+            return self.more.take("odd", call);
+        }
+        let function = call["function"].as_object();
+        let of_call = call.as_object().into_iter().flatten();
+        let of_call = of_call.filter(|(member, _)| *member != "function" || function.is_none());
         let mut bytes = 0;
-        for (own, said) in parts {
-            if let Some(said) = said.as_str() {
-                own.push_str(said);
-                bytes += said.len();
-            }
+        for (member, value) in of_call.chain(function.into_iter().flatten()) {
+            let own = match (member.as_str(), value) {
+                ("index", Value::Number(_)) => continue,
+                ("type", kind) if kind == "function" => continue,
+                ("id", Value::String(said)) => Some((&mut self.id, said)),
+                ("name", Value::String(said)) => Some((&mut self.name, said)),
+                ("arguments", Value::String(said)) => Some((&mut self.arguments, said)),
+                _ => None,
+            };
+            bytes += match own {
+                Some((own, said)) => {
+                    own.push_str(said);
+                    said.len()
+                }
+                None => self.more.take(member, value),
+            };
         }
         bytes
+    }
+
+    fn written(&self) -> Value {
+        let mut written =
+            json!({"id": self.id, "name": self.name, "arguments": self.arguments});
+        self.more.write(&mut written);
+        written
     }
 }
 
@@ -269,21 +368,63 @@ mod tests {
     }
 
     #[test]
+    fn whatever_a_message_says_is_in_the_text() {
+        let image = json!([{"type": "image_url", "image_url": {"url": "data:0.5"}}]);
+        for message in [
+            json!({"content": [{"type": "text", "text": "hidden"}]}),
+            json!({"content": "said", "audio": {"transcript": "hidden"}}),
+            json!({"content": "said", "function_call": {"name": "f", "arguments": "hidden"}}),
+            json!({"content": image, "thoughts": "hidden"}),
+            json!({"content": "said", "tool_calls": [{"type": "custom", "custom": {"input": "hidden"}}]}),
+            json!({"tool_calls": [{"function": {"name": "f", "arguments": {"a": "hidden"}}}]}),
+            json!({"tool_calls": ["hidden"]}),
+        ] {
+            for place in ["delta", "message"] {
+                let gathered = gather(&[json!({"choices": [{place: message.clone()}]})]);
+                let text = gathered.text();
+                assert!(text.contains("hidden"), "{message}: {text}");
+                assert!(gathered.bytes() >= "hidden".len());
+            }
+        }
+        // Beside a delta, and in pieces.
+        let beside = json!({"choices": [{"delta": {"content": "a"}, "text": "hidden"}]});
+        assert!(gather(&[beside]).text().contains("hidden"));
+        let piece = |data: &str| json!({"choices": [{"delta": {"audio": {"data": data}}}]});
+        let said = r#"[{"more":{"audio":"{\"data\":\"a\"}\n{\"data\":\"b\"}"}}]"#;
+        assert_eq!(gather(&[piece("a"), piece("b")]).text(), said);
+        // What says nothing leaves a text as it is.
+        let idle = json!({"choices": [{"index": 0, "finish_reason": "stop", "logprobs": {"content": []},
+            "message": {"role": "assistant", "content": "x", "annotations": [], "audio": null}}]});
+        assert_eq!(gather(&[idle]).text(), "x");
+    }
+
+    #[test]
     fn what_has_no_bound_is_refused() {
+        let calls = |count: usize| {
+            let calls = (0..count).map(|index| json!({"index": index, "function": {"name": "f"}}));
+            json!({"choices": [{"delta": {"tool_calls": calls.collect::<Vec<_>>()}}]})
+        };
+        assert!(Gathered::default().take(&calls(CALLS_MAX)).is_ok());
+        assert!(Gathered::default().take(&calls(CALLS_MAX + 1)).is_err());
+        let mut gathered = Gathered::default();
+        let sound = json!({"choices": [{"delta": {"audio": {"data": "x".repeat(1 << 20)}}}]});
+        let taken = (0..16).map(|_| gathered.take(&sound)).find(Result::is_err);
+        assert!(taken.is_some());
         let many = json!({"choices": [{"index": CHOICES_MAX, "text": "x"}]});
         assert!(Gathered::default().take(&many).is_err());
         let mut gathered = Gathered::default();
         let piece = json!({"choices": [{"text": "x".repeat(1 << 20)}]});
         let taken = (0..16).map(|_| gathered.take(&piece)).find(Result::is_err);
         assert!(taken.is_some());
-        // Odd members neither panic nor count.
-        for odd in [
-            json!(null),
-            json!([]),
-            json!({"choices": [7]}),
-            json!({"choices": [{"delta": 3}]}),
+        // Odd members do not panic, and are told where they may be words.
+        let three = r#"[{"more":{"odd":"3"}}]"#;
+        for (odd, text) in [
+            (json!(null), ""),
+            (json!([]), ""),
+            (json!({"choices": [3]}), three),
+            (json!({"choices": [{"delta": 3}]}), three),
         ] {
-            assert_eq!(gathered_of(&odd).text(), "", "{odd}");
+            assert_eq!(gathered_of(&odd).text(), text, "{odd}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a request asks, as its receipt has it: the messages of its body, which nobody here reads further.
 //!
 //! For plain texts it is word for word what the receipt of an admitted model says ([`Question`]); what
-//! else an upstream takes (pictures, sounds) stands in it as the JSON that spells it.
+//! else an upstream takes (pictures, sounds, members of its own) stands in it as the JSON that spells it.
 
 use serde_json::{Map, Value, json};
 
@@ -11,36 +11,67 @@ use crate::receipt::Question;
 /// Whole numbers that canonical JSON has.
 const WHOLE_MAX: u64 = 1 << 53;
 
+/// Members of a request that hold words too, beside the one that the interface asks with.
+const BESIDE: [&str; 7] = [
+    "documents",
+    "functions",
+    "input",
+    "messages",
+    "prompt",
+    "suffix",
+    "tools",
+];
+/// Members of a message that are texts.
+const TEXTS: [&str; 3] = ["name", "reasoning_content", "tool_call_id"];
+
 /// The question of a request.
 pub(super) fn of(interface: Interface, map: &Map<String, Value>) -> Question {
     let absent = Value::Null;
     let asked = map.get(interface.prompt_member()).unwrap_or(&absent);
-    let written = match interface {
-        Interface::Chat => {
-            let tools = map
-                .get("tools")
-                .filter(|it| it.as_array().is_some_and(|it| !it.is_empty()));
-            let tools = tools.map(|tools| json!({"tools": tools.to_string()}));
-            let messages = asked.as_array().into_iter().flatten();
-            tools.into_iter().chain(messages.map(message)).collect()
-        }
-        Interface::Completions => texts("prompt", asked),
-        Interface::Embeddings => texts("input", asked),
+    let beside = BESIDE.iter().filter(|it| **it != interface.prompt_member());
+    let beside = beside.filter_map(|member| {
+        let value = map.get(*member).filter(|it| !is_empty(it))?;
+        Some(json!({ *member: spelt(value) }))
+    });
+    let asked = match (interface, asked) {
+        (Interface::Chat, Value::Array(messages)) => messages.iter().map(message).collect(),
+        (Interface::Chat, Value::Null) => Vec::new(),
+        (Interface::Chat, other) => vec![message(other)],
+        (Interface::Completions, asked) => texts("prompt", asked),
+        (Interface::Embeddings, asked) => texts("input", asked),
     };
-    Question::of_written(written)
+    Question::of_written(beside.chain(asked).collect())
+}
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || *value == json!([])
+}
+
+/// A text as it is, all else as the JSON that spells it.
+fn spelt(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// A message: its texts as they are, all else as the text that spells it.
 fn message(given: &Value) -> Value {
+    let Some(members) = given.as_object() else {
+        return json!({"role": null, "content": given.to_string()});
+    };
     let mut written =
         json!({"role": given["role"].as_str(), "content": content(&given["content"])});
-    for member in ["name", "reasoning_content", "tool_call_id"] {
-        if let Some(text) = given[member].as_str() {
-            written[member] = json!(text);
+    for (member, value) in members {
+        let is_text = value.is_string() && TEXTS.contains(&member.as_str());
+        match member.as_str() {
+            "content" => {}
+            "role" if value.is_string() => {}
+            _ if value.is_null() => {}
+            _ if is_text => written[member] = value.clone(),
+            "tool_calls" => written[member] = json!(value.to_string()),
+            // What is not known here is kept apart, so that no name of it can mean another thing.
+            _ => written["more"][member] = json!(value.to_string()),
         }
-    }
-    if !given["tool_calls"].is_null() {
-        written["tool_calls"] = json!(given["tool_calls"].to_string());
     }
     written
 }
@@ -148,6 +179,32 @@ mod tests {
                 r#""role":"input""#,
             ),
             (Interface::Embeddings, json!({}), "input"),
+            (
+                Interface::Embeddings,
+                json!({"messages": [{"role": "user", "content": "embedded"}]}),
+                "embedded",
+            ),
+            (
+                Interface::Completions,
+                json!({"prompt": "a", "suffix": "and after"}),
+                r#""suffix":"and after""#,
+            ),
+            (
+                Interface::Chat,
+                json!({"messages": [], "functions": [{"name": "old"}]}),
+                "old",
+            ),
+            (Interface::Chat, json!({"messages": [8]}), "8"),
+            (
+                Interface::Chat,
+                json!({"messages": [{"role": 9, "content": "a"}]}),
+                "9",
+            ),
+            (
+                Interface::Chat,
+                json!({"messages": [{"role": "assistant", "function_call": {"name": "called"}}]}),
+                "called",
+            ),
         ] {
             let written = asked(interface, body.clone());
             assert!(written.contains(has), "{body}: {written}");
