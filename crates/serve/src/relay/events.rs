@@ -28,11 +28,12 @@ impl Events {
         }
     }
 
-    /// The `data` of the next event; none at the end.
+    /// The `data` of the next event; none at the end. What is no event is silence, however much comes.
     ///
     /// # Errors
     /// What the body has, an event that is too long, text that is not UTF-8.
     pub(super) async fn next(&mut self) -> Result<Option<String>, Trouble> {
+        let deadline = self.body.patience();
         loop {
             if let Some(event) = self.parsed.ready.pop_front() {
                 return Ok(Some(event));
@@ -40,7 +41,7 @@ impl Events {
             if let Some(wrong) = self.wrong.take() {
                 return Err(Trouble::Unreadable(wrong));
             }
-            match self.body.next().await? {
+            match self.body.next(deadline).await? {
                 Some(piece) => self.wrong = self.parsed.take(&piece).err(),
                 None => return Ok(None),
             }

@@ -20,6 +20,7 @@ use lathe_workshop::upstream::is_loopback;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::ServerName;
@@ -168,13 +169,22 @@ fn request(upstream: &Upstream, call: Call<'_>) -> Result<Request<Full<Bytes>>, 
 }
 
 impl Body {
+    /// When it will have been silent for too long, if nothing comes from now on.
+    pub(super) fn patience(&self) -> Instant {
+        Instant::now() + self.silence_max
+    }
+
     /// The next piece; none at the end.
     ///
     /// # Errors
-    /// It broke off, or was silent for too long.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Trouble> {
+    /// It broke off, or nothing came until `deadline`.
+    pub(super) async fn next(&mut self, deadline: Instant) -> Result<Option<Bytes>, Trouble> {
         loop {
-            let reading = tokio::time::timeout(self.silence_max, self.incoming.frame()).await;
+            // What is there at once is not waited for, and might come for ever.
+            if Instant::now() >= deadline {
+                return Err(Trouble::Silent(self.silence_max));
+            }
+            let reading = tokio::time::timeout_at(deadline, self.incoming.frame()).await;
             let frame = match reading {
                 Err(_) => return Err(Trouble::Silent(self.silence_max)),
                 Ok(None) => return Ok(None),
@@ -188,13 +198,14 @@ impl Body {
         }
     }
 
-    /// All that is left, at most so many bytes.
+    /// All that is left, at most so many bytes: as long as it is not whole nothing is said.
     ///
     /// # Errors
     /// As [`Body::next`]; there is more.
     pub(super) async fn whole(mut self, bytes_max: usize) -> Result<Vec<u8>, Trouble> {
         let mut all = Vec::new();
-        while let Some(piece) = self.next().await? {
+        let deadline = self.patience();
+        while let Some(piece) = self.next(deadline).await? {
             if all.len() + piece.len() > bytes_max {
                 let why = format!("it answered with more than {bytes_max} bytes");
                 return Err(Trouble::Unreadable(why));

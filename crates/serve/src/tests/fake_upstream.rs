@@ -26,6 +26,8 @@ pub(super) enum Step {
     Turn,
     /// Waits until the other side has closed.
     UntilGone,
+    /// Sends the same bytes every few milliseconds until the other side has closed.
+    Again(&'static [u8]),
 }
 
 /// A request as it arrived.
@@ -114,6 +116,13 @@ async fn one(
                     gone.add_permits(1);
                     return;
                 }
+            }
+            Step::Again(bytes) => {
+                while tcp.write_all(bytes).await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+                gone.add_permits(1);
+                return;
             }
             Step::Turn => turns.acquire().await.expect("never closed").forget(),
             Step::UntilGone => {

@@ -97,6 +97,31 @@ async fn silence_has_a_bound_before_the_first_token_and_between_two() {
     );
 }
 
+/// A comment says that the connection lives, and not that an answer comes; nor does a byte of one.
+#[tokio::test]
+async fn what_is_no_answer_is_silence_however_often_it_comes() {
+    let fake = fake(|heard| match heard.nth {
+        0 => vec![stream_head(), piece("a"), Step::Again(b": ping\n\n")],
+        _ => vec![
+            Step::Send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n".to_vec()),
+            Step::Again(b" "),
+        ],
+    })
+    .await;
+    let mut big = upstream("big", fake.address);
+    big.silence_max = Duration::from_millis(200);
+    let (door, _) = door_to(vec![big]);
+    let stream = Stream::begin(&door, asks(json!({"stream": true}))).await;
+    assert_eq!(broken(stream).await, (1, json!("upstream_timeout")));
+    fake.until_gone().await;
+    let reply = ask(&door, asks(json!({}))).await;
+    assert_eq!(
+        reply.refusal(),
+        (504, json!(null), json!("upstream_timeout"))
+    );
+    fake.until_gone().await;
+}
+
 #[tokio::test]
 async fn a_full_upstream_says_when_to_come_back_and_a_refusal_goes_through() {
     let fake = fake(|heard| {
