@@ -5,8 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lathe_evidence::Digest;
+use lathe_evidence::manifest::Manifest;
+use serde_json::Value;
+
+use crate::catalogue::{DeployedTask, DeploymentRow};
 use crate::home::Home;
+use crate::order::{OrderId, Output, StepName, Title};
 use crate::rehearsal::Nobody;
+use crate::store::Change;
+use crate::store::change::{Finished, NewArtifact, NewOrder, Registration};
 use crate::workshop::{Workshop, WorkshopOptions};
 
 /// An empty workshop, gone with the folder.
@@ -23,4 +31,67 @@ pub(crate) async fn shop() -> (tempfile::TempDir, Workshop) {
     };
     let shop = Workshop::open(home, Arc::new(Nobody), options).await;
     (folder, shop.expect("it opens"))
+}
+
+/// An order of which nothing is known, placed.
+pub(crate) fn placed(id: &OrderId) -> Change {
+    let order = NewOrder {
+        id: id.clone(),
+        pack: "p".to_owned(),
+        title: Title::default(),
+        demonstration: false,
+        offline: true,
+        folder: "/p".to_owned(),
+        pack_sha256: "0".repeat(64),
+        spec: "{}".to_owned(),
+        origin: None,
+    };
+    Change::Placed {
+        order: Box::new(order),
+        at_ms: 1,
+    }
+}
+
+/// Enters a deployment of this name, whose files are nowhere.
+pub(crate) async fn deploy(shop: &Workshop, name: &str) {
+    let (order, digest) = (OrderId::new(), Digest::of(name.as_bytes()).to_string());
+    let artifact = NewArtifact {
+        digest: digest.clone(),
+        manifest: Manifest::new(Vec::new()).expect("a manifest"),
+    };
+    let finished = Finished {
+        order: order.clone(),
+        step: StepName::Evaluate,
+        input: digest.clone(),
+        output: Output::default(),
+        artifact: Some(artifact),
+        registers: vec![Registration::Report("{}".to_owned())],
+    };
+    let row = DeploymentRow {
+        name: name.to_owned(),
+        input: digest.clone(),
+        order: order.clone(),
+        base: digest.clone(),
+        adapter: None,
+        report: digest,
+        policy: Default::default(),
+        task: DeployedTask {
+            title: Title::default(),
+            system: None,
+            examples: Vec::new(),
+            schema: Value::Null,
+        },
+        demonstration: false,
+        created_ms: 1,
+        link: None,
+    };
+    let changes = [
+        placed(&order),
+        Change::StepDone {
+            finished: Box::new(finished),
+            at_ms: 2,
+        },
+        Change::Deployed(Box::new(row)),
+    ];
+    shop.apply(&changes).await.expect("it is entered");
 }

@@ -361,7 +361,23 @@ pub(crate) fn read_key(path: &Path) -> Result<Secret, WorkshopError> {
     Ok(Secret::new(key))
 }
 
-/// All upstreams that stand: attested, or why not, by name.
+/// Refuses a name for a model of this workshop under which an upstream answers.
+///
+/// # Errors
+/// `upstream-taken`.
+pub(crate) fn leaves_free(history: &History, name: &str) -> Result<(), WorkshopError> {
+    if standing(history).contains_key(name) {
+        return Err(WorkshopError::new(
+            "upstream-taken",
+            format!("cannot deploy {name}: an upstream of this workshop answers under that name"),
+            format!("run `lathe upstream remove {name} --reason \"…\"`, then the same order again"),
+        ));
+    }
+    Ok(())
+}
+
+/// All upstreams that stand: attested, or why not, by name. Where a model is deployed under the name of
+/// one, no upstream answers, whether the model does or not.
 ///
 /// # Errors
 /// `ledger-broken`.
@@ -374,15 +390,28 @@ pub(crate) async fn all(
     )>,
     WorkshopError,
 > {
+    let deployments = shop.store().deployments().await?;
     let history = shop.store().ledger()?.read().await;
     let origin = history.origin().to_owned();
     let standing = standing(&history);
     drop(history);
     let attested = standing.into_values().map(|(link, said)| {
-        let attested = attest(shop.home(), &origin, link, said.clone());
+        let attested = match deployments.iter().find(|row| row.name == said.name) {
+            Some(row) => Err(taken(&row.name)),
+            None => attest(shop.home(), &origin, link, said.clone()),
+        };
         (said, attested)
     });
     Ok(attested.collect())
+}
+
+/// A model of this workshop has the name.
+fn taken(name: &str) -> WorkshopError {
+    WorkshopError::new(
+        "upstream-taken",
+        format!("the upstream {name} does not answer: a model of this workshop is deployed under that name"),
+        format!("run `lathe upstream remove {name} --reason \"…\"` and add it under another name"),
+    )
 }
 
 /// Tells the door which upstreams stand now. What cannot be attested does not answer.

@@ -26,6 +26,7 @@ use crate::steps::{self, Context, stage};
 use crate::store::Change;
 use crate::store::change::{Finished, NewArtifact, NewOrder};
 use crate::store::orders::{OrderRow, parse};
+use crate::upstream;
 use crate::withdrawn::WithdrawnData;
 use crate::worker::Made;
 use crate::workshop::Workshop;
@@ -48,7 +49,7 @@ impl Workshop {
     ///
     /// # Errors
     /// `bundle-unpinned` without a key; `bundle-damaged`; `bundle-refused`, naming everything that
-    /// does not hold; `bundle-name-taken`; the store's.
+    /// does not hold; `bundle-name-taken`, `upstream-taken`; the store's.
     pub async fn import_bundle(&self, request: &ImportRequest) -> Result<Brought, WorkshopError> {
         if request.keys.is_empty() {
             return Err(WorkshopError::new(
@@ -60,6 +61,9 @@ impl Workshop {
         let (home, asked) = (self.home().clone(), request.clone());
         let verified = tokio::task::spawn_blocking(move || verify(&home, &asked));
         let verified = verified.await.map_err(stumbled)??;
+        let history = self.store().ledger()?.read().await;
+        upstream::leaves_free(&history, &verified.chain.name)?;
+        drop(history);
         if !request.replace {
             self.refuse_taken(&verified.chain).await?;
         }

@@ -175,3 +175,45 @@ fn unknown(name: &str) -> WorkshopError {
         "list them with `lathe upstream list`",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Operation;
+    use crate::testing;
+
+    async fn added(shop: &Workshop, name: &str) -> Result<Value, WorkshopError> {
+        let request = UpstreamRequest {
+            name: name.to_owned(),
+            url: "http://127.0.0.1:9".to_owned(),
+            model: None,
+            key_file: None,
+            remote: false,
+            failover: None,
+            retries: 0,
+            connect_ms_max: 100,
+            silence_ms_max: 100,
+            reason: "a test".to_owned(),
+        };
+        shop.operate(Operation::UpstreamAdd(request)).await
+    }
+
+    #[tokio::test]
+    async fn a_model_and_an_upstream_never_have_one_name() {
+        let (_folder, shop) = testing::shop().await;
+        added(&shop, "big").await.expect("it is added");
+        let history = shop.store().ledger().expect("a ledger").read().await;
+        let refused = upstream::leaves_free(&history, "big").expect_err("it stands");
+        assert_eq!(refused.code(), "upstream-taken");
+        upstream::leaves_free(&history, "small").expect("nobody has it");
+        drop(history);
+        // However it came to be: the model goes first, open or not.
+        testing::deploy(&shop, "big").await;
+        let (_, attested) = upstream::all(&shop).await.expect("a ledger").remove(0);
+        assert_eq!(attested.expect_err("refused").code(), "upstream-taken");
+        let listed = list(&shop).await.expect("a list");
+        assert_eq!(listed["upstreams"][0]["state"], "refused");
+        let refused = added(&shop, "big").await.expect_err("a model has it");
+        assert_eq!(refused.code(), "upstream-taken");
+    }
+}

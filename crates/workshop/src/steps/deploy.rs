@@ -29,6 +29,7 @@ use crate::store::Change;
 use crate::store::change::Finished;
 use crate::store::receipts::{BreakerRow, PendingRow};
 use crate::worker::Made;
+use crate::upstream;
 use crate::workshop::Workshop;
 
 /// Held-out prompts kept for the try page.
@@ -104,6 +105,7 @@ async fn register(
         task: digest_of(&json!(context.pack.task)),
     };
     let spoken = shop.apply_said(|speaker| {
+        upstream::leaves_free(speaker.history(), &row.name)?;
         let standing = register::say(speaker, &candidate)?;
         let mut moved = Vec::new();
         let changes = match &standing {
