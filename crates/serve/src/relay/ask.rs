@@ -170,8 +170,7 @@ impl Request {
         let embeds = self.interface == Interface::Embeddings;
         let question = question::of(self.interface, &self.map);
         let question = question.asked_by(self.accepts_restricted, embeds);
-        // Nobody here has the model's tokenizer: the upstream tells how many there were at the end.
-        let guessed = question.messages().len().div_ceil(4);
+        let guessed = question::guessed_tokens(self.interface, &self.map);
         self.asker.charge(&mut place, guessed).map_err(refused)?;
         place.sent_to(&relay.upstream.name);
         let opening = OpenReceipt::open(relay.clone(), question, guessed).await;
