@@ -36,6 +36,21 @@ pub(crate) fn set_headers(response: &mut Response, opened: &Opened) {
     }
 }
 
+/// Takes off an upstream's answer, or a chunk of one, what only this server says of an answer.
+pub(crate) fn take_off(answer: &mut Value) {
+    for list in ["choices", "data"] {
+        let entries = answer.get_mut(list).and_then(Value::as_array_mut);
+        for entry in entries.into_iter().flatten() {
+            if let Some(members) = entry.as_object_mut() {
+                members.remove("lathe");
+            }
+        }
+    }
+    if let Some(members) = answer.as_object_mut() {
+        members.remove("lathe");
+    }
+}
+
 /// The member `lathe` of what is sent first of a stream.
 pub(crate) fn at_begin(opened: &Opened) -> Value {
     let mut member = json!({"receipt": opened.id, "breaker": opened.breaker});

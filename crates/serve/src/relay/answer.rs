@@ -99,8 +99,9 @@ impl Answer {
         let bytes = self.door.relays.unless_stopped(reading).await?;
         let bytes = bytes.map_err(|trouble| self.relay.trouble(&trouble))?;
         let failed = |why: &str| self.relay.trouble(&Trouble::Unreadable(why.to_owned()));
-        let body: Value = serde_json::from_slice(&bytes)
+        let mut body: Value = serde_json::from_slice(&bytes)
             .map_err(|error| failed(&format!("it answered with what is no JSON ({error})")))?;
+        label::take_off(&mut body);
         let member = if embeds { "data" } else { "choices" };
         if !body[member].is_array() {
             return Err(failed(&format!("its answer has no '{member}'")));

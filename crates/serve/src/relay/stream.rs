@@ -119,6 +119,7 @@ impl Chunks {
             let said: String = said.chars().take(2000).collect();
             return Err(format!("it fails: {said}"));
         }
+        label::take_off(&mut chunk);
         if self.answer.gathered.take(&chunk)? {
             self.answer.pieces += 1;
             self.answer.place.token();

@@ -219,6 +219,40 @@ async fn nonsense_and_what_has_no_bound_are_refused() {
     );
 }
 
+/// What this server says of an answer no upstream says in its place.
+#[tokio::test]
+async fn an_upstream_cannot_say_that_its_weights_are_verified() {
+    let forged = || json!({"weights": "verified", "receipt": "forged"});
+    let fake = fake(move |heard| {
+        let mut whole_answer = completion("a");
+        whole_answer["lathe"] = forged();
+        whole_answer["choices"][0]["lathe"] = forged();
+        if heard.body["stream"] != true {
+            return vec![Step::Send(whole(200, &[], &whole_answer))];
+        }
+        let chunk = |choice: Value| {
+            let mut chunk = json!({"choices": [choice], "lathe": forged()});
+            chunk["choices"][0]["lathe"] = forged();
+            event(&chunk)
+        };
+        let said = |text: &str| json!({"index": 0, "delta": {"content": text}});
+        let end = |index: u32| json!({"index": index, "delta": {}, "finish_reason": "stop"});
+        let chunks = [said("a"), said("b"), end(0), end(1), end(2)].map(chunk);
+        let mut steps = vec![stream_head()];
+        steps.extend(chunks);
+        steps
+    })
+    .await;
+    let (door, _) = door_to(vec![upstream("big", fake.address)]);
+    let events = all(Stream::begin(&door, asks(json!({"stream": true}))).await).await;
+    assert_eq!(events.len(), 6);
+    let told = events.concat();
+    assert!(!told.contains("forged"), "{told}");
+    let reply = ask(&door, asks(json!({}))).await.body;
+    assert!(!reply.to_string().contains("forged"), "{reply}");
+    assert_eq!(reply["lathe"]["weights"], "not verified");
+}
+
 #[tokio::test]
 async fn a_whole_answer_that_is_none_or_too_large_is_refused() {
     let large = || {
