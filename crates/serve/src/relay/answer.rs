@@ -127,18 +127,7 @@ impl Answer {
     pub(super) async fn close(&mut self, said: Option<String>) -> Result<Value, ApiError> {
         let (prompt_tokens, answer_tokens) = self.counts();
         let said = said.unwrap_or_else(|| self.gathered.text());
-        self.receipt.replace(said, answer_tokens);
-        let counted = match self.gathered.usage {
-            Some(_) => Counted::Upstream,
-            None => Counted::Pieces,
-        };
-        let relayed = Relayed {
-            weights: Weights::NotVerified,
-            model: self.gathered.model.clone(),
-            counted,
-        };
-        self.receipt.told(relayed, prompt_tokens);
-        self.place.told(prompt_tokens, answer_tokens);
+        self.note(said);
         let reason = if self.gathered.is_cut() {
             FinishReason::Length
         } else {
@@ -189,16 +178,23 @@ impl Answer {
     }
 
     fn so_far(&mut self) {
+        self.note(self.gathered.text());
+    }
+
+    /// What the receipt and the place know of it: what was `said`, by whom, and who counted its tokens.
+    fn note(&mut self, said: String) {
         let (prompt_tokens, answer_tokens) = self.counts();
-        self.receipt.replace(self.gathered.text(), answer_tokens);
+        let relayed = Relayed {
+            weights: Weights::NotVerified,
+            model: self.gathered.model.clone(),
+            counted: match self.gathered.usage {
+                Some(_) => Counted::Upstream,
+                None => Counted::Pieces,
+            },
+        };
+        self.receipt.replace(said, answer_tokens);
+        self.receipt.told(relayed, prompt_tokens);
         self.place.told(prompt_tokens, answer_tokens);
-        if let Some(model) = self.gathered.model.clone() {
-            let relayed = Relayed {
-                model: Some(model),
-                ..Relayed::unknown()
-            };
-            self.receipt.told(relayed, prompt_tokens);
-        }
     }
 }
 

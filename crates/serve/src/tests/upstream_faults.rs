@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::header;
 use lathe_evidence::Digest;
-use lathe_evidence::receipt::Ended;
+use lathe_evidence::receipt::{Counted, Ended};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -62,6 +62,33 @@ async fn an_upstream_that_dies_mid_stream_is_told_and_never_asked_again() {
         assert_eq!(receipt.ended, Ended::Aborted);
         assert_eq!(receipt.answer, Digest::of(b"half"), "what was sent");
     }
+}
+
+/// Who counted the tokens is said of a broken answer too, and so is how long its prompt was.
+#[tokio::test]
+async fn the_receipt_of_a_broken_answer_says_who_counted() {
+    let fake = fake(|heard| {
+        let usage = json!({"prompt_tokens": 11, "completion_tokens": 3});
+        let counted = json!({"choices": [{"delta": {"content": "half"}}], "usage": usage});
+        let alone = json!({"choices": [{"delta": {"content": "half"}}]});
+        vec![
+            stream_head(),
+            event(if heard.nth == 0 { &counted } else { &alone }),
+        ]
+    })
+    .await;
+    let (door, book) = door_to(vec![upstream("big", fake.address)]);
+    for _ in 0..2 {
+        let stream = Stream::begin(&door, asks(json!({"stream": true}))).await;
+        assert_eq!(broken(stream).await, (1, json!("upstream_failed")));
+    }
+    let told = closed(&book, 2).await.into_iter().map(|(receipt, _)| {
+        let by = receipt.upstream.expect("it was relayed").counted;
+        (by, receipt.prompt_tokens, receipt.answer_tokens)
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told[0], (Counted::Upstream, 11, 3));
+    assert_eq!((told[1].0, told[1].2), (Counted::Pieces, 1));
 }
 
 #[tokio::test]
