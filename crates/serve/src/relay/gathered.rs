@@ -14,6 +14,8 @@ use serde_json::{Map, Value, json};
 const CHOICES_MAX: u64 = 1024;
 /// Calls of tools in one choice.
 const CALLS_MAX: usize = 128;
+/// What is kept of the word for why a choice ended.
+const FINISH_CHARS_MAX: usize = 40;
 /// All that is said in one answer.
 pub(super) const ANSWER_BYTES_MAX: usize = 8 << 20;
 
@@ -157,7 +159,7 @@ impl Said {
     /// It calls too many tools.
     fn take(&mut self, choice: &Value) -> Result<usize, String> {
         if let Some(finish) = choice["finish_reason"].as_str() {
-            self.finish = Some(finish.to_owned());
+            self.finish = Some(finish.chars().take(FINISH_CHARS_MAX).collect());
         }
         // A stream's, a whole chat completion's, and a plain completion's.
         let mut bytes = 0;
@@ -406,6 +408,9 @@ mod tests {
         };
         assert!(Gathered::default().take(&calls(CALLS_MAX)).is_ok());
         assert!(Gathered::default().take(&calls(CALLS_MAX + 1)).is_err());
+        let ended = json!({"choices": [{"delta": {}, "finish_reason": "x".repeat(1 << 20)}]});
+        let kept = gathered_of(&ended).choices[&0].finish.clone();
+        assert_eq!(kept.map(|it| it.len()), Some(FINISH_CHARS_MAX));
         let mut gathered = Gathered::default();
         let sound = json!({"choices": [{"delta": {"audio": {"data": "x".repeat(1 << 20)}}}]});
         let taken = (0..16).map(|_| gathered.take(&sound)).find(Result::is_err);

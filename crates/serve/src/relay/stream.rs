@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::events::Events;
+use super::gathered::ANSWER_BYTES_MAX;
 use super::http::{Sent, Trouble};
 use crate::api::error::ApiError;
 use crate::api::label;
@@ -50,6 +51,7 @@ pub(super) async fn deliver(
         usage,
         ready: VecDeque::new(),
         held: Vec::new(),
+        held_bytes: 0,
         begun: false,
         ended: false,
     };
@@ -71,6 +73,8 @@ struct Chunks {
     ready: VecDeque<sse::Event>,
     /// What ends choices.
     held: Vec<Value>,
+    /// As long as that came.
+    held_bytes: usize,
     /// Something was sent.
     begun: bool,
     /// Nothing comes any more.
@@ -145,11 +149,16 @@ impl Chunks {
         }
         if !ends {
             self.push(&chunk);
-        } else if self.held.len() < HELD_MAX {
-            self.held.push(chunk);
-        } else {
+            return Ok(());
+        }
+        self.held_bytes += data.len();
+        if self.held.len() >= HELD_MAX {
             return Err(format!("it ends more than {HELD_MAX} times"));
         }
+        if self.held_bytes > ANSWER_BYTES_MAX {
+            return Err(format!("it ends with more than {ANSWER_BYTES_MAX} bytes"));
+        }
+        self.held.push(chunk);
         Ok(())
     }
 

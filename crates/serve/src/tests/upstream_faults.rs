@@ -280,6 +280,25 @@ async fn an_upstream_cannot_say_that_its_weights_are_verified() {
     assert_eq!(reply["lathe"]["weights"], "not verified");
 }
 
+/// What ends a choice waits for the usage, and there is a bound on what waits.
+#[tokio::test]
+async fn ends_without_an_end_are_refused() {
+    let fake = fake(|_| {
+        let end = |index: u32| {
+            let choice = json!({"index": index, "finish_reason": "stop", "logprobs": "x".repeat(1_000_000)});
+            event(&json!({"choices": [choice]}))
+        };
+        let mut steps = vec![stream_head()];
+        steps.extend((0..9).map(end));
+        steps.push(Step::Send(b"data: [DONE]\n\n".to_vec()));
+        steps
+    })
+    .await;
+    let (door, _) = door_to(vec![upstream("big", fake.address)]);
+    let stream = Stream::begin(&door, asks(json!({"stream": true}))).await;
+    assert_eq!(broken(stream).await, (0, json!("upstream_failed")));
+}
+
 #[tokio::test]
 async fn a_whole_answer_that_is_none_or_too_large_is_refused() {
     let large = || {
