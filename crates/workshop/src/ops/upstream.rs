@@ -1,8 +1,6 @@
 //! `upstream-…`: another server answers under a name here, or does so no more. Who decided it stands in
 //! the ledger; that nobody saw its weights stands in every receipt.
 
-use std::path::Path;
-
 use lathe_evidence::Digest;
 use lathe_evidence::statement::{Upstream, UpstreamAction};
 use serde_json::{Value, json};
@@ -11,7 +9,7 @@ use super::reasoned;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::home::io_error;
-use crate::upstream::{self, UPSTREAMS_MAX, UpstreamRequest};
+use crate::upstream::{self, Secret, UPSTREAMS_MAX, UpstreamRequest};
 use crate::workshop::Workshop;
 
 /// Adds one, or puts it in the place of the one that had its name.
@@ -29,9 +27,10 @@ pub(super) async fn add(shop: &Workshop, request: UpstreamRequest) -> Result<Val
             "give the upstream another name",
         ));
     }
-    if let Some(file) = &request.key_file {
-        keep_key(shop, &wanted.name, file)?;
-    }
+    // Read before anything is said, kept only once all of it was taken: one that is refused leaves the key
+    // of the one that stands.
+    let key = request.key_file.as_deref().map(upstream::read_key);
+    let key = key.transpose()?;
     let (said, link) = shop
         .apply_said(|speaker| {
             let standing = upstream::standing(speaker.history());
@@ -40,7 +39,7 @@ pub(super) async fn add(shop: &Workshop, request: UpstreamRequest) -> Result<Val
             {
                 return Err(unknown(other));
             }
-            if standing.len() >= UPSTREAMS_MAX {
+            if standing.len() >= UPSTREAMS_MAX && !standing.contains_key(&wanted.name) {
                 return Err(WorkshopError::new(
                     "upstream-request",
                     format!(
@@ -58,10 +57,16 @@ pub(super) async fn add(shop: &Workshop, request: UpstreamRequest) -> Result<Val
             Ok((Vec::new(), (said, link)))
         })
         .await?;
-    upstream::tell_door(shop).await?;
-    if !said.keyed {
+    let kept = match &key {
+        Some(key) => keep_key(shop, &said.name, key),
+        None => drop_key(shop, &said.name),
+    };
+    if let Err(error) = kept {
+        // Whatever lies there now was meant for another address.
         drop_key(shop, &said.name)?;
+        return Err(error);
     }
+    upstream::tell_door(shop).await?;
     Ok(json!({
         "name": said.name,
         "url": said.url,
@@ -146,9 +151,8 @@ pub(super) async fn subject_of(
     Ok(found.map(|(_, said)| said.subject()))
 }
 
-/// Copies the key into the home, where the one before is replaced.
-fn keep_key(shop: &Workshop, name: &str, file: &Path) -> Result<(), WorkshopError> {
-    let key = upstream::read_key(file)?;
+/// Keeps the key in the home, where the one before is replaced.
+fn keep_key(shop: &Workshop, name: &str, key: &Secret) -> Result<(), WorkshopError> {
     let path = upstream::key_path(shop.home(), name);
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)
@@ -182,8 +186,8 @@ mod tests {
     use crate::ops::Operation;
     use crate::testing;
 
-    async fn added(shop: &Workshop, name: &str) -> Result<Value, WorkshopError> {
-        let request = UpstreamRequest {
+    fn asked(name: &str) -> UpstreamRequest {
+        UpstreamRequest {
             name: name.to_owned(),
             url: "http://127.0.0.1:9".to_owned(),
             model: None,
@@ -194,8 +198,47 @@ mod tests {
             connect_ms_max: 100,
             silence_ms_max: 100,
             reason: "a test".to_owned(),
+        }
+    }
+
+    async fn added(shop: &Workshop, name: &str) -> Result<Value, WorkshopError> {
+        shop.operate(Operation::UpstreamAdd(asked(name))).await
+    }
+
+    #[tokio::test]
+    async fn one_that_is_refused_leaves_the_key_of_the_one_that_stands() {
+        let (folder, shop) = testing::shop().await;
+        let keyed = async |key: &str, failover: Option<&str>| {
+            let file = folder.path().join(key);
+            std::fs::write(&file, key).expect("written");
+            let request = UpstreamRequest {
+                key_file: Some(file),
+                failover: failover.map(str::to_owned),
+                ..asked("big")
+            };
+            shop.operate(Operation::UpstreamAdd(request)).await
         };
-        shop.operate(Operation::UpstreamAdd(request)).await
+        let kept = || std::fs::read_to_string(upstream::key_path(shop.home(), "big")).ok();
+        keyed("sk-a", None).await.expect("it is added");
+        let refused = keyed("sk-b", Some("nosuch")).await.expect_err("refused");
+        assert_eq!(refused.code(), "upstream-unknown");
+        assert_eq!(kept().as_deref(), Some("sk-a"));
+        keyed("sk-b", None).await.expect("it is replaced");
+        assert_eq!(kept().as_deref(), Some("sk-b"));
+        added(&shop, "big").await.expect("it asks without a key");
+        assert_eq!(kept(), None);
+    }
+
+    #[tokio::test]
+    async fn one_of_the_most_there_may_be_is_replaced_and_no_other_comes() {
+        let (_folder, shop) = testing::shop().await;
+        for nth in 0..UPSTREAMS_MAX {
+            let name = format!("it-{nth}");
+            added(&shop, &name).await.expect("it is added");
+        }
+        added(&shop, "it-0").await.expect("it is replaced");
+        let refused = added(&shop, "one-more").await.expect_err("refused");
+        assert_eq!(refused.code(), "upstream-request");
     }
 
     #[tokio::test]
