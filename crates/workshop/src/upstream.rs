@@ -419,6 +419,7 @@ fn taken(name: &str) -> WorkshopError {
 /// # Errors
 /// `ledger-broken`.
 pub(crate) async fn tell_door(shop: &Workshop) -> Result<(), WorkshopError> {
+    let _held = shop.hold_upstreams().await;
     let mut standing = Vec::new();
     for (said, attested) in all(shop).await? {
         match attested {

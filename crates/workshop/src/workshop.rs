@@ -75,6 +75,8 @@ struct Inner {
     /// Held while files are kept, placed or deleted: equal ones share an artifact, and no row may
     /// speak of one that is just being removed.
     files: tokio::sync::Mutex<()>,
+    /// Held while the door is told of the upstreams: what is looked up later is told later.
+    upstreams: tokio::sync::Mutex<()>,
     stop: watch::Sender<bool>,
     /// Why the queue ended by itself; no more orders are worked on.
     halted: watch::Sender<Option<(String, String)>>,
@@ -118,6 +120,7 @@ impl Workshop {
                 wake: Notify::new(),
                 turn: Turn::new(),
                 files: tokio::sync::Mutex::default(),
+                upstreams: tokio::sync::Mutex::default(),
                 stop: watch::Sender::new(false),
                 halted: watch::Sender::new(None),
                 queue: Mutex::default(),
@@ -424,6 +427,11 @@ impl Workshop {
 
     pub(crate) fn turn(&self) -> &Turn {
         &self.inner.turn
+    }
+
+    /// Whoever tells the door of the upstreams holds this meanwhile.
+    pub(crate) async fn hold_upstreams(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.inner.upstreams.lock().await
     }
 
     /// Whoever keeps, places or deletes a file of the API holds this meanwhile.
