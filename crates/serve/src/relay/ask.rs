@@ -116,6 +116,8 @@ pub(crate) async fn ask(
         },
     };
     let second = relay.upstream.failover.as_deref();
+    // Who may not ask it by its name does not ask it by another's.
+    let second = second.filter(|name| asked.asker.sees(name));
     let second = second.and_then(|name| asked.door.relays.find(name));
     match second.filter(|second| second.down().is_none()) {
         None => Err(missed),

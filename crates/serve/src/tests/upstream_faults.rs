@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::header;
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::{Counted, Ended};
+use lathe_workshop::token::Allowance;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -13,6 +14,7 @@ use super::fake_upstream::{
     Heard, Step, asks, completion, door_to, event, fake, piece, serve, stream, stream_head,
     until_found, upstream, whole,
 };
+use super::keys;
 use super::upstreams::closed;
 
 /// All events of a stream.
@@ -410,7 +412,18 @@ async fn another_upstream_stands_in_only_where_it_was_named_and_says_so() {
         // The second time it is known to be down.
         until_found(&door, "big", false).await;
     }
-    let answered = closed(&book, 2).await;
+    // A key that is for the first alone does not reach the second.
+    let heard = fake.heard().len();
+    let narrow = keys::token(Allowance::default(), &["big"]);
+    assert_eq!(
+        keys::ask(&door, &narrow, asks(json!({}))).await.status,
+        503
+    );
+    assert_eq!(fake.heard().len(), heard);
+    let both = keys::token(Allowance::default(), &["big", "small"]);
+    assert_eq!(keys::ask(&door, &both, asks(json!({}))).await.status, 200);
+
+    let answered = closed(&book, 3).await;
     let answered = answered.iter().filter(|it| it.0.ended == Ended::Stop);
     assert!(answered.clone().all(|it| it.0.name == "small"));
     assert!(answered.count() >= 1);
