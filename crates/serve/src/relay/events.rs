@@ -55,18 +55,21 @@ struct Parsed {
     line: Vec<u8>,
     data: Option<String>,
     ready: VecDeque<String>,
+    /// The last byte was a CR, which ends a line with a LF after it or without.
+    after_cr: bool,
+    /// A line was read: only the first may begin with a byte order mark.
+    begun: bool,
 }
 
 impl Parsed {
     fn take(&mut self, piece: &[u8]) -> Result<(), String> {
-        for byte in piece {
-            if *byte == b'\n' {
-                self.end_line()?;
-                continue;
-            }
-            self.line.push(*byte);
-            if self.line.len() > EVENT_BYTES_MAX {
-                return Err(too_long());
+        for &byte in piece {
+            let after_cr = std::mem::replace(&mut self.after_cr, byte == b'\r');
+            match byte {
+                b'\n' if after_cr => {}
+                b'\n' | b'\r' => self.end_line()?,
+                _ if self.line.len() >= EVENT_BYTES_MAX => return Err(too_long()),
+                _ => self.line.push(byte),
             }
         }
         Ok(())
@@ -74,14 +77,21 @@ impl Parsed {
 
     fn end_line(&mut self) -> Result<(), String> {
         let line = std::mem::take(&mut self.line);
-        let line = line.strip_suffix(b"\r").unwrap_or(&line);
+        let mut line = &line[..];
+        if !std::mem::replace(&mut self.begun, true) {
+            line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        }
         if line.is_empty() {
             self.ready.extend(self.data.take());
             return Ok(());
         }
-        let Some(value) = line.strip_prefix(b"data:") else {
+        // Without a colon all of it is the field's name, and the value is empty.
+        let colon = line.iter().position(|byte| *byte == b':');
+        let (field, value) = line.split_at(colon.unwrap_or(line.len()));
+        if field != b"data" {
             return Ok(());
-        };
+        }
+        let value = value.strip_prefix(b":").unwrap_or(value);
         let value = value.strip_prefix(b" ").unwrap_or(value);
         let value = std::str::from_utf8(value)
             .map_err(|_| "it sends an event that is not UTF-8".to_owned())?;
@@ -126,6 +136,26 @@ mod tests {
                 expected,
                 "cut at {cut}"
             );
+        }
+    }
+
+    /// The examples of the standard, 9.2.6, and what ends its lines.
+    #[test]
+    fn lines_end_and_fields_stand_as_the_standard_has_them() {
+        for (sent, expected) in [
+            ("data: a\r\rdata: b\r\r", &["a", "b"][..]),
+            ("data: a\n\rdata: b\r\n\r\n", &["a", "b"][..]),
+            ("\u{feff}data: a\n\n", &["a"][..]),
+            ("\ndata: a\n\n\u{feff}data: b\n\n", &["a"][..]),
+            ("data\n\ndata\ndata\n\ndata:", &["", "\n"][..]),
+            ("data:a\n\ndata: a\n\ndata:  a\n\n", &["a", "a", " a"][..]),
+            ("database: a\ndat: b\n\n", &[][..]),
+        ] {
+            for cut in 0..=sent.len() {
+                let (head, tail) = sent.as_bytes().split_at(cut);
+                let events = parse(&[head, tail]).expect("events");
+                assert_eq!(events, expected, "{sent:?} cut at {cut}");
+            }
         }
     }
 
