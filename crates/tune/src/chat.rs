@@ -99,16 +99,21 @@ pub(crate) fn pair(
     DpoPair::encode(tokenizer, dialogues.end(), id, &prompt, answers)
 }
 
+/// Why an answer cannot be one of a pair, where it cannot.
+pub fn not_compared(answer: &Turn) -> Option<&'static str> {
+    let plain = answer.tool_calls.is_none() && answer.reasoning.is_none();
+    (!plain).then_some("an answer that calls tools or shows its reasoning is not compared yet")
+}
+
 /// An answer's text.
 pub(crate) fn plain<'a>(id: &str, answer: &'a Turn) -> Result<&'a str, TuneError> {
-    if answer.tool_calls.is_some() || answer.reasoning.is_some() {
-        return Err(TuneError::Sample {
+    match not_compared(answer) {
+        None => Ok(answer.text()),
+        Some(reason) => Err(TuneError::Sample {
             id: id.to_owned(),
-            reason: "an answer that calls tools or shows its reasoning is not compared yet"
-                .to_owned(),
-        });
+            reason: reason.to_owned(),
+        }),
     }
-    Ok(answer.text())
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use lathe_data::bounds::{RECORDS_MAX, SAMPLE_BYTES_MAX};
-use lathe_data::samples::open_ai;
+use lathe_data::samples::{Sample, open_ai};
 use lathe_data::task::ChatForm;
+use lathe_tune::chat::not_compared;
 use serde_json::{Map, Value};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
@@ -231,7 +232,7 @@ fn check(path: &Path) -> Result<(ChatForm, u64), WorkshopError> {
             ChatForm::Messages => open_ai::conversation(&record),
             ChatForm::Preference => open_ai::preference(&record),
         };
-        sample.map_err(bad)?;
+        comparable(&sample.map_err(bad)?).map_err(bad)?;
         records += 1;
         if records > RECORDS_MAX as u64 {
             return Err(bad(format!("there are more than {RECORDS_MAX} records")));
@@ -249,6 +250,18 @@ fn record(line: &[u8]) -> Result<Map<String, Value>, String> {
         Ok(_) => Err("it is no JSON object".to_owned()),
         Err(error) => Err(format!("it is not JSON: {error}")),
     }
+}
+
+/// Refuses a pair that training would refuse hours later.
+fn comparable(sample: &Sample) -> Result<(), String> {
+    let answers = match sample {
+        Sample::Pair {
+            chosen, rejected, ..
+        } => vec![chosen, rejected],
+        _ => Vec::new(),
+    };
+    let reason = answers.into_iter().find_map(not_compared);
+    reason.map_or(Ok(()), |reason| Err(reason.to_owned()))
 }
 
 /// The first record says what all are.
@@ -282,6 +295,9 @@ mod tests {
     const GOOD: &str = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#;
     const PAIR: &str = r#"{"input": {"messages": [{"role": "user", "content": "a"}]}, "preferred_output": [{"role": "assistant", "content": "b"}], "non_preferred_output": [{"role": "assistant", "content": "c"}]}"#;
 
+    /// What an answer has that calls a tool.
+    const CALLS: &str = r#""tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]"#;
+
     #[test]
     fn a_bad_line_is_named_by_its_number() {
         assert_eq!(
@@ -298,6 +314,10 @@ mod tests {
             (format!("{GOOD}\n{PAIR}\n"), "line 2: it has no `messages`"),
             (format!("{PAIR}\n{GOOD}\n"), "line 2: it has no `input`"),
             ("\n \n".to_owned(), "it has no record"),
+            (
+                format!("{PAIR}\n{}\n", PAIR.replace(r#""content": "c""#, CALLS)),
+                "line 2: an answer that calls tools",
+            ),
             (format!("{GOOD}\n\u{7f}\u{ff}"), "line 2: it is not JSON"),
         ];
         for (text, reason) in cases {
