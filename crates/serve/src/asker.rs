@@ -73,12 +73,13 @@ impl Asker {
         let toll = match &self.token {
             None => None,
             Some(token) => {
-                token
+                let day = token
                     .prompt(tokens)
                     .map_err(|short| ApiError::limited(&short))?;
                 Some(Toll {
                     token: token.clone(),
                     prompt_tokens: tokens,
+                    day,
                 })
             }
         };
@@ -91,6 +92,8 @@ impl Asker {
 pub(crate) struct Toll {
     token: Arc<Token>,
     prompt_tokens: u64,
+    /// The day that they were taken of.
+    day: i64,
 }
 
 impl Toll {
@@ -99,9 +102,9 @@ impl Toll {
     pub(crate) fn settle(self, read: bool, counted: Option<usize>, answer_tokens: usize) {
         let taken = self.prompt_tokens;
         match counted.map(|tokens| tokens as u64) {
-            _ if !read => self.token.give_back(taken),
+            _ if !read => self.token.give_back(taken, self.day),
             Some(real) if real > taken => self.token.more(real - taken),
-            Some(real) => self.token.give_back(taken - real),
+            Some(real) => self.token.give_back(taken - real, self.day),
             None => {}
         }
         self.token.answer(answer_tokens as u64);

@@ -188,11 +188,11 @@ impl Meter {
         self.suffices(1, now_ms)
     }
 
-    /// Takes the tokens of a prompt.
+    /// Takes the tokens of a prompt, and tells of which day.
     ///
     /// # Errors
     /// What does not suffice; nothing is taken then.
-    pub fn prompt(&mut self, tokens: u64, now_ms: i64) -> Result<(), Short> {
+    pub fn prompt(&mut self, tokens: u64, now_ms: i64) -> Result<i64, Short> {
         self.advance(now_ms);
         let minute = self.tokens.as_ref().map(|bucket| u64::from(bucket.limit));
         let most = minute.into_iter().chain(self.day_max).min();
@@ -206,7 +206,7 @@ impl Meter {
         }
         self.today.prompt_tokens += tokens;
         self.changed = true;
-        Ok(())
+        Ok(self.today.day)
     }
 
     /// Takes the tokens of an answer that ended.
@@ -229,15 +229,17 @@ impl Meter {
         self.changed = true;
     }
 
-    /// Gives back the tokens of a prompt that was never read.
-    pub fn give_back(&mut self, tokens: u64, now_ms: i64) {
+    /// Gives back the tokens of a prompt that was never read; they were taken of `day`.
+    pub fn give_back(&mut self, tokens: u64, day: i64, now_ms: i64) {
         self.advance(now_ms);
         if let Some(bucket) = &mut self.tokens {
             bucket.give_back(tokens);
         }
-        // Of yesterday where midnight has passed since: then it stays there.
-        self.today.prompt_tokens = self.today.prompt_tokens.saturating_sub(tokens);
-        self.changed = true;
+        // Where midnight has passed since they stay where they were counted.
+        if day == self.today.day {
+            self.today.prompt_tokens = self.today.prompt_tokens.saturating_sub(tokens);
+            self.changed = true;
+        }
     }
 
     /// How the buckets stand.
@@ -341,7 +343,7 @@ mod tests {
     #[test]
     fn an_answer_may_leave_a_debt_that_is_waited_out() {
         let mut meter = meter(None, Some(600), None);
-        assert_eq!(meter.prompt(100, 0), Ok(()));
+        assert_eq!(meter.prompt(100, 0), Ok(0));
         meter.answer(1100, 0);
         // 600 short of nothing, one token more to begin: 601 tokens at 10 a second.
         let short = Short::Tokens {
@@ -351,7 +353,7 @@ mod tests {
         assert_eq!(meter.request(0), Err(short));
         assert_eq!(meter.request(60_100), Ok(()));
         assert!(meter.prompt(2, 60_100).is_err());
-        assert_eq!(meter.prompt(1, 60_100), Ok(()));
+        assert_eq!(meter.prompt(1, 60_100), Ok(0));
     }
 
     #[test]
@@ -395,7 +397,7 @@ mod tests {
             answer_tokens: 0,
         };
         let mut meter = Meter::new(allowance, Some(before), noon);
-        assert_eq!(meter.prompt(50, noon), Ok(()));
+        assert_eq!(meter.prompt(50, noon), Ok(10));
         let short = Short::Day {
             limit: 100,
             wait_ms: (DAY_MS / 2).unsigned_abs(),
@@ -412,16 +414,27 @@ mod tests {
         assert!(meter.changed().is_empty());
         // A day of the store that is over does not count any more.
         let mut next = Meter::new(allowance, Some(before), noon + DAY_MS);
-        assert_eq!(next.prompt(100, noon + DAY_MS), Ok(()));
+        assert_eq!(next.prompt(100, noon + DAY_MS), Ok(11));
     }
 
     #[test]
     fn a_prompt_that_was_never_read_is_given_back() {
         let mut meter = meter(None, Some(600), Some(600));
-        assert_eq!(meter.prompt(600, 0), Ok(()));
-        meter.give_back(600, 0);
+        assert_eq!(meter.prompt(600, 0), Ok(0));
+        meter.give_back(600, 0, 0);
         assert_eq!(meter.stands(0).tokens.map(|it| it.remaining), Some(600));
-        assert_eq!(meter.prompt(600, 0), Ok(()));
+        assert_eq!(meter.prompt(600, 0), Ok(0));
+    }
+
+    #[test]
+    fn a_prompt_given_back_after_midnight_is_not_todays() {
+        let mut meter = meter(None, None, Some(600));
+        assert_eq!(meter.prompt(400, DAY_MS - 1), Ok(0));
+        assert_eq!(meter.prompt(300, DAY_MS), Ok(1));
+        meter.give_back(400, 0, DAY_MS + 1);
+        assert_eq!(meter.today(DAY_MS + 1).prompt_tokens, 300);
+        meter.give_back(300, 1, DAY_MS + 2);
+        assert_eq!(meter.today(DAY_MS + 2).prompt_tokens, 0);
     }
 
     #[test]

@@ -117,11 +117,11 @@ impl Token {
         self.meter().request(now_ms())
     }
 
-    /// Takes the tokens of a prompt.
+    /// Takes the tokens of a prompt, and tells of which day.
     ///
     /// # Errors
     /// What does not suffice; nothing is taken then.
-    pub fn prompt(&self, tokens: u64) -> Result<(), Short> {
+    pub fn prompt(&self, tokens: u64) -> Result<i64, Short> {
         self.meter().prompt(tokens, now_ms())
     }
 
@@ -135,9 +135,10 @@ impl Token {
         self.meter().more(tokens, now_ms());
     }
 
-    /// Gives back the tokens of a prompt that was never read, or was shorter than was taken for it.
-    pub fn give_back(&self, tokens: u64) {
-        self.meter().give_back(tokens, now_ms());
+    /// Gives back the tokens of a prompt that was never read, or was shorter than was taken for it;
+    /// they were taken of `day`.
+    pub fn give_back(&self, tokens: u64, day: i64) {
+        self.meter().give_back(tokens, day, now_ms());
     }
 
     /// How much is left of what is limited.
