@@ -109,10 +109,21 @@ pub(super) async fn events(
 ) -> Result<Json<Value>, ApiError> {
     let limit = page::limit(&query, LIST_USUAL, LIST_MAX)?;
     let job = found(&shop, &id).await?;
-    let events = shop.job_events(&job).await.map_err(failed)?;
-    let told = events.iter().map(|it| shape::event(&job.order.id, it));
-    let all: Vec<Value> = told.collect();
-    Ok(Json(page::list(page::after(&all, &query), limit)))
+    let order = &job.order.id;
+    let after = match query.get("after") {
+        None => None,
+        Some(id) => match shape::event_of(order, id) {
+            None => return Ok(Json(page::list(&[], limit))),
+            after => after,
+        },
+    };
+    let events = shop.job_events(&job, after, limit + 1).await;
+    let told: Vec<Value> = events
+        .map_err(failed)?
+        .iter()
+        .map(|it| shape::event(order, it))
+        .collect();
+    Ok(Json(page::list(&told, limit)))
 }
 
 /// The checkpoints that answer.

@@ -110,10 +110,20 @@ fn estimated_finish(job: &JobView) -> Option<i64> {
         .map(|now| now + eta_s.ceil() as i64)
 }
 
+/// How the ids of a job's events begin.
+fn event_prefix(order: &OrderId) -> String {
+    format!("ftevent-{}-", order.0.replace('-', ""))
+}
+
+/// Which of the job's events an id names.
+pub(super) fn event_of<'i>(order: &OrderId, id: &'i str) -> Option<&'i str> {
+    id.strip_prefix(event_prefix(order).as_str())
+}
+
 /// An event.
 pub(super) fn event(order: &OrderId, event: &Event) -> Value {
     let mut told = json!({
-        "id": format!("ftevent-{}-{}", order.0.replace('-', ""), event.id),
+        "id": format!("{}{}", event_prefix(order), event.id),
         "object": "fine_tuning.job.event",
         "created_at": event.at_s,
         "level": if event.failed { "error" } else { "info" },
@@ -171,5 +181,23 @@ mod tests {
         for bad in ["", "ftjob-", "ftjob-1", "ftjob-../x", "ft-0193"] {
             assert_eq!(order_of(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn ids_of_events_are_those_of_their_job() {
+        let (order, other) = (OrderId::new(), OrderId::new());
+        let told = event(
+            &order,
+            &Event {
+                id: "p7".to_owned(),
+                at_s: 1,
+                text: String::new(),
+                failed: false,
+                point: None,
+            },
+        );
+        let id = told["id"].as_str().expect("an id");
+        assert_eq!(event_of(&order, id), Some("p7"));
+        assert_eq!(event_of(&other, id), None);
     }
 }

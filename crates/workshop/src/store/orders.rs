@@ -275,8 +275,7 @@ impl Store {
         rows.iter().map(summary).collect()
     }
 
-    /// The loss curve after `after_step`: of the order that ran the tune step, which for a reused
-    /// step is an earlier one.
+    /// The loss curve after `after_step`.
     ///
     /// # Errors
     /// `store`, `store-unreadable`.
@@ -285,22 +284,55 @@ impl Store {
         id: &OrderId,
         after_step: u64,
     ) -> Result<Vec<CurvePoint>, WorkshopError> {
+        let rows =
+            sqlx::query("SELECT point FROM curve WHERE order_id = ? AND step > ? ORDER BY step")
+                .bind(self.curve_owner(id).await?)
+                .bind(signed(after_step))
+                .fetch_all(&self.read)
+                .await
+                .map_err(failed("read a loss curve"))?;
+        points(&rows)
+    }
+
+    /// At most `limit` points of the loss curve up to `last_step`, the last first.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn curve_back(
+        &self,
+        id: &OrderId,
+        last_step: u64,
+        limit: u32,
+    ) -> Result<Vec<CurvePoint>, WorkshopError> {
         let rows = sqlx::query(
-            "SELECT point FROM curve WHERE step > ?2 AND order_id = COALESCE(
-                 (SELECT effects.order_id FROM steps JOIN effects
-                    ON effects.step = steps.name AND effects.input = steps.input
-                  WHERE steps.order_id = ?1 AND steps.name = 'tune' AND steps.state = 'reused'),
-                 ?1)
-             ORDER BY step",
+            "SELECT point FROM curve WHERE order_id = ? AND step <= ? ORDER BY step DESC LIMIT ?",
         )
-        .bind(&id.0)
-        .bind(signed(after_step))
+        .bind(self.curve_owner(id).await?)
+        .bind(signed(last_step))
+        .bind(limit)
         .fetch_all(&self.read)
         .await
         .map_err(failed("read a loss curve"))?;
-        rows.iter()
-            .map(|row| parse("a point of a loss curve", row.get("point")))
-            .collect()
+        points(&rows)
+    }
+
+    /// The order that ran the stage whose losses are the curve, which for a reused step is an earlier
+    /// one. The stage is `Pack::curve_stage`'s: the supervised one, where there is one.
+    async fn curve_owner(&self, id: &OrderId) -> Result<String, WorkshopError> {
+        let row = sqlx::query(
+            "SELECT COALESCE(
+                 (SELECT effects.order_id FROM steps JOIN effects
+                    ON effects.step = steps.name AND effects.input = steps.input
+                  WHERE steps.order_id = ?1 AND steps.state = 'reused' AND steps.name =
+                    (SELECT name FROM steps WHERE order_id = ?1 AND name IN ('tune', 'preference')
+                     ORDER BY name = 'tune' DESC LIMIT 1)),
+                 ?1) AS owner",
+        )
+        .bind(&id.0)
+        .fetch_one(&self.read)
+        .await
+        .map_err(failed("read a loss curve"))?;
+        Ok(row.get("owner"))
     }
 
     /// The log after line `after_seq`, at most `limit` lines.
@@ -337,6 +369,12 @@ impl Store {
             .map_err(failed("read the end of a log"))?;
         rows.iter().rev().map(log_line).collect()
     }
+}
+
+fn points(rows: &[SqliteRow]) -> Result<Vec<CurvePoint>, WorkshopError> {
+    rows.iter()
+        .map(|row| parse("a point of a loss curve", row.get("point")))
+        .collect()
 }
 
 fn place(row: &SqliteRow) -> u32 {
