@@ -40,6 +40,8 @@ pub(super) struct CallReader {
     held: String,
     /// `held` begins with what stands in a call.
     inside: bool,
+    /// What closes a call was looked for up to here, and closed none.
+    tried: usize,
     calls: usize,
     /// Something but spaces was told.
     said: bool,
@@ -56,6 +58,7 @@ impl CallReader {
             inside: form.is_none(),
             form,
             held: String::new(),
+            tried: 0,
             calls: 0,
             said: false,
         }
@@ -106,12 +109,16 @@ impl CallReader {
         if self.inside {
             // The text that closes a call may stand in its arguments too.
             let held = std::mem::take(&mut self.held);
-            let mut ends = held.match_indices(&form.close).map(|(at, _)| at);
-            let found = ends.find_map(|at| Some((at, self.read(&held[..at])?)));
+            let mut ends = held[self.tried..].match_indices(&form.close);
+            let tried = self.tried;
+            let found = ends.find_map(|(at, _)| Some((tried + at, self.read(&held[..tried + at])?)));
+            // What may still become such a text is looked at again.
+            self.tried = held.len() - undecided(&held, &form.close);
             self.held = held;
             let (end, call) = found?;
             self.held.drain(..end + form.close.len());
             self.inside = false;
+            self.tried = 0;
             return Some(Some(call));
         }
         let opened = self.held.find(&form.open);
@@ -227,6 +234,21 @@ mod tests {
             .map(|(a, b)| &answer[*a..*b]);
         let last = &answer[cuts[cuts.len() - 1]..];
         assert_eq!(read(letters.chain([last]), false), Ok(expected));
+    }
+
+    #[test]
+    fn what_closed_no_call_is_not_tried_again() {
+        let mut reader = CallReader::new(&Calls::Within(form()));
+        reader.push("<tool_call>{\"name\": \"a\", \"arguments\": {\"b\": \"");
+        for _ in 0..1000 {
+            for piece in ["</tool", "_call>"] {
+                assert_eq!(reader.push(piece), []);
+            }
+            assert_eq!(reader.tried, reader.held.len());
+        }
+        let parts = reader.push("\"}}</tool_call>");
+        assert!(matches!(parts[..], [Part::Call(_)]));
+        assert_eq!((reader.tried, reader.held.as_str()), (0, ""));
     }
 
     #[test]
