@@ -16,6 +16,7 @@ use lathe_data::task::ChatForm;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::error::WorkshopError;
 use crate::order::OrderView;
 
 pub use file::Upload;
@@ -101,6 +102,24 @@ pub struct Asked {
     pub metadata: Map<String, Value>,
     /// The name of the key it was asked with.
     pub owner: String,
+}
+
+/// Why a job was not placed.
+#[derive(Debug)]
+pub struct NotPlaced {
+    /// What is wrong.
+    pub error: WorkshopError,
+    /// It is wrong with the validation file.
+    pub of_validation: bool,
+}
+
+impl From<WorkshopError> for NotPlaced {
+    fn from(error: WorkshopError) -> Self {
+        NotPlaced {
+            error,
+            of_validation: false,
+        }
+    }
 }
 
 /// A job as it stands.

@@ -30,11 +30,8 @@ pub(super) async fn create(
 ) -> Result<Json<Value>, ApiError> {
     let bytes = body::declared(JOB_BYTES_MAX, &headers, bytes)?;
     let asked = ask::read(&body::members(&bytes)?, asker.name())?;
-    let validation = asked.validation_file.clone();
-    let placed = shop.place_job(asked).await.map_err(|error| {
-        let is_validation = validation.is_some_and(|file| error.to_string().contains(&file));
-        ApiError::of_job(&error, is_validation)
-    })?;
+    let placed = shop.place_job(asked).await;
+    let placed = placed.map_err(|it| ApiError::of_job(&it.error, it.of_validation))?;
     Ok(Json(shape::job(&placed)))
 }
 

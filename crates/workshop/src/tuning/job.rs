@@ -9,7 +9,7 @@ use lathe_evidence::Digest;
 use serde_json::{Map, Value};
 
 use super::made::{HELD_OUT, chosen, pack_of};
-use super::{Asked, FileRow, JobView, Method, RECORDS_MIN};
+use super::{Asked, FileRow, JobView, Method, NotPlaced, RECORDS_MIN};
 use crate::catalogue::ModelView;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -29,7 +29,7 @@ impl Workshop {
     ///
     /// # Errors
     /// `job-model`, `file-unknown`, `job-file`; the ledger's, the store's and the file system's.
-    pub async fn place_job(&self, mut asked: Asked) -> Result<JobView, WorkshopError> {
+    pub async fn place_job(&self, mut asked: Asked) -> Result<JobView, NotPlaced> {
         self.store().ledger()?;
         let (base, base_file) = self.base(&asked.model).await?;
         // What is looked up here is not deleted before the order stands that needs it.
@@ -40,14 +40,19 @@ impl Workshop {
             return Err(unfit(
                 &training,
                 &format!("has {} records, fewer than {RECORDS_MIN}", training.records),
-            ));
+            )
+            .into());
         }
         let mut changes = Vec::new();
         let data = match &asked.validation_file {
             None => training,
             Some(id) => {
-                let validation = self.file(id).await?;
-                fits(&validation, asked.method)?;
+                let found = self.file(id).await;
+                let validation = found.and_then(|file| fits(&file, asked.method).map(|()| file));
+                let validation = validation.map_err(|error| NotPlaced {
+                    error,
+                    of_validation: true,
+                })?;
                 let (data, kept) = self.joined(training, validation).await?;
                 changes.push(kept);
                 data
@@ -81,7 +86,7 @@ impl Workshop {
         self.apply(&changes).await?;
         drop(held);
         self.wake();
-        self.job(&id).await
+        Ok(self.job(&id).await?)
     }
 
     /// One job.
@@ -233,4 +238,94 @@ fn unfit(file: &FileRow, why: &str) -> WorkshopError {
         format!("the file {} {why}", file.id),
         "hand over another file, or ask for another method",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::change::{Finished, Registration};
+    use crate::testing;
+    use crate::tuning::Hyperparameters;
+    use crate::{Output, StepName};
+
+    const CHAT: &str = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#;
+    const PAIR: &str = r#"{"input": {"messages": [{"role": "user", "content": "a"}]}, "preferred_output": [{"role": "assistant", "content": "b"}], "non_preferred_output": [{"role": "assistant", "content": "c"}]}"#;
+
+    /// Enters a base model called `m`, a file that is none but has its name.
+    async fn enter_base(shop: &Workshop) {
+        let folder = tempfile::tempdir_in(shop.home().tmp()).expect("a folder");
+        fs::write(folder.path().join("m.gguf"), "no weights").expect("written");
+        let sealed = objects::seal(shop.home(), folder.path()).expect("sealed");
+        let order = OrderId::new();
+        let finished = Finished {
+            order: order.clone(),
+            step: StepName::Model,
+            input: "aa".to_owned(),
+            output: Output::default(),
+            artifact: Some(NewArtifact {
+                digest: sealed.digest.to_string(),
+                manifest: sealed.manifest,
+            }),
+            registers: vec![Registration::Model(ModelView {
+                digest: sealed.digest.to_string(),
+                kind: "base".to_owned(),
+                name: "m".to_owned(),
+                source: "file:m.gguf".to_owned(),
+                licence: "MIT".to_owned(),
+                owner: "them".to_owned(),
+                bytes: sealed.bytes,
+                demonstration: false,
+                created_ms: 1,
+            })],
+        };
+        let done = Change::StepDone {
+            finished: Box::new(finished),
+            at_ms: 2,
+        };
+        let changes = [testing::placed(&order), done];
+        shop.apply(&changes).await.expect("entered");
+    }
+
+    async fn file(shop: &Workshop, line: &str) -> String {
+        let mut upload = shop.upload("f.jsonl").await.expect("begun");
+        let text = format!("{line}\n").repeat(12);
+        upload.write(text.as_bytes()).await.expect("taken");
+        shop.keep_file(upload, "local").await.expect("kept").id
+    }
+
+    fn asked(training: &str, validation: Option<&str>) -> Asked {
+        Asked {
+            model: "m".to_owned(),
+            training_file: training.to_owned(),
+            validation_file: validation.map(str::to_owned),
+            method: Method::Supervised,
+            hyperparameters: Hyperparameters::default(),
+            suffix: None,
+            seed: 0,
+            metadata: Map::new(),
+            owner: "local".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_file_that_is_wrong_is_told_from_the_other() {
+        let (_folder, shop) = testing::shop().await;
+        enter_base(&shop).await;
+        let (chats, pairs) = (file(&shop, CHAT).await, file(&shop, PAIR).await);
+        let (chats, pairs) = (chats.as_str(), pairs.as_str());
+        for (training, validation, code, of_validation) in [
+            ("f", None, "file-unknown", false),
+            ("f", Some("f"), "file-unknown", false),
+            (pairs, Some("file"), "job-file", false),
+            (chats, Some("f"), "file-unknown", true),
+            (chats, Some(pairs), "job-file", true),
+        ] {
+            let refused = shop.place_job(asked(training, validation)).await;
+            let refused = refused.expect_err("refused");
+            let told = (refused.error.code(), refused.of_validation);
+            assert_eq!(told, (code, of_validation), "{training} {validation:?}");
+        }
+        let job = shop.place_job(asked(chats, Some(chats))).await;
+        assert_eq!(job.expect("placed").asked.training_file, chats);
+    }
 }
