@@ -262,14 +262,14 @@ impl ApiError {
             .with_code("fine_tune_not_found")
     }
 
-    /// What the workshop says no to, about `param`: 404 for what is not there, 413 and 409 for too much,
-    /// 400 for what cannot be done so, 500 for what should not have happened.
+    /// What the workshop says no to, about `param`: 404 for what is not there, 413 for too much, 400 for
+    /// what cannot be done so, 500 for what should not have happened. Never 409, which OpenAI's clients
+    /// ask again.
     pub(crate) fn of_workshop(error: &WorkshopError, param: &str) -> Self {
         let (status, kind) = match error.code() {
             "file-unknown" | "job-unknown" => (StatusCode::NOT_FOUND, "invalid_request_error"),
             "file-too-large" => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
-            "files-full" => (StatusCode::CONFLICT, "invalid_request_error"),
-            "file-invalid" | "job-file" | "job-model" | "order-state" => {
+            "file-invalid" | "files-full" | "job-file" | "job-model" | "order-state" => {
                 (StatusCode::BAD_REQUEST, "invalid_request_error")
             }
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
@@ -385,5 +385,20 @@ impl IntoResponse for ApiError {
             None => {}
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// OpenAI's clients ask again by themselves at 408, 409, 429 and from 500 on.
+    #[test]
+    fn what_is_full_until_somebody_deletes_is_not_asked_again() {
+        for code in ["files-full"] {
+            let error = WorkshopError::new(code, "it is full", "delete something");
+            let told = ApiError::of_workshop(&error, "file");
+            assert_eq!(told.status, StatusCode::BAD_REQUEST, "{code}");
+        }
     }
 }
