@@ -39,7 +39,7 @@ pub(crate) async fn create(
     let request = ChatRequest::read(&map)?;
     let terms = request.terms.clone();
     asker.may_ask(&terms.model)?;
-    let served = models::find(&door, &terms.model)?;
+    let served = models::find(&door, &asker, &terms.model)?;
     let places = body::reserve(&door, terms.answers, "n")?;
     let calls = match &request.forced {
         Some(forced) => Some(forced.calls()),

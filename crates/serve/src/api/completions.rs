@@ -47,7 +47,7 @@ pub(super) async fn create(
     let request = CompletionRequest::read(&map)?;
     let (terms, echo) = (request.terms.clone(), request.echo);
     asker.may_ask(&terms.model)?;
-    let served = models::find(&door, &terms.model)?;
+    let served = models::find(&door, &asker, &terms.model)?;
     let places = request.prompts.len() * terms.answers;
     let places = body::reserve(&door, places, "prompt")?;
     let (asked, texts) = prepare(request, served.clone(), accepts_restricted).await?;

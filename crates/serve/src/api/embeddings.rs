@@ -89,7 +89,7 @@ pub(super) async fn create(
     }
     let request = EmbeddingRequest::read(&map)?;
     asker.may_ask(&request.model)?;
-    let served = models::find(&door, &request.model)?;
+    let served = models::find(&door, &asker, &request.model)?;
     let places = body::reserve(&door, 1, "input")?;
     let texts = read_texts(request.input, served.clone()).await?;
     let question = Question::of_texts(&texts, accepts_restricted, true);

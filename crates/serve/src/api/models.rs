@@ -40,14 +40,14 @@ pub(crate) async fn retrieve(
     if let Some(relay) = relay_of(&door, &name) {
         return Ok(Json(relayed(&relay)));
     }
-    find(&door, &name).map(|served| Json(entry(&served)))
+    find(&door, &asker, &name).map(|served| Json(entry(&served)))
 }
 
 /// The admitted model of this name.
 ///
 /// # Errors
-/// 404 with the names that exist; 503 while it is deployed but not open yet.
-pub(crate) fn find(door: &Inner, name: &str) -> Result<Arc<Served>, ApiError> {
+/// 404 with the names that exist for who asks; 503 while it is deployed but not open yet.
+pub(crate) fn find(door: &Inner, asker: &Asker, name: &str) -> Result<Arc<Served>, ApiError> {
     let catalogue = &door.catalogue;
     catalogue.find(name).ok_or_else(|| {
         if catalogue.is_expected(name) {
@@ -57,7 +57,8 @@ pub(crate) fn find(door: &Inner, name: &str) -> Result<Arc<Served>, ApiError> {
         let served = served.iter().map(|it| it.files().name.clone());
         let relays = relays(door);
         let relays = relays.iter().map(|it| it.upstream().name.clone());
-        let known: Vec<String> = served.chain(relays).collect();
+        let known = served.chain(relays).filter(|name| asker.sees(name));
+        let known: Vec<String> = known.collect();
         ApiError::model_not_found(name, &known)
     })
 }

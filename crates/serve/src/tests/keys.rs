@@ -66,6 +66,20 @@ pub(super) async fn charged(token: &Token, prompt: u64, answer: u64) {
     );
 }
 
+#[tokio::test]
+async fn a_key_hears_of_no_model_that_it_may_not_ask() {
+    let door = open_door(Limits::default()).await;
+    let asks_for_gone = |token: Arc<Token>| {
+        let door = door.clone();
+        async move { ask(&door, &token, question("hello", json!({"model": "gone"}))).await }
+    };
+    let narrow = asks_for_gone(token(Allowance::default(), &["gone"])).await;
+    assert_eq!(narrow.refusal().0, 404);
+    assert!(!narrow.body.to_string().contains("tiny"), "{}", narrow.body);
+    let wide = asks_for_gone(token(Allowance::default(), &[])).await;
+    assert!(wide.body.to_string().contains("tiny"), "{}", wide.body);
+}
+
 fn five() -> Value {
     question("hello", json!({"max_tokens": 5, "ignore_eos": true}))
 }
