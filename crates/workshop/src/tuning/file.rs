@@ -61,13 +61,7 @@ impl Workshop {
     /// # Errors
     /// `files-full`; `disk-full` and the like.
     pub async fn upload(&self, name: &str) -> Result<Upload, WorkshopError> {
-        if self.store().files_count().await? >= FILES_MAX {
-            return Err(WorkshopError::new(
-                "files-full",
-                format!("the workshop keeps {FILES_MAX} files already"),
-                "delete files that no job needs any more",
-            ));
-        }
+        self.refuse_full().await?;
         let (tmp, name) = (self.home().tmp(), plain_name(name));
         let folder = tempfile::tempdir_in(&tmp)
             .map_err(|error| io_error("make a folder in", &tmp, &error))?;
@@ -82,10 +76,22 @@ impl Workshop {
         })
     }
 
+    async fn refuse_full(&self) -> Result<(), WorkshopError> {
+        if self.store().files_count().await? >= FILES_MAX {
+            return Err(WorkshopError::new(
+                "files-full",
+                format!("the workshop keeps {FILES_MAX} files already"),
+                "delete files that no job needs any more",
+            ));
+        }
+        Ok(())
+    }
+
     /// Checks what came and keeps it.
     ///
     /// # Errors
-    /// `file-invalid`, which names the first bad line; `disk-full` and the like, the store's.
+    /// `file-invalid`, which names the first bad line; `files-full` where others came meanwhile; `disk-full`
+    /// and the like, the store's.
     pub async fn keep_file(&self, upload: Upload, owner: &str) -> Result<FileRow, WorkshopError> {
         let Upload {
             folder,
@@ -101,6 +107,7 @@ impl Workshop {
             .map_err(|error| stumbled(&error))??;
         let home = self.home().clone();
         let held = self.hold_files().await;
+        self.refuse_full().await?;
         let sealed = tokio::task::spawn_blocking(move || objects::seal(&home, folder.path()))
             .await
             .map_err(|error| stumbled(&error))??;
@@ -330,6 +337,32 @@ mod tests {
         let mut upload = shop.upload("f.jsonl").await.unwrap();
         upload.write(GOOD.as_bytes()).await.unwrap();
         shop.keep_file(upload, "local").await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_most_files_there_may_be_are_not_passed_by_those_that_come_together() {
+        let (_folder, shop) = crate::testing::shop().await;
+        let one = kept(&shop).await;
+        let again = |nth: u32| Change::FileKept {
+            artifact: Box::new(NewArtifact {
+                digest: one.artifact.clone(),
+                manifest: lathe_evidence::manifest::Manifest::new(Vec::new()).unwrap(),
+            }),
+            file: Box::new(FileRow {
+                id: format!("file-{nth}"),
+                ..one.clone()
+            }),
+        };
+        let others: Vec<Change> = (2..FILES_MAX).map(again).collect();
+        shop.apply(&others).await.unwrap();
+        let (first, second) = (shop.upload("a").await.unwrap(), shop.upload("b").await.unwrap());
+        let mut outcomes = Vec::new();
+        for mut upload in [first, second] {
+            upload.write(GOOD.as_bytes()).await.unwrap();
+            let outcome = shop.keep_file(upload, "local").await;
+            outcomes.push(outcome.map(drop).map_err(|error| error.code()));
+        }
+        assert_eq!(outcomes, [Ok(()), Err("files-full")]);
     }
 
     #[tokio::test(flavor = "multi_thread")]
