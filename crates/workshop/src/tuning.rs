@@ -26,6 +26,8 @@ pub use state::{Event, JobState};
 pub const FILE_BYTES_MAX: u64 = 512 << 20;
 /// The most files that are kept at once.
 pub const FILES_MAX: u32 = 1000;
+/// The most jobs that wait, run or are set aside at once.
+pub const JOBS_OPEN_MAX: u32 = 100;
 /// The fewest records of a training file.
 pub const RECORDS_MIN: u64 = 10;
 /// The longest suffix of a model's name, in characters.

@@ -269,7 +269,7 @@ impl ApiError {
         let (status, kind) = match error.code() {
             "file-unknown" | "job-unknown" => (StatusCode::NOT_FOUND, "invalid_request_error"),
             "file-too-large" => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
-            "file-invalid" | "files-full" | "job-file" | "job-model" | "order-state" => {
+            "file-invalid" | "files-full" | "job-file" | "job-model" | "jobs-full" | "order-state" => {
                 (StatusCode::BAD_REQUEST, "invalid_request_error")
             }
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
@@ -288,6 +288,9 @@ impl ApiError {
             _ => "training_file",
         };
         let mut told = Self::of_workshop(error, param);
+        if error.code() == "jobs-full" {
+            told.param = None;
+        }
         if told.status == StatusCode::NOT_FOUND {
             told.status = StatusCode::BAD_REQUEST;
         }
@@ -395,7 +398,7 @@ mod tests {
     /// OpenAI's clients ask again by themselves at 408, 409, 429 and from 500 on.
     #[test]
     fn what_is_full_until_somebody_deletes_is_not_asked_again() {
-        for code in ["files-full"] {
+        for code in ["files-full", "jobs-full"] {
             let error = WorkshopError::new(code, "it is full", "delete something");
             let told = ApiError::of_workshop(&error, "file");
             assert_eq!(told.status, StatusCode::BAD_REQUEST, "{code}");

@@ -130,6 +130,21 @@ impl Store {
             .transpose()
     }
 
+    /// How many jobs have not come to their end.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn jobs_open(&self) -> Result<u32, WorkshopError> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS jobs FROM jobs JOIN orders ON orders.id = jobs.order_id
+             WHERE orders.state NOT IN ('done', 'failed')",
+        )
+        .fetch_one(&self.read)
+        .await
+        .map_err(failed("count the jobs"))?;
+        Ok(u32::try_from(row.get::<i64, _>("jobs")).unwrap_or(u32::MAX))
+    }
+
     /// The orders that came as jobs before `before`, all where it is absent; the newest first.
     ///
     /// # Errors

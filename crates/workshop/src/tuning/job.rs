@@ -9,7 +9,7 @@ use lathe_evidence::Digest;
 use serde_json::{Map, Value};
 
 use super::made::{HELD_OUT, chosen, pack_of};
-use super::{Asked, FileRow, JobView, Method, NotPlaced, RECORDS_MIN};
+use super::{Asked, FileRow, JOBS_OPEN_MAX, JobView, Method, NotPlaced, RECORDS_MIN};
 use crate::catalogue::ModelView;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -28,12 +28,21 @@ impl Workshop {
     /// Places a job.
     ///
     /// # Errors
-    /// `job-model`, `file-unknown`, `job-file`; the ledger's, the store's and the file system's.
+    /// `jobs-full`, `job-model`, `file-unknown`, `job-file`; the ledger's, the store's and the file
+    /// system's.
     pub async fn place_job(&self, mut asked: Asked) -> Result<JobView, NotPlaced> {
         self.store().ledger()?;
         let (base, base_file) = self.base(&asked.model).await?;
         // What is looked up here is not deleted before the order stands that needs it.
         let held = self.hold_files().await;
+        if self.store().jobs_open().await? >= JOBS_OPEN_MAX {
+            return Err(WorkshopError::new(
+                "jobs-full",
+                format!("{JOBS_OPEN_MAX} jobs wait, run or are set aside already"),
+                "wait for one to end, or cancel one",
+            )
+            .into());
+        }
         let training = self.file(&asked.training_file).await?;
         fits(&training, asked.method)?;
         if training.records < RECORDS_MIN {
@@ -246,7 +255,7 @@ mod tests {
     use crate::store::change::{Finished, Registration};
     use crate::testing;
     use crate::tuning::Hyperparameters;
-    use crate::{Output, StepName};
+    use crate::{OrderState, Output, StepName};
 
     const CHAT: &str = r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#;
     const PAIR: &str = r#"{"input": {"messages": [{"role": "user", "content": "a"}]}, "preferred_output": [{"role": "assistant", "content": "b"}], "non_preferred_output": [{"role": "assistant", "content": "c"}]}"#;
@@ -327,5 +336,28 @@ mod tests {
         }
         let job = shop.place_job(asked(chats, Some(chats))).await;
         assert_eq!(job.expect("placed").asked.training_file, chats);
+    }
+
+    #[tokio::test]
+    async fn there_are_only_so_many_open_jobs() {
+        let (_folder, shop) = testing::shop().await;
+        enter_base(&shop).await;
+        let file = file(&shop, CHAT).await;
+        let mut first = None;
+        for nth in 0..JOBS_OPEN_MAX {
+            let placed = shop.place_job(asked(&file, None)).await;
+            let placed = placed.unwrap_or_else(|refused| panic!("{nth}: {}", refused.error));
+            first.get_or_insert(placed.order.id);
+        }
+        let refused = shop.place_job(asked(&file, None)).await;
+        assert_eq!(refused.expect_err("refused").error.code(), "jobs-full");
+        let ended = Change::OrderIs {
+            order: first.expect("a job"),
+            state: OrderState::Failed,
+            at_ms: 3,
+        };
+        shop.apply(&[ended]).await.expect("it has ended");
+        let placed = shop.place_job(asked(&file, None)).await;
+        assert!(placed.is_ok(), "one has ended");
     }
 }
