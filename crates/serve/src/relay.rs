@@ -29,14 +29,28 @@ mod stream;
 
 pub(crate) use ask::{Interface, ask};
 
+/// Questions that are under way at once: as many as can be waited for, more than there are places.
+const ASKED_MAX: u32 = u32::MAX >> 4;
+
 /// The upstreams, by name.
 #[derive(Default)]
 pub(crate) struct Relays {
     by_name: RwLock<BTreeMap<String, Arc<Relay>>>,
+    /// What is asked now of any upstream, one that stands no more among them.
+    asked: Asked,
     /// Nothing new is taken; what runs may go on.
     closed: watch::Sender<bool>,
     /// What runs ends now.
     stopped: watch::Sender<bool>,
+}
+
+/// Counts what is asked now: each question holds a permit.
+struct Asked(Arc<Semaphore>);
+
+impl Default for Asked {
+    fn default() -> Asked {
+        Asked(Arc::new(Semaphore::new(ASKED_MAX as usize)))
+    }
 }
 
 /// One upstream.
@@ -110,9 +124,13 @@ impl Relays {
         self.all().iter().map(health).collect()
     }
 
-    /// Whether nothing new is taken any more.
-    fn is_closed(&self) -> bool {
-        *self.closed.borrow()
+    /// Counts a question for as long as what is given lives; nothing new is taken any more where nothing is
+    /// given.
+    fn ask(&self) -> Option<OwnedSemaphorePermit> {
+        if *self.closed.borrow() {
+            return None;
+        }
+        self.asked.0.clone().try_acquire_owned().ok()
     }
 
     /// What comes of `work`, unless all that runs has to end before.
@@ -134,14 +152,8 @@ impl Relays {
     /// Takes nothing new, lets what runs end, and stops what is not done by `deadline`.
     pub(crate) async fn shut_down(&self, deadline: Duration) {
         self.closed.send_replace(true);
-        let all = self.all();
-        let even = async {
-            for relay in &all {
-                let all = u32::try_from(relay.places_max).unwrap_or(u32::MAX);
-                // Never closed; and given back at once, since it only tells that nobody holds one.
-                drop(relay.places.acquire_many(all).await);
-            }
-        };
+        // Never closed; and given back at once, since it only tells that nobody holds one.
+        let even = async { drop(self.asked.0.acquire_many(ASKED_MAX).await) };
         let _ = tokio::time::timeout(deadline, even).await;
         self.stopped.send_replace(true);
     }

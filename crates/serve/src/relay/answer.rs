@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use lathe_evidence::receipt::{Counted, Relayed, Weights};
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Relay;
 use super::gathered::{ANSWER_BYTES_MAX, Gathered};
@@ -41,6 +42,8 @@ pub(super) struct Answer {
     /// Tokens that were taken for the prompt.
     guessed: usize,
     closed: bool,
+    /// Counts it among what is under way.
+    _asked: OwnedSemaphorePermit,
 }
 
 impl Answer {
@@ -49,7 +52,7 @@ impl Answer {
         door: Arc<Inner>,
         relay: Arc<Relay>,
         model: String,
-        (receipt, place): (OpenReceipt, Place),
+        (receipt, place, asked): (OpenReceipt, Place, OwnedSemaphorePermit),
         guessed: usize,
     ) -> Answer {
         Answer {
@@ -62,6 +65,7 @@ impl Answer {
             pieces: 0,
             guessed,
             closed: false,
+            _asked: asked,
         }
     }
 

@@ -162,10 +162,11 @@ impl Request {
         streamed: Option<StreamUsage>,
     ) -> Result<Response, Missed> {
         let refused = Missed::Refused;
-        if self.door.relays.is_closed() {
+        let down = || {
             let message = "No answer now: the server is shutting down.";
-            return Err(refused(ApiError::unavailable(message)));
-        }
+            refused(ApiError::unavailable(message))
+        };
+        let asked = self.door.relays.ask().ok_or_else(down)?;
         let full = || refused(ApiError::queue_full(relay.places_max));
         let permit = relay.place().ok_or_else(full)?;
         let mut place = Place::new(permit, self.door.meters.clone());
@@ -185,10 +186,11 @@ impl Request {
             }
         };
         place.began(0);
-        let asked = self.map.get("model").and_then(Value::as_str);
+        let model = self.map.get("model").and_then(Value::as_str);
         let door = self.door.clone();
-        let model = asked.unwrap_or_default().to_owned();
-        let answer = Answer::new(door, relay.clone(), model, (receipt, place), guessed);
+        let model = model.unwrap_or_default().to_owned();
+        let held = (receipt, place, asked);
+        let answer = Answer::new(door, relay.clone(), model, held, guessed);
         match streamed {
             None => answer.whole(sent.body, embeds).await.map_err(refused),
             Some(usage) => stream::deliver(answer, sent, usage).await.map_err(refused),

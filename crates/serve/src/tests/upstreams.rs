@@ -383,3 +383,28 @@ async fn a_server_that_goes_down_lets_its_upstreams_answers_end() {
     ended.sort_by_key(|it| *it != Ended::Stop);
     assert_eq!(ended, [Ended::Stop, Ended::Aborted]);
 }
+
+#[tokio::test]
+async fn the_answer_of_an_upstream_that_was_taken_away_may_end_as_well() {
+    let fake = fake(|_| {
+        let mut steps = vec![stream_head(), piece("a"), Step::Turn];
+        steps.extend(ending());
+        steps
+    })
+    .await;
+    let (door, book) = door_to(vec![upstream("big", fake.address)]);
+    let mut stream = Stream::begin(&door, asks(json!({"stream": true}))).await;
+    assert!(stream.next().await.expect("an event").contains("lathe"));
+    door.relay(Vec::new(), book.clone());
+    let reading = tokio::spawn(super::upstream_faults::all(stream));
+    let stopping = tokio::spawn({
+        let door = door.clone();
+        async move { door.shut_down(PATIENCE).await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    fake.turns.add_permits(1);
+    stopping.await.expect("it stops");
+    let events = reading.await.expect("read");
+    assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
+    assert_eq!(closed(&book, 1).await[0].0.ended, Ended::Stop);
+}
