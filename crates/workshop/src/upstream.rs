@@ -409,7 +409,9 @@ pub(crate) async fn all(
 fn taken(name: &str) -> WorkshopError {
     WorkshopError::new(
         "upstream-taken",
-        format!("the upstream {name} does not answer: a model of this workshop is deployed under that name"),
+        format!(
+            "the upstream {name} does not answer: a model of this workshop is deployed under that name"
+        ),
         format!("run `lathe upstream remove {name} --reason \"…\"` and add it under another name"),
     )
 }

@@ -113,7 +113,8 @@ impl CallReader {
             let held = std::mem::take(&mut self.held);
             let mut ends = held[self.tried..].match_indices(&form.close);
             let tried = self.tried;
-            let found = ends.find_map(|(at, _)| Some((tried + at, self.read(&held[..tried + at])?)));
+            let found =
+                ends.find_map(|(at, _)| Some((tried + at, self.read(&held[..tried + at])?)));
             // What may still become such a text is looked at again.
             self.tried = held.len() - undecided(&held, &form.close);
             self.held = held;
@@ -241,7 +242,8 @@ mod tests {
     #[test]
     fn arguments_are_told_as_the_model_wrote_them() {
         let arguments = "{\"id\": 123456789012345678901234, \"b\": 1.10, \"id\": \"\\u00e9\"}";
-        let answer = format!("<tool_call>{{\"arguments\": {arguments}, \"name\": \"a\"}}</tool_call>");
+        let answer =
+            format!("<tool_call>{{\"arguments\": {arguments}, \"name\": \"a\"}}</tool_call>");
         let told = read([answer.as_str()], false);
         assert_eq!(told, Ok((String::new(), vec![format!("a {arguments}")])));
     }

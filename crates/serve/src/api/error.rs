@@ -269,9 +269,8 @@ impl ApiError {
         let (status, kind) = match error.code() {
             "file-unknown" | "job-unknown" => (StatusCode::NOT_FOUND, "invalid_request_error"),
             "file-too-large" => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
-            "file-invalid" | "files-full" | "job-file" | "job-model" | "jobs-full" | "order-state" => {
-                (StatusCode::BAD_REQUEST, "invalid_request_error")
-            }
+            "file-invalid" | "files-full" | "job-file" | "job-model" | "jobs-full"
+            | "order-state" => (StatusCode::BAD_REQUEST, "invalid_request_error"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
         let message = format!("{error}; {}.", error.next());

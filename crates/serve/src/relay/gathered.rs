@@ -295,8 +295,7 @@ impl Call {
     }
 
     fn written(&self) -> Value {
-        let mut written =
-            json!({"id": self.id, "name": self.name, "arguments": self.arguments});
+        let mut written = json!({"id": self.id, "name": self.name, "arguments": self.arguments});
         self.more.write(&mut written);
         written
     }

@@ -419,7 +419,11 @@ impl Slot {
         let Some(text) = self.text.take() else { return };
         let Piece { text, stopped } = text.finish();
         self.send_text(text);
-        self.end(if stopped { FinishReason::Sequence } else { reason });
+        self.end(if stopped {
+            FinishReason::Sequence
+        } else {
+            reason
+        });
     }
 
     /// Gives out a piece of text with the scores that were not told yet.

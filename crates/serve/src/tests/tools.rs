@@ -344,7 +344,10 @@ async fn a_call_that_is_none_is_an_error_and_one_that_is_cut_is_left_out() {
     assert_eq!(choice["finish_reason"], "stop");
     assert_eq!(choice["message"]["content"], "I look.\n");
     assert!(choice["message"]["tool_calls"].is_null(), "{choice}");
-    assert_eq!(book.closed().last().expect("a receipt").0.ended, Ended::Stop);
+    assert_eq!(
+        book.closed().last().expect("a receipt").0.ended,
+        Ended::Stop
+    );
     // Without tools the same is text: nobody asked for calls.
     let mut plain = answered(CALLS, json!({}));
     plain.as_object_mut().expect("an object").remove("tools");

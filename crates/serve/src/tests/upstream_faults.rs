@@ -287,7 +287,8 @@ async fn an_upstream_cannot_say_that_its_weights_are_verified() {
 async fn ends_without_an_end_are_refused() {
     let fake = fake(|_| {
         let end = |index: u32| {
-            let choice = json!({"index": index, "finish_reason": "stop", "logprobs": "x".repeat(1_000_000)});
+            let choice =
+                json!({"index": index, "finish_reason": "stop", "logprobs": "x".repeat(1_000_000)});
             event(&json!({"choices": [choice]}))
         };
         let mut steps = vec![stream_head()];
@@ -415,10 +416,7 @@ async fn another_upstream_stands_in_only_where_it_was_named_and_says_so() {
     // A key that is for the first alone does not reach the second.
     let heard = fake.heard().len();
     let narrow = keys::token(Allowance::default(), &["big"]);
-    assert_eq!(
-        keys::ask(&door, &narrow, asks(json!({}))).await.status,
-        503
-    );
+    assert_eq!(keys::ask(&door, &narrow, asks(json!({}))).await.status, 503);
     assert_eq!(fake.heard().len(), heard);
     let both = keys::token(Allowance::default(), &["big", "small"]);
     assert_eq!(keys::ask(&door, &both, asks(json!({}))).await.status, 200);

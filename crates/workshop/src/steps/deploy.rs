@@ -28,8 +28,8 @@ use crate::queue::Halt;
 use crate::store::Change;
 use crate::store::change::Finished;
 use crate::store::receipts::{BreakerRow, PendingRow};
-use crate::worker::Made;
 use crate::upstream;
+use crate::worker::Made;
 use crate::workshop::Workshop;
 
 /// Held-out prompts kept for the try page.

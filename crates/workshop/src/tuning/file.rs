@@ -355,7 +355,10 @@ mod tests {
         };
         let others: Vec<Change> = (2..FILES_MAX).map(again).collect();
         shop.apply(&others).await.unwrap();
-        let (first, second) = (shop.upload("a").await.unwrap(), shop.upload("b").await.unwrap());
+        let (first, second) = (
+            shop.upload("a").await.unwrap(),
+            shop.upload("b").await.unwrap(),
+        );
         let mut outcomes = Vec::new();
         for mut upload in [first, second] {
             upload.write(GOOD.as_bytes()).await.unwrap();

@@ -335,7 +335,10 @@ mod tests {
         let all = ids(&whole);
         // The line of the log was written in the second in which the stage began.
         assert_eq!(all.len(), POINTS as usize + 3);
-        assert!(all[0].starts_with('e') && all[1].starts_with('l'), "{all:?}");
+        assert!(
+            all[0].starts_with('e') && all[1].starts_with('l'),
+            "{all:?}"
+        );
         assert_eq!((all[2], all[26]), ("p25", "p1"));
         for limit in 1..8 {
             let mut seen: Vec<Event> = Vec::new();
