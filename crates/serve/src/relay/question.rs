@@ -206,6 +206,15 @@ mod tests {
                 r#""role":"input""#,
             ),
             (Interface::Embeddings, json!({}), "input"),
+        ] {
+            let written = asked(interface, body.clone());
+            assert!(written.contains(has), "{body}: {written}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_beside_the_usual_is_in_it_too() {
+        for (interface, body, has) in [
             (
                 Interface::Embeddings,
                 json!({"messages": [{"role": "user", "content": "embedded"}]}),
