@@ -28,6 +28,7 @@ mod question;
 mod stream;
 
 pub(crate) use ask::{Interface, ask};
+pub(crate) use question::of as question_of;
 
 /// The upstreams, by name.
 #[derive(Default)]

@@ -25,6 +25,8 @@ use lathe_evidence::statement::Link;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use give::{no_answer, unknown};
+
 /// The longest correction.
 pub const CORRECTION_BYTES_MAX: usize = 64 << 10;
 /// The longest question that a correction brings along, as canonical JSON.

@@ -94,7 +94,7 @@ impl ApiError {
         let message = format!(
             "Unknown request URL: {method} {path}. This server answers GET /v1/models, \
              GET /v1/models/{{model}}, POST /v1/chat/completions, POST /v1/completions, \
-             POST /v1/embeddings, and what is under /v1/files and /v1/fine_tuning/jobs."
+             POST /v1/embeddings, and what is under /v1/files, /v1/fine_tuning/jobs and /v1/feedback."
         );
         ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", message)
             .with_code("unknown_url")
@@ -266,12 +266,13 @@ impl ApiError {
     /// 400 for what cannot be done so, 500 for what should not have happened.
     pub(crate) fn of_workshop(error: &WorkshopError, param: &str) -> Self {
         let (status, kind) = match error.code() {
-            "file-unknown" | "job-unknown" => (StatusCode::NOT_FOUND, "invalid_request_error"),
-            "file-too-large" => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
-            "files-full" => (StatusCode::CONFLICT, "invalid_request_error"),
-            "file-invalid" | "job-file" | "job-model" | "order-state" => {
-                (StatusCode::BAD_REQUEST, "invalid_request_error")
+            "file-unknown" | "job-unknown" | "feedback-receipt" | "feedback-unknown" => {
+                (StatusCode::NOT_FOUND, "invalid_request_error")
             }
+            "file-too-large" => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
+            "files-full" | "feedback-full" => (StatusCode::CONFLICT, "invalid_request_error"),
+            "file-invalid" | "job-file" | "job-model" | "order-state" | "feedback-invalid"
+            | "feedback-prompt" => (StatusCode::BAD_REQUEST, "invalid_request_error"),
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
         let message = format!("{error}; {}.", error.next());

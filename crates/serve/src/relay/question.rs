@@ -12,7 +12,7 @@ use crate::receipt::Question;
 const WHOLE_MAX: u64 = 1 << 53;
 
 /// The question of a request.
-pub(super) fn of(interface: Interface, map: &Map<String, Value>) -> Question {
+pub(crate) fn of(interface: Interface, map: &Map<String, Value>) -> Question {
     let absent = Value::Null;
     let asked = map.get(interface.prompt_member()).unwrap_or(&absent);
     let written = match interface {

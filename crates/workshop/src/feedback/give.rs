@@ -191,7 +191,8 @@ fn digest_of(given: &Given, giver: &Giver) -> String {
     Digest::of(&bytes).to_string()
 }
 
-fn no_answer(receipt: &str) -> WorkshopError {
+/// Says that there is no such receipt, or none for whoever asks.
+pub fn no_answer(receipt: &str) -> WorkshopError {
     let shown: String = receipt.chars().take(100).collect();
     WorkshopError::new(
         "feedback-receipt",
@@ -200,7 +201,8 @@ fn no_answer(receipt: &str) -> WorkshopError {
     )
 }
 
-pub(super) fn unknown(id: &str) -> WorkshopError {
+/// Says that there is no such feedback, or none for whoever asks.
+pub fn unknown(id: &str) -> WorkshopError {
     let shown: String = id.chars().take(100).collect();
     WorkshopError::new(
         "feedback-unknown",
