@@ -23,8 +23,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     Globals, approve, backup, breaker, bundle, checkpoint, data, doctor, dossier, eval, export,
-    feedback, filing, gate, ledger, merge, model, order, pack, register, restore, restored, run, token, tour,
-    trace, tune, up, upstream, verify, version, withdraw,
+    feedback, filing, gate, ledger, merge, model, order, pack, register, restore, restored, run,
+    token, tour, trace, tune, up, upstream, verify, version, withdraw,
 };
 
 const AFTER_HELP: &str = "\

@@ -13,9 +13,7 @@ use lathe_evidence::Digest;
 use lathe_evidence::statement::ApprovalPolicy;
 use lathe_workshop::feedback::{FeedbackReview, Review};
 use lathe_workshop::token::{Allowance, Scope, TokenRow};
-use lathe_workshop::{
-    Caller, Door as _, Home, Token, Tokens, Workshop, WorkshopOptions,
-};
+use lathe_workshop::{Caller, Door as _, Home, Token, Tokens, Workshop, WorkshopOptions};
 use serde_json::{Value, json};
 
 use super::caller::{Reply, completion, question, send};
@@ -146,18 +144,30 @@ async fn a_correction_brings_the_question_that_its_receipt_is_of() {
     let told = &reply.body;
     assert_eq!(told["object"], "feedback");
     assert_eq!(told["receipt"], receipt.as_str());
-    assert_eq!((&told["kind"], &told["state"]), (&json!("correction"), &json!("received")));
-    assert_eq!((&told["model"], &told["from"]), (&json!("tiny"), &json!("desk 3")));
+    assert_eq!(
+        (&told["kind"], &told["state"]),
+        (&json!("correction"), &json!("received"))
+    );
+    assert_eq!(
+        (&told["model"], &told["from"]),
+        (&json!("tiny"), &json!("desk 3"))
+    );
     // The same again is the same.
     let again = bench.give(body, None).await;
     assert_eq!(&again.body, told);
     let id = told["id"].as_str().expect("an id");
-    assert_eq!(&bench.get(&format!("/v1/feedback/{id}"), None).await.body, told);
+    assert_eq!(
+        &bench.get(&format!("/v1/feedback/{id}"), None).await.body,
+        told
+    );
     let list = bench.get("/v1/feedback", None).await;
     assert_eq!(list.body["data"], json!([told]));
     openapi::check(&openapi::document(), "FeedbackPage", &list.body);
     let unknown = bench.get("/v1/feedback/fb-0", None).await;
-    assert_eq!(unknown.refusal(), (404, json!("id"), json!("feedback-unknown")));
+    assert_eq!(
+        unknown.refusal(),
+        (404, json!("id"), json!("feedback-unknown"))
+    );
 }
 
 #[tokio::test]
@@ -176,35 +186,48 @@ async fn where_texts_are_kept_the_question_is_known() {
 async fn what_cannot_be_meant_is_named() {
     let bench = Bench::new(false).await;
     let receipt = bench.answer("Is it?").await;
-    let with = |more: Value| correction(&receipt, more);
-    for (body, refused) in [
-        (json!({"kind": "complaint"}), (400, "receipt", "")),
-        (with(json!({"receipt": 3})), (400, "receipt", "")),
-        (with(json!({"receipt": "nobody"})), (404, "receipt", "feedback-receipt")),
-        (with(json!({"kind": "praise"})), (400, "kind", "")),
-        (with(json!({"colour": "red"})), (400, "colour", "")),
-        (with(json!({"correction": 5})), (400, "correction", "")),
-        (with(json!({"correction": null})), (400, "correction", "feedback-invalid")),
-        (with(json!({"correction": " "})), (400, "correction", "feedback-invalid")),
-        (with(json!({"kind": "complaint"})), (400, "correction", "feedback-invalid")),
-        (with(json!({"correction": "x".repeat(65_537)})), (400, "correction", "feedback-invalid")),
-        (with(json!({"reason": "x".repeat(2001)})), (400, "reason", "")),
-        (with(json!({"from": "x".repeat(101)})), (400, "from", "")),
-        (with(json!({"messages": "Is it?"})), (400, "messages", "")),
-        (with(json!({"messages": [], "tools": "f"})), (400, "messages", "")),
+    for (more, param) in [
+        (json!({"receipt": 3}), "receipt"),
+        (json!({"receipt": null}), "receipt"),
+        (json!({"kind": "praise"}), "kind"),
+        (json!({"colour": "red"}), "colour"),
+        (json!({"correction": 5}), "correction"),
+        (json!({"reason": "x".repeat(2001)}), "reason"),
+        (json!({"from": "x".repeat(101)}), "from"),
+        (json!({"messages": "Is it?"}), "messages"),
+        (json!({"messages": []}), "messages"),
     ] {
-        let reply = bench.give(body.clone(), None).await;
-        let (status, param, code) = reply.refusal();
-        let code = code.as_str().unwrap_or_default().to_owned();
-        let found = (status, param.as_str().unwrap_or_default(), code.as_str());
-        assert_eq!(found, refused, "{}", reply.body);
+        let reply = bench.give(correction(&receipt, more), None).await;
+        assert_eq!(reply.refusal(), (400, json!(param), Value::Null));
     }
-    let long = bench.give(with(json!({"messages": "x".repeat(2 << 20)})), None).await;
-    assert_eq!((long.status, &long.body["error"]["code"]), (413, &json!("body_too_large")));
-    let plain = Request::post("/v1/feedback").body(Body::from("{}")).expect("a request");
-    assert_eq!(bench.send(plain, None).await.status, 415);
-    let delete = Request::delete("/v1/feedback").body(Body::empty()).expect("a request");
-    assert_eq!(bench.send(delete, None).await.status, 405);
+    let invalid = (400, json!("correction"), json!("feedback-invalid"));
+    for more in [
+        json!({"correction": null}),
+        json!({"correction": " "}),
+        json!({"correction": "x".repeat(65_537)}),
+        json!({"kind": "complaint"}),
+    ] {
+        let reply = bench.give(correction(&receipt, more), None).await;
+        assert_eq!(reply.refusal(), invalid);
+    }
+    let nobody = bench.give(complaint("nobody"), None).await;
+    let unknown = (404, json!("receipt"), json!("feedback-receipt"));
+    assert_eq!(nobody.refusal(), unknown);
+}
+
+#[tokio::test]
+async fn bodies_methods_and_pages_are_bounded_as_elsewhere() {
+    let bench = Bench::new(false).await;
+    let long = json!({"messages": "x".repeat(2 << 20)});
+    let long = bench.give(correction("nobody", long), None).await;
+    let code = &long.body["error"]["code"];
+    assert_eq!((long.status, code), (413, &json!("body_too_large")));
+    let plain = Request::post("/v1/feedback").body(Body::from("{}"));
+    let plain = bench.send(plain.expect("a request"), None).await;
+    assert_eq!(plain.status, 415);
+    let delete = Request::delete("/v1/feedback").body(Body::empty());
+    let delete = bench.send(delete.expect("a request"), None).await;
+    assert_eq!(delete.status, 405);
     for query in ["limit=0", "limit=101", "state=lost"] {
         let reply = bench.get(&format!("/v1/feedback?{query}"), None).await;
         assert_eq!(reply.status, 400, "{query}");
@@ -217,7 +240,10 @@ async fn a_text_without_a_conversation_is_complained_about_alone() {
     let body = completion(json!("The camera"), json!({"max_tokens": 2}));
     let receipt = bench.receipt("/v1/completions", body).await;
     let reply = bench.give(correction(&receipt, json!({})), None).await;
-    assert_eq!(reply.refusal(), (400, json!("correction"), json!("feedback-invalid")));
+    assert_eq!(
+        reply.refusal(),
+        (400, json!("correction"), json!("feedback-invalid"))
+    );
     let reply = bench.give(complaint(&receipt), None).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
     assert_eq!(reply.body["correction"], Value::Null);
@@ -238,7 +264,10 @@ async fn a_key_speaks_of_its_models_and_sees_what_was_given_with_it() {
     let admin = key("admin", Scope::Admin, &[]);
     let first = bench.give(complaint(&receipt), Some(&one)).await.body;
     let second = bench.give(complaint(&receipt), Some(&two)).await.body;
-    assert_ne!(first["id"], second["id"], "two say the same, each for himself");
+    assert_ne!(
+        first["id"], second["id"],
+        "two say the same, each for himself"
+    );
     let ids = async |token: &Arc<Token>| {
         let list = bench.get("/v1/feedback", Some(token)).await.body;
         let data = list["data"].as_array().expect("a list").clone();
@@ -265,7 +294,9 @@ async fn pages_follow_one_another_and_states_are_told_apart() {
     assert_eq!(first["has_more"], true);
     assert_eq!(first["first_id"], given[2].as_str(), "the newest first");
     let last = first["last_id"].as_str().expect("an id");
-    let rest = bench.get(&format!("/v1/feedback?limit=2&after={last}"), None).await;
+    let rest = bench
+        .get(&format!("/v1/feedback?limit=2&after={last}"), None)
+        .await;
     assert_eq!(rest.body["data"][0]["id"], given[0].as_str());
     assert_eq!(rest.body["has_more"], false);
     let review = FeedbackReview {

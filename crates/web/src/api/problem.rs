@@ -126,9 +126,7 @@ pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code().split('-').next() {
         Some("pack" | "order" | "data" | "reason" | "withdraw" | "approval" | "register")
         | Some("filing" | "key" | "token" | "deployment" | "trace" | "bundle" | "upstream")
-        | Some("feedback") => {
-            StatusCode::BAD_REQUEST
-        }
+        | Some("feedback") => StatusCode::BAD_REQUEST,
         Some("breaker") => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -79,7 +79,10 @@ impl Workshop {
         }
         if of_receipt >= OF_RECEIPT_MAX {
             let text = format!("{OF_RECEIPT_MAX} pieces of feedback on this answer are kept");
-            return full(text, "they will be read; what they do not say is for its operator");
+            return full(
+                text,
+                "they will be read; what they do not say is for its operator",
+            );
         }
         Ok(())
     }
@@ -166,7 +169,12 @@ fn check(given: &Given) -> Result<(), WorkshopError> {
     for (name, size, most, unit) in [
         ("correction", correction, CORRECTION_BYTES_MAX, "bytes"),
         ("messages", prompt, PROMPT_BYTES_MAX, "bytes"),
-        ("reason", chars(&given.reason), REASON_CHARS_MAX, "characters"),
+        (
+            "reason",
+            chars(&given.reason),
+            REASON_CHARS_MAX,
+            "characters",
+        ),
         ("from", chars(&given.from), FROM_CHARS_MAX, "characters"),
     ] {
         if size > most {
@@ -253,7 +261,10 @@ mod tests {
     fn what_is_missing_or_too_long_is_named() {
         let changes: [(fn(&mut Given), &str); 6] = [
             (|it| it.correction = None, "no right answer"),
-            (|it| it.correction = Some(" \n".to_owned()), "no right answer"),
+            (
+                |it| it.correction = Some(" \n".to_owned()),
+                "no right answer",
+            ),
             (|it| it.kind = FeedbackKind::Complaint, "a complaint"),
             (
                 |it| it.correction = Some("x".repeat(CORRECTION_BYTES_MAX + 1)),
@@ -263,7 +274,10 @@ mod tests {
                 |it| it.reason = Some("我".repeat(REASON_CHARS_MAX + 1)),
                 "`reason`",
             ),
-            (|it| it.from = Some("x".repeat(FROM_CHARS_MAX + 1)), "`from`"),
+            (
+                |it| it.from = Some("x".repeat(FROM_CHARS_MAX + 1)),
+                "`from`",
+            ),
         ];
         assert!(check(&given()).is_ok());
         for (change, named) in changes {

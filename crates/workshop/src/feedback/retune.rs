@@ -38,14 +38,13 @@ impl Workshop {
     /// # Errors
     /// `deployment-unknown`, `feedback-dataset`, `feedback-few`, `feedback-nothing-new`, `order-brought`,
     /// `pack-invalid`; the ledger's, the store's and the file system's.
-    pub async fn feedback_tune(
-        &self,
-        asked: FeedbackTune,
-    ) -> Result<Value, WorkshopError> {
+    pub async fn feedback_tune(&self, asked: FeedbackTune) -> Result<Value, WorkshopError> {
         let (deployment, mut set) = (&asked.deployment, asked.set);
         let order = self.order_behind(deployment).await?;
         let before: Pack = parse("an order's pack", &order.spec)?;
-        let version = self.version_for(deployment, asked.dataset.as_deref()).await?;
+        let version = self
+            .version_for(deployment, asked.dataset.as_deref())
+            .await?;
         let corrections = version.row.corrections;
         set.insert(DATA.to_owned(), json!(version.spec));
         if before.tune.corrections.is_none() {
@@ -64,10 +63,8 @@ impl Workshop {
         let file = self.file_of(&version.row).await?;
         let spec = version.spec.clone();
         let place = ops::Clone { of: order.id, set };
-        let mut placed = ops::clone_with(self, place, move |id| {
-            steps::data::already(id, &spec, file)
-        })
-        .await?;
+        let mut placed =
+            ops::clone_with(self, place, move |id| steps::data::already(id, &spec, file)).await?;
         placed["corrections"] = version.told();
         Ok(placed)
     }
@@ -168,8 +165,7 @@ mod tests {
         let pack = crate::pack::load(&folder, false)
             .expect("the fixture reads")
             .pack;
-        let data =
-            json!({"name": "c", "source": "file:c.jsonl", "licence": "MIT", "owner": "us"});
+        let data = json!({"name": "c", "source": "file:c.jsonl", "licence": "MIT", "owner": "us"});
         let mut set = BTreeMap::from([(DATA.to_owned(), data)]);
         set.extend(learning(&pack, 20));
         let (tuned, changes) = change::changed(&json!(pack).to_string(), &set).expect("a pack");

@@ -104,7 +104,10 @@ fn is_as_measured(prompt: &str, system: Option<&str>) -> bool {
 fn check(ids: &[String], by: &str, reason: Option<&str>) -> Result<(), WorkshopError> {
     let refuse = |text: String, next: &str| Err(WorkshopError::new("feedback-review", text, next));
     if !(1..=REVIEWED_MAX).contains(&ids.len()) {
-        let text = format!("cannot decide about {} pieces of feedback at once", ids.len());
+        let text = format!(
+            "cannot decide about {} pieces of feedback at once",
+            ids.len()
+        );
         return refuse(text, "name 1 to 500");
     }
     let chars = by.trim().chars().count();

@@ -42,8 +42,8 @@ use crate::words::Lang;
 use crate::workshop::Workshop;
 
 pub use abandon::CANCELLED;
-pub(crate) use clone::{Clone, run as clone_with};
 pub use approve::sign_approval;
+pub(crate) use clone::{Clone, run as clone_with};
 pub use filing::{ANSWERS_BYTES_MAX, Answers, filing_answers, filing_check};
 pub(crate) use withdraw::order_again;
 

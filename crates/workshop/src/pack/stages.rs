@@ -27,7 +27,11 @@ impl Pack {
         let before = self.tune.pretrain.as_ref().map(|_| StepName::Pretrain);
         let supervised = (!self.tune.preference_only).then_some(StepName::Tune);
         let after = self.tune.preference.as_ref().map(|_| StepName::Preference);
-        let corrected = self.tune.corrections.as_ref().map(|_| StepName::Corrections);
+        let corrected = self
+            .tune
+            .corrections
+            .as_ref()
+            .map(|_| StepName::Corrections);
         let stages = before.into_iter().chain(supervised).chain(after);
         stages.chain(corrected).collect()
     }

@@ -52,7 +52,8 @@ pub const OF_CORRECTIONS: WorkerStep = WorkerStep {
 
 /// The most records that a step keeps.
 fn records_max(pack: &Pack, step: StepName) -> Option<usize> {
-    pack.records.filter(|_| step != StepName::CorrectionsPrepare)
+    pack.records
+        .filter(|_| step != StepName::CorrectionsPrepare)
 }
 
 fn key(context: &Context, step: StepName) -> Result<Value, WorkshopError> {
