@@ -14,6 +14,7 @@ use super::{FeedbackDataset, FeedbackTune, VersionRow};
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::ops;
+use crate::order::OrderId;
 use crate::pack::{Pack, change};
 use crate::steps;
 use crate::store::change::NewArtifact;
@@ -62,9 +63,9 @@ impl Workshop {
         }
         let file = self.file_of(&version.row).await?;
         let spec = version.spec.clone();
-        let place = ops::Clone { of: order.id, set };
-        let mut placed =
-            ops::clone_with(self, place, move |id| steps::data::already(id, &spec, file)).await?;
+        let again = ops::Again { of: order.id, set };
+        let more = move |id: &OrderId| steps::data::already(id, &spec, file);
+        let mut placed = ops::place_again(self, again, more).await?;
         placed["corrections"] = version.told();
         Ok(placed)
     }

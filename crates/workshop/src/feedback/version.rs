@@ -222,7 +222,7 @@ impl Draft {
         if let Some((row, last)) = &self.before {
             let same = row.file == file.digest.to_string()
                 && (&last.licence, &last.owner) == (&spec.licence, &spec.owner);
-            if same {
+            if same && !self.holds_withdrawn(home, row)? {
                 return Ok(None);
             }
         }
@@ -235,6 +235,18 @@ impl Draft {
             file,
             dataset,
         }))
+    }
+
+    /// Whether a version holds a record that was withdrawn since: then the next one is without it.
+    fn holds_withdrawn(&self, home: &Home, row: &VersionRow) -> Result<bool, WorkshopError> {
+        let leaves = &self.withdrawn.leaves;
+        if leaves.is_empty() {
+            return Ok(false);
+        }
+        let folder = objects::path(home, &row.digest);
+        let dataset = Dataset::load(&folder).map_err(|error| refused(error.into()))?;
+        let mut all = dataset.prepared.train.iter().chain(&dataset.prepared.test);
+        Ok(all.any(|sealed| leaves.contains(&sealed.leaf)))
     }
 
     fn file_name(&self) -> String {

@@ -22,7 +22,7 @@ use crate::worker::Made;
 use crate::workshop::Workshop;
 
 /// An order to be placed again.
-pub(crate) struct Clone {
+pub(crate) struct Again {
     /// Which.
     pub of: OrderId,
     /// New values by dotted paths.
@@ -32,7 +32,7 @@ pub(crate) struct Clone {
 /// Places the clone; in the same transaction `more` is written, of which it is told the new order.
 pub(crate) async fn run(
     shop: &Workshop,
-    Clone { of, set }: Clone,
+    Again { of, set }: Again,
     more: impl FnOnce(&OrderId) -> Result<Vec<Change>, WorkshopError>,
 ) -> Result<Value, WorkshopError> {
     let row = order_of(shop, &of).await?;

@@ -43,7 +43,7 @@ use crate::workshop::Workshop;
 
 pub use abandon::CANCELLED;
 pub use approve::sign_approval;
-pub(crate) use clone::{Clone, run as clone_with};
+pub(crate) use clone::{Again, run as place_again};
 pub use filing::{ANSWERS_BYTES_MAX, Answers, filing_answers, filing_check};
 pub(crate) use withdraw::order_again;
 
@@ -277,7 +277,7 @@ impl Workshop {
             Operation::OrderPause { order } => pause::run(self, order).await,
             Operation::OrderResume { order } => resume::run(self, order).await,
             Operation::OrderClone { order: of, set } => {
-                clone::run(self, Clone { of, set }, |_| Ok(Vec::new())).await
+                clone::run(self, Again { of, set }, |_| Ok(Vec::new())).await
             }
             Operation::Withdraw { what, reason } => withdraw::run(self, what, reason).await,
             Operation::Pending {} => Ok(json!({ "pending": self.store().pending().await? })),
