@@ -270,9 +270,11 @@ impl ApiError {
                 (StatusCode::NOT_FOUND, "invalid_request_error")
             }
             "file-too-large" => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
-            "files-full" | "feedback-full" => (StatusCode::CONFLICT, "invalid_request_error"),
-            "file-invalid" | "job-file" | "job-model" | "order-state" | "feedback-invalid"
-            | "feedback-prompt" => (StatusCode::BAD_REQUEST, "invalid_request_error"),
+            "files-full" => (StatusCode::CONFLICT, "invalid_request_error"),
+            "file-invalid" | "job-file" | "job-model" | "order-state" | "feedback-full"
+            | "feedback-invalid" | "feedback-prompt" => {
+                (StatusCode::BAD_REQUEST, "invalid_request_error")
+            }
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
         let message = format!("{error}; {}.", error.next());
