@@ -311,3 +311,31 @@ async fn pages_follow_one_another_and_states_are_told_apart() {
     assert_eq!(accepted["data"][0]["id"], given[1].as_str());
     assert_eq!(accepted["data"][0]["state"], "accepted");
 }
+
+#[tokio::test]
+async fn a_body_that_is_changed_anywhere_is_taken_or_refused() {
+    let bench = Bench::new(false).await;
+    let receipt = bench.answer("Is it?").await;
+    let asked = json!([{"role": "user", "content": "Is it?"}]);
+    let good = correction(&receipt, json!({"messages": asked, "reason": "\u{0}"}));
+    let good = good.to_string().into_bytes();
+    let mut taken = 0;
+    for at in 0..good.len() {
+        for change in [b'0', b'"', b'{', b']', b'\\', 0xff] {
+            let mut bytes = good.clone();
+            bytes[at] = change;
+            let request = Request::post("/v1/feedback")
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(Body::from(bytes))
+                .expect("a request");
+            let reply = bench.send(request, None).await;
+            let body = &reply.body;
+            match reply.status {
+                200 => taken += 1,
+                400..500 => assert!(body["error"]["message"].is_string(), "{body}"),
+                status => panic!("{status} at {at}: {body}"),
+            }
+        }
+    }
+    assert!(taken > 0, "some changes change nothing that is refused");
+}
