@@ -127,9 +127,17 @@ fn corrections_are_reviewed_made_a_dataset_and_learnt_behind_the_same_gate() {
     let home = Home::new();
     home.finish(&pack(&home), &[]);
     let serving = up(&home);
-    let right = r#"{"feeling":2.0,"class":"positive"}"#;
+    let right = [
+        ("2.0", "positive"),
+        ("-2.0", "negative"),
+        ("0.0", "neutral"),
+    ];
     let asked = ["the kettle sings", "the lamp glows", "the door is green"];
-    let ids = asked.map(|text| correct(&serving, text, right));
+    let ids = [0, 1, 2].map(|at| {
+        let (feeling, class) = right[at];
+        let right = format!(r#"{{"feeling":{feeling},"class":"{class}"}}"#);
+        correct(&serving, asked[at], &right)
+    });
     let unfit = correct(&serving, "the roof leaks", "it leaks");
     let listed = home.json(&["feedback", "list", "--state", "received", "--json"]);
     assert_eq!(listed["feedback"].as_array().map(Vec::len), Some(4));
