@@ -5,8 +5,6 @@
 //! records and judged by the pack's own gate, like any other order, and takes the deployment's name only
 //! when it passes: a correction cannot be bought with what the model could before.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::version::Version;
@@ -155,6 +153,7 @@ fn learning(pack: &Pack, corrections: u64) -> [(String, Value); 4] {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use super::*;
