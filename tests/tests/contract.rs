@@ -11,7 +11,7 @@ use lathe_tests::root;
 type Row = (&'static str, &'static [&'static str]);
 
 /// What is expected.
-const CONTRACT: [Row; 25] = [
+const CONTRACT: [Row; 26] = [
     (
         "/v1/models",
         &[
@@ -163,6 +163,14 @@ const CONTRACT: [Row; 25] = [
         &[
             "tests/tests/killed_receipts.rs kill_9_loses_no_receipt_of_any_way_of_asking_and_no_order",
             "tests/tests/killed_receipts.rs kill_9_under_load_loses_no_receipt_of_a_finished_answer",
+        ],
+    ),
+    (
+        "what callers say of an answer is tied to its receipt, learnt, and a signal of the breaker",
+        &[
+            "crates/serve/src/tests/feedback.rs a_correction_brings_the_question_that_its_receipt_is_of",
+            "tests/tests/feedback.rs corrections_are_reviewed_made_a_dataset_and_learnt_behind_the_same_gate",
+            "tests/tests/feedback.rs complaints_restrict_then_open_the_breaker_and_closing_begins_anew",
         ],
     ),
     (

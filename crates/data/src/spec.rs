@@ -31,6 +31,9 @@ pub struct DataSpec {
     /// Who labelled it, if known.
     #[serde(default)]
     pub annotator: Option<String>,
+    /// The dataset version that this one follows, by its digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
     /// How the file is read.
     #[serde(default)]
     pub reader: ReaderSpec,

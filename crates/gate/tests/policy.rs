@@ -63,6 +63,7 @@ fn case() -> Case {
             licence: "MIT".to_owned(),
             owner: "someone".to_owned(),
             agreement: None,
+            previous: None,
             scan: Scan {
                 version: 1,
                 personal_records: 10,

@@ -177,7 +177,8 @@ async fn start(
     }
     let api = door
         .router()
-        .merge(lathe_serve::tuning::router(workshop.clone()));
+        .merge(lathe_serve::tuning::router(workshop.clone()))
+        .merge(lathe_serve::feedback::router(workshop.clone()));
     let state = AppState::new(workshop.clone(), api, keys.access);
     // Else a streamed token may wait 40 ms for the acknowledgement of the one before; a
     // connection on which it cannot be set still works.

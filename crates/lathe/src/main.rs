@@ -23,8 +23,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     Globals, approve, backup, breaker, bundle, checkpoint, data, doctor, dossier, eval, export,
-    filing, gate, ledger, merge, model, order, pack, register, restore, restored, run, token, tour,
-    trace, tune, up, upstream, verify, version, withdraw,
+    feedback, filing, gate, ledger, merge, model, order, pack, register, restore, restored, run,
+    token, tour, trace, tune, up, upstream, verify, version, withdraw,
 };
 
 const AFTER_HELP: &str = "\
@@ -106,6 +106,8 @@ enum Command {
     Upstream(upstream::Args),
     /// Look at breakers and move them.
     Breaker(breaker::Args),
+    /// What callers say of answers: decide about it, make a dataset of it, tune on it.
+    Feedback(feedback::Args),
     /// Check a pack's gate for rules that cannot bite.
     Gate(gate::Args),
     /// Which act of an authority (备案) applies, the package for it, and the act as evidence.
@@ -154,6 +156,7 @@ fn main() -> ExitCode {
         Command::Token(args) => token::run(&cli.globals, &args),
         Command::Upstream(args) => upstream::run(&cli.globals, &args),
         Command::Breaker(args) => breaker::run(&cli.globals, &args),
+        Command::Feedback(args) => feedback::run(&cli.globals, &args),
         Command::Gate(args) => gate::run(&args),
         Command::Filing(args) => filing::run(&cli.globals, &args),
         Command::Checkpoint(args) => checkpoint::run(&cli.globals, &args),

@@ -291,6 +291,7 @@ fn dataset(at_ms: i64) -> Statement {
         licence: "MIT".to_owned(),
         owner: "the factory".to_owned(),
         agreement: Some("agreement 7".to_owned()),
+        previous: None,
         scan: Scan {
             version: 1,
             personal: [("phone".to_owned(), 2)].into(),

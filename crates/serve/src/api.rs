@@ -33,7 +33,7 @@ mod format;
 pub(crate) mod health;
 pub(crate) mod label;
 mod logprobs;
-mod messages;
+pub(crate) mod messages;
 mod models;
 mod parameters;
 mod prompts;
@@ -41,7 +41,7 @@ pub(crate) mod quota;
 mod request;
 mod round;
 pub(crate) mod terms;
-mod tools;
+pub(crate) mod tools;
 
 pub(crate) use prompts::Prompt;
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use lathe_workshop::feedback::Giver;
+use lathe_workshop::token::Scope;
 use lathe_workshop::{Caller, Token};
 
 use crate::api::error::ApiError;
@@ -43,6 +45,20 @@ impl Asker {
     /// The name of the key; where none is asked for, whoever asks is at this machine.
     pub(crate) fn name(&self) -> &str {
         self.token.as_ref().map_or("local", |token| token.name())
+    }
+
+    /// With which key something is given.
+    pub(crate) fn giver(&self) -> Giver {
+        let token = self.token.as_ref().map_or("", |token| token.id());
+        Giver {
+            token: token.to_owned(),
+            name: self.name().to_owned(),
+        }
+    }
+
+    /// Whether it sees what others gave: where no key is asked for, and with an administrator's.
+    pub(crate) fn sees_all(&self) -> bool {
+        self.token.as_ref().is_none_or(|it| it.opens(Scope::Admin))
     }
 
     /// Whether this model is shown.

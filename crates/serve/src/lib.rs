@@ -2,8 +2,8 @@
 //! (`relay`), whose answers say that nobody verified the weights; with nothing else.
 //!
 //! It has one door ([`Door`]), one thread that computes (`scheduler`) and
-//! the OpenAI-shaped HTTP interface in front of it (`api`). Beside it stands [`tuning`], through which
-//! orders are placed.
+//! the OpenAI-shaped HTTP interface in front of it (`api`). Beside it stand [`tuning`], through which
+//! orders are placed, and [`feedback`], by which callers speak of answers.
 //!
 //! What is deliberately absent: opening sockets (the daemon merges
 //! [`Door::router`] with its pages and listens), deciding what may be served
@@ -13,6 +13,7 @@ mod answerer;
 mod api;
 mod asker;
 mod door;
+pub mod feedback;
 mod grammar;
 mod limits;
 mod machine;

@@ -28,6 +28,7 @@ mod question;
 mod stream;
 
 pub(crate) use ask::{Interface, ask};
+pub(crate) use question::of as question_of;
 
 /// Questions that are under way at once: as many as can be waited for, more than there are places.
 const ASKED_MAX: u32 = u32::MAX >> 4;

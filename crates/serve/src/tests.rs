@@ -10,6 +10,7 @@ mod disconnects;
 mod draining;
 mod embeddings;
 mod fake_upstream;
+mod feedback;
 mod figures;
 mod fixture;
 mod fuzzed;

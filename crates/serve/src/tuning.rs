@@ -10,7 +10,7 @@
 mod ask;
 mod files;
 mod jobs;
-mod page;
+pub(crate) mod page;
 mod shape;
 
 use axum::Router;

@@ -61,9 +61,21 @@ fn build(
     request: &DatasetRequest,
     withdrawn: WithdrawnData,
 ) -> Result<(Sealed, Digest), StepError> {
-    let spec = spec_of(request)?;
-    let read = reader::read(&request.file, &spec.reader)?;
-    let (_, file) = objects::hash_file(&request.file)?;
+    sealed(home, &request.file, spec_of(request)?, withdrawn)
+}
+
+/// Prepares a file by its specification and puts the dataset into its place; also gives its root.
+///
+/// # Errors
+/// `data-…`, `dataset-withdrawn`; the file system's.
+pub(crate) fn sealed(
+    home: &Home,
+    path: &Path,
+    spec: DataSpec,
+    withdrawn: WithdrawnData,
+) -> Result<(Sealed, Digest), StepError> {
+    let read = reader::read(path, &spec.reader)?;
+    let (_, file) = objects::hash_file(path)?;
     withdrawn.refuse_file(&spec.name, &file)?;
     let encoding = read.encoding.to_string();
     let options = PrepareOptions {
@@ -102,6 +114,7 @@ fn spec_of(request: &DatasetRequest) -> Result<DataSpec, StepError> {
         owner: request.owner.clone(),
         agreement: None,
         annotator: None,
+        previous: None,
         reader: ReaderSpec::default(),
         check: CheckSpec::default(),
         dedupe: request.dedupe.clone().map(|by| DedupeSpec { by }),

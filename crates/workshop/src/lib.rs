@@ -20,6 +20,7 @@ mod dataset;
 pub mod door;
 pub mod error;
 pub mod executor;
+pub mod feedback;
 pub mod health;
 pub mod home;
 mod key;

@@ -97,12 +97,16 @@ pub enum StepName {
     PretrainData,
     /// Fetch the data of the preference stage; only where the pack names some.
     PreferenceData,
+    /// Take the file of reviewed corrections; only where some are learnt.
+    CorrectionsData,
     /// Read, check, dedupe, split, compute leaves and root.
     Prepare,
     /// The same of the texts of continued pretraining.
     PretrainPrepare,
     /// The same of the data of the preference stage.
     PreferencePrepare,
+    /// The same of the corrections.
+    CorrectionsPrepare,
     /// Let the base model answer a fixed subset of the test records.
     Base,
     /// Measure the challengers on the same split.
@@ -113,6 +117,8 @@ pub enum StepName {
     Tune,
     /// Preference tuning of the adapter; only where the pack asks for it.
     Preference,
+    /// Learn corrections of earlier answers; only where there are some.
+    Corrections,
     /// Let the tuned model answer the test records; write the report.
     Evaluate,
     /// Recompute the verdict, admit, open the door.
@@ -136,19 +142,22 @@ impl StepName {
     ];
 
     /// Every step that an order may have, in the order they run.
-    pub const KNOWN: [StepName; 15] = [
+    pub const KNOWN: [StepName; 18] = [
         StepName::Model,
         StepName::Data,
         StepName::PretrainData,
         StepName::PreferenceData,
+        StepName::CorrectionsData,
         StepName::Prepare,
         StepName::PretrainPrepare,
         StepName::PreferencePrepare,
+        StepName::CorrectionsPrepare,
         StepName::Base,
         StepName::Challengers,
         StepName::Pretrain,
         StepName::Tune,
         StepName::Preference,
+        StepName::Corrections,
         StepName::Evaluate,
         StepName::Deploy,
         StepName::Ask,
@@ -161,14 +170,17 @@ impl StepName {
             StepName::Data => "data",
             StepName::PretrainData => "pretrain-data",
             StepName::PreferenceData => "preference-data",
+            StepName::CorrectionsData => "corrections-data",
             StepName::Prepare => "prepare",
             StepName::PretrainPrepare => "pretrain-prepare",
             StepName::PreferencePrepare => "preference-prepare",
+            StepName::CorrectionsPrepare => "corrections-prepare",
             StepName::Base => "base",
             StepName::Challengers => "challengers",
             StepName::Pretrain => "pretrain",
             StepName::Tune => "tune",
             StepName::Preference => "preference",
+            StepName::Corrections => "corrections",
             StepName::Evaluate => "evaluate",
             StepName::Deploy => "deploy",
             StepName::Ask => "ask",

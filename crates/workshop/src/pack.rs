@@ -5,7 +5,9 @@
 //! here they are joined, and the `quick` section is laid over them. Reading
 //! has no side effect and fetches nothing.
 
+pub mod breaker;
 pub mod change;
+pub mod corrections;
 pub mod lint;
 pub mod stages;
 
@@ -22,6 +24,8 @@ use lathe_tune::stages::{PreferenceSpec, PretrainSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::breaker::BreakerSpec;
+use self::corrections::CorrectionsSpec;
 use crate::error::WorkshopError;
 use crate::home::io_error;
 use crate::order::Title;
@@ -62,6 +66,9 @@ pub struct Pack {
     /// What the served model is asked at the end.
     #[serde(default)]
     pub ask: AskSpec,
+    /// From how many complaints on it answers no more.
+    #[serde(default, skip_serializing_if = "BreakerSpec::is_usual")]
+    pub breaker: BreakerSpec,
     /// The most records to use, whole groups at a time; all if absent.
     #[serde(default)]
     pub records: Option<usize>,
@@ -104,6 +111,9 @@ pub struct TuneSpec {
     /// Preference tuning (偏好对齐), if asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preference: Option<PreferenceSpec>,
+    /// Corrections of earlier answers (纠正), learnt last; `lathe feedback tune` writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrections: Option<CorrectionsSpec>,
 }
 
 /// What the served model is asked.
@@ -372,6 +382,10 @@ pub(crate) fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
         let next = "correct the `tune` section and run the command again";
         invalid(file, None, &reason, next)
     })?;
+    pack.breaker.check().map_err(|reason| {
+        let next = "correct the `breaker` section and run the command again";
+        invalid(file, None, &reason, next)
+    })?;
     if pack.gate.thresholds.is_empty() {
         return Err(invalid(
             file,
@@ -397,7 +411,9 @@ pub(crate) fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
             Some(_) => stage.check_conversations(),
             None => stage.check(),
         });
-    pretrain.chain(preference).try_for_each(|checked| {
+    let corrections = pack.tune.corrections.iter().map(CorrectionsSpec::check);
+    let mut stages = pretrain.chain(preference).chain(corrections);
+    stages.try_for_each(|checked| {
         checked.map_err(|error| {
             let next = "correct the `tune` section and run the command again";
             invalid(file, None, &error.to_string(), next)

@@ -332,6 +332,11 @@ impl Workshop {
         &self.inner.tokens
     }
 
+    /// The book that answers are written into.
+    pub fn book(&self) -> Arc<dyn Book> {
+        self.inner.book.clone()
+    }
+
     /// A counter that rises with every visible change: wait on it, then read again.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.inner.changes.subscribe()
@@ -369,10 +374,6 @@ impl Workshop {
         let said = self.inner.store.apply_said(say).await?;
         self.touch();
         Ok(said)
-    }
-
-    pub(crate) fn book(&self) -> Arc<dyn Book> {
-        self.inner.book.clone()
     }
 
     pub(crate) fn worker(&self) -> &Path {

@@ -46,6 +46,8 @@ pub enum Cause {
     Manual,
     /// Too many answers that do not satisfy the task's schema.
     InvalidAnswers,
+    /// Too many complaints about its answers.
+    Complaints,
     /// A file or a statement is not what it was.
     DigestMismatch,
     /// Data it was tuned on was withdrawn.

@@ -30,6 +30,9 @@ pub struct Dataset {
     /// The agreement it is used under, if one was signed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<String>,
+    /// The version that this one follows, by the digest of its manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
     /// What was looked for in it, and found.
     pub scan: Scan,
     /// When it was said, milliseconds since 1970.

@@ -68,6 +68,7 @@ impl Fixture {
                 licence,
                 owner: String::new(),
                 agreement: None,
+                previous: None,
                 scan: Scan {
                     version: 1,
                     ..Scan::default()

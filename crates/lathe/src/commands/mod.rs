@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod dossier;
 pub mod eval;
 pub mod export;
+pub mod feedback;
 pub mod filing;
 pub mod gate;
 mod held;

@@ -40,7 +40,7 @@ pub fn clone(globals: &Globals, order: OrderId, settings: &[String], json: bool)
 }
 
 /// Does what puts an order into the queue, and tells where it stands.
-fn queue(globals: &Globals, operation: &Operation, json: bool) -> Outcome {
+pub(super) fn queue(globals: &Globals, operation: &Operation, json: bool) -> Outcome {
     let (done, runs) = ask_daemon(globals, |client| client.operate(operation))?;
     if json {
         print_json(&done)?;

@@ -197,6 +197,11 @@ impl Reader<'_> {
                 "/spec/agreement",
                 said.agreement.clone().map_or(Value::Null, Value::from),
             ),
+            (
+                "/spec/previous",
+                said.previous
+                    .map_or(Value::Null, |it| it.to_string().into()),
+            ),
             ("/scan", scan),
         ];
         self.compare(what, CARD_FILE, &card, &expected);

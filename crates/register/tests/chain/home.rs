@@ -430,6 +430,7 @@ fn dataset(home: &mut Home, salt: &str) -> (Digest, Vec<Digest>, Dataset) {
         licence: "MIT".to_owned(),
         owner: "somebody".to_owned(),
         agreement: Some("agreement 7".to_owned()),
+        previous: None,
         scan: scan.clone(),
         at_ms: 0,
     };

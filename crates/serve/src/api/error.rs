@@ -94,7 +94,7 @@ impl ApiError {
         let message = format!(
             "Unknown request URL: {method} {path}. This server answers GET /v1/models, \
              GET /v1/models/{{model}}, POST /v1/chat/completions, POST /v1/completions, \
-             POST /v1/embeddings, and what is under /v1/files and /v1/fine_tuning/jobs."
+             POST /v1/embeddings, and what is under /v1/files, /v1/fine_tuning/jobs and /v1/feedback."
         );
         ApiError::new(StatusCode::NOT_FOUND, "invalid_request_error", message)
             .with_code("unknown_url")
@@ -267,10 +267,14 @@ impl ApiError {
     /// ask again.
     pub(crate) fn of_workshop(error: &WorkshopError, param: &str) -> Self {
         let (status, kind) = match error.code() {
-            "file-unknown" | "job-unknown" => (StatusCode::NOT_FOUND, "invalid_request_error"),
+            "file-unknown" | "job-unknown" | "feedback-receipt" | "feedback-unknown" => {
+                (StatusCode::NOT_FOUND, "invalid_request_error")
+            }
             "file-too-large" => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
             "file-invalid" | "files-full" | "job-file" | "job-model" | "jobs-full"
-            | "order-state" => (StatusCode::BAD_REQUEST, "invalid_request_error"),
+            | "order-state" | "feedback-full" | "feedback-invalid" | "feedback-prompt" => {
+                (StatusCode::BAD_REQUEST, "invalid_request_error")
+            }
             _ => (StatusCode::INTERNAL_SERVER_ERROR, "server_error"),
         };
         let message = format!("{error}; {}.", error.next());

@@ -107,7 +107,10 @@ fn read_word(param: &str, value: Option<&Value>) -> Result<Option<String>, ApiEr
 }
 
 /// A string, or a list of text parts, which are joined.
-fn read_content(param: &str, value: Option<&Value>) -> Result<String, ApiError> {
+///
+/// # Errors
+/// 400 that names `param`, where it is neither.
+pub(crate) fn read_content(param: &str, value: Option<&Value>) -> Result<String, ApiError> {
     let refuse = || {
         let message = format!("'{param}' must be a string or a list of parts of type 'text'.");
         ApiError::invalid(Some(param), message)

@@ -25,7 +25,7 @@ const BESIDE: [&str; 7] = [
 const TEXTS: [&str; 3] = ["name", "reasoning_content", "tool_call_id"];
 
 /// The question of a request.
-pub(super) fn of(interface: Interface, map: &Map<String, Value>) -> Question {
+pub(crate) fn of(interface: Interface, map: &Map<String, Value>) -> Question {
     let absent = Value::Null;
     let asked = map.get(interface.prompt_member()).unwrap_or(&absent);
     let beside = BESIDE.iter().filter(|it| **it != interface.prompt_member());

@@ -11,12 +11,12 @@ use crate::Limits;
 /// Made by `cargo xtask docs`.
 const DOCUMENT: &str = include_str!("../../../../docs/reference/openapi.json");
 
-fn document() -> Value {
+pub(super) fn document() -> Value {
     serde_json::from_str(DOCUMENT).expect("JSON")
 }
 
 /// That `value` is what the schema of that name says.
-fn check(document: &Value, name: &str, value: &Value) {
+pub(super) fn check(document: &Value, name: &str, value: &Value) {
     let schema = json!({
         "$ref": format!("#/components/schemas/{name}"),
         "components": document["components"],

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use crate::api::error::ApiError;
 
 /// What a list was asked for with.
-pub(super) type Query = BTreeMap<String, String>;
+pub(crate) type Query = BTreeMap<String, String>;
 
 /// `limit`, from 1 to `most`.
 ///
 /// # Errors
 /// 400 where it is none of them.
-pub(super) fn limit(query: &Query, usual: usize, most: usize) -> Result<usize, ApiError> {
+pub(crate) fn limit(query: &Query, usual: usize, most: usize) -> Result<usize, ApiError> {
     let Some(text) = query.get("limit") else {
         return Ok(usual);
     };
@@ -25,7 +25,7 @@ pub(super) fn limit(query: &Query, usual: usize, most: usize) -> Result<usize, A
 }
 
 /// The entries after the one that `after` names; none where there is no such entry.
-pub(super) fn after<'a>(all: &'a [Value], query: &Query) -> &'a [Value] {
+pub(crate) fn after<'a>(all: &'a [Value], query: &Query) -> &'a [Value] {
     let Some(after) = query.get("after") else {
         return all;
     };
@@ -34,7 +34,7 @@ pub(super) fn after<'a>(all: &'a [Value], query: &Query) -> &'a [Value] {
 }
 
 /// The first `limit` of what is left.
-pub(super) fn list(left: &[Value], limit: usize) -> Value {
+pub(crate) fn list(left: &[Value], limit: usize) -> Value {
     let data = &left[..left.len().min(limit)];
     let id = |entry: Option<&Value>| entry.map_or(Value::Null, |entry| entry["id"].clone());
     json!({

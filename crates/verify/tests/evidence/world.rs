@@ -433,6 +433,7 @@ fn dataset(name: &str, files: &Files, at_ms: i64) -> Statement {
         licence: "MIT".to_owned(),
         owner: "the factory".to_owned(),
         agreement: Some("agreement 7".to_owned()),
+        previous: None,
         scan: scan(),
         at_ms,
     };

@@ -374,12 +374,13 @@ fn strays(
         let proved = match name {
             StepName::Model => step.artifact == chain.base_model,
             // In the order of the chain, whose last is the one that is served.
-            StepName::Pretrain | StepName::Tune | StepName::Preference => {
+            StepName::Pretrain | StepName::Tune | StepName::Preference | StepName::Corrections => {
                 stages.next() == Some(&step.artifact)
             }
-            StepName::Prepare | StepName::PretrainPrepare | StepName::PreferencePrepare => {
-                chain.dataset_artifacts.contains(&step.artifact)
-            }
+            StepName::Prepare
+            | StepName::PretrainPrepare
+            | StepName::PreferencePrepare
+            | StepName::CorrectionsPrepare => chain.dataset_artifacts.contains(&step.artifact),
             // The file that was read: the dataset's statement holds its digest.
             _ => holds_read(step.artifact),
         };

@@ -21,11 +21,19 @@ use crate::store::orders::{OrderRow, StepRow, parse};
 use crate::worker::Made;
 use crate::workshop::Workshop;
 
-/// Places the clone.
-pub(super) async fn run(
+/// An order to be placed again.
+pub(crate) struct Again {
+    /// Which.
+    pub of: OrderId,
+    /// New values by dotted paths.
+    pub set: BTreeMap<String, Value>,
+}
+
+/// Places the clone; in the same transaction `more` is written, of which it is told the new order.
+pub(crate) async fn run(
     shop: &Workshop,
-    of: OrderId,
-    set: BTreeMap<String, Value>,
+    Again { of, set }: Again,
+    more: impl FnOnce(&OrderId) -> Result<Vec<Change>, WorkshopError>,
 ) -> Result<Value, WorkshopError> {
     let row = order_of(shop, &of).await?;
     if row.folder.is_empty() {
@@ -40,6 +48,7 @@ pub(super) async fn run(
     shop.store().ledger()?;
     let id = OrderId::new();
     let mut writes = taken_over(shop, &row, &before, &pack, &id).await?;
+    writes.extend(more(&id)?);
     let order = clone_of(&row, id.clone(), &pack, Origin { order: of, changes });
     let origin = order.origin.clone();
     writes.insert(

@@ -53,15 +53,15 @@ impl Act {
 }
 
 /// A package to be made.
-pub(super) struct Wanted<'a> {
+struct Wanted<'a> {
     /// The registration, by its number, its deployment's name or its order.
-    pub of: &'a str,
+    of: &'a str,
     /// The questionnaire's answers.
-    pub answers: Answers,
+    answers: Answers,
     /// The folder to write; the page is answered where there is none.
-    pub folder: Option<&'a Path>,
+    folder: Option<&'a Path>,
     /// The language of what is answered.
-    pub lang: Lang,
+    lang: Lang,
 }
 
 /// Answers as YAML: `public: yes`.
@@ -133,8 +133,24 @@ fn unknown(of: &str) -> WorkshopError {
     )
 }
 
+/// Makes the package of a registration, with what is answered in the language of a tag.
+pub(super) async fn package_of(
+    shop: &Workshop,
+    of: &str,
+    answers: Answers,
+    (folder, lang): (Option<&Path>, &str),
+) -> Result<Value, WorkshopError> {
+    let wanted = Wanted {
+        of,
+        answers,
+        folder,
+        lang: Lang::from_tag(lang),
+    };
+    package(shop, wanted).await
+}
+
 /// Makes the package: into a folder, Chinese first, or as one page.
-pub(super) async fn package(shop: &Workshop, wanted: Wanted<'_>) -> Result<Value, WorkshopError> {
+async fn package(shop: &Workshop, wanted: Wanted<'_>) -> Result<Value, WorkshopError> {
     let history = shop.store().ledger()?.read().await;
     let number = number_of(&history, wanted.of).ok_or_else(|| unknown(wanted.of))?;
     let answers = complete(&history, &number, wanted.answers)?;

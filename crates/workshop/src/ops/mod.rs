@@ -12,6 +12,7 @@ mod cancel;
 mod clone;
 mod dossier;
 mod export;
+mod feedback;
 mod filing;
 mod flip;
 mod keys;
@@ -32,6 +33,7 @@ use serde_json::{Value, json};
 
 use crate::bundle::{ExportRequest, ImportRequest};
 use crate::error::WorkshopError;
+use crate::feedback::{FeedbackDataset, FeedbackList, FeedbackReview, FeedbackTune};
 use crate::order::{OrderId, OrderState};
 use crate::store::orders::OrderRow;
 use crate::token::TokenRequest;
@@ -41,6 +43,7 @@ use crate::workshop::Workshop;
 
 pub use abandon::CANCELLED;
 pub use approve::sign_approval;
+pub(crate) use clone::{Again, run as place_again};
 pub use filing::{ANSWERS_BYTES_MAX, Answers, filing_answers, filing_check};
 pub(crate) use withdraw::order_again;
 
@@ -223,6 +226,32 @@ pub enum Operation {
         /// Why.
         reason: String,
     },
+    /// What people said of answers, the newest first.
+    FeedbackList(FeedbackList),
+    /// What somebody said of an answer, with what was asked.
+    FeedbackShow {
+        /// Its id.
+        id: String,
+    },
+    /// Stand by what was said of answers, or do not.
+    FeedbackReview(FeedbackReview),
+    /// Accepted corrections as the next version of a dataset.
+    FeedbackDataset(FeedbackDataset),
+    /// Tune a deployment on its accepted corrections.
+    FeedbackTune(FeedbackTune),
+}
+
+impl Operation {
+    /// The same, by whom it is asked where it does not say: the name of the key.
+    #[must_use]
+    pub fn asked_by(mut self, name: &str) -> Operation {
+        if let Operation::FeedbackReview(asked) = &mut self
+            && asked.by.trim().is_empty()
+        {
+            name.clone_into(&mut asked.by);
+        }
+        self
+    }
 }
 
 impl Workshop {
@@ -247,7 +276,9 @@ impl Workshop {
         match operation {
             Operation::OrderPause { order } => pause::run(self, order).await,
             Operation::OrderResume { order } => resume::run(self, order).await,
-            Operation::OrderClone { order, set } => clone::run(self, order, set).await,
+            Operation::OrderClone { order: of, set } => {
+                clone::run(self, Again { of, set }, |_| Ok(Vec::new())).await
+            }
             Operation::Withdraw { what, reason } => withdraw::run(self, what, reason).await,
             Operation::Pending {} => Ok(json!({ "pending": self.store().pending().await? })),
             Operation::ApprovalDraft {
@@ -276,15 +307,7 @@ impl Workshop {
                 answers,
                 folder,
                 lang,
-            } => {
-                let wanted = filing::Wanted {
-                    of: &of,
-                    answers,
-                    folder: folder.as_deref(),
-                    lang: Lang::from_tag(&lang),
-                };
-                filing::package(self, wanted).await
-            }
+            } => filing::package_of(self, &of, answers, (folder.as_deref(), &lang)).await,
             Operation::Breaker { name, to, reason } => breaker::run(self, name, to, reason).await,
             Operation::Keys {} => keys::list(self).await,
             Operation::KeyAdd {
@@ -311,6 +334,11 @@ impl Workshop {
             Operation::Flip { name } => flip::run(self, &name).await,
             Operation::BundleImport(request) => Ok(json!(self.import_bundle(&request).await?)),
             Operation::Restored { reason } => restored::run(self, reason).await,
+            Operation::FeedbackList(asked) => feedback::list(self, asked).await,
+            Operation::FeedbackShow { id } => feedback::show(self, &id).await,
+            Operation::FeedbackReview(asked) => feedback::review(self, &asked).await,
+            Operation::FeedbackDataset(asked) => self.feedback_dataset(asked).await,
+            Operation::FeedbackTune(asked) => self.feedback_tune(asked).await,
         }
     }
 }

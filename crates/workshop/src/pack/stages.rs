@@ -1,8 +1,8 @@
 //! The stages of a pack: which steps an order of it has, and which data each of them reads.
 //!
 //! A pack has the supervised stage; before it may stand continued pretraining, after it preference
-//! tuning, which may also stand alone. All of them tune one adapter: each goes on from what the one before made, and
-//! the last one's is measured and served.
+//! tuning, which may also stand alone, and at the end corrections of earlier answers. All of them tune one adapter:
+//! each goes on from what the one before made, and the last one's is measured and served.
 
 use lathe_data::DataSpec;
 use serde_json::Value;
@@ -27,7 +27,13 @@ impl Pack {
         let before = self.tune.pretrain.as_ref().map(|_| StepName::Pretrain);
         let supervised = (!self.tune.preference_only).then_some(StepName::Tune);
         let after = self.tune.preference.as_ref().map(|_| StepName::Preference);
-        before.into_iter().chain(supervised).chain(after).collect()
+        let corrected = self
+            .tune
+            .corrections
+            .as_ref()
+            .map(|_| StepName::Corrections);
+        let stages = before.into_iter().chain(supervised).chain(after);
+        stages.chain(corrected).collect()
     }
 
     /// The stage whose losses are the order's curve: the supervised one, where there is one.
@@ -55,10 +61,7 @@ impl Pack {
 
     /// The step whose adapter is measured and served.
     pub fn last_stage(&self) -> StepName {
-        match self.tune.preference {
-            Some(_) => StepName::Preference,
-            None => StepName::Tune,
-        }
+        self.stages().pop().unwrap_or(StepName::Tune)
     }
 
     /// The stage whose adapter a stage goes on from; none for the first one.
@@ -95,6 +98,14 @@ impl Pack {
                     None => Some(own),
                 }
             }
+            StepName::CorrectionsData | StepName::CorrectionsPrepare | StepName::Corrections => {
+                let corrections = self.tune.corrections.as_ref()?;
+                Some(DataOf {
+                    spec: &corrections.data,
+                    fetched: StepName::CorrectionsData,
+                    prepared: StepName::CorrectionsPrepare,
+                })
+            }
             _ => None,
         }
     }
@@ -110,6 +121,9 @@ pub(crate) fn steps_of(spec: &str) -> Vec<StepName> {
         }
         StepName::PreferenceData | StepName::PreferencePrepare => asks("/tune/preference/data"),
         StepName::Preference => asks("/tune/preference"),
+        StepName::CorrectionsData | StepName::CorrectionsPrepare | StepName::Corrections => {
+            asks("/tune/corrections")
+        }
         StepName::Tune => spec.pointer("/tune/preference_only") != Some(&Value::Bool(true)),
         _ => true,
     };
@@ -156,13 +170,19 @@ mod tests {
         let pack = pack(json!({
             "pretrain": {"data": data("texts"), "text": "{{ t }}"},
             "preference": {"data": data("pairs"), "rejected": "{{ r }}"},
+            "corrections": {"data": data("corrected")},
         }));
         assert_eq!(steps_of(&json!(pack).to_string()), StepName::KNOWN);
-        let stages = [StepName::Pretrain, StepName::Tune, StepName::Preference];
+        let stages = [
+            StepName::Pretrain,
+            StepName::Tune,
+            StepName::Preference,
+            StepName::Corrections,
+        ];
         assert_eq!(pack.stages(), stages);
-        assert_eq!(pack.last_stage(), StepName::Preference);
+        assert_eq!(pack.last_stage(), StepName::Corrections);
         let names = stages.map(|it| pack.data_of(it).unwrap().spec.name.as_str());
-        assert_eq!(names, ["texts", "feelings", "pairs"]);
+        assert_eq!(names, ["texts", "feelings", "pairs", "corrected"]);
         assert_eq!(pack.stage_before(StepName::Pretrain), None);
         assert_eq!(pack.stage_before(StepName::Tune), Some(StepName::Pretrain));
         for step in StepName::KNOWN {

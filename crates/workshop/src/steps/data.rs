@@ -1,17 +1,24 @@
 //! Step `data`: fetch the data as it is. The artifact is the file itself. `pretrain-data` and
-//! `preference-data` are the same for what those stages name.
+//! `preference-data` are the same for what those stages name. The file of `corrections-data` lies in the
+//! home before the order is placed, which has the step done ([`found`]).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use lathe_data::DataSpec;
+use lathe_evidence::Digest;
 use serde_json::{Value, json};
 
 use super::fetching::{fetch, keep_fetched, source_key};
 use super::figures::{figure, megabytes, members};
 use super::{Context, WorkerStep, registers_nothing, says_nothing, stage};
+use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::key::digest_of;
 use crate::objects;
-use crate::order::{Output, StepError, StepName};
+use crate::order::{OrderId, Output, StepError, StepName};
 use crate::pack::stages::DataOf;
+use crate::store::Change;
+use crate::store::change::{Finished, NewArtifact};
 use crate::worker::{Emit, Job};
 
 /// This step.
@@ -34,6 +41,12 @@ pub const OF_PREFERENCE: WorkerStep = WorkerStep {
     ..STEP
 };
 
+/// Of corrections.
+pub const OF_CORRECTIONS: WorkerStep = WorkerStep {
+    key: |context| key(context, StepName::CorrectionsData),
+    ..STEP
+};
+
 fn key(context: &Context, step: StepName) -> Result<Value, WorkshopError> {
     let data = context.pack.data_of(step);
     let data = data.ok_or_else(|| stage::not_asked(step))?.spec;
@@ -49,23 +62,71 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
         .path
         .file_name()
         .map_or(String::new(), |name| name.to_string_lossy().into_owned());
-    Ok(Output {
+    Ok(found(&file, fetched.bytes, &fetched.sha256, &spec.licence))
+}
+
+/// What the step finds of a file.
+pub(crate) fn found(file: &str, bytes: u64, sha256: &Digest, licence: &str) -> Output {
+    Output {
         figure: figure(
             "figure.data",
             &[
-                ("file", &file),
-                ("size", &megabytes(fetched.bytes)),
-                ("licence", &spec.licence),
+                ("file", file),
+                ("size", &megabytes(bytes)),
+                ("licence", licence),
             ],
         ),
         figures: members(json!({
             "file": file,
-            "bytes": fetched.bytes,
-            "sha256": fetched.sha256,
-            "licence": spec.licence,
+            "bytes": bytes,
+            "sha256": sha256,
+            "licence": licence,
         })),
-        facts: members(json!({ "sha256": fetched.sha256 })),
-    })
+        facts: members(json!({ "sha256": sha256 })),
+    }
+}
+
+/// The step `corrections-data` of an order that is being placed, done: its file lies in the home already,
+/// and nothing fetches it.
+///
+/// # Errors
+/// `data-missing` when the artifact is not one file.
+pub(crate) fn already(
+    order: &OrderId,
+    spec: &DataSpec,
+    kept: NewArtifact,
+) -> Result<Vec<Change>, WorkshopError> {
+    let step = StepName::CorrectionsData;
+    let [file] = kept.manifest.files() else {
+        return Err(WorkshopError::new(
+            "data-missing",
+            format!("the corrections {} are not one file", spec.name),
+            "make their next version: `lathe feedback dataset NAME`",
+        ));
+    };
+    let inputs = source_key(&spec.source, Some(file.sha256), Path::new(""))?;
+    let input = digest_of(&json!({ "step": step, "inputs": inputs })).to_string();
+    let (order, at_ms) = (order.clone(), now_ms());
+    let begins = Change::StepBegins {
+        order: order.clone(),
+        step,
+        input: input.clone(),
+        at_ms,
+    };
+    let output = found(&file.path, file.size, &file.sha256, &spec.licence);
+    let finished = Finished {
+        order,
+        step,
+        input,
+        output,
+        artifact: Some(kept),
+        registers: Vec::new(),
+    };
+    let done = Change::StepDone {
+        finished: Box::new(finished),
+        at_ms,
+    };
+    Ok(vec![begins, done])
 }
 
 /// The data that a job's step is about.

@@ -9,6 +9,7 @@ pub mod base;
 pub mod challengers;
 pub(crate) mod chat;
 pub mod compute;
+pub mod corrections;
 pub mod data;
 pub mod deploy;
 pub mod evaluate;
@@ -85,14 +86,17 @@ pub fn worker_step(step: StepName) -> Option<&'static WorkerStep> {
         StepName::Data => Some(&data::STEP),
         StepName::PretrainData => Some(&data::OF_PRETRAIN),
         StepName::PreferenceData => Some(&data::OF_PREFERENCE),
+        StepName::CorrectionsData => Some(&data::OF_CORRECTIONS),
         StepName::Prepare => Some(&prepare::STEP),
         StepName::PretrainPrepare => Some(&prepare::OF_PRETRAIN),
         StepName::PreferencePrepare => Some(&prepare::OF_PREFERENCE),
+        StepName::CorrectionsPrepare => Some(&prepare::OF_CORRECTIONS),
         StepName::Base => Some(&base::STEP),
         StepName::Challengers => Some(&challengers::STEP),
         StepName::Pretrain => Some(&pretrain::STEP),
         StepName::Tune => Some(&tune::STEP),
         StepName::Preference => Some(&preference::STEP),
+        StepName::Corrections => Some(&corrections::STEP),
         StepName::Evaluate => Some(&evaluate::STEP),
         StepName::Deploy | StepName::Ask => None,
     }

@@ -1,6 +1,6 @@
 //! Step `prepare`: read, check, dedupe, derive, split, seal. The artifact is the
-//! dataset's folder: records.jsonl, salts.jsonl, dataset.json. `pretrain-prepare` and
-//! `preference-prepare` are the same for what those stages name.
+//! dataset's folder: records.jsonl, salts.jsonl, dataset.json. `pretrain-prepare`,
+//! `preference-prepare` and `corrections-prepare` are the same for what those stages name.
 
 use std::path::Path;
 
@@ -20,6 +20,7 @@ use crate::error::WorkshopError;
 use crate::home::Home;
 use crate::objects::{self, Sealed};
 use crate::order::{Output, StepError, StepName, Title};
+use crate::pack::Pack;
 use crate::store::change::Registration;
 use crate::worker::{Emit, Job};
 
@@ -43,13 +44,25 @@ pub const OF_PREFERENCE: WorkerStep = WorkerStep {
     ..STEP
 };
 
+/// Of corrections, of which none is left out for the size of an order.
+pub const OF_CORRECTIONS: WorkerStep = WorkerStep {
+    key: |context| key(context, StepName::CorrectionsPrepare),
+    ..STEP
+};
+
+/// The most records that a step keeps.
+fn records_max(pack: &Pack, step: StepName) -> Option<usize> {
+    pack.records
+        .filter(|_| step != StepName::CorrectionsPrepare)
+}
+
 fn key(context: &Context, step: StepName) -> Result<Value, WorkshopError> {
     let data = context.pack.data_of(step);
     let data = data.ok_or_else(|| stage::not_asked(step))?;
     Ok(json!({
         "data": context.artifact(data.fetched)?,
         "spec": data.spec,
-        "records": context.pack.records,
+        "records": records_max(&context.pack, step),
         "demonstration": context.order.demonstration,
         "scan": lathe_data::scan::VERSION,
         "withdrawn": context.withdrawn.leaves,
@@ -63,7 +76,7 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     let encoding = read.encoding.to_string();
     emit.progress(1, 3, "unit.parts");
     let options = PrepareOptions {
-        records_max: job.pack.records,
+        records_max: records_max(&job.pack, job.step),
         salt_seed: job.home()?.salt_seed()?,
         withdrawn: job.withdrawn.clone(),
     };
@@ -194,6 +207,7 @@ pub(crate) fn statement(folder: &Path) -> Result<statement::Dataset, WorkshopErr
         licence: summary.spec.licence.clone(),
         owner: summary.spec.owner.clone(),
         agreement: summary.spec.agreement.clone(),
+        previous: summary.spec.previous,
         scan: summary.scan.clone(),
         at_ms: 0,
     })

@@ -4,6 +4,7 @@ use lathe_evidence::manifest::Manifest;
 
 use super::receipts::{Batch, BreakerRow, ClosedReceipt, OpenReceipt, PendingRow};
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
+use crate::feedback::{FeedbackRow, VersionRow};
 use crate::order::{CurvePoint, OrderId, OrderState, Origin, Output, StepError, StepName, Title};
 use crate::token::{TokenRow, TokenUse};
 use crate::tuning::{Asked, FileRow};
@@ -236,4 +237,10 @@ pub enum Change {
     },
     /// What was asked with keys of the API.
     TokensUsed(Vec<TokenUse>),
+    /// Somebody said something of an answer; the same is kept once.
+    FeedbackGiven(Box<FeedbackRow>),
+    /// Somebody decided about it.
+    FeedbackReviewed(Box<FeedbackRow>),
+    /// A dataset that was added is a version of corrections.
+    FeedbackVersion(Box<VersionRow>),
 }

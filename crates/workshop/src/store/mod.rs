@@ -11,6 +11,7 @@
 pub mod catalogue;
 pub mod change;
 mod copy;
+mod feedback;
 pub(crate) mod ledger;
 mod naming;
 pub mod orders;

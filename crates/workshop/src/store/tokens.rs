@@ -44,7 +44,14 @@ pub(super) async fn revoked(tx: &mut Tx<'_>, id: &str, at_ms: i64) -> Done {
         .map(drop)
 }
 
-pub(super) async fn used(tx: &mut Tx<'_>, token: &TokenUse) -> Done {
+pub(super) async fn all_used(tx: &mut Tx<'_>, all: &[TokenUse]) -> Done {
+    for token in all {
+        used(tx, token).await?;
+    }
+    Ok(())
+}
+
+async fn used(tx: &mut Tx<'_>, token: &TokenUse) -> Done {
     sqlx::query("UPDATE tokens SET last_used_ms = COALESCE(?, last_used_ms) WHERE id = ?")
         .bind(token.last_used_ms)
         .bind(&token.id)

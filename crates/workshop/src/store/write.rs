@@ -3,7 +3,7 @@
 use sqlx::{Sqlite, Transaction};
 
 use super::change::{Change, Finished, NewArtifact, NewOrder, Registration};
-use super::{receipts, tokens, tuning};
+use super::{feedback, receipts, tokens, tuning};
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::order::{CurvePoint, OrderId, OrderState, StepError, StepName, StepState};
 use crate::pack::stages::steps_of;
@@ -62,12 +62,10 @@ impl Change {
             Change::SettledFor { order } => receipts::settled(tx, order).await,
             Change::TokenIssued(token) => tokens::issued(tx, token).await,
             Change::TokenRevoked { id, at_ms } => tokens::revoked(tx, id, *at_ms).await,
-            Change::TokensUsed(all) => {
-                for token in all {
-                    tokens::used(tx, token).await?;
-                }
-                Ok(())
-            }
+            Change::TokensUsed(all) => tokens::all_used(tx, all).await,
+            Change::FeedbackGiven(row) => feedback::given(tx, row).await,
+            Change::FeedbackReviewed(row) => feedback::reviewed(tx, row).await,
+            Change::FeedbackVersion(row) => feedback::version(tx, row).await,
             Change::ArtifactKept {
                 artifact,
                 kind,
