@@ -30,3 +30,4 @@ mod unclosed;
 
 pub use door::Door;
 pub use limits::Limits;
+pub use relay::fuzz;

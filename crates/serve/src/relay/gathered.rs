@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 const CHOICES_MAX: u64 = 1024;
 /// Calls of tools in one choice.
 const CALLS_MAX: usize = 128;
+/// The reason why a choice ended; the standard's words are shorter.
+const FINISH_CHARS_MAX: usize = 64;
 /// All that is said in one answer.
 pub(super) const ANSWER_BYTES_MAX: usize = 8 << 20;
 
@@ -133,7 +135,7 @@ impl Said {
     fn take(&mut self, choice: &Value) -> usize {
         let mut bytes = 0;
         if let Some(finish) = choice["finish_reason"].as_str() {
-            self.finish = Some(finish.to_owned());
+            self.finish = Some(finish.chars().take(FINISH_CHARS_MAX).collect());
         }
         // A stream's, a whole chat completion's, and a plain completion's.
         let said = [&choice["delta"], &choice["message"], choice];

@@ -15,7 +15,7 @@ use futures_util::stream;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::events::Events;
+use super::events::{EVENT_BYTES_MAX, Events};
 use super::http::{Sent, Trouble};
 use crate::api::error::ApiError;
 use crate::api::label;
@@ -23,6 +23,8 @@ use crate::api::terms::StreamUsage;
 
 /// Chunks that end a choice.
 const HELD_MAX: usize = 1024;
+/// All of them together.
+const HELD_BYTES_MAX: usize = 8 * EVENT_BYTES_MAX;
 
 /// Begins to pass on what comes.
 ///
@@ -50,6 +52,7 @@ pub(super) async fn deliver(
         usage,
         ready: VecDeque::new(),
         held: Vec::new(),
+        held_bytes: 0,
         begun: false,
         ended: false,
     };
@@ -71,6 +74,8 @@ struct Chunks {
     ready: VecDeque<sse::Event>,
     /// What ends choices.
     held: Vec<Value>,
+    /// How long that was when it came.
+    held_bytes: usize,
     /// Something was sent.
     begun: bool,
     /// Nothing comes any more.
@@ -144,11 +149,15 @@ impl Chunks {
         }
         if !ends {
             self.push(&chunk);
-        } else if self.held.len() < HELD_MAX {
-            self.held.push(chunk);
-        } else {
-            return Err(format!("it ends more than {HELD_MAX} times"));
+            return Ok(());
         }
+        self.held_bytes += data.len();
+        if self.held.len() >= HELD_MAX || self.held_bytes > HELD_BYTES_MAX {
+            return Err(format!(
+                "it ends more than {HELD_MAX} times, or in more than {HELD_BYTES_MAX} bytes"
+            ));
+        }
+        self.held.push(chunk);
         Ok(())
     }
 
