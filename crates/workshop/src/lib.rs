@@ -63,5 +63,5 @@ pub use order::{
     Output, Progress, SettingChange, StepError, StepName, StepState, StepView, Title,
 };
 pub use token::{Caller, Token, TokenRequest, Tokens};
-pub use upstream::{Attested, Upstream, UpstreamHealth};
+pub use upstream::{Attested, Upstream, UpstreamHealth, UpstreamView};
 pub use workshop::{Workshop, WorkshopOptions};

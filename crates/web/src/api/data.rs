@@ -49,8 +49,10 @@ pub(super) async fn models(
     listed(window, "models", read).await
 }
 
-/// `GET /api/deployments`: `{"deployments": […]}`, those that answer now.
+/// `GET /api/deployments`: `{"deployments": […], "upstreams": […]}`, the models that answer now, and the
+/// other servers behind the same door, whose weights are not verified.
 pub(super) async fn deployments(State(state): State<AppState>) -> Result<Json<Value>, Problem> {
     let deployments = state.desk.deployments().await?;
-    Ok(Json(json!({ "deployments": deployments })))
+    let upstreams = state.desk.upstreams().await?;
+    Ok(Json(json!({ "deployments": deployments, "upstreams": upstreams })))
 }

@@ -72,6 +72,11 @@ async fn lists_are_bounded_and_say_whether_there_is_more() {
         get("/api/deployments").await["deployments"][0]["name"],
         "customer-care"
     );
+    let upstream = get("/api/deployments").await["upstreams"][0].clone();
+    assert_eq!(
+        (&upstream["name"], &upstream["weights"], &upstream["state"]),
+        (&json!("big"), &json!("not verified"), &json!("up"))
+    );
 }
 
 #[tokio::test]
