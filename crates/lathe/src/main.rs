@@ -14,6 +14,7 @@ mod keys;
 mod logs;
 mod marks;
 mod notify;
+mod syslog;
 mod table;
 mod tls;
 
@@ -48,6 +49,7 @@ Environment:
   LATHE_LANG     en or zh (default: from LANG)
   LATHE_THREADS  threads to compute with (default: all that this process may use)
   LATHE_KEY      the key to present to a daemon whose home this user cannot read
+  LATHE_AUDIT_SYSLOG  where what is decided is told to: /dev/log, udp://HOST:PORT or tcp://HOST:PORT
   LATHE_LOG      what the daemon logs to standard error, for instance info or lathe_serve=debug";
 
 /// Tune a base model on your data, hold it against its gate, and serve it: on the machine you have.

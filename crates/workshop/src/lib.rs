@@ -9,6 +9,7 @@
 //! command line (lathe), and the rules a model is held against (gate).
 
 pub mod admission;
+pub mod audit;
 pub mod backup;
 pub mod book;
 mod breakers;
