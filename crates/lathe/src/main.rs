@@ -25,7 +25,7 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     Globals, approve, backup, breaker, bundle, checkpoint, data, doctor, dossier, eval, export,
     filing, gate, ledger, merge, model, order, pack, register, restore, restored, run, token, tour,
-    trace, tune, up, upstream, verify, version, withdraw,
+    trace, tune, up, upgrade, upstream, verify, version, withdraw,
 };
 
 const AFTER_HELP: &str = "\
@@ -122,6 +122,8 @@ enum Command {
     Backup(backup::Args),
     /// Make an empty home the one that was backed up.
     Restore(restore::Args),
+    /// Bring a home of an older version to this one: rehearse it, do it, take it back.
+    Upgrade(upgrade::Args),
     /// Say that the home was restored from a backup.
     Restored(restored::Args),
     /// Print the version and what this machine computes with.
@@ -163,6 +165,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&cli.globals, &args),
         Command::Backup(args) => backup::run(&cli.globals, &args),
         Command::Restore(args) => restore::run(&cli.globals, &args),
+        Command::Upgrade(args) => upgrade::run(&cli.globals, &args),
         Command::Restored(args) => restored::run(&cli.globals, &args),
         Command::Version(args) => version::run(&args),
         Command::Worker => return commands::worker::run(),
