@@ -220,6 +220,13 @@ async fn what_is_wrong_is_said_with_a_code_and_a_next_step() {
         ),
         (
             Method::GET,
+            "/api/receipts/%FF%FE".to_owned(),
+            None,
+            StatusCode::BAD_REQUEST,
+            "bad-request",
+        ),
+        (
+            Method::GET,
             "/api/orders?limit=many".to_owned(),
             None,
             StatusCode::BAD_REQUEST,

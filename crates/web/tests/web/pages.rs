@@ -342,6 +342,7 @@ async fn unknown_addresses_are_404_in_the_readers_language() {
         "/orders/nobody/live",
         "/data/nothing",
         "/orders/%3Cb%3E",
+        "/orders/%FF%FE",
     ] {
         let answer = get(&app, path, "zh").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
