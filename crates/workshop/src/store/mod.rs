@@ -193,7 +193,7 @@ mod tests {
             .unwrap()
     }
 
-    fn placed(id: &OrderId) -> Change {
+    pub(super) fn placed(id: &OrderId) -> Change {
         Change::Placed {
             order: Box::new(NewOrder {
                 id: id.clone(),

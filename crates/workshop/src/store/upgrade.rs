@@ -379,11 +379,11 @@ fn elapsed_ms(begun: Instant) -> u64 {
 mod tests {
     use lathe_evidence::statement::ApprovalPolicy;
 
-    use super::super::change::{Change, NewOrder};
-    use super::*;
+    use super::super::{Change, tests};
     use super::facts::opened;
+    use super::*;
     use crate::ledger;
-    use crate::order::{OrderId, Title};
+    use crate::order::OrderId;
 
     /// The layout of the older version.
     const OLDER: i64 = 3;
@@ -397,20 +397,7 @@ mod tests {
     }
 
     fn placed() -> Change {
-        Change::Placed {
-            order: Box::new(NewOrder {
-                id: OrderId::new(),
-                pack: "p".to_owned(),
-                title: Title::default(),
-                demonstration: false,
-                offline: false,
-                folder: "/p".to_owned(),
-                pack_sha256: "0".repeat(64),
-                spec: "{}".to_owned(),
-                origin: None,
-            }),
-            at_ms: 1,
-        }
+        tests::placed(&OrderId::new())
     }
 
     /// A home as the older version left it: its layout, a ledger that was begun, two orders.
