@@ -54,13 +54,19 @@ impl Receiver {
 fn check_form(message: &str) {
     let fields: Vec<&str> = message.splitn(8, ' ').collect();
     assert!(["<109>1", "<108>1"].contains(&fields[0]), "{message}");
-    assert!(fields[1].ends_with('Z') && fields[1].len() == 24, "{message}");
+    assert!(
+        fields[1].ends_with('Z') && fields[1].len() == 24,
+        "{message}"
+    );
     assert_eq!(fields[3], "lathe", "{message}");
     assert!(fields[4].parse::<u32>().is_ok(), "{message}");
     let kinds = ["said", "operation", "request", "refused"];
     assert!(kinds.contains(&fields[5]), "{message}");
     assert_eq!(fields[6], "[lathe@32473", "{message}");
-    assert!(message.len() <= 2048 && !message.contains('\n'), "{message}");
+    assert!(
+        message.len() <= 2048 && !message.contains('\n'),
+        "{message}"
+    );
 }
 
 /// Asks without a key; the status.
@@ -104,16 +110,27 @@ fn what_is_decided_arrives_and_what_is_asked_does_not() {
     receiver.wait_for(&["operation=\"breaker\"", "an operation was done"]);
     let refused = home.output(&["upstream", "remove", "none", "--reason", "x"]);
     assert!(!refused.status.success());
-    receiver.wait_for(&["<108>1 ", "operation=\"upstream-remove\"", "code=\"upstream-unknown\""]);
+    receiver.wait_for(&[
+        "<108>1 ",
+        "operation=\"upstream-remove\"",
+        "code=\"upstream-unknown\"",
+    ]);
     let issued: Value = home.json(&["token", "create", "--name", "the shop", "--json"]);
     let key = issued["key"].as_str().expect("a key");
     receiver.wait_for(&["kind=\"access\"", "action=\"issued\"", "name=\"the shop\""]);
     assert_eq!(ask(&serving), 401);
-    receiver.wait_for(&["refused [", "path=\"/v1/chat/completions\"", "code=\"key-required\""]);
+    receiver.wait_for(&[
+        "refused [",
+        "path=\"/v1/chat/completions\"",
+        "code=\"key-required\"",
+    ]);
     assert!(serving.interrupt().success());
     for message in receiver.all() {
         check_form(&message);
-        assert!(!message.contains("xyzzy") && !message.contains(key), "{message}");
+        assert!(
+            !message.contains("xyzzy") && !message.contains(key),
+            "{message}"
+        );
     }
 }
 
@@ -124,6 +141,9 @@ fn an_audit_that_cannot_be_kept_is_told_before_anything_is_served() {
         let output = home.output(&["up", "--listen", "127.0.0.1:0", "--audit-syslog", address]);
         assert!(!output.status.success(), "{address}");
         let said = text(&output.stderr);
-        assert!(said.contains("audit-syslog") && said.contains(address), "{said}");
+        assert!(
+            said.contains("audit-syslog") && said.contains(address),
+            "{said}"
+        );
     }
 }

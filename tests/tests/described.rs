@@ -130,7 +130,8 @@ impl Held<'_> {
     /// Places a job of so many epochs, with so many conversations a step; its id.
     fn place(&self, epochs: u32, batch: u32) -> String {
         let file = self.upload(24);
-        let rates = json!({"n_epochs": epochs, "batch_size": batch, "learning_rate_multiplier": 20});
+        let rates =
+            json!({"n_epochs": epochs, "batch_size": batch, "learning_rate_multiplier": 20});
         let method = json!({"type": "supervised", "supervised": {"hyperparameters": rates}});
         let asked = json!({
             "model": "tiny-model", "training_file": file, "suffix": "held", "method": method,
@@ -145,7 +146,9 @@ impl Held<'_> {
     fn wait(&self, id: &str, wanted: &str) {
         wait_for(&format!("a job that is {wanted}"), || {
             let (_, job) = self.get(JOB, &format!("{JOBS}/{id}"));
-            let ended = ["failed", "cancelled"].iter().any(|it| job["status"] == *it);
+            let ended = ["failed", "cancelled"]
+                .iter()
+                .any(|it| job["status"] == *it);
             assert!(!ended || job["status"] == wanted, "{job}");
             (job["status"] == wanted).then_some(())
         });
@@ -196,7 +199,10 @@ fn check_files(held: &Held<'_>) {
     }
     assert_eq!(held.get(FILE, "/v1/files/%FF").0, 400);
     let bad = held.ask("POST", FILES, FILES, Sent::File("{\n"));
-    assert_eq!((bad.0, &bad.1["error"]["code"]), (400, &json!("file-invalid")));
+    assert_eq!(
+        (bad.0, &bad.1["error"]["code"]),
+        (400, &json!("file-invalid"))
+    );
     assert_eq!(held.ask("POST", FILES, FILES, Sent::Json(json!({}))).0, 400);
     for expected in [200, 404] {
         let (status, _) = held.ask("DELETE", FILE, &path, Sent::Nothing);
@@ -223,7 +229,11 @@ fn check_jobs(held: &Held<'_>) {
             let (status, list) = held.get(&described, &job(id, &format!("/{part}")));
             assert_eq!(status, 200, "{list}");
             let empty = list["data"] == json!([]);
-            assert_eq!(empty, part == "checkpoints" && *id == long, "{part}: {list}");
+            assert_eq!(
+                empty,
+                part == "checkpoints" && *id == long,
+                "{part}: {list}"
+            );
         }
     }
     let (_, jobs) = held.get(JOBS, JOBS);

@@ -13,7 +13,9 @@ fn niceness(pid: u32) -> Vec<i32> {
         let (_, rest) = stat.rsplit_once(')')?;
         rest.split_whitespace().nth(16)?.parse().ok()
     };
-    tasks.filter_map(|task| of(task.expect("an entry"))).collect()
+    tasks
+        .filter_map(|task| of(task.expect("an entry")))
+        .collect()
 }
 
 #[test]
@@ -34,6 +36,12 @@ fn a_step_runs_at_the_least_priority_and_the_daemon_does_not() {
     child.kill().expect("it lives");
     child.wait().expect("it ends");
     // The one that computes and the one that watches its parent at least.
-    assert!(step.len() >= 2 && step.iter().all(|it| *it == 19), "{step:?}");
-    assert!(!daemon.is_empty() && daemon.iter().all(|it| *it < 19), "{daemon:?}");
+    assert!(
+        step.len() >= 2 && step.iter().all(|it| *it == 19),
+        "{step:?}"
+    );
+    assert!(
+        !daemon.is_empty() && daemon.iter().all(|it| *it < 19),
+        "{daemon:?}"
+    );
 }

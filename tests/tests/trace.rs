@@ -83,7 +83,10 @@ fn check_command(home: &Home, receipt: &str, leaf: &str) {
     assert_eq!(trace["receipt"]["id"], receipt);
     let record = home.json(&["trace", "--json", "--record", leaf]);
     assert_eq!(record["record"]["leaf"], leaf);
-    for wrong in [&["trace", "--json"][..], &["trace", receipt, "--record", leaf]] {
+    for wrong in [
+        &["trace", "--json"][..],
+        &["trace", receipt, "--record", leaf],
+    ] {
         assert_eq!(home.output(wrong).status.code(), Some(2), "{wrong:?}");
     }
 }

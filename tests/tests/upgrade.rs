@@ -54,7 +54,8 @@ async fn copy_rows(now: &Path, older: &Path) -> Result<(), sqlx::Error> {
         let columns = sqlx::query(columns).fetch_all(&mut store).await?;
         let columns: Vec<String> = columns.iter().map(|it| it.get("name")).collect();
         let columns = columns.join(", ");
-        let rows = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM now.{table}");
+        let rows =
+            format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM now.{table}");
         sqlx::query(AssertSqlSafe(rows)).execute(&mut store).await?;
     }
     store.close().await
@@ -82,7 +83,11 @@ fn an_older_home_is_rehearsed_upgraded_taken_back_and_served() {
     assert_eq!((&told["from"], &told["to"]), (&json!(OLDER), &known));
     assert_eq!(told["problems"], json!([]), "{told}");
     assert_eq!(told["ledger_entries"], entries);
-    assert_eq!(fs::read(&store).expect("reads"), bytes, "nothing is touched");
+    assert_eq!(
+        fs::read(&store).expect("reads"),
+        bytes,
+        "nothing is touched"
+    );
     assert_eq!(home.names("."), names);
 
     let done = home.json(&["upgrade", "--json"]);
@@ -92,7 +97,10 @@ fn an_older_home_is_rehearsed_upgraded_taken_back_and_served() {
     let output = home.output(&["verify"]);
     assert!(output.status.success(), "{}", text(&output.stdout));
     let back = home.json(&["upgrade", "--back", "--json"]);
-    assert_eq!((&back["schema"], &back["lost"]), (&json!(OLDER), &json!([])));
+    assert_eq!(
+        (&back["schema"], &back["lost"]),
+        (&json!(OLDER), &json!([]))
+    );
     assert_eq!(schema(&home), OLDER);
 
     let log = home.path().join("up.log");
@@ -115,7 +123,10 @@ fn an_older_home_is_rehearsed_upgraded_taken_back_and_served() {
     // The answer's receipt is what going back would lose.
     let refused = home.output(&["upgrade", "--back"]);
     let said = text(&refused.stderr);
-    assert!(!refused.status.success() && said.contains("receipts"), "{said}");
+    assert!(
+        !refused.status.success() && said.contains("receipts"),
+        "{said}"
+    );
     let nothing = Home::bare().output(&["upgrade", "--rehearse"]);
     assert!(text(&nothing.stderr).contains("upgrade-nothing"));
 }

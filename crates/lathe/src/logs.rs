@@ -38,7 +38,7 @@ enum LogFormat {
 pub fn to_stderr(logging: Logging) {
     let asked = EnvFilter::try_from_env("LATHE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let filter = asked.add_directive(texts(logging.log_texts));
-    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = fmt::layer::<Registry>().with_writer(std::io::stderr);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match logging.log_format {
         LogFormat::Text => Box::new(lines),
         LogFormat::Json => Box::new(lines.json().flatten_event(true)),

@@ -63,7 +63,8 @@ pub fn flush() {
 
 /// What hands events of the audit on; it does nothing until [`begin`].
 pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>() -> impl Layer<S> {
-    Audit.with_filter(Targets::new().with_target(TARGET, Level::INFO))
+    let told = Targets::new().with_target(TARGET, Level::INFO);
+    Layer::<S>::with_filter(Audit, told)
 }
 
 struct Audit;

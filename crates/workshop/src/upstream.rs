@@ -457,10 +457,7 @@ fn view(
     breaker: Option<BreakerRow>,
 ) -> UpstreamView {
     let (state, reason) = match (refused, found.and_then(|it| it.up)) {
-        (Some(error), _) => (
-            UpstreamState::Refused,
-            format!("{error}; {}", error.next()),
-        ),
+        (Some(error), _) => (UpstreamState::Refused, format!("{error}; {}", error.next())),
         (None, Some(true)) => (UpstreamState::Up, String::new()),
         (None, Some(false)) => (
             UpstreamState::Down,

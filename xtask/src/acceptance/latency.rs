@@ -84,11 +84,7 @@ fn show(address: &str, order: &str) -> Result<Value, String> {
 }
 
 /// Waits until an order is as wanted; one that failed never will be.
-fn wait_for(
-    address: &str,
-    order: &str,
-    wanted: impl Fn(&Value) -> bool,
-) -> Result<(), String> {
+fn wait_for(address: &str, order: &str, wanted: impl Fn(&Value) -> bool) -> Result<(), String> {
     let mut failed = None;
     wait_until(&format!("the order {order}'s turn"), ORDER_MAX, || {
         thread::sleep(Duration::from_millis(500));
@@ -154,6 +150,8 @@ fn report(alone: &[f64], beside: &[f64]) -> Outcome {
     if p99 < FIRST_TOKEN_P99_MS_MAX {
         Ok(())
     } else {
-        Err(format!("the first token took {p99:.0} ms at the 99th percentile"))
+        Err(format!(
+            "the first token took {p99:.0} ms at the 99th percentile"
+        ))
     }
 }

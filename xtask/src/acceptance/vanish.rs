@@ -36,7 +36,8 @@ pub fn run() -> Outcome {
     let mut free_ms = Vec::new();
     for wave in 0..=WAVES {
         let callers = if wave < WAVES { SLOTS } else { LAST };
-        let took = one_wave(address, &model, callers).map_err(|why| format!("wave {wave}: {why}"))?;
+        let took =
+            one_wave(address, &model, callers).map_err(|why| format!("wave {wave}: {why}"))?;
         free_ms.push(took.as_secs_f64() * 1000.0);
     }
     Caller::new(address, &model, 0).first_token(1, 8)?;
@@ -67,7 +68,10 @@ fn one_wave(address: &str, model: &str, callers: usize) -> Result<Duration, Stri
         }
         std::thread::sleep(LOOK_EVERY);
     }
-    Err(format!("places are held {} s after all have gone", WATCH_MAX.as_secs()))
+    Err(format!(
+        "places are held {} s after all have gone",
+        WATCH_MAX.as_secs()
+    ))
 }
 
 /// Requests that are answered and that wait, as `/metrics` says.

@@ -93,7 +93,10 @@ fn tell_back(printing: Printing, back: &TakenBack) -> Outcome {
     if !printing.json {
         let schema = back.schema.to_string();
         let holes = [("schema", schema.as_str())];
-        println!("{}", words::get(Lang::from_env(), "cli.upgrade.back", &holes));
+        println!(
+            "{}",
+            words::get(Lang::from_env(), "cli.upgrade.back", &holes)
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

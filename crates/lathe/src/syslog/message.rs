@@ -196,8 +196,14 @@ mod tests {
         odd.id = "two words\n".repeat(9);
         odd.text = "line\nbreak ]".repeat(100);
         let odd = odd.written(&sender());
-        assert!(!odd.contains('\n') && odd.len() <= MESSAGE_BYTES_MAX, "{odd}");
-        assert!(odd.contains(" 7 twowordstwowordstwowordstwowords [lathe@32473] "), "{odd}");
+        assert!(
+            !odd.contains('\n') && odd.len() <= MESSAGE_BYTES_MAX,
+            "{odd}"
+        );
+        assert!(
+            odd.contains(" 7 twowordstwowordstwowordstwowords [lathe@32473] "),
+            "{odd}"
+        );
     }
 
     #[test]

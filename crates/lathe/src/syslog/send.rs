@@ -35,7 +35,7 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Address, String> {
-        let remote = |address: &str| {
+        let remote = |address: &str| -> Result<String, String> {
             let (host, port) = address.rsplit_once(':').ok_or("it names no port")?;
             if host.is_empty() || port.parse::<u16>().is_err() {
                 return Err("it is not HOST:PORT".to_owned());
@@ -311,7 +311,10 @@ mod tests {
             let mut buffer = [0; 4096];
             let read = receiver.recv(&mut buffer).unwrap();
             let said = String::from_utf8(buffer[..read].to_vec()).unwrap();
-            assert!(said.starts_with("<109>1 ") && said.ends_with(text), "{said}");
+            assert!(
+                said.starts_with("<109>1 ") && said.ends_with(text),
+                "{said}"
+            );
         }
     }
 
@@ -349,6 +352,9 @@ mod tests {
         let (mut stream, _) = listener.accept().unwrap();
         let said = framed(&mut stream, 2);
         let told = format!("count=\"{lost}\"");
-        assert!(said[0].ends_with('x') && said[1].contains(&told), "{said:?}");
+        assert!(
+            said[0].ends_with('x') && said[1].contains(&told),
+            "{said:?}"
+        );
     }
 }

@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(said(3).text, "");
         for seed in SEEDS {
             for length in 0..PIECE_BYTES_MAX {
-                stream(&[&[length], seed.as_bytes()].concat());
+                stream(&[&[length][..], seed.as_bytes()].concat());
             }
         }
     }

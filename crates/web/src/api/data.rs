@@ -55,5 +55,7 @@ pub(super) async fn models(
 pub(super) async fn deployments(State(state): State<AppState>) -> Result<Json<Value>, Problem> {
     let deployments = state.desk.deployments().await?;
     let upstreams = state.desk.upstreams().await?;
-    Ok(Json(json!({ "deployments": deployments, "upstreams": upstreams })))
+    Ok(Json(
+        json!({ "deployments": deployments, "upstreams": upstreams }),
+    ))
 }

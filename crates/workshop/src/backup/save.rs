@@ -16,8 +16,8 @@ use super::{OnBytes, Saved, seal};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
-use crate::{ledger, objects};
 use crate::store::Store;
+use crate::{ledger, objects};
 
 /// How hard zstd tries: weights do not shrink, and everything else does at once.
 const ZSTD_LEVEL: i32 = 3;

@@ -261,7 +261,11 @@ fn exchanged(archive: &[u8], wanted: &str, with: impl Fn(Vec<u8>) -> Option<Vec<
         let name = entry.path().unwrap().display().to_string();
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes).unwrap();
-        let bytes = if name == wanted { with(bytes) } else { Some(bytes) };
+        let bytes = if name == wanted {
+            with(bytes)
+        } else {
+            Some(bytes)
+        };
         if let Some(bytes) = bytes {
             let mut header = tar::Header::new_ustar();
             header.set_path(&name).unwrap();
@@ -308,7 +312,10 @@ fn the_list_is_signed_and_nobody_else_can_write_it() {
         let signature = seal::seal(&first_of(&altered), &theirs).unwrap();
         let signed = exchanged(&altered, seal::NAME, |_| Some(signature.clone()));
         let said = refused("a stranger's signature", signed);
-        assert!(said.contains("root key") || said.contains("signature"), "{said}");
+        assert!(
+            said.contains("root key") || said.contains("signature"),
+            "{said}"
+        );
     }
     let back = put_back(&place.fresh("whole"), &place.at("x.tar")).unwrap();
     assert_eq!(back.signed_by, Some(key.id()));

@@ -351,7 +351,9 @@ async fn put_back(store: &Path, from: &Path) -> Result<PathBuf, WorkshopError> {
     // The log of writing is folded in first: it would be read into whatever has the store's name.
     let pool = writer(store).await?;
     let known = schema(&pool).await?;
-    let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&pool).await;
+    let folded = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&pool)
+        .await;
     pool.close().await;
     folded.map_err(failed("fold in the write-ahead log"))?;
     for beside in ["-wal", "-shm"] {
@@ -551,7 +553,10 @@ mod tests {
                 let before = fs::read(home.store()).unwrap();
                 for told in [rehearse(&home).await, upgrade(&home).await] {
                     let problems = told.unwrap().problems;
-                    assert!(problems.iter().any(|it| it.contains(wanted)), "{problems:?}");
+                    assert!(
+                        problems.iter().any(|it| it.contains(wanted)),
+                        "{problems:?}"
+                    );
                 }
                 assert_eq!(fs::read(home.store()).unwrap(), before, "{sql}");
                 assert_eq!(schema_of(&home).await, OLDER, "{sql}");

@@ -150,11 +150,15 @@ pub(super) async fn wrong(pool: &SqlitePool) -> Result<Vec<String>, WorkshopErro
 /// What SQLite finds wrong.
 pub(super) async fn damage(pool: &SqlitePool) -> Result<Vec<String>, WorkshopError> {
     let doing = "look whether the database is whole";
-    let rows = sqlx::query("PRAGMA integrity_check(20)").fetch_all(pool).await;
+    let rows = sqlx::query("PRAGMA integrity_check(20)")
+        .fetch_all(pool)
+        .await;
     let rows = rows.map_err(failed(doing))?;
     let found = rows.iter().map(|row| row.get::<String, _>(0));
     let mut problems: Vec<String> = found.filter(|it| it != "ok").collect();
-    let rows = sqlx::query("PRAGMA foreign_key_check").fetch_all(pool).await;
+    let rows = sqlx::query("PRAGMA foreign_key_check")
+        .fetch_all(pool)
+        .await;
     let rows = rows.map_err(failed(doing))?;
     let dangling = rows.iter().take(PROBLEMS_MAX).map(|row| {
         let (table, parent): (String, String) = (row.get(0), row.get(2));
