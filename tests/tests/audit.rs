@@ -105,7 +105,11 @@ fn what_is_decided_arrives_and_what_is_asked_does_not() {
     wait_for("an answer", || (ask(&serving) == 200).then_some(()));
     let done = home.output(&["breaker", "tiny-pack", "open", "--reason", "a complaint"]);
     assert!(done.status.success(), "{}", text(&done.stderr));
-    let moved = receiver.wait_for(&["kind=\"breaker\"", "action=\"open\"", "by=\"key "]);
+    let moved = receiver.wait_for(&[
+        "kind=\"breaker\"",
+        "action=\"open\"",
+        "by=\"anybody on this machine\"",
+    ]);
     assert!(moved.contains("reason=\"a complaint\""), "{moved}");
     receiver.wait_for(&["operation=\"breaker\"", "an operation was done"]);
     let refused = home.output(&["upstream", "remove", "none", "--reason", "x"]);
@@ -118,6 +122,9 @@ fn what_is_decided_arrives_and_what_is_asked_does_not() {
     let issued: Value = home.json(&["token", "create", "--name", "the shop", "--json"]);
     let key = issued["key"].as_str().expect("a key");
     receiver.wait_for(&["kind=\"access\"", "action=\"issued\"", "name=\"the shop\""]);
+    // From here on everybody presents a key, this home's own commands too.
+    home.json(&["token", "list", "--json"]);
+    receiver.wait_for(&["operation=\"tokens\"", "by=\"key "]);
     assert_eq!(ask(&serving), 401);
     receiver.wait_for(&[
         "refused [",
