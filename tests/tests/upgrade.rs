@@ -55,7 +55,8 @@ async fn copy_rows(now: &Path, older: &Path) -> Result<(), sqlx::Error> {
         let table: String = table.get("name");
         let columns = AssertSqlSafe(format!("SELECT name FROM pragma_table_info('{table}')"));
         let columns = sqlx::query(columns).fetch_all(&mut store).await?;
-        let columns: Vec<String> = columns.iter().map(|it| it.get("name")).collect();
+        let quoted = |it: &sqlx::sqlite::SqliteRow| format!("\"{}\"", it.get::<String, _>("name"));
+        let columns: Vec<String> = columns.iter().map(quoted).collect();
         let columns = columns.join(", ");
         let rows =
             format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM now.{table}");
