@@ -326,7 +326,7 @@ fn layout_of(name: &str) -> Option<i64> {
     told.split('-').next()?.parse().ok()
 }
 
-/// Layout and facts of a file that nobody writes, whose ledger has to hold.
+/// Layout and facts of a file that nobody writes, and that SQLite finds whole.
 async fn looked_at(path: &Path) -> Result<(i64, Facts), WorkshopError> {
     let pool = readers(path).await?;
     let looked = async {
