@@ -97,6 +97,13 @@ fn a_backup_made_under_load_comes_back_verified_and_answers() {
     );
     let said: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(said["verified"]["holds"], true, "{said}");
+    let signer = said["restored"]["signed_by"].as_str().expect("signed");
+    let named = file.to_str().expect("plain");
+    let (right, wrong) = (Home::bare(), Home::bare());
+    let pinned = right.output(&["restore", named, "--key", signer]);
+    assert!(pinned.status.success(), "{}", text(&pinned.stderr));
+    let other = wrong.output(&["restore", named, "--key", &"5".repeat(64)]);
+    assert!(text(&other.stderr).contains("backup-damaged"));
     let verified = back.output(&["verify"]);
     assert!(verified.status.success(), "{}", text(&verified.stdout));
 

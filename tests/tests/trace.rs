@@ -77,6 +77,20 @@ fn check_pages(serving: &Serving, receipt: &str, leaf: &str, sentence: &str) {
     }
 }
 
+/// The command says the same as the interface, as JSON too.
+fn check_command(home: &Home, receipt: &str, leaf: &str) {
+    let trace = home.json(&["trace", receipt, "--json"]);
+    assert_eq!(trace["receipt"]["id"], receipt);
+    let record = home.json(&["trace", "--json", "--record", leaf]);
+    assert_eq!(record["record"]["leaf"], leaf);
+    for wrong in [
+        &["trace", "--json"][..],
+        &["trace", receipt, "--record", leaf],
+    ] {
+        assert_eq!(home.output(wrong).status.code(), Some(2), "{wrong:?}");
+    }
+}
+
 /// The receipt's batch is a statement of the ledger.
 fn check_batch(serving: &Serving, receipt: &str) {
     let batch = wait_for("the receipt's batch", || {
@@ -133,6 +147,7 @@ fn an_answer_leads_to_its_sentences_and_a_record_to_the_answer() {
     );
 
     check_pages(&serving, &receipt, &leaf, &sentence);
+    check_command(&home, &receipt, &leaf);
 
     let back = serving.get(&format!("/api/records/{leaf}"));
     assert_eq!(

@@ -85,6 +85,14 @@ fn another_server_answers_behind_the_door_and_everything_says_that_nobody_verifi
     );
     assert!(added.contains("\"weights\": \"not verified\""), "{added}");
     wait_for_state(&ours, "up");
+    let shown = serving.get("/api/deployments")["upstreams"][0].clone();
+    let said = (&shown["name"], &shown["state"], &shown["weights"]);
+    assert_eq!(
+        said,
+        (&json!("theirs"), &json!("up"), &json!("not verified"))
+    );
+    let (_, page) = serving.get_text("/try?lang=en");
+    assert!(page.contains("Weights not verified"), "{page}");
 
     let (status, answer) = ask(&serving, json!({}));
     assert_eq!(status, 200, "{answer}");

@@ -15,6 +15,8 @@ pub mod bounds;
 pub mod dataset;
 pub mod error;
 pub mod fetch;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
 pub mod nearest;
 pub mod prepare;
 pub mod reader;

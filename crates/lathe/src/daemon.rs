@@ -22,6 +22,7 @@ use crate::client;
 use crate::fail::Failure;
 use crate::keys::{self, Keys};
 use crate::tls::Tls;
+use crate::{logs, syslog};
 
 /// Where people expect the pages.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7878";
@@ -58,6 +59,8 @@ pub struct Listen {
     pub drain: Duration,
     /// Answer over TLS alone at that address; this machine's own commands then have a plain port on loopback.
     pub tls: Option<Arc<Tls>>,
+    /// Where what is decided is told to.
+    pub audit: Option<String>,
 }
 
 impl Listen {
@@ -72,6 +75,7 @@ impl Listen {
             scrub_every: Duration::from_secs(SCRUB_S_DEFAULT),
             drain: Duration::from_secs(DRAIN_S_DEFAULT),
             tls: None,
+            audit: syslog::named(),
         }
     }
 }
@@ -159,6 +163,10 @@ async fn start(
             (own, at, Some(tls.listen(listener, address).tap_io(|_| ())))
         }
     };
+    if let Some(address) = &listen.audit {
+        syslog::begin(address)?;
+        logs::only_audit();
+    }
     let door = Door::new(lathe_kernel::default_threads());
     let key = token::issue_own(home)?;
     client::present(Some(key.clone()));
@@ -295,6 +303,8 @@ impl Daemon {
         }
         self.workshop.stop().await;
         token::withdraw_own(&self.home);
+        // It blocks for a moment at most; where it cannot be waited for, nothing is left to do.
+        let _ = tokio::task::spawn_blocking(syslog::flush).await;
     }
 }
 

@@ -3,8 +3,12 @@
 //! `LATHE_LOG` says how much. What was asked and answered stands under one target, which is off
 //! whatever `LATHE_LOG` says, unless texts are switched on.
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::Directive;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, registry};
+
+use crate::syslog;
 
 /// The target of texts (`lathe_serve::receipt`).
 const TEXTS: &str = "lathe_serve::texts";
@@ -34,14 +38,19 @@ enum LogFormat {
 pub fn to_stderr(logging: Logging) {
     let asked = EnvFilter::try_from_env("LATHE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     let filter = asked.add_directive(texts(logging.log_texts));
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    // A second call finds the first one's subscriber in place, which is as good.
-    let _ = match logging.log_format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    let lines = fmt::layer::<Registry>().with_writer(std::io::stderr);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match logging.log_format {
+        LogFormat::Text => Box::new(lines),
+        LogFormat::Json => Box::new(lines.json().flatten_event(true)),
     };
+    let all = registry().with(lines.with_filter(filter));
+    // A second call finds the first one's subscriber in place, which is as good.
+    let _ = all.with(syslog::layer()).try_init();
+}
+
+/// Logs nothing, but lets the audit through, in a command that does not log.
+pub fn only_audit() {
+    let _ = registry().with(syslog::layer()).try_init();
 }
 
 /// The most particular directive of a filter wins: this one, over any of LATHE_LOG's for crates.

@@ -14,6 +14,7 @@ mod keys;
 mod logs;
 mod marks;
 mod notify;
+mod syslog;
 mod table;
 mod tls;
 
@@ -24,7 +25,7 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     Globals, approve, backup, breaker, bundle, checkpoint, data, doctor, dossier, eval, export,
     feedback, filing, gate, ledger, merge, model, order, pack, register, restore, restored, run,
-    token, tour, trace, tune, up, upstream, verify, version, withdraw,
+    token, tour, trace, tune, up, upgrade, upstream, verify, version, withdraw,
 };
 
 const AFTER_HELP: &str = "\
@@ -48,6 +49,7 @@ Environment:
   LATHE_LANG     en or zh (default: from LANG)
   LATHE_THREADS  threads to compute with (default: all that this process may use)
   LATHE_KEY      the key to present to a daemon whose home this user cannot read
+  LATHE_AUDIT_SYSLOG  where what is decided is told to: /dev/log, udp://HOST:PORT or tcp://HOST:PORT
   LATHE_LOG      what the daemon logs to standard error, for instance info or lathe_serve=debug";
 
 /// Tune a base model on your data, hold it against its gate, and serve it: on the machine you have.
@@ -122,6 +124,8 @@ enum Command {
     Backup(backup::Args),
     /// Make an empty home the one that was backed up.
     Restore(restore::Args),
+    /// Bring a home of an older version to this one: rehearse it, do it, take it back.
+    Upgrade(upgrade::Args),
     /// Say that the home was restored from a backup.
     Restored(restored::Args),
     /// Print the version and what this machine computes with.
@@ -164,6 +168,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&cli.globals, &args),
         Command::Backup(args) => backup::run(&cli.globals, &args),
         Command::Restore(args) => restore::run(&cli.globals, &args),
+        Command::Upgrade(args) => upgrade::run(&cli.globals, &args),
         Command::Restored(args) => restored::run(&cli.globals, &args),
         Command::Version(args) => version::run(&args),
         Command::Worker => return commands::worker::run(),

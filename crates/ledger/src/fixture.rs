@@ -249,7 +249,8 @@ fn afterwards(chain: &Chain, at_ms: i64) -> [Statement; 7] {
     ]
 }
 
-fn upstream(at_ms: i64) -> Statement {
+/// Another server answers as `big`.
+pub fn upstream(at_ms: i64) -> Statement {
     let said = Upstream {
         name: "big".to_owned(),
         action: UpstreamAction::Added,

@@ -31,6 +31,7 @@ mod forced;
 mod form;
 mod format;
 pub(crate) mod health;
+pub(crate) mod in_path;
 pub(crate) mod label;
 mod logprobs;
 pub(crate) mod messages;

@@ -31,3 +31,4 @@ mod unclosed;
 
 pub use door::Door;
 pub use limits::Limits;
+pub use relay::fuzz;

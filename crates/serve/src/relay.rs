@@ -21,6 +21,7 @@ use crate::limits::Limits;
 mod answer;
 mod ask;
 mod events;
+pub mod fuzz;
 mod gathered;
 mod health;
 mod http;

@@ -118,7 +118,7 @@ pub(crate) fn plain<'a>(id: &str, answer: &'a Turn) -> Result<&'a str, TuneError
 
 #[cfg(test)]
 mod tests {
-    use lathe_data::reader::Record;
+    use lathe_data::fixture;
     use lathe_evidence::Digest;
     use serde_json::{Value, json};
 
@@ -126,17 +126,7 @@ mod tests {
     use crate::testing;
 
     fn sealed(fields: Value) -> Sealed {
-        Sealed {
-            leaf: Digest::of(b"leaf"),
-            salt: [0; 16],
-            risk: Vec::new(),
-            record: Record {
-                id: "7".to_owned(),
-                group: "7".to_owned(),
-                line: 7,
-                fields: fields.as_object().expect("an object").clone(),
-            },
-        }
+        fixture::sealed("7", "7", fields)
     }
 
     fn task(chat: &str) -> Task {

@@ -18,7 +18,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use lathe_workshop::token::{Scope, Stranger};
-use lathe_workshop::{Caller, Tokens};
+use lathe_workshop::{Caller, Tokens, audit};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -65,6 +65,18 @@ enum Asking {
     With(Caller),
 }
 
+impl Asking {
+    /// As the audit names them.
+    fn told(&self, guard: &Guard) -> String {
+        match self {
+            Asking::With(Caller(token)) => format!("key {} {}", token.id(), token.name()),
+            Asking::Anybody if guard.asks_for_a_key() => "a key of the operator's file".to_owned(),
+            Asking::Anybody => "anybody on this machine".to_owned(),
+            Asking::Stranger => "a stranger".to_owned(),
+        }
+    }
+}
+
 /// Middleware: lets a request through, with who asks, or answers it with the reason it was turned away.
 pub(crate) async fn guard(
     State(guard): State<Guard>,
@@ -73,6 +85,8 @@ pub(crate) async fn guard(
 ) -> Response {
     match check(&guard, request.method(), request.uri(), request.headers()) {
         Ok(asking) => {
+            let change = changes(request.method(), request.uri().path())
+                .then(|| (asking.told(&guard), request.method().clone()));
             let extensions = request.extensions_mut();
             match asking {
                 Asking::Anybody => {}
@@ -83,11 +97,18 @@ pub(crate) async fn guard(
                     extensions.insert(caller);
                 }
             }
-            next.run(request).await
+            let Some((by, method)) = change else {
+                return next.run(request).await;
+            };
+            let path = request.uri().path().to_owned();
+            let response = audit::on_behalf(by.clone(), next.run(request)).await;
+            audit::asked(method.as_str(), &path, &by, response.status().as_u16());
+            response
         }
         Err(refusal) => {
             let path = request.uri().path();
             tracing::warn!(code = refusal.code(), path, "request refused");
+            audit::turned_away(request.method().as_str(), path, refusal.code());
             refusal.into_response(path.starts_with("/v1/"))
         }
     }
@@ -118,6 +139,11 @@ fn check(
             Ok(admitted.unwrap_or(Asking::Stranger))
         }
     }
+}
+
+/// Whether a request changes what the workshop is or does, rather than asking a model.
+fn changes(method: &Method, path: &str) -> bool {
+    !method.is_safe() && matches!(scope_of(path), Some(Scope::Admin | Scope::Tune))
 }
 
 /// What a path is opened by; none for what is told to everybody.

@@ -18,7 +18,8 @@ use lathe_workshop::trace::{
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
     BoxFuture, CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView,
-    Operation, OrderId, OrderRequest, OrderSummary, OrderView, Workshop, WorkshopError,
+    Operation, OrderId, OrderRequest, OrderSummary, OrderView, UpstreamView, Workshop,
+    WorkshopError,
 };
 use serde_json::Value;
 use tokio::sync::watch;
@@ -60,6 +61,8 @@ pub trait Desk: Send + Sync + 'static {
     fn models(&self, limit: u32, offset: u32) -> Asked<'_, Vec<ModelView>>;
     /// The deployments that answer now.
     fn deployments(&self) -> Asked<'_, Vec<DeploymentView>>;
+    /// The other servers that answer under a name here.
+    fn upstreams(&self) -> Asked<'_, Vec<UpstreamView>>;
     /// One answer and all it rests on.
     fn trace<'a>(&'a self, receipt: &'a str) -> Asked<'a, Option<TraceView>>;
     /// A record and all that depends on it.
@@ -147,6 +150,9 @@ impl Desk for Workshop {
     }
     fn deployments(&self) -> Asked<'_, Vec<DeploymentView>> {
         Box::pin(Workshop::deployments(self))
+    }
+    fn upstreams(&self) -> Asked<'_, Vec<UpstreamView>> {
+        Box::pin(Workshop::upstreams(self))
     }
     fn trace<'a>(&'a self, receipt: &'a str) -> Asked<'a, Option<TraceView>> {
         Box::pin(Workshop::trace(self, receipt))

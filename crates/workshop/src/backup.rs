@@ -8,8 +8,8 @@
 //!
 //! Restoring believes nothing: names are those a home has and no other, entries come in the order of the
 //! list or not at all, nothing is longer than listed, every digest is held, and only then is anything put
-//! into its place. The list itself is not signed. What an attacker with the archive could have written
-//! anew is what the ledger's signatures protect: verify the restored home.
+//! into its place. The list is signed by the key that continues the ledger (`seal`), which the ledger in the
+//! archive has to know. Whoever writes both anew is found out by a key or a checkpoint kept elsewhere.
 //!
 //! Not here: carrying one deployment to another workshop ([`crate::bundle`]), and saying that a home was
 //! restored (`Operation::Restored`).
@@ -17,9 +17,11 @@
 mod card;
 mod restore;
 mod save;
+mod seal;
 
 use std::path::PathBuf;
 
+use lathe_evidence::Digest;
 use serde::Serialize;
 
 pub use restore::restore;
@@ -43,6 +45,8 @@ pub struct Saved {
     pub with_keys: bool,
     /// The newest signed checkpoint of the ledger in it; absent before the ledger began.
     pub checkpoint: Option<String>,
+    /// The id of the key that signed its list; absent where the home has none that may.
+    pub signed_by: Option<Digest>,
 }
 
 /// What was put back.
@@ -58,6 +62,8 @@ pub struct PutBack {
     pub lathe: String,
     /// When, milliseconds since 1970.
     pub made_ms: i64,
+    /// The id of the key that signed its list; absent where nobody did.
+    pub signed_by: Option<Digest>,
 }
 
 #[cfg(test)]

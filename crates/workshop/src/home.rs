@@ -8,6 +8,7 @@
 //! | `upstreams/*.secret` | keys that upstreams are asked with, for this user alone; in no backup | `upstream` |
 //! | `keys/*.key` | the workshop's private keys, for this user alone | `keyring` |
 //! | `store.sqlite` | orders, steps, effects, artifacts, datasets, models, deployments | `store` |
+//! | `store-schema-N.sqlite` | the store as it was before an upgrade | `store::upgrade` |
 //! | `objects/DIGEST/` | finished artifacts, read-only | `objects` |
 //! | `cache/` | downloads, by digest | `lathe-data` |
 //! | `work/STEP-KEY/` | checkpoints of a step until it is finished | `steps` |

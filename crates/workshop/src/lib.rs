@@ -9,6 +9,7 @@
 //! command line (lathe), and the rules a model is held against (gate).
 
 pub mod admission;
+pub mod audit;
 pub mod backup;
 pub mod book;
 mod breakers;
@@ -66,5 +67,5 @@ pub use order::{
     Output, Progress, SettingChange, StepError, StepName, StepState, StepView, Title,
 };
 pub use token::{Caller, Token, TokenRequest, Tokens};
-pub use upstream::{Attested, Upstream, UpstreamHealth};
+pub use upstream::{Attested, Upstream, UpstreamHealth, UpstreamView};
 pub use workshop::{Workshop, WorkshopOptions};

@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lathe_evidence::Digest;
-use lathe_evidence::statement::{self, Link, Predicate, UpstreamAction};
+use lathe_evidence::statement::{self, BreakerState, Link, Predicate, UpstreamAction};
 use lathe_ledger::History;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use crate::error::WorkshopError;
 use crate::home::Home;
+use crate::store::BreakerRow;
 use crate::workshop::Workshop;
 
 /// The longest name of an upstream, and of a model of it.
@@ -36,6 +37,8 @@ pub const RETRIES_MAX: u32 = 5;
 pub const CONNECT_MS_MAX: u64 = 60_000;
 /// The longest silence that may be allowed, in milliseconds.
 pub const SILENCE_MS_MAX: u64 = 3_600_000;
+/// What is known of an upstream's weights.
+pub const WEIGHTS_NOT_VERIFIED: &str = "not verified";
 /// The longest key, in bytes.
 const KEY_BYTES_MAX: u64 = 4096;
 
@@ -117,6 +120,53 @@ pub struct UpstreamHealth {
     pub reason: String,
     /// When it was last looked at, milliseconds since 1970; 0 for never.
     pub checked_ms: i64,
+}
+
+/// How an upstream stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UpstreamState {
+    /// It answered when it was last looked at.
+    Up,
+    /// It did not.
+    Down,
+    /// Nobody has looked yet.
+    Unknown,
+    /// It is not asked, because something of it is wrong here.
+    Refused,
+}
+
+/// An upstream as pages and commands show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamView {
+    /// The name it answers under: the `model` field of requests.
+    pub name: String,
+    /// How it stands.
+    pub state: UpstreamState,
+    /// Why it does not answer; empty where it does.
+    pub reason: String,
+    /// When it was last looked at, milliseconds since 1970; 0 for never.
+    pub checked_ms: i64,
+    /// Where it is.
+    pub url: String,
+    /// The name that it is asked for there.
+    pub model: String,
+    /// Whether text may leave this machine for it.
+    pub remote: bool,
+    /// Whether it is asked with a key.
+    pub keyed: bool,
+    /// The upstream that is asked while this one is down.
+    pub failover: Option<String>,
+    /// How often it is asked again where nothing has come.
+    pub retries: u32,
+    /// What is known of its weights: `not verified`, always.
+    pub weights: String,
+    /// When it was added, milliseconds since 1970.
+    pub since_ms: i64,
+    /// How its breaker stands.
+    pub breaker: BreakerState,
+    /// Why the breaker is not closed; empty when it is.
+    pub breaker_reason: String,
 }
 
 /// An upstream that is to be added.
@@ -414,6 +464,58 @@ fn taken(name: &str) -> WorkshopError {
         ),
         format!("run `lathe upstream remove {name} --reason \"…\"` and add it under another name"),
     )
+}
+
+/// All upstreams that stand, each with how it is, by name.
+///
+/// # Errors
+/// `ledger-broken`.
+pub(crate) async fn views(shop: &Workshop) -> Result<Vec<UpstreamView>, WorkshopError> {
+    let health = shop.door().relays();
+    let all = all(shop).await?.into_iter();
+    let views = all.map(|(said, attested)| {
+        let found = health.iter().find(|it| it.name == said.name);
+        let breaker = shop.breakers().of(&said.name);
+        view(said, attested.err(), found, breaker)
+    });
+    Ok(views.collect())
+}
+
+fn view(
+    said: statement::Upstream,
+    refused: Option<WorkshopError>,
+    found: Option<&UpstreamHealth>,
+    breaker: Option<BreakerRow>,
+) -> UpstreamView {
+    let (state, reason) = match (refused, found.and_then(|it| it.up)) {
+        (Some(error), _) => (UpstreamState::Refused, format!("{error}; {}", error.next())),
+        (None, Some(true)) => (UpstreamState::Up, String::new()),
+        (None, Some(false)) => (
+            UpstreamState::Down,
+            found.map_or_else(String::new, |it| it.reason.clone()),
+        ),
+        (None, None) => (UpstreamState::Unknown, String::new()),
+    };
+    let (breaker, breaker_reason) = breaker.map_or_else(
+        || (BreakerState::Closed, String::new()),
+        |it| (it.state, it.reason),
+    );
+    UpstreamView {
+        state,
+        reason,
+        checked_ms: found.map_or(0, |it| it.checked_ms),
+        weights: WEIGHTS_NOT_VERIFIED.to_owned(),
+        since_ms: said.at_ms,
+        breaker,
+        breaker_reason,
+        name: said.name,
+        url: said.url,
+        model: said.model,
+        remote: said.remote,
+        keyed: said.keyed,
+        failover: said.failover,
+        retries: said.retries,
+    }
 }
 
 /// Tells the door which upstreams stand now. What cannot be attested does not answer.

@@ -28,6 +28,9 @@ const JOB_BYTES_MAX: u64 = 16 << 20;
 /// Progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
 
+/// How much a step counts beside answers: as little as there is (setpriority(2)).
+const NICE: i32 = 19;
+
 /// Exit code of a worker whose parent died.
 const EXIT_ORPHANED: i32 = 75;
 
@@ -181,6 +184,7 @@ impl<'a> Emit<'a> {
 
 /// Runs the job on standard input to its end and returns the process's exit code.
 pub fn main() -> i32 {
+    give_way();
     let mut input = BufReader::new(io::stdin());
     let job = match read_job(&mut input) {
         Ok(job) => job,
@@ -198,6 +202,13 @@ pub fn main() -> i32 {
         Err(error) => say(Event::Error(error)),
     }
     0
+}
+
+/// Gives way to whatever else wants the processors: to the answers of the daemon that started it. Threads
+/// inherit it, and none was started yet. What is idle is used as before.
+fn give_way() {
+    // Where that is not allowed it competes, as any program does.
+    let _ = rustix::process::setpriority_process(None, NICE);
 }
 
 fn read_job(input: &mut impl BufRead) -> io::Result<Job> {

@@ -32,6 +32,7 @@ use crate::steps;
 use crate::store::{Change, Speaker, Store};
 use crate::token::Tokens;
 use crate::turn::Turn;
+use crate::upstream::UpstreamView;
 use crate::{ledger, objects, queue, scrub, upstream};
 
 /// How a workshop is opened.
@@ -314,6 +315,14 @@ impl Workshop {
             .filter(|row| open.contains(&row.name))
             .map(|row| self.view(row))
             .collect())
+    }
+
+    /// The other servers that answer under a name here, each with how it is.
+    ///
+    /// # Errors
+    /// `ledger-broken`.
+    pub async fn upstreams(&self) -> Result<Vec<UpstreamView>, WorkshopError> {
+        upstream::views(self).await
     }
 
     /// A deployment with its breaker, for pages and commands.

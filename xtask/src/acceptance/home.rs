@@ -1,13 +1,13 @@
 //! A fresh home for one scenario, and the `lathe` binary run in it.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::caller::get;
 use crate::shell;
 
 /// The pack of the project's main job.
@@ -143,17 +143,7 @@ impl FreshHome {
 /// Whether the server at that address lists a model.
 fn lists_a_model(url: &str) -> bool {
     let address = url.trim_start_matches("http://").trim_end_matches('/');
-    let ask = || -> std::io::Result<String> {
-        let mut connection = TcpStream::connect(address)?;
-        write!(
-            connection,
-            "GET /v1/models HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        )?;
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    ask().is_ok_and(|answer| answer.contains("\"id\""))
+    get(address, "/v1/models").is_ok_and(|answer| answer.contains("\"id\""))
 }
 
 /// A running daemon; ended when dropped.

@@ -4,9 +4,11 @@
 //! folder, keeps one shared download cache between scenarios, and appends what it saw to
 //! `benches/results/<date>-<machine>.md` with the command that made it.
 
+mod caller;
 mod harness;
 mod home;
 mod kill;
+mod latency;
 mod merge;
 mod order;
 mod peft;
@@ -14,6 +16,7 @@ mod result;
 mod soak;
 mod upstream;
 mod validators;
+mod vanish;
 
 pub use home::{FreshHome, PACK, wait_until};
 pub use result::append;
@@ -63,6 +66,16 @@ const SCENARIOS: &[Scenario] = &[
         "upstream",
         "llama-server behind the door: the same answers, freed by hanging up, its death told",
         upstream::run,
+    ),
+    (
+        "vanish",
+        "a thousand callers hang up mid-stream: every place is free within a second",
+        vanish::run,
+    ),
+    (
+        "latency",
+        "three models answer while an order tunes: the first token within its bound",
+        latency::run,
     ),
     (
         "soak",

@@ -5,17 +5,15 @@
 //! reason and a time to come back, nothing else; the memory of the daemon does not grow. Then a thousand
 //! callers vanish in the middle of their streams, and a second later every place is free.
 
-mod caller;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::caller::{Caller, Count, Hold};
 use super::home::FreshHome;
 use super::result;
 use crate::shell::Outcome;
-use caller::{Caller, Count, Hold};
 
 /// Requests that the server holds, running and waiting (the defaults of `lathe-serve`'s limits).
 const CAPACITY: usize = 32 + 256;

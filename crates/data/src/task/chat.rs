@@ -134,23 +134,11 @@ fn role(turn: &Turn) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use lathe_evidence::Digest;
-
     use super::*;
-    use crate::reader::Record;
+    use crate::fixture;
 
     fn sealed(fields: Value) -> Sealed {
-        Sealed {
-            leaf: Digest::of(b"leaf"),
-            salt: [0; 16],
-            risk: Vec::new(),
-            record: Record {
-                id: "3".to_owned(),
-                group: "3".to_owned(),
-                line: 3,
-                fields: fields.as_object().expect("an object").clone(),
-            },
-        }
+        fixture::sealed("3", "3", fields)
     }
 
     fn task(yaml: &str) -> Result<Task, DataError> {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::DataSpec;
+use crate::{DataSpec, fixture};
 
 const FEELING: &str = r#"
 system: "Read the sentence."
@@ -47,20 +47,7 @@ fn task(yaml: &str) -> Task {
 }
 
 fn sealed(fields: Value) -> Sealed {
-    let Value::Object(fields) = fields else {
-        panic!("fields are an object");
-    };
-    Sealed {
-        leaf: Digest::of(b"leaf"),
-        salt: [0; 16],
-        risk: Vec::new(),
-        record: Record {
-            id: "1_2".to_owned(),
-            group: "1".to_owned(),
-            line: 1,
-            fields,
-        },
-    }
+    fixture::sealed("1_2", "1", fields)
 }
 
 #[test]

@@ -60,6 +60,9 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         "cli.backup.without-keys"
     };
     println!("{}", say(keys));
+    if saved.signed_by.is_none() {
+        println!("{}", say("cli.backup.unsigned"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -34,6 +34,7 @@ pub mod tour;
 pub mod trace;
 pub mod tune;
 pub mod up;
+pub mod upgrade;
 pub mod upstream;
 pub mod verify;
 pub mod version;

@@ -6,6 +6,7 @@ use clap::Subcommand;
 use lathe_workshop::store::Store;
 use lathe_workshop::words::{self, Lang};
 use lathe_workshop::{OrderId, OrderState, Origin, StepState, view};
+use serde_json::json;
 
 use super::{Globals, ROWS_MAX, order_change, order_compare, print_json, runtime, say};
 use crate::fail::{Failure, Outcome};
@@ -54,6 +55,9 @@ enum Command {
     Log {
         /// Its id, or the beginning of it.
         order: String,
+        /// Print JSON, one line of the log a line.
+        #[arg(long)]
+        json: bool,
     },
     /// Set an order aside; the next one runs. Its step resumes from its last checkpoint.
     Pause {
@@ -120,7 +124,7 @@ async fn read(globals: &Globals, command: &Command) -> Outcome {
     match command {
         Command::List { json } => list(&store, *json).await?,
         Command::Show { order, json } => show(&store, &find(&store, order).await?, *json).await?,
-        Command::Log { order } => log(&store, &find(&store, order).await?).await?,
+        Command::Log { order, json } => log(&store, &find(&store, order).await?, *json).await?,
         Command::Compare { orders, json } => {
             let mut ids = Vec::new();
             for order in orders {
@@ -269,7 +273,7 @@ pub(super) fn tell_origin(lang: Lang, order: &OrderId, origin: &Origin) {
     }
 }
 
-async fn log(store: &Store, id: &OrderId) -> Result<(), Failure> {
+async fn log(store: &Store, id: &OrderId, json: bool) -> Result<(), Failure> {
     let mut after = 0;
     loop {
         let lines = store.log(id, after, LOG_LINES).await?;
@@ -278,12 +282,12 @@ async fn log(store: &Store, id: &OrderId) -> Result<(), Failure> {
         };
         after = last.seq;
         for line in &lines {
-            println!(
-                "{}  {:<11}  {}",
-                table::minute(line.at_ms),
-                line.step,
-                line.text
-            );
+            let minute = table::minute(line.at_ms);
+            if json {
+                println!("{}", json!(line));
+            } else {
+                println!("{minute}  {:<11}  {}", line.step, line.text);
+            }
         }
     }
 }

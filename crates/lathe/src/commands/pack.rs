@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use lathe_workshop::words::{self, Lang};
+use serde_json::json;
 
+use super::print_json;
 use crate::fail::Outcome;
 
 /// Arguments of `lathe pack`.
@@ -22,14 +24,21 @@ enum Command {
     Check {
         /// The pack's folder, or its pack.yaml.
         pack: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
 /// Checks the pack.
 pub fn run(args: &Args) -> Outcome {
-    let Command::Check { pack } = &args.command;
+    let Command::Check { pack, json } = &args.command;
     let loaded = lathe_workshop::pack::load(pack, false)?;
     let name = &loaded.pack.name;
+    if *json {
+        print_json(&json!({ "pack": name }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     println!(
         "{}",
         words::get(Lang::from_env(), "cli.pack-sound", &[("name", name)])

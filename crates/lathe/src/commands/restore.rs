@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lathe_evidence::Digest;
 use lathe_verify::{Findings, Request};
 use lathe_workshop::Home;
 use lathe_workshop::backup::{self, PutBack};
@@ -22,14 +23,19 @@ use crate::table::{megabytes, minute};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
   lathe restore /mnt/backup/lathe-monday.tar.zst --home /srv/lathe
+  lathe restore lathe-monday.tar.zst --key 3c59dc048e8850243be8079a5c74d079… --home /srv/lathe
   lathe restored --reason \"disk replaced; backup of Monday\" --home /srv/lathe
 
-Every file is held against the list of the backup before anything is put into the home; then the home
+Its list is signed by the key that continues the ledger in it; --key holds both against a key that you
+know from elsewhere (lathe keys list showed it). Every file is held against the list of the backup before anything is put into the home; then the home
 is verified as lathe verify does. Say lathe restored where anything may have happened after the backup:
 a withdrawal, a newer deployment. Exit code 1: restored, and something in it does not hold.")]
 pub struct Args {
     /// The backup.
     file: PathBuf,
+    /// The id of a root key that must stand behind it: its list is then signed under that ledger.
+    #[arg(long = "key", value_name = "ID")]
+    keys: Vec<Digest>,
     #[command(flatten)]
     printing: Printing,
 }
@@ -44,7 +50,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         Locked::Other(holder) => return Err(daemon::busy(home.root(), holder.pid)),
     };
     let name = say("cli.restore.restoring");
-    let put = backup::restore(&home, &file, &mut |done, total| {
+    let put = backup::restore(&home, &file, &args.keys, &mut |done, total| {
         bar.show(&name, Some(&bytes(done, total)));
     })?;
     bar.show(&say("cli.restore.verifying"), None);
@@ -99,6 +105,13 @@ fn tell(home: &Home, put: &PutBack, findings: &Findings) {
         println!("{}", words::get(lang, "cli.restore.holds", &figures));
     } else {
         print!("{findings}");
+    }
+    match &put.signed_by {
+        None => println!("{}", say("cli.restore.unsigned")),
+        Some(key) => {
+            let key = [("key", &key.to_string()[..])];
+            println!("{}", words::get(lang, "cli.restore.signed", &key));
+        }
     }
     if !put.with_keys {
         println!("{}", say("cli.restore.without-keys"));

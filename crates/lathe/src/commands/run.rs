@@ -15,6 +15,7 @@ use crate::daemon::{self, DRAIN_S_DEFAULT, Daemon, LISTEN_DEFAULT, Listen, Sessi
 use crate::fail::{EXIT_INTERRUPTED, EXIT_WAITING, Failure, Outcome};
 use crate::follow::{self, Ended, Telling};
 use crate::interrupt::Interrupt;
+use crate::syslog;
 
 /// Arguments of `lathe run`.
 #[derive(Debug, clap::Args)]
@@ -68,6 +69,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         scrub_every: Duration::from_secs(args.evidence.scrub_s),
         drain: Duration::from_secs(DRAIN_S_DEFAULT),
         tls: None,
+        audit: syslog::named(),
     };
     let request = OrderRequest {
         pack: pack.folder,

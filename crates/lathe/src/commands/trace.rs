@@ -16,8 +16,18 @@ const TEXT_BYTES_MAX: usize = 16 << 10;
   lathe trace 0199a1c2-…                 an answer: its deployment, approval, report, records
   lathe trace --text quotation.txt       the answers that a passage may have come from
   lathe trace --record 5f0c…             the models and answers that depend on a record")]
-#[group(required = true, multiple = false)]
 pub struct Args {
+    #[command(flatten)]
+    sought: Sought,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+// A group of its own: one that held `json` too would refuse it beside what is sought.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Sought {
     /// The receipt of an answer: its x-lathe-receipt header.
     receipt: Option<String>,
     /// A file with a quoted passage.
@@ -26,14 +36,12 @@ pub struct Args {
     /// A record, by its leaf.
     #[arg(long, value_name = "LEAF")]
     record: Option<String>,
-    /// Print JSON.
-    #[arg(long, global = true, group = "printing")]
-    json: bool,
 }
 
 /// Looks it up.
 pub fn run(globals: &Globals, args: &Args) -> Outcome {
-    let path = match (&args.receipt, &args.text, &args.record) {
+    let sought = &args.sought;
+    let path = match (&sought.receipt, &sought.text, &sought.record) {
         (Some(receipt), _, _) => format!("/api/receipts/{}", escaped(receipt)),
         (_, Some(file), _) => format!("/api/trace?q={}", escaped(&quotation(file)?)),
         (_, _, Some(leaf)) => format!("/api/records/{}", escaped(leaf)),

@@ -14,6 +14,7 @@ use crate::fail::{Failure, Outcome};
 use crate::interrupt::Interrupt;
 use crate::logs::{self, Logging};
 use crate::notify;
+use crate::syslog;
 use crate::tls::Tls;
 
 /// Arguments of `lathe up`.
@@ -32,6 +33,10 @@ pub struct Args {
     drain_s: u64,
     #[command(flatten)]
     logging: Logging,
+    /// Tell what is decided as RFC 5424 messages, in clear, to a socket (/dev/log), udp://HOST:PORT or
+    /// tcp://HOST:PORT.
+    #[arg(long, value_name = "ADDRESS", env = syslog::VARIABLE)]
+    audit_syslog: Option<String>,
     #[command(flatten)]
     secured: Secured,
 }
@@ -79,6 +84,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         scrub_every: Duration::from_secs(args.evidence.scrub_s),
         drain: Duration::from_secs(args.drain_s),
         tls: args.secured.read()?,
+        audit: args.audit_syslog.clone().filter(|it| !it.is_empty()),
     };
     let runtime = runtime()?;
     runtime.block_on(async {

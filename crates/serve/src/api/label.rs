@@ -23,7 +23,7 @@ pub(super) const ACCEPT_RESTRICTED_HEADER: HeaderName =
     HeaderName::from_static("x-lathe-accept-restricted");
 
 /// What every answer of another server says of the weights behind it.
-pub(crate) const WEIGHTS_NOT_VERIFIED: &str = "not verified";
+pub(crate) use lathe_workshop::upstream::WEIGHTS_NOT_VERIFIED;
 
 /// Puts the headers on an answer that is about to begin.
 pub(crate) fn set_headers(response: &mut Response, opened: &Opened) {

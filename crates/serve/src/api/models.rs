@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
+use super::in_path::InPath;
 use super::label::WEIGHTS_NOT_VERIFIED;
 use crate::asker::Asker;
 use crate::door::Inner;
@@ -34,7 +35,7 @@ pub(crate) async fn list(State(door): State<Arc<Inner>>, asker: Asker) -> Json<V
 pub(crate) async fn retrieve(
     State(door): State<Arc<Inner>>,
     asker: Asker,
-    Path(name): Path<String>,
+    InPath(name): InPath,
 ) -> Result<Json<Value>, ApiError> {
     asker.may_ask(&name)?;
     if let Some(relay) = relay_of(&door, &name) {

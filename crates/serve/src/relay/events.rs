@@ -51,10 +51,11 @@ impl Events {
 
 /// What was parsed so far.
 #[derive(Default)]
-struct Parsed {
+pub(super) struct Parsed {
     line: Vec<u8>,
     data: Option<String>,
-    ready: VecDeque<String>,
+    /// Events that nobody has taken yet.
+    pub(super) ready: VecDeque<String>,
     /// The last byte was a CR, which ends a line with a LF after it or without.
     after_cr: bool,
     /// A line was read: only the first may begin with a byte order mark.
@@ -62,7 +63,11 @@ struct Parsed {
 }
 
 impl Parsed {
-    fn take(&mut self, piece: &[u8]) -> Result<(), String> {
+    /// Takes the next piece of the bytes; its events are ready then.
+    ///
+    /// # Errors
+    /// An event that is too long, or text that is not UTF-8.
+    pub(super) fn take(&mut self, piece: &[u8]) -> Result<(), String> {
         for &byte in piece {
             let after_cr = std::mem::replace(&mut self.after_cr, byte == b'\r');
             match byte {
@@ -73,6 +78,11 @@ impl Parsed {
             }
         }
         Ok(())
+    }
+
+    /// Bytes of the event that has not ended yet.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.line.len() + self.data.as_ref().map_or(0, String::len)
     }
 
     fn end_line(&mut self) -> Result<(), String> {

@@ -30,6 +30,16 @@ async fn lists_what_is_open_and_what_it_was_measured_with() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_no_text_is_refused_as_everything_is() {
+    let door = open_door(Limits::default()).await;
+    let reply = get(&door, "/v1/models/%FF%FE").await;
+    assert_eq!(reply.status, 400);
+    assert_eq!(reply.body["error"]["type"], "invalid_request_error");
+    let message = reply.body["error"]["message"].as_str().expect("a text");
+    assert!(message.contains("no UTF-8"), "{message}");
+}
+
+#[tokio::test]
 async fn a_closed_model_is_gone_and_a_name_may_hold_a_slash() {
     let door = open_door(Limits::default()).await;
     door.open(admitted("shop/tiny", tiny_model(), None), book())

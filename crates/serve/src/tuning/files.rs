@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::multipart::{Field, Multipart, MultipartError, MultipartRejection};
-use axum::extract::{Path, Query as Queried, State};
+use axum::extract::{Query as Queried, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -15,6 +15,7 @@ use tokio::io::AsyncReadExt;
 
 use super::page::{self, Query};
 use crate::api::error::ApiError;
+use crate::api::in_path::InPath;
 use crate::asker::Asker;
 
 /// What files are for.
@@ -137,7 +138,7 @@ pub(super) async fn list(
 /// One file.
 pub(super) async fn retrieve(
     State(shop): State<Workshop>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Json<Value>, ApiError> {
     found(&shop, &id).await.map(|file| Json(told(&file)))
 }
@@ -145,7 +146,7 @@ pub(super) async fn retrieve(
 /// Its bytes as they came.
 pub(super) async fn content(
     State(shop): State<Workshop>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Response, ApiError> {
     let row = found(&shop, &id).await?;
     let file = File::open(shop.file_path(&row)).await;
@@ -171,7 +172,7 @@ pub(super) async fn content(
 /// Forgets a file.
 pub(super) async fn delete(
     State(shop): State<Workshop>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Json<Value>, ApiError> {
     let deleted = shop.delete_file(&id).await;
     deleted.map_err(|error| ApiError::of_workshop(&error, "id"))?;

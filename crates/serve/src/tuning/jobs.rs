@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, Query as Queried, State};
+use axum::extract::{Query as Queried, State};
 use axum::http::HeaderMap;
 use lathe_workshop::tuning::JobView;
 use lathe_workshop::{OrderId, Workshop, WorkshopError};
@@ -13,6 +13,7 @@ use super::page::{self, Query};
 use super::{JOB_BYTES_MAX, ask, shape};
 use crate::api::body;
 use crate::api::error::ApiError;
+use crate::api::in_path::InPath;
 use crate::asker::Asker;
 
 /// Entries of a page unless asked, and the most.
@@ -58,7 +59,7 @@ pub(super) async fn list(
 /// One job.
 pub(super) async fn retrieve(
     State(shop): State<Workshop>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Json<Value>, ApiError> {
     Ok(Json(shape::job(&found(&shop, &id).await?)))
 }
@@ -67,27 +68,27 @@ pub(super) async fn retrieve(
 pub(super) async fn cancel(
     State(shop): State<Workshop>,
     asker: Asker,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Json<Value>, ApiError> {
     let order = found(&shop, &id).await?.order.id;
     shop.abandon(&order, asker.name()).await.map_err(failed)?;
-    retrieve(State(shop), Path(id)).await
+    retrieve(State(shop), InPath(id)).await
 }
 
 /// Sets a job aside.
 pub(super) async fn pause(
     State(shop): State<Workshop>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Json<Value>, ApiError> {
     let order = found(&shop, &id).await?.order.id;
     shop.set_aside(&order).await.map_err(failed)?;
-    retrieve(State(shop), Path(id)).await
+    retrieve(State(shop), InPath(id)).await
 }
 
 /// Puts a job back that was set aside. One that failed or was cancelled stays so.
 pub(super) async fn resume(
     State(shop): State<Workshop>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Json<Value>, ApiError> {
     let job = found(&shop, &id).await?;
     if job.order.state != lathe_workshop::OrderState::Paused {
@@ -95,13 +96,13 @@ pub(super) async fn resume(
         return Err(ApiError::invalid(None, message).with_code("order-state"));
     }
     shop.put_back(&job.order.id).await.map_err(failed)?;
-    retrieve(State(shop), Path(id)).await
+    retrieve(State(shop), InPath(id)).await
 }
 
 /// What happened in a job, the newest first.
 pub(super) async fn events(
     State(shop): State<Workshop>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     Queried(query): Queried<Query>,
 ) -> Result<Json<Value>, ApiError> {
     let limit = page::limit(&query, LIST_USUAL, LIST_MAX)?;
@@ -126,7 +127,7 @@ pub(super) async fn events(
 /// The checkpoints that answer.
 pub(super) async fn checkpoints(
     State(shop): State<Workshop>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     Queried(query): Queried<Query>,
 ) -> Result<Json<Value>, ApiError> {
     let limit = page::limit(&query, CHECKPOINTS_USUAL, LIST_MAX)?;

@@ -10,6 +10,8 @@ use lathe_evidence::report::{self, Bootstrap, Interval, Report};
 use lathe_evidence::statement::*;
 use lathe_evidence::{Digest, canonical, merkle};
 use lathe_gate::Policy;
+use lathe_ledger::fixture;
+pub use lathe_ledger::fixture::key;
 use lathe_ledger::history::{History, Trust};
 use lathe_ledger::{Checkpoint, Envelope, SigningKey, Tree, receipts};
 use lathe_register::chain;
@@ -20,10 +22,6 @@ pub const ORIGIN: &str = "lathe/world";
 pub const NOW_MS: i64 = 1_800_000_000_000;
 const START_MS: i64 = 1_799_000_000_000;
 pub const MODELS: [&str; 2] = ["support", "triage"];
-
-pub fn key(seed: u8) -> SigningKey {
-    SigningKey::from_seed(&[seed; 32])
-}
 
 /// A statement as it was said: its slot (`support/training`), and its bytes.
 #[derive(Clone)]
@@ -564,25 +562,7 @@ fn afterwards(scribe: &mut Scribe) {
         };
         Statement::of("the shop", digest("a key"), said)
     });
-    scribe.say("upstream", upstream);
-}
-
-fn upstream(at_ms: i64) -> Statement {
-    let said = Upstream {
-        name: "big".to_owned(),
-        action: UpstreamAction::Added,
-        url: "http://127.0.0.1:8000/v1".to_owned(),
-        model: "big-72b".to_owned(),
-        remote: false,
-        failover: None,
-        retries: 0,
-        connect_ms_max: 5_000,
-        silence_ms_max: 120_000,
-        keyed: false,
-        reason: "a larger model".to_owned(),
-        at_ms,
-    };
-    Statement::of("big", said.subject(), said)
+    scribe.say("upstream", fixture::upstream);
 }
 
 /// Any payload, signed by the workshop's key.

@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use lathe_workshop::{DatasetRequest, DatasetView};
 use serde_json::{Value, json};
 
+use super::in_path::InPath;
 use super::{Problem, Window, found, listed};
 use crate::AppState;
 
@@ -33,7 +34,7 @@ pub(super) async fn add(
 /// `GET /api/data/{digest}`: one dataset version with its card.
 pub(super) async fn one(
     State(state): State<AppState>,
-    Path(digest): Path<String>,
+    InPath(digest): InPath,
 ) -> Result<Json<DatasetView>, Problem> {
     let missing = format!("this workshop has no dataset version {digest}");
     let next = "List the datasets with GET /api/data.";
@@ -49,8 +50,12 @@ pub(super) async fn models(
     listed(window, "models", read).await
 }
 
-/// `GET /api/deployments`: `{"deployments": […]}`, those that answer now.
+/// `GET /api/deployments`: `{"deployments": […], "upstreams": […]}`, the models that answer now, and the
+/// other servers behind the same door, whose weights are not verified.
 pub(super) async fn deployments(State(state): State<AppState>) -> Result<Json<Value>, Problem> {
     let deployments = state.desk.deployments().await?;
-    Ok(Json(json!({ "deployments": deployments })))
+    let upstreams = state.desk.upstreams().await?;
+    Ok(Json(
+        json!({ "deployments": deployments, "upstreams": upstreams }),
+    ))
 }

@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use lathe_workshop::{OrderId, OrderState, OrderView, WorkshopError};
@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::in_path::InPath;
 use super::{Problem, ROWS_MAX, orders};
 use crate::AppState;
 
@@ -32,7 +33,7 @@ const EVENTS_WAITING_MAX: usize = 16;
 /// Opens the stream; 404 for an unknown order, 503 where too many are open.
 pub(super) async fn stream(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let order = orders::order(&state, OrderId(id)).await?;
     let permit = state

@@ -3,7 +3,7 @@
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use lathe_evidence::Digest;
@@ -13,6 +13,7 @@ use lathe_workshop::trace::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::in_path::InPath;
 use super::{Problem, Window, found, listed};
 use crate::AppState;
 
@@ -28,7 +29,7 @@ pub(super) async fn receipts(
 /// `GET /api/receipts/{id}`: the answer with all it rests on and the records that say the same.
 pub(super) async fn receipt(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Json<TraceView>, Problem> {
     let missing = format!("this workshop has no closed receipt {id}");
     let next = "List the receipts with GET /api/receipts.";
@@ -38,7 +39,7 @@ pub(super) async fn receipt(
 /// `GET /api/records/{leaf}`: the record with all that depends on it.
 pub(super) async fn record(
     State(state): State<AppState>,
-    Path(leaf): Path<String>,
+    InPath(leaf): InPath,
 ) -> Result<Json<RecordTrace>, Problem> {
     let trace = match leaf.parse::<Digest>() {
         Ok(digest) => state.desk.trace_record(&digest).await?,
@@ -81,7 +82,7 @@ const REGISTER: &str = "List the register with GET /api/register.";
 /// `GET /api/register/{number}`: one registration with its life and what it rests on.
 pub(super) async fn registration(
     State(state): State<AppState>,
-    Path(number): Path<String>,
+    InPath(number): InPath,
 ) -> Result<Json<RegistrationView>, Problem> {
     let missing = format!("this workshop has no registration {number}");
     found(state.desk.registration(&number).await?, missing, REGISTER)
@@ -91,7 +92,7 @@ pub(super) async fn registration(
 /// order's id names it too.
 pub(super) async fn filing(
     State(state): State<AppState>,
-    Path(number): Path<String>,
+    InPath(number): InPath,
 ) -> Result<Json<FilingView>, Problem> {
     let missing = format!("the register has nothing that {number} names");
     found(state.desk.filing(&number).await?, missing, REGISTER)
@@ -103,7 +104,7 @@ const CYCLONEDX: &str = "application/vnd.cyclonedx+json; version=1.6";
 /// `GET /api/deployments/{name}/ml-bom`: its bill of materials, CycloneDX 1.6.
 pub(super) async fn ml_bom(
     State(state): State<AppState>,
-    Path(name): Path<String>,
+    InPath(name): InPath,
 ) -> Result<Response, Problem> {
     let missing = format!("nothing is deployed under the name {name}");
     let next = "List the deployments with GET /api/deployments.";
@@ -128,7 +129,7 @@ pub(super) async fn entries(
 /// `GET /api/ledger/entries/{entry}`: one entry, by place or link, with its envelope and proof.
 pub(super) async fn entry(
     State(state): State<AppState>,
-    Path(name): Path<String>,
+    InPath(name): InPath,
 ) -> Result<Json<EntryTrace>, Problem> {
     let missing = format!("the ledger has no entry {name}");
     let next = "List the entries with GET /api/ledger/entries.";
@@ -138,7 +139,7 @@ pub(super) async fn entry(
 /// `GET /api/breakers/{name}`: how the breaker of a deployment stands and moved.
 pub(super) async fn breaker(
     State(state): State<AppState>,
-    Path(name): Path<String>,
+    InPath(name): InPath,
 ) -> Result<Json<BreakerView>, Problem> {
     Ok(Json(state.desk.breaker(&name).await?))
 }

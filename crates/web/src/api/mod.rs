@@ -6,6 +6,7 @@
 mod data;
 mod events;
 mod evidence;
+mod in_path;
 mod operations;
 mod orders;
 mod problem;

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use lathe_evidence::report::Report;
 use lathe_gate::Verdict;
@@ -13,6 +13,7 @@ use lathe_workshop::{OrderId, OrderRequest, OrderView};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::in_path::InPath;
 use super::{LESSON_RECORDS, Problem, ROWS_MAX, Window, listed};
 use crate::AppState;
 
@@ -39,7 +40,7 @@ pub(super) async fn submit(
 /// `GET /api/orders/{id}`: the order with its steps.
 pub(super) async fn one(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Json<OrderView>, Problem> {
     order(&state, OrderId(id)).await.map(Json)
 }
@@ -72,7 +73,7 @@ pub(super) async fn compare(
 /// `order-clone` takes.
 pub(super) async fn settings(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Json<Value>, Problem> {
     let order = order(&state, OrderId(id)).await?;
     let settings = state.desk.settings(&order.id).await?.unwrap_or_default();
@@ -90,7 +91,7 @@ pub(super) struct After {
 /// `GET /api/orders/{id}/curve?after=STEP`: `{"points": […]}`.
 pub(super) async fn curve(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     after: Result<Query<After>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(after) = after?;
@@ -102,7 +103,7 @@ pub(super) async fn curve(
 /// `GET /api/orders/{id}/log?after=SEQ&limit=`: `{"lines": […]}`.
 pub(super) async fn log(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     after: Result<Query<After>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(after) = after?;
@@ -127,7 +128,7 @@ fn records_default() -> usize {
 /// before its data are prepared.
 pub(super) async fn lesson(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     records: Result<Query<Records>, QueryRejection>,
 ) -> Result<Json<Preview>, Problem> {
     let Query(Records { records }) = records?;
@@ -143,7 +144,7 @@ pub(super) async fn lesson(
 /// `GET /api/orders/{id}/report`: the report; 404 before the evaluation is done.
 pub(super) async fn report(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Json<Report>, Problem> {
     let order = order(&state, OrderId(id)).await?;
     let report = state.desk.report(&order.id).await?;
@@ -153,7 +154,7 @@ pub(super) async fn report(
 /// `GET /api/orders/{id}/verdict`: what the gate found, computed now; 404 without a report.
 pub(super) async fn verdict(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Json<Verdict>, Problem> {
     let order = order(&state, OrderId(id)).await?;
     let verdict = state.desk.verdict(&order.id).await?;

@@ -1,7 +1,7 @@
 //! `/deployments/{name}`: how the breaker of a deployment stands and moved, and what it answered.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_evidence::statement::{Breaker, BreakerState};
@@ -9,6 +9,7 @@ use lathe_workshop::WorkshopError;
 use lathe_workshop::trace::{BreakerView, RegistrationView, Said};
 
 use super::chain::{self, EntryLink, Link, word};
+use super::in_path::InPath;
 use super::playground::encoded;
 use super::receipts::ReceiptRow;
 use super::{Frame, Problem};
@@ -84,7 +85,7 @@ struct Move {
 /// `GET /deployments/{name}`.
 pub(super) async fn page(
     State(state): State<AppState>,
-    Path(name): Path<String>,
+    InPath(name): InPath,
     tongue: Tongue,
 ) -> Response {
     match load(&state, &name).await {

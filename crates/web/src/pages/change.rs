@@ -3,7 +3,7 @@
 
 use askama::Template;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use lathe_workshop::pack::change::parse_all;
@@ -11,6 +11,7 @@ use lathe_workshop::{Operation, OrderId, WorkshopError};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::in_path::InPath;
 use super::{Frame, Problem, short};
 use crate::AppState;
 use crate::api;
@@ -39,7 +40,7 @@ pub(super) struct CloneForm {
 pub(super) async fn pause(
     State(state): State<AppState>,
     tongue: Tongue,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Response {
     let order = OrderId(id.clone());
     operate(&state, tongue, &id, Operation::OrderPause { order }).await
@@ -49,7 +50,7 @@ pub(super) async fn pause(
 pub(super) async fn resume(
     State(state): State<AppState>,
     tongue: Tongue,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Response {
     let order = OrderId(id.clone());
     operate(&state, tongue, &id, Operation::OrderResume { order }).await
@@ -73,7 +74,7 @@ async fn operate(state: &AppState, tongue: Tongue, id: &str, operation: Operatio
 pub(super) async fn form(
     State(state): State<AppState>,
     tongue: Tongue,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Response {
     show(&state, tongue, OrderId(id), String::new(), None).await
 }
@@ -83,7 +84,7 @@ pub(super) async fn form(
 pub(super) async fn clone(
     State(state): State<AppState>,
     tongue: Tongue,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     form: Result<Form<CloneForm>, FormRejection>,
 ) -> Response {
     let Form(form) = match form {

@@ -3,7 +3,7 @@
 //! Not here: the records themselves; they may be private, and a page of statistics needs none.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_data::prepare::{Duplicate, FieldStatistics, Statistics};
@@ -11,6 +11,7 @@ use lathe_data::reader::Broken;
 use lathe_workshop::DatasetView;
 use serde::de::DeserializeOwned;
 
+use super::in_path::InPath;
 use super::order::Tile;
 use super::{Frame, Problem};
 use crate::AppState;
@@ -65,7 +66,7 @@ struct Category {
 pub(super) async fn page(
     State(state): State<AppState>,
     tongue: Tongue,
-    Path(digest): Path<String>,
+    InPath(digest): InPath,
 ) -> Response {
     let dataset = match state.desk.dataset(&digest).await {
         Ok(Some(dataset)) => dataset,

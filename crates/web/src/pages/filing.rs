@@ -4,7 +4,7 @@
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_evidence::statement::Filing;
@@ -14,6 +14,7 @@ use lathe_workshop::trace::{RegistrationView, Said};
 use serde_json::Value;
 
 use super::chain::{self, EntryLink, word};
+use super::in_path::InPath;
 use super::playground::encoded;
 use super::register::printed;
 use super::{Frame, Problem};
@@ -82,7 +83,7 @@ type Written = Result<Query<Vec<(String, String)>>, QueryRejection>;
 /// `GET /register/{number}/filing`.
 pub(super) async fn page(
     State(state): State<AppState>,
-    Path(number): Path<String>,
+    InPath(number): InPath,
     tongue: Tongue,
     said: Written,
 ) -> Response {
@@ -103,7 +104,7 @@ pub(super) async fn page(
 /// `GET /register/{number}/filing/package`, to read and to print.
 pub(super) async fn package(
     State(state): State<AppState>,
-    Path(number): Path<String>,
+    InPath(number): InPath,
     tongue: Tongue,
     said: Written,
 ) -> Response {

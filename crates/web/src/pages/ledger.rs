@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_evidence::statement::Predicate;
@@ -11,6 +11,7 @@ use lathe_workshop::trace::{EntryTrace, EntryView, KeyView, LedgerHead};
 use serde::Deserialize;
 
 use super::chain::word;
+use super::in_path::InPath;
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem};
 use crate::AppState;
 use crate::format;
@@ -186,7 +187,7 @@ fn row(say: Say, entry: &EntryView) -> Row {
 /// `GET /ledger/{entry}`, by place or link.
 pub(super) async fn entry(
     State(state): State<AppState>,
-    Path(name): Path<String>,
+    InPath(name): InPath,
     tongue: Tongue,
 ) -> Response {
     match state.desk.ledger_entry(&name).await {

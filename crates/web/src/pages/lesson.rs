@@ -4,12 +4,13 @@
 //! records and in tokens of each.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_workshop::OrderId;
 use lathe_workshop::preview::{Counts, Marked, Preview, Token};
 
+use super::in_path::InPath;
 use super::{Frame, Problem};
 use crate::AppState;
 use crate::api::LESSON_RECORDS;
@@ -57,7 +58,7 @@ struct TokenView {
 pub(super) async fn page(
     State(state): State<AppState>,
     tongue: Tongue,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Response {
     match load(&state, tongue.clone(), OrderId(id)).await {
         Ok(page) => page.frame.answer(StatusCode::OK, &page),

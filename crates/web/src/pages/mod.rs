@@ -15,6 +15,7 @@ mod datasets;
 mod deployment;
 mod filing;
 mod gate;
+mod in_path;
 mod ledger;
 mod lesson;
 mod order;

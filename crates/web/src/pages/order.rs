@@ -4,7 +4,7 @@
 //! `/orders/{id}/live`: one renderer, whether the page is loaded or refreshed.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_workshop::{
@@ -15,6 +15,7 @@ use super::change::setting_text;
 use super::curve::Curve;
 use super::deployment::Deployment;
 use super::gate::GateView;
+use super::in_path::InPath;
 use super::pending::Pending;
 use super::report::ReportView;
 use super::steps::{self, StepRow};
@@ -105,7 +106,7 @@ struct LogRow {
 pub(super) async fn page(
     State(state): State<AppState>,
     tongue: Tongue,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Response {
     match load(&state, &tongue, OrderId(id)).await {
         Ok(page) => page.frame.answer(StatusCode::OK, &page),
@@ -117,7 +118,7 @@ pub(super) async fn page(
 pub(super) async fn live(
     State(state): State<AppState>,
     tongue: Tongue,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Response {
     let page = match load(&state, &tongue, OrderId(id)).await {
         Ok(page) => page,

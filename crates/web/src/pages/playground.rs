@@ -1,4 +1,4 @@
-//! `/try`: ask a deployed model.
+//! `/try`: ask a deployed model, or an upstream, which is marked as what it is.
 //!
 //! The script streams the answer from `/v1/chat/completions`; without it the form posts here and
 //! the page asks the same router, so that both ways pass the same door. What was read from an
@@ -11,7 +11,8 @@ use axum::extract::{Form, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use lathe_workshop::DeploymentView;
+use lathe_workshop::upstream::UpstreamState;
+use lathe_workshop::{DeploymentView, UpstreamView, WorkshopError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -30,7 +31,8 @@ const SAMPLE_CHARS_MAX: usize = 72;
 #[template(path = "try.html")]
 struct TryPage {
     frame: Frame,
-    deployments: Vec<Choice>,
+    own: Vec<Choice>,
+    upstreams: Vec<Choice>,
     model: Option<Model>,
     asked: Asked,
     answer: AnswerView,
@@ -50,7 +52,15 @@ struct Choice {
 
 struct Model {
     demonstration: bool,
+    upstream: Option<Other>,
     examples: Vec<Example>,
+}
+
+/// What is said of an upstream.
+struct Other {
+    remote: bool,
+    /// That it does not answer, and why.
+    down: Option<String>,
 }
 
 struct Example {
@@ -95,36 +105,22 @@ pub(super) async fn page(
     choosing: Result<Query<Choosing>, QueryRejection>,
 ) -> Response {
     let choosing = choosing.map(|Query(choosing)| choosing).unwrap_or_default();
-    let deployments = match state.desk.deployments().await {
-        Ok(deployments) => deployments,
+    let offered = match Offered::read(&state).await {
+        Ok(offered) => offered,
         Err(error) => return Problem::from(error).page(tongue),
     };
-    let chosen = choosing
-        .model
-        .and_then(|name| {
-            deployments
-                .iter()
-                .find(|deployment| deployment.name == name)
-        })
-        .or(deployments.first());
+    let named = choosing.model.and_then(|name| offered.find(&name));
+    let chosen = named.or(offered.first());
     let sample = choosing
         .sample
-        .and_then(|index| chosen?.examples.get(index).cloned());
+        .and_then(|index| chosen?.examples().get(index).cloned());
     let asked = Asked {
         user: sample.unwrap_or_default(),
-        system: chosen
-            .and_then(|chosen| chosen.system.clone())
-            .unwrap_or_default(),
+        system: chosen.map_or("", Chosen::system).to_owned(),
         system_changed: false,
     };
-    show(
-        tongue,
-        StatusCode::OK,
-        &deployments,
-        chosen,
-        asked,
-        AnswerView::default(),
-    )
+    let answer = AnswerView::default();
+    show(tongue, StatusCode::OK, &offered, chosen, asked, answer)
 }
 
 /// `POST /try`: asks and shows the page with the answer.
@@ -137,19 +133,16 @@ pub(super) async fn ask(
         Ok(form) => form,
         Err(rejection) => return rejection.into_response(),
     };
-    let deployments = match state.desk.deployments().await {
-        Ok(deployments) => deployments,
+    let offered = match Offered::read(&state).await {
+        Ok(offered) => offered,
         Err(error) => return Problem::from(error).page(tongue),
     };
-    let chosen = deployments
-        .iter()
-        .find(|deployment| deployment.name == form.model);
-    let Some(chosen) = chosen else {
+    let Some(chosen) = offered.find(&form.model) else {
         return Problem::Missing.page(tongue);
     };
     let (status, answer) = match complete(&state, tongue.say, &form).await {
         Ok(told) => {
-            let mut answer = AnswerView::read(tongue.say, told.text, chosen.schema.as_ref());
+            let mut answer = AnswerView::read(tongue.say, told.text, chosen.schema());
             answer.usage = told.usage;
             answer.receipt = told.receipt;
             (StatusCode::OK, answer)
@@ -162,13 +155,13 @@ pub(super) async fn ask(
             },
         ),
     };
-    let system_changed = chosen.system.as_deref().unwrap_or("") != form.system;
+    let system_changed = chosen.system() != form.system;
     let asked = Asked {
         user: form.user,
         system: form.system,
         system_changed,
     };
-    show(tongue, status, &deployments, Some(chosen), asked, answer)
+    show(tongue, status, &offered, Some(chosen), asked, answer)
 }
 
 /// `POST /try/answer`: the drawing of an answer the script has received.
@@ -181,50 +174,127 @@ pub(super) async fn show_answer(
         Ok(form) => form,
         Err(rejection) => return rejection.into_response(),
     };
-    let deployments = match state.desk.deployments().await {
-        Ok(deployments) => deployments,
+    let offered = match Offered::read(&state).await {
+        Ok(offered) => offered,
         Err(error) => return Problem::from(error).page(tongue),
     };
-    let chosen = deployments
-        .into_iter()
-        .find(|deployment| deployment.name == form.model);
-    let schema = chosen.and_then(|chosen| chosen.schema);
-    let answer = AnswerView::read(tongue.say, form.text, schema.as_ref());
+    let schema = offered.find(&form.model).and_then(Chosen::schema);
+    let answer = AnswerView::read(tongue.say, form.text, schema);
     html(StatusCode::OK, &AnswerPart { answer })
+}
+
+/// What can be asked.
+struct Offered {
+    own: Vec<DeploymentView>,
+    upstreams: Vec<UpstreamView>,
+}
+
+/// One of it.
+#[derive(Clone, Copy)]
+enum Chosen<'a> {
+    Own(&'a DeploymentView),
+    Upstream(&'a UpstreamView),
+}
+
+impl Offered {
+    async fn read(state: &AppState) -> Result<Offered, WorkshopError> {
+        let mut upstreams = state.desk.upstreams().await?;
+        // What cannot be attested is asked by nobody.
+        upstreams.retain(|it| it.state != UpstreamState::Refused);
+        Ok(Offered {
+            own: state.desk.deployments().await?,
+            upstreams,
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = Chosen<'_>> {
+        let upstreams = self.upstreams.iter().map(Chosen::Upstream);
+        self.own.iter().map(Chosen::Own).chain(upstreams)
+    }
+
+    fn find(&self, name: &str) -> Option<Chosen<'_>> {
+        self.all().find(|it| it.name() == name)
+    }
+
+    fn first(&self) -> Option<Chosen<'_>> {
+        self.all().next()
+    }
+}
+
+impl<'a> Chosen<'a> {
+    fn name(self) -> &'a str {
+        match self {
+            Chosen::Own(model) => &model.name,
+            Chosen::Upstream(upstream) => &upstream.name,
+        }
+    }
+
+    fn own(self) -> Option<&'a DeploymentView> {
+        match self {
+            Chosen::Own(model) => Some(model),
+            Chosen::Upstream(_) => None,
+        }
+    }
+
+    /// The system message that it was tuned with.
+    fn system(self) -> &'a str {
+        let system = self.own().and_then(|it| it.system.as_deref());
+        system.unwrap_or_default()
+    }
+
+    /// The schema of its answers.
+    fn schema(self) -> Option<&'a Value> {
+        self.own().and_then(|it| it.schema.as_ref())
+    }
+
+    fn examples(self) -> &'a [String] {
+        self.own().map_or(&[][..], |it| &it.examples[..])
+    }
 }
 
 fn show(
     tongue: Tongue,
     status: StatusCode,
-    deployments: &[DeploymentView],
-    chosen: Option<&DeploymentView>,
+    offered: &Offered,
+    chosen: Option<Chosen<'_>>,
     asked: Asked,
     answer: AnswerView,
 ) -> Response {
-    let choice = |deployment: &DeploymentView| Choice {
-        name: deployment.name.clone(),
-        selected: chosen.is_some_and(|chosen| chosen.name == deployment.name),
+    let choice = |name: &String| Choice {
+        name: name.clone(),
+        selected: chosen.is_some_and(|chosen| chosen.name() == name),
     };
+    let upstreams = offered.upstreams.iter();
     let page = TryPage {
+        own: offered.own.iter().map(|it| choice(&it.name)).collect(),
+        upstreams: upstreams.map(|it| choice(&it.name)).collect(),
+        model: chosen.map(|chosen| model(tongue.say, chosen)),
         frame: Frame::new(tongue, "try"),
-        deployments: deployments.iter().map(choice).collect(),
-        model: chosen.map(model),
         asked,
         answer,
     };
     page.frame.answer(status, &page)
 }
 
-fn model(chosen: &DeploymentView) -> Model {
-    let name = encoded(&chosen.name);
+fn model(say: Say, chosen: Chosen<'_>) -> Model {
+    let name = encoded(chosen.name());
     let example = |(index, prompt): (usize, &String)| Example {
         prompt: prompt.clone(),
         short: shortened(prompt),
         href: format!("/try?model={name}&sample={index}"),
     };
+    let upstream = match chosen {
+        Chosen::Own(_) => None,
+        Chosen::Upstream(it) => Some(Other {
+            remote: it.remote,
+            down: (it.state == UpstreamState::Down)
+                .then(|| say.of("web.try.upstream.down", &it.reason)),
+        }),
+    };
     Model {
-        demonstration: chosen.demonstration,
-        examples: chosen.examples.iter().enumerate().map(example).collect(),
+        demonstration: chosen.own().is_some_and(|it| it.demonstration),
+        upstream,
+        examples: chosen.examples().iter().enumerate().map(example).collect(),
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_evidence::Digest;
@@ -16,6 +16,7 @@ use lathe_workshop::trace::{PassageView, RecordView, TraceView};
 
 use super::breaker::BreakerBadge;
 use super::chain::{self, Link, word};
+use super::in_path::InPath;
 use super::{Frame, Problem, short};
 use crate::AppState;
 use crate::format;
@@ -67,7 +68,7 @@ pub(super) struct Sentence {
 /// `GET /receipts/{id}`.
 pub(super) async fn page(
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    InPath(id): InPath,
     tongue: Tongue,
 ) -> Response {
     match state.desk.trace(&id).await {

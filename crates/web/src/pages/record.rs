@@ -1,7 +1,7 @@
 //! `/records/{leaf}`: one record with its terms, what was tuned on it, and how to take it back.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_evidence::Digest;
@@ -9,6 +9,7 @@ use lathe_workshop::trace::{DeploymentUse, RecordTrace};
 use serde_json::Value;
 
 use super::breaker::BreakerBadge;
+use super::in_path::InPath;
 use super::playground::encoded;
 use super::receipts::ReceiptRow;
 use super::{Frame, Problem, short};
@@ -47,7 +48,7 @@ struct Use {
 /// `GET /records/{leaf}`.
 pub(super) async fn page(
     State(state): State<AppState>,
-    Path(leaf): Path<String>,
+    InPath(leaf): InPath,
     tongue: Tongue,
 ) -> Response {
     let Ok(leaf) = leaf.parse::<Digest>() else {

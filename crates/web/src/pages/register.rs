@@ -5,7 +5,7 @@
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, VARY};
 use axum::response::{Html, IntoResponse, Response};
@@ -16,6 +16,7 @@ use lathe_workshop::trace::{RegistrationView, Said};
 use super::breaker::BreakerBadge;
 use super::chain::{self, EntryLink, Link, word};
 use super::filing::Filed;
+use super::in_path::InPath;
 use super::pending::Pending;
 use super::playground::encoded;
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem};
@@ -106,7 +107,7 @@ pub(super) async fn list(
 /// `GET /register/{number}`.
 pub(super) async fn page(
     State(state): State<AppState>,
-    Path(number): Path<String>,
+    InPath(number): InPath,
     tongue: Tongue,
 ) -> Response {
     let pending = match state.desk.pending().await {
@@ -127,7 +128,7 @@ const DOSSIER_POLICY: &str =
 /// `GET /register/{number}/dossier`, to read and to print.
 pub(super) async fn dossier(
     State(state): State<AppState>,
-    Path(number): Path<String>,
+    InPath(number): InPath,
     tongue: Tongue,
 ) -> Response {
     match state.desk.dossier(&number, tongue.say.lang()).await {

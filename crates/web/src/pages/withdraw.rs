@@ -5,7 +5,7 @@
 
 use askama::Template;
 use axum::extract::rejection::FormRejection;
-use axum::extract::{Form, Path, State};
+use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lathe_evidence::Digest;
@@ -15,6 +15,7 @@ use lathe_workshop::{Operation, WorkshopError};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::in_path::InPath;
 use super::playground::encoded;
 use super::{Frame, Problem};
 use crate::AppState;
@@ -58,7 +59,7 @@ pub(super) struct Confirmed {
 /// `GET /records/{leaf}/withdraw`: the second look.
 pub(super) async fn confirm(
     State(state): State<AppState>,
-    Path(leaf): Path<String>,
+    InPath(leaf): InPath,
     tongue: Tongue,
 ) -> Response {
     match record(&state, &leaf).await {
@@ -70,7 +71,7 @@ pub(super) async fn confirm(
 /// `POST /records/{leaf}/withdraw`: does it, or shows the form again with the reason why not.
 pub(super) async fn withdraw(
     State(state): State<AppState>,
-    Path(leaf): Path<String>,
+    InPath(leaf): InPath,
     tongue: Tongue,
     form: Result<Form<Confirmed>, FormRejection>,
 ) -> Response {

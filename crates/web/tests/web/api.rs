@@ -72,6 +72,11 @@ async fn lists_are_bounded_and_say_whether_there_is_more() {
         get("/api/deployments").await["deployments"][0]["name"],
         "customer-care"
     );
+    let upstream = get("/api/deployments").await["upstreams"][0].clone();
+    assert_eq!(
+        (&upstream["name"], &upstream["weights"], &upstream["state"]),
+        (&json!("big"), &json!("not verified"), &json!("up"))
+    );
 }
 
 #[tokio::test]
@@ -212,6 +217,13 @@ async fn what_is_wrong_is_said_with_a_code_and_a_next_step() {
             None,
             StatusCode::NOT_FOUND,
             "not-found",
+        ),
+        (
+            Method::GET,
+            "/api/receipts/%FF%FE".to_owned(),
+            None,
+            StatusCode::BAD_REQUEST,
+            "bad-request",
         ),
         (
             Method::GET,

@@ -4,3 +4,4 @@ mod api;
 mod openapi;
 mod pages;
 mod sample;
+mod upstreams;

@@ -15,13 +15,13 @@ use crate::sample::{DATASET, DONE, FAILED, PAUSED, QUEUED, RUNNING, SampleDesk};
 
 const BODY_BYTES_MAX: usize = 4 << 20;
 
-struct Answer {
-    status: StatusCode,
+pub struct Answer {
+    pub status: StatusCode,
     headers: HeaderMap,
-    text: String,
+    pub text: String,
 }
 
-fn app(desk: SampleDesk) -> Router {
+pub fn app(desk: SampleDesk) -> Router {
     router(AppState::with_desk(
         Arc::new(desk),
         crate::sample::door(),
@@ -59,11 +59,11 @@ async fn send(
     }
 }
 
-async fn get(app: &Router, path: &str, lang: &str) -> Answer {
+pub async fn get(app: &Router, path: &str, lang: &str) -> Answer {
     send(app, Method::GET, path, &[("accept-language", lang)], "").await
 }
 
-async fn post(app: &Router, path: &str, body: &str) -> Answer {
+pub async fn post(app: &Router, path: &str, body: &str) -> Answer {
     let form = ("content-type", "application/x-www-form-urlencoded");
     send(
         app,
@@ -342,6 +342,7 @@ async fn unknown_addresses_are_404_in_the_readers_language() {
         "/orders/nobody/live",
         "/data/nothing",
         "/orders/%3Cb%3E",
+        "/orders/%FF%FE",
     ] {
         let answer = get(&app, path, "zh").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 
 /// The name of the list in the archive.
 pub(super) const NAME: &str = "backup.json";
-/// The layout that this version writes and reads.
-pub(super) const VERSION: u32 = 1;
+/// The layout that this version writes.
+pub(super) const VERSION: u32 = 2;
+/// The oldest layout that it reads: the same, and nobody signed it.
+const VERSION_OLDEST: u32 = 1;
 /// Largest list that is read: about half a million files.
 pub(super) const CARD_BYTES_MAX: u64 = 128 << 20;
 /// What begins a file that is compressed with zstd (RFC 8878, 3.1.1).
@@ -36,6 +38,9 @@ pub(super) struct Card {
     pub(super) made_ms: i64,
     /// Whether private keys and the seed are in it.
     pub(super) with_keys: bool,
+    /// The id of the key that signed this list; nobody did where the home had none that may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) signer: Option<Digest>,
     /// All files, sorted by their paths; the paths are those in the home.
     pub(super) content: Manifest,
 }
@@ -77,9 +82,9 @@ impl Card {
     /// # Errors
     /// A sentence that says what is wrong.
     pub(super) fn check(&self) -> Result<BTreeMap<Digest, Manifest>, String> {
-        if self.version != VERSION {
+        if !(VERSION_OLDEST..=VERSION).contains(&self.version) {
             return Err(format!(
-                "it has the layout {}, this version reads {VERSION}",
+                "it has the layout {}, this version reads {VERSION_OLDEST} to {VERSION}",
                 self.version
             ));
         }
@@ -137,6 +142,7 @@ mod tests {
             lathe: "0".to_owned(),
             made_ms: 0,
             with_keys: false,
+            signer: None,
             content: Manifest::new(paths.iter().map(|path| file(path)).collect()).unwrap(),
         }
     }

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use lathe_evidence::Digest;
 use lathe_evidence::manifest::{Manifest, ManifestFile};
+use lathe_ledger::Envelope;
 
 use super::card::{CARD_BYTES_MAX, Card, NAME, OBJECTS, Place, STORE, ZSTD_MAGIC};
-use super::{OnBytes, PutBack};
+use super::{OnBytes, PutBack, seal};
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects;
@@ -21,19 +22,32 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// What a home holds that nothing depends on.
 const PASSING: [&str; 6] = ["lock", "workers.lock", "tmp", "work", "cache", "lost+found"];
 
-/// Puts a backup into an empty home, whose lock the caller holds.
+/// Puts a backup into an empty home, whose lock the caller holds. One of `keys`, where there are any, has
+/// to stand behind its ledger, by which its list is then signed.
 ///
 /// # Errors
 /// `restore-not-empty`; `backup-damaged`, naming what is wrong; `disk-full` before anything is written;
 /// the file system's. The home is as empty after an error as before it, unless the disk itself fails.
-pub fn restore(home: &Home, from: &Path, on: OnBytes<'_>) -> Result<PutBack, WorkshopError> {
+pub fn restore(
+    home: &Home,
+    from: &Path,
+    keys: &[Digest],
+    on: OnBytes<'_>,
+) -> Result<PutBack, WorkshopError> {
     empty(home)?;
     let scratch = home
         .tmp()
         .join(format!("restore-{}", uuid::Uuid::now_v7().simple()));
     fs::create_dir_all(&scratch)
         .map_err(|error| io_error("create the folder", &scratch, &error))?;
-    let done = unpack(home, from, &scratch, on).and_then(|(card, objects)| {
+    let done = unpack(home, from, &scratch, on).and_then(|unpacked| {
+        let Unpacked {
+            card,
+            objects,
+            envelope,
+        } = unpacked;
+        seal::verify(&scratch, &card, envelope.as_ref(), keys)?
+            .map_err(|reason| damaged(from, &reason))?;
         put(home, &scratch, &card, &objects)?;
         Ok(PutBack {
             bytes: card.content.bytes(),
@@ -41,6 +55,7 @@ pub fn restore(home: &Home, from: &Path, on: OnBytes<'_>) -> Result<PutBack, Wor
             with_keys: card.with_keys,
             lathe: card.lathe,
             made_ms: card.made_ms,
+            signed_by: card.signer,
         })
     });
     // What is left of it is swept by the next daemon at the latest.
@@ -86,13 +101,21 @@ fn open(from: &Path) -> Result<Box<dyn Read>, WorkshopError> {
 
 type Objects = BTreeMap<Digest, Manifest>;
 
+/// What was laid out.
+struct Unpacked {
+    card: Card,
+    objects: Objects,
+    /// The signature over the list; not yet verified.
+    envelope: Option<Envelope>,
+}
+
 /// Lays the files out in `scratch`, each held against the list.
 fn unpack(
     home: &Home,
     from: &Path,
     scratch: &Path,
     on: OnBytes<'_>,
-) -> Result<(Card, Objects), WorkshopError> {
+) -> Result<Unpacked, WorkshopError> {
     let refuse = |reason: String| damaged(from, &reason);
     let mut archive = tar::Archive::new(open(from)?);
     // Raw: names and sizes that extend other entries would be read before they are known.
@@ -100,7 +123,15 @@ fn unpack(
         .entries()
         .map_err(|error| refuse(error.to_string()))?;
     let mut entries = entries.raw(true);
-    let card = card(entries.next()).map_err(refuse)?;
+    let list = head(entries.next(), NAME, CARD_BYTES_MAX).map_err(refuse)?;
+    let card: Card =
+        serde_json::from_slice(&list).map_err(|error| refuse(format!("{NAME}: {error}")))?;
+    let envelope = if card.signer.is_some() {
+        let bytes = head(entries.next(), seal::NAME, seal::BYTES_MAX).map_err(refuse)?;
+        Some(seal::read(&bytes, &list).map_err(refuse)?)
+    } else {
+        None
+    };
     let objects = card.check().map_err(refuse)?;
     room(home, card.content.bytes())?;
     let (total, mut done) = (card.content.bytes(), 0);
@@ -120,7 +151,11 @@ fn unpack(
         on(done, total);
     }
     match entries.next() {
-        None => Ok((card, objects)),
+        None => Ok(Unpacked {
+            card,
+            objects,
+            envelope,
+        }),
         Some(_) => Err(refuse("it goes on after its last file".to_owned())),
     }
 }
@@ -148,18 +183,22 @@ fn entry<'a>(next: Option<io::Result<Entry<'a>>>, path: &str) -> Result<Entry<'a
     Ok(entry)
 }
 
-/// The list.
-fn card(next: Option<io::Result<Entry<'_>>>) -> Result<Card, String> {
-    let entry = entry(next, NAME)?;
-    if entry.size() > CARD_BYTES_MAX {
-        return Err(format!("its list has more than {CARD_BYTES_MAX} bytes"));
+/// What stands before the files, whole.
+fn head(
+    next: Option<io::Result<Entry<'_>>>,
+    name: &str,
+    bytes_max: u64,
+) -> Result<Vec<u8>, String> {
+    let entry = entry(next, name)?;
+    if entry.size() > bytes_max {
+        return Err(format!("{name} has more than {bytes_max} bytes"));
     }
     let mut text = Vec::new();
     entry
-        .take(CARD_BYTES_MAX)
+        .take(bytes_max)
         .read_to_end(&mut text)
-        .map_err(|error| format!("{NAME} cannot be read: {error}"))?;
-    serde_json::from_slice(&text).map_err(|error| format!("{NAME}: {error}"))
+        .map_err(|error| format!("{name} cannot be read: {error}"))?;
+    Ok(text)
 }
 
 /// Writes a file of the archive and holds its digest.

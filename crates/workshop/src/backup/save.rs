@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use lathe_evidence::Digest;
 use lathe_evidence::digest::Hasher;
 use lathe_evidence::manifest::{Manifest, ManifestFile};
+use lathe_ledger::SigningKey;
+use lathe_ledger::history::Trust;
 
 use super::card::{Card, KEYS, NAME, OBJECTS, SEED, STORE, VERSION};
-use super::{OnBytes, Saved};
+use super::{OnBytes, Saved, seal};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
-use crate::objects;
 use crate::store::Store;
+use crate::{ledger, objects};
 
 /// How hard zstd tries: weights do not shrink, and everything else does at once.
 const ZSTD_LEVEL: i32 = 3;
@@ -52,11 +54,16 @@ pub fn save(
     let beside = tempfile::tempdir_in(folder)
         .map_err(|error| io_error("make a folder in", folder, &error))?;
     let copy = beside.path().join(STORE);
-    let (manifests, checkpoint) = snapshot(&home.store(), &copy)?;
+    let Snapshot {
+        manifests,
+        checkpoint,
+        key,
+    } = snapshot(home, &copy)?;
     let sources = sources(home, &copy, &manifests, with_keys)?;
-    let card = card(&sources, with_keys)?;
+    let signed_by = key.as_ref().map(SigningKey::id);
+    let card = card(&sources, with_keys, signed_by)?;
     let draft = beside.path().join("draft");
-    write(&card, &sources, to, &draft, on)?;
+    write(&Head::of(&card, key.as_ref())?, &sources, to, &draft, on)?;
     let file_bytes = put(&draft, to, folder)?;
     Ok(Saved {
         file: to.to_owned(),
@@ -65,26 +72,78 @@ pub fn save(
         artifacts: manifests.len(),
         with_keys,
         checkpoint,
+        signed_by,
     })
 }
 
 /// Artifacts by their digests.
 type Manifests = Vec<(Digest, Manifest)>;
 
-/// The store as one transaction sees it, in a file of its own; its artifacts and newest checkpoint.
-fn snapshot(from: &Path, to: &Path) -> Result<(Manifests, Option<String>), WorkshopError> {
+/// What the list is made from.
+struct Snapshot {
+    manifests: Manifests,
+    /// The newest.
+    checkpoint: Option<String>,
+    /// The key that continues its ledger, where the home has it.
+    key: Option<SigningKey>,
+}
+
+/// The store as one transaction sees it, in a file of its own.
+fn snapshot(home: &Home, to: &Path) -> Result<Snapshot, WorkshopError> {
+    let from = home.store();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| io_error("begin to read", from, &error))?;
+        .map_err(|error| io_error("begin to read", &from, &error))?;
     runtime.block_on(async {
-        Store::copy(from, to).await?;
+        Store::copy(&from, to).await?;
         let store = Store::open_read_only(to).await?;
-        let read = async { Ok((store.manifests().await?, store.checkpoint().await?)) };
+        let read = async {
+            Ok(Snapshot {
+                manifests: store.manifests().await?,
+                checkpoint: store.checkpoint().await?,
+                key: signing_key(&store, home).await?,
+            })
+        };
         let read = read.await;
         store.close().await;
         read
     })
+}
+
+/// None where the ledger has not begun or does not hold, or its key is not here: such a home is worth a
+/// backup all the more.
+async fn signing_key(store: &Store, home: &Home) -> Result<Option<SigningKey>, WorkshopError> {
+    Ok(match store.verify_ledger(&Trust::default()).await? {
+        Some(Ok(history)) => ledger::signing_key(&history, home).ok(),
+        None | Some(Err(_)) => None,
+    })
+}
+
+/// What stands before the files.
+struct Head {
+    list: Vec<u8>,
+    seal: Option<Vec<u8>>,
+    bytes: u64,
+}
+
+impl Head {
+    fn of(card: &Card, key: Option<&SigningKey>) -> Result<Head, WorkshopError> {
+        let list = serde_json::to_vec_pretty(card).expect("a list is plain JSON");
+        let seal = key.map(|key| seal::seal(&list, key)).transpose();
+        let seal = seal.map_err(|why| {
+            WorkshopError::new(
+                "statement",
+                format!("cannot sign the list of the backup: {why}"),
+                "this is a mistake in Lathe; please report it",
+            )
+        })?;
+        Ok(Head {
+            list,
+            seal,
+            bytes: card.content.bytes(),
+        })
+    }
 }
 
 /// A file and what the list says of it.
@@ -148,7 +207,11 @@ fn hashed(path: &Path, name: String) -> Result<Source, WorkshopError> {
     })
 }
 
-fn card(sources: &[Source], with_keys: bool) -> Result<Card, WorkshopError> {
+fn card(
+    sources: &[Source],
+    with_keys: bool,
+    signer: Option<Digest>,
+) -> Result<Card, WorkshopError> {
     let files = sources.iter().map(|source| source.listed.clone()).collect();
     let content = Manifest::new(files).map_err(|error| {
         WorkshopError::new(
@@ -162,13 +225,14 @@ fn card(sources: &[Source], with_keys: bool) -> Result<Card, WorkshopError> {
         lathe: env!("CARGO_PKG_VERSION").to_owned(),
         made_ms: now_ms(),
         with_keys,
+        signer,
         content,
     })
 }
 
 /// Writes the archive into `draft`, compressed if `to` is named so.
 fn write(
-    card: &Card,
+    head: &Head,
     sources: &[Source],
     to: &Path,
     draft: &Path,
@@ -181,10 +245,10 @@ fn write(
     let file = if to.extension().is_some_and(|ending| ending == "zst") {
         let mut packed = zstd::stream::write::Encoder::new(file, ZSTD_LEVEL).map_err(fail)?;
         packed.include_checksum(true).map_err(fail)?;
-        let packed = archive(card, sources, packed, draft, on)?;
+        let packed = archive(head, sources, packed, draft, on)?;
         packed.finish().map_err(fail)?
     } else {
-        archive(card, sources, file, draft, on)?
+        archive(head, sources, file, draft, on)?
     };
     let file = file
         .into_inner()
@@ -193,7 +257,7 @@ fn write(
 }
 
 fn archive<W: Write>(
-    card: &Card,
+    head: &Head,
     sources: &[Source],
     out: W,
     draft: &Path,
@@ -201,10 +265,12 @@ fn archive<W: Write>(
 ) -> Result<W, WorkshopError> {
     let fail = |error: io::Error| io_error("write", draft, &error);
     let mut tar = tar::Builder::new(out);
-    let text = serde_json::to_vec_pretty(card).expect("a list is plain JSON");
-    let header = header(NAME, text.len() as u64)?;
-    tar.append(&header, &text[..]).map_err(fail)?;
-    let total = card.content.bytes();
+    let seal = head.seal.as_deref().map(|bytes| (seal::NAME, bytes));
+    for (name, bytes) in std::iter::once((NAME, &head.list[..])).chain(seal) {
+        let header = header(name, bytes.len() as u64)?;
+        tar.append(&header, bytes).map_err(fail)?;
+    }
+    let total = head.bytes;
     let mut done = 0;
     for source in sources {
         let header = self::header(&source.listed.path, source.listed.size)?;

@@ -1,7 +1,7 @@
 //! A home is saved and put back; archives that somebody made to do harm are refused.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -10,12 +10,12 @@ use lathe_evidence::manifest::{Manifest, ManifestFile};
 use lathe_evidence::statement::ApprovalPolicy;
 
 use super::card::{Card, NAME, STORE, VERSION};
-use super::{PutBack, Saved, restore, save};
+use super::{PutBack, Saved, restore, save, seal};
 use crate::error::WorkshopError;
 use crate::home::{Home, Locked};
 use crate::store::Store;
 use crate::store::change::{Change, NewArtifact};
-use crate::{ledger, objects};
+use crate::{keyring, ledger, objects};
 
 /// Weights that zstd cannot shrink, and a text that it can.
 const WEIGHTS: usize = 3000;
@@ -90,7 +90,7 @@ fn put_back(home: &Home, from: &Path) -> Result<PutBack, WorkshopError> {
     let Locked::Mine(_lock) = home.lock().unwrap() else {
         panic!("a fresh home is free");
     };
-    restore(home, from, &mut |_, _| {})
+    restore(home, from, &[], &mut |_, _| {})
 }
 
 /// All files that matter, with their bytes.
@@ -125,6 +125,7 @@ fn a_home_comes_back_whole_compressed_or_not() {
     for (name, back) in [("plain.tar", "a"), ("small.tar.zst", "b")] {
         let saved = place.save(name, true).unwrap();
         assert_eq!((saved.artifacts, saved.with_keys), (1, true));
+        assert!(saved.signed_by.is_some());
         assert!(
             saved
                 .checkpoint
@@ -237,7 +238,7 @@ fn wherever_a_byte_flips_nothing_altered_is_put_back() {
                     assert_eq!(error.code(), "backup-damaged", "{name} at {at}: {error}");
                     refused += 1;
                 }
-                // What nobody reads: zeros that fill a block of the archive up, the hour it was made.
+                // What nobody reads: zeros that fill a block of the archive up.
                 Ok(_) => assert_eq!(content(&back), whole, "{name} at {at}"),
             }
         }
@@ -250,6 +251,111 @@ fn wherever_a_byte_flips_nothing_altered_is_put_back() {
         let error = put_back(&place.fresh(&format!("cut-{len}")), &place.at("cut")).unwrap_err();
         assert_eq!(error.code(), "backup-damaged", "cut to {len}");
     }
+}
+
+/// An archive of a backup's, with its list or its signature exchanged.
+fn exchanged(archive: &[u8], wanted: &str, with: impl Fn(Vec<u8>) -> Option<Vec<u8>>) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for entry in tar::Archive::new(archive).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let name = entry.path().unwrap().display().to_string();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        let bytes = if name == wanted {
+            with(bytes)
+        } else {
+            Some(bytes)
+        };
+        if let Some(bytes) = bytes {
+            let mut header = tar::Header::new_ustar();
+            header.set_path(&name).unwrap();
+            header.set_size(bytes.len() as u64);
+            header.set_mode(0o600);
+            header.set_cksum();
+            tar.append(&header, &bytes[..]).unwrap();
+        }
+    }
+    tar.into_inner().unwrap()
+}
+
+#[test]
+fn the_list_is_signed_and_nobody_else_can_write_it() {
+    let place = place();
+    let saved = place.save("x.tar", false).unwrap();
+    let key = keyring::read(&place.home.keys().join("workshop.key")).unwrap();
+    assert_eq!(saved.signed_by, Some(key.id()));
+    let archive = fs::read(place.at("x.tar")).unwrap();
+    let refused = |what: &str, bytes: Vec<u8>| {
+        fs::write(place.at("y.tar"), bytes).unwrap();
+        let error = put_back(&place.fresh("back"), &place.at("y.tar")).unwrap_err();
+        assert_eq!(error.code(), "backup-damaged", "{what}");
+        error.to_string()
+    };
+    let later = |list: Vec<u8>| {
+        let mut card: Card = serde_json::from_slice(&list).unwrap();
+        card.made_ms += 1;
+        Some(serde_json::to_vec(&card).unwrap())
+    };
+    let said = refused("another list", exchanged(&archive, NAME, later));
+    assert!(said.contains("its list is altered"), "{said}");
+    let said = refused("no signature", exchanged(&archive, seal::NAME, |_| None));
+    assert!(said.contains("backup.dsse"), "{said}");
+    // Whoever signs it anew has no key that the ledger knows, whoever they say they are.
+    let theirs = keyring::new().unwrap();
+    for named in [theirs.id(), key.id()] {
+        let list = |list: Vec<u8>| {
+            let mut card: Card = serde_json::from_slice(&list).unwrap();
+            card.signer = Some(named);
+            Some(serde_json::to_vec(&card).unwrap())
+        };
+        let altered = exchanged(&archive, NAME, list);
+        let signature = seal::seal(&first_of(&altered), &theirs).unwrap();
+        let signed = exchanged(&altered, seal::NAME, |_| Some(signature.clone()));
+        let said = refused("a stranger's signature", signed);
+        assert!(
+            said.contains("root key") || said.contains("signature"),
+            "{said}"
+        );
+    }
+    let back = put_back(&place.fresh("whole"), &place.at("x.tar")).unwrap();
+    assert_eq!(back.signed_by, Some(key.id()));
+}
+
+/// The first file of an archive: the list.
+fn first_of(archive: &[u8]) -> Vec<u8> {
+    let mut archive = tar::Archive::new(archive);
+    let mut first = archive.entries().unwrap().next().unwrap().unwrap();
+    let mut bytes = Vec::new();
+    first.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_key_that_is_named_has_to_stand_behind_it() {
+    let place = place();
+    let saved = place.save("x.tar", false).unwrap();
+    let own = saved.signed_by.unwrap();
+    let with = |name: &str, archive: &str, key: Digest| {
+        let home = place.fresh(name);
+        home.create().unwrap();
+        restore(&home, &place.at(archive), &[key], &mut |_, _| {})
+    };
+    assert!(with("a", "x.tar", own).is_ok());
+    let error = with("b", "x.tar", Digest::of(b"another")).unwrap_err();
+    assert_eq!(error.code(), "backup-damaged");
+    // One of the layout before, which nobody signed, is taken where no key is named.
+    let list = |list: Vec<u8>| {
+        let mut card: Card = serde_json::from_slice(&list).unwrap();
+        (card.version, card.signer) = (1, None);
+        Some(serde_json::to_vec(&card).unwrap())
+    };
+    let older = exchanged(&fs::read(place.at("x.tar")).unwrap(), NAME, list);
+    let older = exchanged(&older, seal::NAME, |_| None);
+    fs::write(place.at("older.tar"), older).unwrap();
+    let error = with("c", "older.tar", own).unwrap_err();
+    assert!(error.to_string().contains("nobody signed"), "{error}");
+    let put = put_back(&place.fresh("d"), &place.at("older.tar")).unwrap();
+    assert_eq!(put.signed_by, None);
 }
 
 // What somebody makes to do harm.
@@ -266,6 +372,7 @@ fn hostile(path: &str, entries: &[(tar::EntryType, &str, &[u8])]) -> Vec<u8> {
         lathe: "0".to_owned(),
         made_ms: 0,
         with_keys: true,
+        signer: None,
         content: Manifest::new(vec![listed(path, b"key"), listed(STORE, b"store")]).unwrap(),
     };
     let text = serde_json::to_vec(&card).unwrap();
@@ -381,6 +488,7 @@ fn a_bomb_does_not_go_off() {
         lathe: "0".to_owned(),
         made_ms: 0,
         with_keys: false,
+        signer: None,
         content: Manifest::new(vec![listed]).unwrap(),
     };
     let mut tar = tar::Builder::new(Vec::new());

@@ -31,6 +31,7 @@ use lathe_evidence::statement::{BreakerState, Decision, FilingKind, Role, Withdr
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::audit;
 use crate::bundle::{ExportRequest, ImportRequest};
 use crate::error::WorkshopError;
 use crate::feedback::{FeedbackDataset, FeedbackList, FeedbackReview, FeedbackTune};
@@ -260,16 +261,26 @@ impl Workshop {
     /// # Errors
     /// Those of the operation, with a code and a next step.
     pub async fn operate(&self, operation: Operation) -> Result<Value, WorkshopError> {
-        let shop = self.clone();
-        tokio::spawn(async move { shop.perform(operation).await })
-            .await
-            .map_err(|error| {
-                WorkshopError::new(
-                    "daemon-crashed",
-                    format!("the operation stumbled: {error}"),
-                    "this is a mistake in Lathe; please report it",
-                )
-            })?
+        let (shop, by) = (self.clone(), audit::by());
+        let name = json!(operation)["do"].take();
+        let whose = by.clone();
+        let work = async move {
+            let done = shop.perform(operation).await;
+            let refused = done.as_ref().err().map(WorkshopError::code);
+            audit::operated(name.as_str().unwrap_or_default(), whose.as_deref(), refused);
+            done
+        };
+        let working = match by {
+            Some(by) => tokio::spawn(audit::on_behalf(by, work)),
+            None => tokio::spawn(work),
+        };
+        working.await.map_err(|error| {
+            WorkshopError::new(
+                "daemon-crashed",
+                format!("the operation stumbled: {error}"),
+                "this is a mistake in Lathe; please report it",
+            )
+        })?
     }
 
     async fn perform(&self, operation: Operation) -> Result<Value, WorkshopError> {

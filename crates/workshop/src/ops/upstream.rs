@@ -9,7 +9,7 @@ use super::reasoned;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::home::io_error;
-use crate::upstream::{self, Secret, UPSTREAMS_MAX, UpstreamRequest};
+use crate::upstream::{self, Secret, UPSTREAMS_MAX, UpstreamRequest, WEIGHTS_NOT_VERIFIED};
 use crate::workshop::Workshop;
 
 /// Adds one, or puts it in the place of the one that had its name.
@@ -73,41 +73,14 @@ pub(super) async fn add(shop: &Workshop, request: UpstreamRequest) -> Result<Val
         "model": said.model,
         "remote": said.remote,
         "failover": said.failover,
-        "weights": "not verified",
+        "weights": WEIGHTS_NOT_VERIFIED,
         "statement": link,
     }))
 }
 
 /// All that stand, each with how it is.
 pub(super) async fn list(shop: &Workshop) -> Result<Value, WorkshopError> {
-    let health = shop.door().relays();
-    let mut upstreams = Vec::new();
-    for (said, attested) in upstream::all(shop).await? {
-        let found = health.iter().find(|it| it.name == said.name);
-        let (state, reason) = match (&attested, found) {
-            (Err(error), _) => ("refused", format!("{error}; {}", error.next())),
-            (Ok(_), None) => ("unknown", String::new()),
-            (Ok(_), Some(it)) => match it.up {
-                None => ("unknown", String::new()),
-                Some(true) => ("up", String::new()),
-                Some(false) => ("down", it.reason.clone()),
-            },
-        };
-        upstreams.push(json!({
-            "name": said.name,
-            "state": state,
-            "reason": reason,
-            "checked_ms": found.map_or(0, |it| it.checked_ms),
-            "url": said.url,
-            "model": said.model,
-            "remote": said.remote,
-            "keyed": said.keyed,
-            "failover": said.failover,
-            "retries": said.retries,
-            "weights": "not verified",
-            "since_ms": said.at_ms,
-        }));
-    }
+    let upstreams = upstream::views(shop).await?;
     Ok(json!({ "upstreams": upstreams }))
 }
 

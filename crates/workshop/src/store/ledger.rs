@@ -21,6 +21,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::write::signed;
 use super::{Change, Store, failed};
+use crate::audit;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 
@@ -298,7 +299,10 @@ impl Store {
             Err(error) => Err(error),
         };
         match written {
-            Ok(_) => *key = signs,
+            Ok(_) => {
+                *key = signs;
+                audit::said(&history, before, |it| content(&it.statement.predicate));
+            }
             Err(_) => history.rewind(before),
         }
         ledger.size.store(history.len(), Ordering::Release);
@@ -365,6 +369,7 @@ impl Store {
         };
         let note = note_of(&history, key, 0)?;
         self.write_said(&[], &[row], &history, note).await?;
+        audit::said(&history, 0, |it| content(&it.statement.predicate));
         Ok(history)
     }
 

@@ -18,6 +18,7 @@ pub mod orders;
 pub(crate) mod receipts;
 mod tokens;
 mod tuning;
+pub mod upgrade;
 mod version;
 mod write;
 
@@ -91,10 +92,11 @@ async fn readers(path: &Path) -> Result<SqlitePool, WorkshopError> {
 }
 
 impl Store {
-    /// Opens the store for writing, making and migrating it as needed. The caller holds the home.
+    /// Opens the store for writing, making and migrating it as needed; one of an older layout is kept
+    /// beside it first. The caller holds the home.
     ///
     /// # Errors
-    /// `store`, `disk-full`.
+    /// `store`, `store-version`, `disk-full`.
     pub async fn open(path: &Path) -> Result<Store, WorkshopError> {
         let write = SqlitePoolOptions::new()
             .max_connections(1)
@@ -106,13 +108,10 @@ impl Store {
             )
             .await
             .map_err(failed("open the database"))?;
-        version::MIGRATIONS.run(&write).await.map_err(|error| {
-            WorkshopError::new(
-                "store-version",
-                format!("cannot bring the store to this version of Lathe: {error}"),
-                "use the version of Lathe that wrote this home, or another home",
-            )
-        })?;
+        if let Some(kept) = upgrade::bring_forward(&write, path).await? {
+            let kept = kept.display();
+            tracing::warn!("the store was brought to this version; as it was it is kept: {kept}");
+        }
         let read = readers(path).await?;
         Ok(Store {
             write: Some(write),
@@ -195,7 +194,7 @@ mod tests {
             .unwrap()
     }
 
-    fn placed(id: &OrderId) -> Change {
+    pub(super) fn placed(id: &OrderId) -> Change {
         Change::Placed {
             order: Box::new(NewOrder {
                 id: id.clone(),

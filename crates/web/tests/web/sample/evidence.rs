@@ -2,7 +2,7 @@
 
 use lathe_evidence::report::Report;
 use lathe_gate::Verdict;
-use lathe_workshop::{DatasetView, DeploymentView, OrderId, Title};
+use lathe_workshop::{DatasetView, DeploymentView, OrderId, Title, UpstreamView};
 use serde_json::{Value, json};
 
 use super::{DATASET, DONE, PLACED_MS};
@@ -161,6 +161,17 @@ pub fn deployment() -> DeploymentView {
                 "label": { "enum": ["negative", "neutral", "positive"] }
             }
         }
+    }))
+}
+
+/// Another server, which answers as `big`.
+pub fn upstream() -> UpstreamView {
+    read(json!({
+        "name": "big", "state": "up", "reason": "", "checked_ms": PLACED_MS,
+        "url": "https://models.example/v1", "model": "Qwen/Qwen2.5-72B-Instruct",
+        "remote": true, "keyed": true, "failover": null, "retries": 0,
+        "weights": "not verified", "since_ms": PLACED_MS,
+        "breaker": "closed", "breaker_reason": ""
     }))
 }
 

@@ -25,7 +25,7 @@ use lathe_workshop::words::Lang;
 use lathe_workshop::{
     CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView, Operation,
     OrderId, OrderRequest, OrderState, OrderSummary, OrderView, StepName, StepState, StepView,
-    WorkshopError,
+    UpstreamView, WorkshopError,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -57,6 +57,7 @@ pub struct SampleDesk {
     orders: Vec<OrderView>,
     datasets: Vec<DatasetView>,
     deployments: Vec<DeploymentView>,
+    pub upstreams: Vec<UpstreamView>,
     report: Report,
     verdict: Verdict,
     lesson: Preview,
@@ -84,6 +85,7 @@ impl SampleDesk {
             ],
             datasets: vec![evidence::dataset()],
             deployments: vec![evidence::deployment()],
+            upstreams: vec![evidence::upstream()],
             report: evidence::report(),
             verdict: evidence::verdict(),
             lesson: lesson::lesson(),
@@ -105,6 +107,7 @@ impl SampleDesk {
             orders: Vec::new(),
             datasets: Vec::new(),
             deployments: Vec::new(),
+            upstreams: Vec::new(),
             registrations: Vec::new(),
             pending: Vec::new(),
             ..SampleDesk::new()
@@ -141,6 +144,10 @@ impl SampleDesk {
             deployment.name = text.to_owned();
             deployment.system = Some(text.to_owned());
             deployment.examples = vec![text.to_owned()];
+        }
+        for upstream in &mut desk.upstreams {
+            upstream.name = text.to_owned();
+            upstream.reason = text.to_owned();
         }
         evidence::write_over_report(&mut desk.report, text);
         evidence::write_over_verdict(&mut desk.verdict, text);
@@ -330,6 +337,9 @@ impl Desk for SampleDesk {
     }
     fn deployments(&self) -> Asked<'_, Vec<DeploymentView>> {
         asked(self.deployments.clone())
+    }
+    fn upstreams(&self) -> Asked<'_, Vec<UpstreamView>> {
+        asked(self.upstreams.clone())
     }
     fn trace<'a>(&'a self, receipt: &'a str) -> Asked<'a, Option<TraceView>> {
         asked((receipt == trace::RECEIPT).then(|| self.trace.clone()))

@@ -1,4 +1,4 @@
-//! One caller of the soak: asks, reads, waits when told to, sometimes hangs up.
+//! One caller of the scenarios with many: asks, reads, waits when told to, sometimes hangs up.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -59,6 +59,22 @@ pub struct Caller {
 
 /// An answer that is being streamed; dropping it is hanging up.
 pub struct Hold(BufReader<TcpStream>);
+
+/// What a server answers at a path, head and body; without a key.
+pub fn get(address: &str, path: &str) -> Result<String, String> {
+    let ask = || -> std::io::Result<String> {
+        let mut connection = TcpStream::connect(address)?;
+        connection.set_read_timeout(Some(SILENCE_MAX))?;
+        write!(
+            connection,
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    ask().map_err(|error| format!("asking {address} for {path}: {error}"))
+}
 
 impl Hold {
     /// Waits for a piece of the answer.
@@ -114,7 +130,11 @@ impl Caller {
 
     /// Asks for a stream and is told that it begins.
     pub fn hold(&self) -> Result<Hold, String> {
-        let connection = self.send(&self.body(0, true, 512));
+        self.begin(&self.body(0, true, 512))
+    }
+
+    fn begin(&self, body: &Value) -> Result<Hold, String> {
+        let connection = self.send(body);
         let mut reader = BufReader::new(connection.map_err(|error| error.to_string())?);
         let mut line = String::new();
         reader
@@ -125,6 +145,23 @@ impl Caller {
         } else {
             Err(format!("the server said {}", line.trim()))
         }
+    }
+
+    /// Asks for a stream and reads it to its end: how long the first piece of the answer took.
+    pub fn first_token(&self, request: usize, answer_tokens: usize) -> Result<Duration, String> {
+        let began = Instant::now();
+        let mut hold = self.begin(&self.body(request, true, answer_tokens))?;
+        hold.read_a_piece()?;
+        let took = began.elapsed();
+        let mut rest = String::new();
+        hold.0
+            .read_to_string(&mut rest)
+            .map_err(|error| format!("reading the rest of an answer: {error}"))?;
+        if rest.contains("data: [DONE]") {
+            return Ok(took);
+        }
+        let shown: String = rest.chars().take(SHOWN_BYTES).collect();
+        Err(format!("an answer has no end: {shown}"))
     }
 
     fn hang_up(&self, request: usize, count: &mut Count) -> Duration {
