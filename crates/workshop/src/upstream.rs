@@ -22,7 +22,7 @@ use url::{Host, Url};
 
 use crate::error::WorkshopError;
 use crate::home::Home;
-use crate::store::BreakerRow;
+use crate::store::receipts::BreakerRow;
 use crate::workshop::Workshop;
 
 /// The longest name of an upstream, and of a model of it.
