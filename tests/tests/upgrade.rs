@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use lathe_tests::{Home, Serving, fixture, root, text, wait_for};
-use serde_json::{Value, json};
+use serde_json::json;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, Connection as _, Row as _};
