@@ -24,13 +24,14 @@ pub fn run(arguments: &[String]) -> Outcome {
         ]))
     })?;
     step("licences", licences)?;
+    // As the tests want them: built as a package of its own, the program has other features below it, and
+    // nearly every crate is built twice.
     step("build", || {
         shell::run(&mut cargo(&[
             "build",
-            "--package",
-            "lathe",
-            "--package",
-            "lathe-verify",
+            "--workspace",
+            "--bins",
+            "--tests",
             "--locked",
         ]))
     })?;
@@ -55,7 +56,13 @@ pub fn run(arguments: &[String]) -> Outcome {
 /// All tests of the workspace, with the real `openai` client at hand.
 fn tests() -> Outcome {
     let interpreter = python::CLIENT.interpreter()?;
-    shell::run(cargo(&["test", "--workspace", "--locked"]).env("LATHE_TEST_PYTHON", interpreter))
+    let mut tests = cargo(&["test", "--workspace", "--locked"]);
+    tests.env("LATHE_TEST_PYTHON", interpreter);
+    tests.env(
+        "LATHE_TEST_PROGRAM",
+        shell::target_dir().join("debug/lathe"),
+    );
+    shell::run(&mut tests)
 }
 
 fn licences() -> Outcome {
