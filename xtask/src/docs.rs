@@ -44,7 +44,13 @@ pub fn run(arguments: &[String]) -> Outcome {
 fn command_line(name: &str, page_path: &str, check: bool) -> Outcome {
     let binary = shell::target_dir().join("debug").join(name);
     if !check || !binary.exists() {
-        shell::run(&mut shell::cargo(&["build", "--package", name]))?;
+        // As CI builds it, so that nothing is built twice with other features.
+        shell::run(&mut shell::cargo(&[
+            "build",
+            "--workspace",
+            "--bins",
+            "--tests",
+        ]))?;
     }
     let page = cli_page(name, &binary)?;
     let path = shell::root().join(page_path);
