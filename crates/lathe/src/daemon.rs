@@ -14,7 +14,7 @@ use lathe_serve::Door;
 use lathe_web::AppState;
 use lathe_workshop::home::{Holder, HomeLock, Locked};
 use lathe_workshop::{Home, Workshop, WorkshopOptions, token, workshop};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -163,10 +163,7 @@ async fn start(
             (own, at, Some(tls.listen(listener, address).tap_io(|_| ())))
         }
     };
-    if let Some(address) = &listen.audit {
-        syslog::begin(address)?;
-        logs::only_audit();
-    }
+    audit(listen)?;
     let door = Door::new(lathe_kernel::default_threads());
     let key = token::issue_own(home)?;
     client::present(Some(key.clone()));
@@ -183,16 +180,8 @@ async fn start(
         workshop.stop().await;
         return Err(keys::none(address));
     }
-    let api = door
-        .router()
-        .merge(lathe_serve::tuning::router(workshop.clone()))
-        .merge(lathe_serve::feedback::router(workshop.clone()));
-    let state = AppState::new(workshop.clone(), api, keys.access);
-    // Else a streamed token may wait 40 ms for the acknowledgement of the one before; a
-    // connection on which it cannot be set still works.
-    let listener = listener.tap_io(|tcp| {
-        let _ = tcp.set_nodelay(true);
-    });
+    let state = AppState::new(workshop.clone(), api(&door, &workshop), keys.access);
+    let listener = listener.tap_io(at_once);
     let (stop, stopped) = watch::channel(false);
     let router = door.observed(lathe_web::router(state));
     let mut servers = vec![serve(listener, router.clone(), stopped.clone())];
@@ -217,6 +206,28 @@ async fn start(
         servers,
         _lock: lock,
     })
+}
+
+/// Tells what is decided to where that is asked for.
+fn audit(listen: &Listen) -> Result<(), Failure> {
+    if let Some(address) = &listen.audit {
+        syslog::begin(address)?;
+        logs::only_audit();
+    }
+    Ok(())
+}
+
+/// OpenAI's interfaces and what stands beside them.
+fn api(door: &Door, workshop: &Workshop) -> Router {
+    door.router()
+        .merge(lathe_serve::tuning::router(workshop.clone()))
+        .merge(lathe_serve::feedback::router(workshop.clone()))
+}
+
+/// Else a streamed token may wait 40 ms for the acknowledgement of the one before; a connection on which it
+/// cannot be set still works.
+fn at_once(tcp: &mut TcpStream) {
+    let _ = tcp.set_nodelay(true);
 }
 
 /// Answers at a listener until told to end. The callers' addresses are for the scheduler, which is fair

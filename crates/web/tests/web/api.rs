@@ -181,78 +181,37 @@ async fn a_dataset_is_added() {
 
 #[tokio::test]
 async fn what_is_wrong_is_said_with_a_code_and_a_next_step() {
-    let wrong_field = json!({ "pack": "p", "quik": true });
+    let (missing, bad) = (StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST);
+    let read = |path: &str, status, code| (Method::GET, path.to_owned(), None, status, code);
+    let place = |body, status, code| {
+        let path = "/api/orders".to_owned();
+        (Method::POST, path, body, status, code)
+    };
+    let wrong_field = Some(json!({ "pack": "p", "quik": true }));
+    let nowhere = Some(json!({ "pack": "/nowhere" }));
+    let (unclear, untyped) = (
+        StatusCode::UNPROCESSABLE_ENTITY,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    );
     let cases = [
-        (
-            Method::GET,
-            "/api/orders/nobody".to_owned(),
-            None,
-            StatusCode::NOT_FOUND,
+        read("/api/orders/nobody", missing, "not-found"),
+        read(
+            &format!("/api/orders/{RUNNING}/report"),
+            missing,
             "not-found",
         ),
-        (
-            Method::GET,
-            format!("/api/orders/{RUNNING}/report"),
-            None,
-            StatusCode::NOT_FOUND,
+        read(
+            &format!("/api/orders/{FAILED}/verdict"),
+            missing,
             "not-found",
         ),
-        (
-            Method::GET,
-            format!("/api/orders/{FAILED}/verdict"),
-            None,
-            StatusCode::NOT_FOUND,
-            "not-found",
-        ),
-        (
-            Method::GET,
-            "/api/orders/nobody/events".to_owned(),
-            None,
-            StatusCode::NOT_FOUND,
-            "not-found",
-        ),
-        (
-            Method::GET,
-            "/api/nothing".to_owned(),
-            None,
-            StatusCode::NOT_FOUND,
-            "not-found",
-        ),
-        (
-            Method::GET,
-            "/api/receipts/%FF%FE".to_owned(),
-            None,
-            StatusCode::BAD_REQUEST,
-            "bad-request",
-        ),
-        (
-            Method::GET,
-            "/api/orders?limit=many".to_owned(),
-            None,
-            StatusCode::BAD_REQUEST,
-            "bad-request",
-        ),
-        (
-            Method::POST,
-            "/api/orders".to_owned(),
-            Some(wrong_field),
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "bad-request",
-        ),
-        (
-            Method::POST,
-            "/api/orders".to_owned(),
-            None,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "bad-request",
-        ),
-        (
-            Method::POST,
-            "/api/orders".to_owned(),
-            Some(json!({ "pack": "/nowhere" })),
-            StatusCode::BAD_REQUEST,
-            "pack-missing",
-        ),
+        read("/api/orders/nobody/events", missing, "not-found"),
+        read("/api/nothing", missing, "not-found"),
+        read("/api/receipts/%FF%FE", bad, "bad-request"),
+        read("/api/orders?limit=many", bad, "bad-request"),
+        place(wrong_field, unclear, "bad-request"),
+        place(None, untyped, "bad-request"),
+        place(nowhere, bad, "pack-missing"),
     ];
     for (method, path, body, expected, code) in cases {
         let (status, value) = send(method, &path, body).await;
