@@ -9,7 +9,7 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query as Queried, State};
+use axum::extract::{DefaultBodyLimit, Query as Queried, State};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, get};
@@ -24,6 +24,7 @@ use serde_json::{Map, Value};
 
 use crate::api::error::ApiError;
 use crate::api::fields::{Fields, is_absent};
+use crate::api::in_path::InPath;
 use crate::api::{body, messages, quota, tools};
 use crate::asker::Asker;
 use crate::receipt::Question;
@@ -108,7 +109,7 @@ async fn list(
 async fn retrieve(
     State(shop): State<Workshop>,
     asker: Asker,
-    Path(id): Path<String>,
+    InPath(id): InPath,
 ) -> Result<Json<Value>, ApiError> {
     let row = shop.feedback(&id).await.map_err(failed)?;
     if !asker.sees_all() && row.token != asker.giver().token {

@@ -259,7 +259,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_too_long_is_named() {
-        let changes: [(fn(&mut Given), &str); 6] = [
+        type Change = fn(&mut Given);
+        let changes: [(Change, &str); 6] = [
             (|it| it.correction = None, "no right answer"),
             (
                 |it| it.correction = Some(" \n".to_owned()),
