@@ -1,14 +1,14 @@
 //! Feedback (应答反馈): what people say of an answer, tied to its receipt.
 //!
-//! A correction says what the right answer would have been. Somebody accepts or rejects it ([`review`]);
-//! what is accepted becomes a dataset version ([`version`]), and one command tunes a deployment on it
-//! ([`retune`]). A complaint says that an answer was no good; many of them move the breaker
-//! ([`complaints`]).
+//! A correction says what the right answer would have been. Somebody accepts or rejects it (`review`);
+//! what is accepted becomes a dataset version (`version`), and one command tunes a deployment on it
+//! (`retune`). A complaint says that an answer was no good; many of them move the breaker
+//! (`complaints`).
 //!
 //! What people write is kept in the store as long as the home: it is nowhere else, in no log and in no
 //! statement, until a correction is accepted and made part of a dataset. A receipt holds no text, only
 //! its digest: a correction brings the question along, unless the workshop keeps texts, and it has to be
-//! the one that the receipt is of ([`conversation`]).
+//! the one that the receipt is of (`conversation`).
 //!
 //! Not here: HTTP and its shapes (`lathe_serve::feedback`).
 

@@ -1,6 +1,6 @@
 //! Step `data`: fetch the data as it is. The artifact is the file itself. `pretrain-data` and
 //! `preference-data` are the same for what those stages name. The file of `corrections-data` lies in the
-//! home before the order is placed, which has the step done ([`found`]).
+//! home before the order is placed, which has the step done (`found`).
 
 use std::path::{Path, PathBuf};
 
