@@ -9,7 +9,7 @@ JOB/prompts.json:
 llama.cpp keeps keys and values in f16 and rounds inputs to 8 bits beside quantised weights, so tokens
 that are nearly tied may swap, and answers of up to 32 tokens to prompts that have nothing to do with the tune differ
 from there on. Equal answers asked for: all from f32; EQUAL_MIN of the others (a first run had 50 of 50 in f16
-and bf16, 40 in q8_0, 37 in q4_0).
+and bf16, 37 in q4_0; in q8_0 it had 40, too few, and why is not known yet).
 
 usage: merged_greedy.py BASE.gguf JOB LLAMA_SERVER
 """
@@ -29,7 +29,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 TOKENS_MAX = 32
-EQUAL_MIN = {"f32": 1.0, "f16": 0.96, "q8_0": 0.75, "q4_0": 0.6, "bf16": 0.96}
+EQUAL_MIN = {"f32": 1.0, "f16": 0.96, "q8_0": 0.9, "q4_0": 0.6, "bf16": 0.96}
 # Prompts that the base alone is asked too: enough to see that tuning did something.
 PLAIN = 5
 

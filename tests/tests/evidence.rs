@@ -193,8 +193,12 @@ fn a_rewritten_ledger_serves_nothing_and_says_so() {
     }
     fs::write(&path, bytes).expect("writes");
     let serving = up(&home, &[]);
-    // While it is looked at, it is said to be opening.
-    wait_for_status(&serving, 404);
+    // While it is looked at, it is said to be opening; at no time is it answered.
+    wait_for("status 404", || {
+        let (status, answer) = serving.post("/v1/chat/completions", &question());
+        assert!(matches!(status, 404 | 503), "{status}: {answer}");
+        (status == 404).then_some(())
+    });
     let pack = fixture("tiny-pack");
     refused(
         &home,
