@@ -2,20 +2,27 @@
 //!
 //!     cargo run --release -p lathe-engine --example speed -- prompt MODEL LEN
 //!     cargo run --release -p lathe-engine --example speed -- decode|decode-all MODEL SEQUENCES
+//!     cargo run --release -p lathe-engine --example speed -- decode-adapters MODEL SEQUENCES ADAPTERS
 //!     cargo run --release -p lathe-engine --example speed -- lora MODEL SEQUENCES LEN
 //!     cargo run --release -p lathe-engine --example speed -- perplexity MODEL TEXT
 //!     cargo run --release -p lathe-engine --example speed -- layers MODEL TEXT
 //!
 //! `prompt` reads a prompt, `decode` writes [`WRITTEN`] tokens of every sequence after a prompt of
-//! [`BEFORE`], with the logits that a greedy choice needs or with all, `lora` takes optimizer-free steps of a rank 16 adapter on all linear layers, every
+//! [`BEFORE`], with the logits that a greedy choice needs or with all; `decode-adapters` shares the
+//! sequences out among adapters of rank 16 on all linear layers, once with one pass for all of them
+//! and once with one for each. `lora` takes optimizer-free steps of a rank 16 adapter on all linear layers, every
 //! position supervised. Figures are medians of repetitions. `perplexity` reads a text in windows of
 //! [`WINDOW`] and counts the second half of each, as llama.cpp's tool does. `layers` reads a text's first
 //! window and gives, for every layer's end, the cosine between the hidden states as answers compute
 //! them and in f32, and the least of them.
 //! Weights are as [`LoadOptions::for_answers`] says. `LATHE_THREADS` and `LATHE_ISA` are honoured.
 
-use lathe_engine::infer::{Chunk, KvCache, Logits, Scratch, forward, hidden_states};
-use lathe_engine::{Adapter, Batch, LoadOptions, LoraSpec, Model, Segment, Target, Trainer};
+use lathe_engine::infer::{
+    AdapterRun, Chunk, KvCache, Logits, Scratch, forward, forward_mixed, hidden_states,
+};
+use lathe_engine::{
+    Adapter, Batch, LoadOptions, LoraSpec, Model, PackedAdapter, Segment, Target, Trainer,
+};
 use lathe_kernel::{Pool, Precision, default_threads};
 use serde_json::{Value, json};
 use std::error::Error;
@@ -46,6 +53,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["decode-all", path, sequences] => {
             decode(&answers(path)?, &pool, sequences.parse()?, Logits::All)
         }
+        ["decode-adapters", path, sequences, adapters] => decode_adapters(
+            &answers(path)?,
+            &pool,
+            sequences.parse()?,
+            adapters.parse()?,
+        )?,
         ["lora", path, sequences, len] => lora(path, &pool, sequences.parse()?, len.parse()?)?,
         ["perplexity", path, text] => {
             let text = std::fs::read_to_string(text)?;
@@ -121,19 +134,79 @@ fn step(
     forward(model, pool, None, &mut chunks.collect::<Vec<_>>(), scratch);
 }
 
+/// `decode` of sequences that go through adapters of their own, in one pass and in one for each.
+fn decode_adapters(
+    model: &Model,
+    pool: &Pool,
+    sequences: usize,
+    adapters: usize,
+) -> Result<Value, Box<dyn Error>> {
+    let mut packed = Vec::new();
+    for seed in 1..=adapters.max(1) as u64 {
+        let adapter = Adapter::new(&model.config, &rank_16(), seed)?;
+        packed.push(PackedAdapter::new(model, &adapter));
+    }
+    let first = |adapter: usize| adapter * sequences / packed.len();
+    let runs = packed.iter().enumerate().map(|(at, adapter)| AdapterRun {
+        adapter: Some(adapter),
+        chunks: first(at + 1) - first(at),
+    });
+    let runs: Vec<AdapterRun<'_>> = runs.filter(|run| run.chunks > 0).collect();
+    let mut scratch = Scratch::default();
+    let mut caches: Vec<KvCache> = vec![KvCache::new(&model.config); sequences];
+    let mut pass = |caches: &mut [KvCache], start: usize, count: usize, together: bool| {
+        let of = |seed| (start..start + count).map(move |index| token(model, index, seed));
+        let tokens: Vec<Vec<u32>> = (0..sequences).map(|seed| of(seed).collect()).collect();
+        let chunks = caches.iter_mut().zip(&tokens).map(|(cache, tokens)| Chunk {
+            cache,
+            tokens,
+            logits: Logits::Largest,
+        });
+        let mut chunks: Vec<Chunk<'_>> = chunks.collect();
+        if together {
+            forward_mixed(model, pool, &runs, &mut chunks, &mut scratch);
+            return;
+        }
+        let mut rest = &mut chunks[..];
+        for run in &runs {
+            let (own, after) = rest.split_at_mut(run.chunks);
+            rest = after;
+            forward(model, pool, run.adapter, own, &mut scratch);
+        }
+    };
+    pass(&mut caches, 0, BEFORE, true);
+    let mut tokens_per_s = |together| {
+        let seconds = median(|| {
+            caches.iter_mut().for_each(|cache| cache.truncate(BEFORE));
+            (0..WRITTEN).for_each(|at| pass(&mut caches, BEFORE + at, 1, together));
+        });
+        (WRITTEN * sequences) as f64 / seconds
+    };
+    let (together, apart) = (tokens_per_s(true), tokens_per_s(false));
+    Ok(json!({
+        "tokens_per_s": together,
+        "apart_tokens_per_s": apart,
+        "arithmetic": model.arithmetic(),
+    }))
+}
+
+/// An adapter on all linear layers.
+fn rank_16() -> LoraSpec {
+    LoraSpec {
+        rank: 16,
+        alpha: 32.0,
+        targets: lathe_engine::adapter::TARGETS.map(str::to_owned).to_vec(),
+        dora: false,
+    }
+}
+
 fn lora(path: &str, pool: &Pool, sequences: usize, len: usize) -> Result<Value, Box<dyn Error>> {
     let options = LoadOptions {
         trainable: true,
         ..LoadOptions::default()
     };
     let model = Model::load(Path::new(path), options)?;
-    let spec = LoraSpec {
-        rank: 16,
-        alpha: 32.0,
-        targets: lathe_engine::adapter::TARGETS.map(str::to_owned).to_vec(),
-        dora: false,
-    };
-    let adapter = Adapter::new(&model.config, &spec, 1)?;
+    let adapter = Adapter::new(&model.config, &rank_16(), 1)?;
     let mut gradients = vec![0.0; adapter.values.len()];
     let batch = dense(&model, sequences, len);
     let scale = 1.0 / batch.targets.len() as f32;

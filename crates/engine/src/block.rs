@@ -14,6 +14,7 @@
 //! product.
 
 mod activations;
+mod mixed;
 mod norms;
 
 use crate::adapter::TARGETS;
@@ -27,6 +28,7 @@ use crate::rows::Rows;
 use Projection::{Down, Gate, Key, Output, Query, Up, Value};
 pub(crate) use activations::{Activations, Heads, Work};
 use lathe_kernel::{AdaptedProduct, Pool, bias, gated, matmul_adapted, rope};
+pub(crate) use mixed::AdapterRows;
 
 /// The seven linear layers of a block, in the order of [`crate::adapter::TARGETS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +113,8 @@ pub(crate) struct Block<'a> {
     frequencies: &'a [f32],
     layer: &'a Layer,
     loras: Option<&'a LayerLoras>,
+    /// Whose terms the rows have, where not all have the same.
+    mixed: Vec<mixed::LoraRows<'a>>,
     learning: Option<Learning<'a>>,
     /// Position of every row in its own sequence.
     positions: &'a [u32],
@@ -131,6 +135,7 @@ impl<'a> Block<'a> {
             frequencies: model.frequencies(layer),
             layer: &model.layers[layer],
             loras: adapter.map(|adapter| &adapter.layers[layer]),
+            mixed: Vec::new(),
             learning: None,
             positions,
         }
@@ -377,6 +382,9 @@ impl<'a> Block<'a> {
         outputs: [&mut [f32]; N],
         add: bool,
     ) {
+        if !self.mixed.is_empty() {
+            return self.project_mixed(projections, x, low, outputs, add);
+        }
         let rows = self.positions.len();
         let lows = low
             .get_disjoint_mut(projections.map(|projection| projection as usize))

@@ -5,7 +5,7 @@
 //! block that tuning runs. A row's result is the same bits whatever else is in the
 //! batch, however its sequence was cut into chunks, and at any number of threads.
 
-use crate::block::{Activations, Attend, Block, Heads, Work};
+use crate::block::{Activations, AdapterRows, Attend, Block, Heads, Work};
 use crate::config::Config;
 use crate::error::EngineError;
 use crate::head::{Head, HeadWork};
@@ -17,8 +17,11 @@ use lathe_kernel::{Isa, Pool};
 use std::collections::HashSet;
 use std::ops::Range;
 
+mod mixed;
 mod states;
 
+use mixed::Adapters;
+pub use mixed::{AdapterRun, forward_mixed};
 pub use states::{MeanPooling, last_states};
 
 /// Keys and values of one sequence. Cloning is cheap: what is the same stays shared.
@@ -168,6 +171,15 @@ pub fn forward(
     chunks: &mut [Chunk<'_>],
     scratch: &mut Scratch,
 ) -> Vec<f32> {
+    through((model, pool, Adapters::One(adapter)), chunks, scratch)
+}
+
+/// A model with the threads that compute it, and the adapters beside it.
+type Through<'a> = (&'a Model, &'a Pool, Adapters<'a>);
+
+/// [`forward`] with whatever the rows go through.
+fn through(through: Through<'_>, chunks: &mut [Chunk<'_>], scratch: &mut Scratch) -> Vec<f32> {
+    let (model, pool, _) = through;
     let rows = scratch.enter(model, chunks);
     let ends = scratch.starts.iter().zip(&*chunks);
     let mut last: Vec<(usize, bool)> = ends
@@ -184,7 +196,6 @@ pub fn forward(
     } else {
         layers - 1
     };
-    let through = (model, pool, adapter);
     run_blocks(through, chunks, scratch, 0..whole, &mut |_| ());
     if whole < layers {
         let rows: Vec<usize> = last.iter().map(|(row, _)| *row).collect();
@@ -195,22 +206,22 @@ pub fn forward(
     Head { model, pool }.logits(stream, &last, &mut scratch.head)
 }
 
-/// A model with the threads that compute it, and the adapter beside it.
-type Through<'a> = (&'a Model, &'a Pool, Option<&'a PackedAdapter>);
-
 /// The last block, of which nothing but keys and values is computed for the rows that nobody reads;
 /// the others, `rows`, are left side by side.
 fn last_block(
-    (model, pool, adapter): Through<'_>,
+    through: Through<'_>,
     chunks: &mut [Chunk<'_>],
     scratch: &mut Scratch,
     rows: &[usize],
 ) {
+    let (model, _, adapters) = through;
     let (layer, width) = (model.layers.len() - 1, model.config.hidden);
     let (input, output) = read_and_write(&mut scratch.streams, layer % 2, (layer + 1) % 2);
     let (saved, work) = (&mut scratch.activations, &mut scratch.work);
-    let block = Block::new(model, pool, adapter, layer, &scratch.positions);
-    block.keys_and_values(input, saved, work);
+    let all = adapters.rows(chunks, |chunk| chunk.tokens.len());
+    let read = adapters.rows(chunks, |chunk| chunk.wanted().len());
+    let whole = block(through, layer, &scratch.positions, &all);
+    whole.keys_and_values(input, saved, work);
     let mut attend = Cached {
         shape: model.attention_shape(layer),
         layer,
@@ -229,8 +240,18 @@ fn last_block(
         to.copy_from_slice(&input[row * width..][..width]);
     }
     let output = output.fit(rows.len(), width);
-    let block = Block::new(model, pool, adapter, layer, positions);
-    block.look_back(&mut Ends(attend), inputs, saved, work, output);
+    let ends = block(through, layer, positions, &read);
+    ends.look_back(&mut Ends(attend), inputs, saved, work, output);
+}
+
+/// A block for rows at `positions`; `mixed` says what they go through where that differs.
+fn block<'a>(
+    (model, pool, adapters): Through<'a>,
+    layer: usize,
+    positions: &'a [u32],
+    mixed: &[AdapterRows<'a>],
+) -> Block<'a> {
+    Block::new(model, pool, adapters.one(), layer, positions).mixed(mixed, layer)
 }
 
 /// The residual stream of a prompt after each block, `[tokens, hidden]` each: for comparing one
@@ -251,21 +272,24 @@ pub fn hidden_states(model: &Model, pool: &Pool, tokens: &[u32]) -> Vec<Vec<f32>
     let chunks = &mut [chunk];
     scratch.enter(model, chunks);
     let layers = 0..model.layers.len();
-    run_blocks((model, pool, None), chunks, &mut scratch, layers, &mut keep);
+    let through = (model, pool, Adapters::One(None));
+    run_blocks(through, chunks, &mut scratch, layers, &mut keep);
     states
 }
 
 /// Takes the chunks through some blocks, shows each block's output, and leaves the last in the scratch.
 fn run_blocks(
-    (model, pool, adapter): Through<'_>,
+    through: Through<'_>,
     chunks: &mut [Chunk<'_>],
     scratch: &mut Scratch,
     layers: Range<usize>,
     each: &mut dyn FnMut(&[f32]),
 ) {
+    let (model, _, adapters) = through;
     let (rows, width) = (scratch.positions.len(), model.config.hidden);
+    let mixed = adapters.rows(chunks, |chunk| chunk.tokens.len());
     for layer in layers {
-        let block = Block::new(model, pool, adapter, layer, &scratch.positions);
+        let block = block(through, layer, &scratch.positions, &mixed);
         let mut attend = Cached {
             shape: model.attention_shape(layer),
             layer,

@@ -53,7 +53,9 @@ pub use error::EngineError;
 pub use full::FullTrainer;
 pub use generate::{GenerateSpec, generate_greedy};
 pub use importance::{Importance, Inputs};
-pub use infer::{Chunk, KvCache, Logits, MeanPooling, Scratch, forward, last_states};
+pub use infer::{
+    AdapterRun, Chunk, KvCache, Logits, MeanPooling, Scratch, forward, forward_mixed, last_states,
+};
 pub use likelihoods::{Fidelity, Likelihoods};
 pub use log_softmax::LogSoftmax;
 pub use model::{LoadOptions, Model};

@@ -28,6 +28,10 @@ use lathe_kernel::{
 };
 use std::sync::OnceLock;
 
+mod mixed;
+
+pub(crate) use mixed::MixedProduct;
+
 /// How matrices are packed: for which instructions, in which precision, and
 /// whether the transposed form that the backward pass reads is made too.
 #[derive(Debug, Clone, Copy)]

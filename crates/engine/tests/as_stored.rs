@@ -9,7 +9,8 @@ use common::{Numbers, random_adapter};
 use gguf_writer::GgufWriter;
 use lathe_engine::gguf::blocks::BlockType;
 use lathe_engine::{
-    Batch, Chunk, KvCache, LoadOptions, Logits, Model, PackedAdapter, Scratch, Trainer, forward,
+    Adapter, AdapterRun, Batch, Chunk, KvCache, LoadOptions, Logits, LoraSpec, Model,
+    PackedAdapter, Part, Scratch, Trainer, forward, forward_mixed,
 };
 use lathe_kernel::{Pool, Precision};
 
@@ -238,6 +239,57 @@ fn same_bits(architecture: &str) {
             "{threads} threads, with another sequence"
         );
     }
+}
+
+#[test]
+fn rows_of_other_adapters_do_not_change_a_bit() {
+    ARCHITECTURES.into_iter().for_each(same_bits_mixed);
+}
+
+fn same_bits_mixed(architecture: &str) {
+    let folder = quantised_model(architecture);
+    let model = load(&folder, Precision::Bf16, true);
+    let dora = |adapter: Adapter| {
+        let spec = LoraSpec {
+            dora: true,
+            ..adapter.spec
+        };
+        // Magnitudes are as long as the rows are; what the tensors hold is the other's.
+        let mut scaled = Adapter::on(&model, &Pool::new(1), &spec, 1).expect("the spec is sound");
+        let scaled_tensors = scaled
+            .tensors
+            .iter()
+            .filter(|it| it.part != Part::Magnitude);
+        for (to, from) in scaled_tensors.zip(&adapter.tensors) {
+            let values = &adapter.values[from.offset..][..from.rows * from.cols];
+            scaled.values[to.offset..][..values.len()].copy_from_slice(values);
+        }
+        scaled
+    };
+    let random = [4, 3].map(|rank| random_adapter(&model, rank));
+    let [lora, other] = random;
+    let adapters = [lora, dora(other)].map(|it| PackedAdapter::new(&model, &it));
+    let through = [None, Some(&adapters[0]), Some(&adapters[1])];
+    let lengths = [9, 31, 5];
+    let tokens = lengths.map(|length| Numbers(length as u64).tokens(length, TOKENS));
+    let alone = std::array::from_fn::<_, 3, _>(|at| {
+        logits(&model, &Pool::new(1), through[at], &[&tokens[at]])
+    });
+    for threads in [1, 2, 3, 8] {
+        let pool = Pool::new(threads);
+        let mut caches = lengths.map(|_| KvCache::new(&model.config));
+        let chunks = caches.iter_mut().zip(&tokens).map(|(cache, tokens)| Chunk {
+            cache,
+            tokens,
+            logits: Logits::All,
+        });
+        let runs = through.map(|adapter| AdapterRun { adapter, chunks: 1 });
+        let mut chunks: Vec<Chunk<'_>> = chunks.collect();
+        let mut scratch = Scratch::default();
+        let mixed = forward_mixed(&model, &pool, &runs, &mut chunks, &mut scratch);
+        assert_eq!(mixed, alone.concat(), "{architecture}, {threads} threads");
+    }
+    assert!(alone[0] != alone[1]);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod input;
 mod micro;
 mod pack;
+mod parts;
 mod plan;
 mod repack;
 mod transposed;
@@ -18,6 +19,7 @@ use input::Input;
 pub(crate) use micro::{FloatUnit, PairUnit, Term, TileProduct, Unit};
 pub use pack::PackedMatrix;
 pub(crate) use pack::lanes;
+pub use parts::{PartialLowRank, matmul_low_rank_parts};
 pub use transposed::{matmul_tn, matmul_tn_bf16};
 
 /// How the operands of a product are held. Sums are always `f32`.

@@ -34,8 +34,9 @@ pub mod slab;
 mod testing;
 
 pub use gemm::{
-    AdaptedProduct, LowRank, PackedMatrix, Precision, Product, matmul, matmul_adapted,
-    matmul_group, matmul_low_rank, matmul_tn, matmul_tn_bf16,
+    AdaptedProduct, LowRank, PackedMatrix, PartialLowRank, Precision, Product, matmul,
+    matmul_adapted, matmul_group, matmul_low_rank, matmul_low_rank_parts, matmul_tn,
+    matmul_tn_bf16,
 };
 pub use isa::Isa;
 pub use mmap::Mmap;

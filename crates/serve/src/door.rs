@@ -148,6 +148,7 @@ impl lathe_workshop::Door for Door {
 
     fn close<'a>(&'a self, name: &'a str) -> BoxFuture<'a, ()> {
         self.inner.catalogue.remove(name);
+        self.inner.scheduler.free();
         Box::pin(std::future::ready(()))
     }
 }

@@ -80,6 +80,7 @@ enum Command {
     Submit(Box<Job>),
     Embed(Box<EmbeddingJob>),
     Probe(Arc<Served>, oneshot::Sender<Result<(), String>>),
+    Free,
     Drain,
     Abort,
 }
@@ -181,6 +182,11 @@ impl Scheduler {
         }
     }
 
+    /// Lets go of what is kept of models that are no longer served.
+    pub(crate) fn free(&self) {
+        let _ = self.commands.send(Command::Free);
+    }
+
     /// Why an answer ended without an end: the thread is gone, or about to be.
     pub(crate) async fn why_dropped(&self) -> String {
         let mut phase = self.phase.subscribe();
@@ -234,6 +240,7 @@ fn run(mut batch: Batch, inbox: &mpsc::Receiver<Command>) {
             Ok(Command::Probe(served, reply)) => {
                 let _ = reply.send(batch.probe(&served));
             }
+            Ok(Command::Free) => batch.free(),
             Ok(Command::Drain) => draining = true,
             Ok(Command::Abort) => batch.fail_all("the server was stopped before the answer ended"),
             Err(TryRecvError::Disconnected) if batch.is_idle() => return,

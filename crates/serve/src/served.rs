@@ -132,10 +132,15 @@ impl Served {
         self.spans.as_ref()
     }
 
-    /// Whether both can share one forward pass.
+    /// Whether both are over one base model in memory, so that one forward pass serves both.
+    pub(crate) fn same_base(&self, other: &Served) -> bool {
+        Arc::ptr_eq(&self.model, &other.model)
+    }
+
+    /// Whether both compute the same of the same tokens, so that they can share keys and values.
     pub(crate) fn same_weights(&self, other: &Served) -> bool {
         let adapters = (self.adapter.as_ref(), other.adapter.as_ref());
-        Arc::ptr_eq(&self.model, &other.model)
+        self.same_base(other)
             && match adapters {
                 (None, None) => true,
                 (Some(a), Some(b)) => Arc::ptr_eq(a, b),

@@ -31,3 +31,4 @@ mod upstream_faults;
 mod upstreams;
 
 pub(crate) use caller::open_door;
+pub(crate) use tuned::door_with_two_adapters;

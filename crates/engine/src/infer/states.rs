@@ -8,7 +8,7 @@
 //! into chunks. Not here: logits, and a pooling that a model was trained for; a language model was
 //! trained for none.
 
-use super::{Chunk, Scratch, run_blocks};
+use super::{Adapters, Chunk, Scratch, run_blocks};
 use crate::model::Model;
 use crate::packed_adapter::PackedAdapter;
 use lathe_kernel::{Pool, rmsnorm};
@@ -28,7 +28,7 @@ pub fn last_states(
     let rows = scratch.enter(model, chunks);
     let layers = model.layers.len();
     run_blocks(
-        (model, pool, adapter),
+        (model, pool, Adapters::One(adapter)),
         chunks,
         scratch,
         0..layers,

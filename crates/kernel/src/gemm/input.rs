@@ -1,5 +1,7 @@
 //! The left side of products, in the form that the micro-kernels read.
 
+use std::ops::Range;
+
 use super::Precision;
 use super::pack::{PackedMatrix, pair_word};
 use super::plan::{Job, Operand};
@@ -87,6 +89,31 @@ impl<'a> Input<'a> {
             second: None,
             out: SharedMut::new(out),
             accumulate,
+        }
+    }
+
+    /// A product of some of the rows, which is written to `out`, as many rows.
+    pub(super) fn part<'j>(
+        &'j self,
+        rows: Range<usize>,
+        weights: &'j PackedMatrix,
+        out: &'j mut [f32],
+    ) -> Job<'j> {
+        let (m, units, columns) = (self.m, weights.units(), weights.columns);
+        assert!(rows.end <= m, "rows {rows:?} are outside of {m}");
+        let count = rows.len();
+        assert_eq!(
+            out.len(),
+            count * columns,
+            "an output of [{count}, {columns}] was expected"
+        );
+        let Operand { words, .. } = self.operand(weights);
+        let words = &words[rows.start * units..][..count * units];
+        Job {
+            first: Operand { words, weights },
+            second: None,
+            out: SharedMut::new(out),
+            accumulate: false,
         }
     }
 }

@@ -30,11 +30,41 @@ pub(super) fn run(pool: &Pool, m: usize, jobs: Vec<Job<'_>>) {
         return;
     };
     if m > 0 {
-        let plan = Plan::new(pool, m, &jobs);
+        let plan = Plan::new(pool, m, m.min(TASK_ROWS), &jobs);
         pool.run(plan.grid.tasks(), &|task| {
             simd::vectorize(isa, plan.tile(task, &jobs))
         });
     }
+}
+
+/// Computes jobs that have rows of their own, so many each, in one call of the pool.
+pub(super) fn run_each(pool: &Pool, jobs: Vec<(usize, Job<'_>)>) {
+    let Some(isa) = jobs.first().map(|(_, job)| job.first.weights.isa) else {
+        return;
+    };
+    let mut tasks = 0;
+    let jobs = jobs.into_iter().filter(|(m, _)| *m > 0);
+    let parts = jobs.map(|(m, job)| {
+        let jobs = [job];
+        let plan = Plan::new(pool, m, even_rows(pool, m), &jobs);
+        let first = tasks;
+        tasks += plan.grid.tasks();
+        (first, plan, jobs)
+    });
+    let parts: Vec<(usize, Plan, [Job<'_>; 1])> = parts.collect();
+    pool.run(tasks, &|task| {
+        let part = parts.partition_point(|(first, ..)| *first <= task) - 1;
+        let (first, plan, jobs) = &parts[part];
+        simd::vectorize(isa, plan.tile(task - first, jobs));
+    });
+}
+
+/// Rows in a task where little else is computed beside them: as many tasks for every thread.
+fn even_rows(pool: &Pool, m: usize) -> usize {
+    /// Fewer read the weights too often.
+    const ROWS_MIN: usize = 24;
+    let runs = m.div_ceil(TASK_ROWS).next_multiple_of(pool.threads());
+    m.div_ceil(runs).max(ROWS_MIN).min(m)
 }
 
 struct Plan {
@@ -52,8 +82,8 @@ const TASK_ROWS: usize = 96;
 const TASK_WORDS_MIN: usize = 64 * 1024;
 
 impl Plan {
-    fn new(pool: &Pool, m: usize, jobs: &[Job<'_>]) -> Plan {
-        let rows = m.min(TASK_ROWS);
+    /// Tasks of `rows` rows each.
+    fn new(pool: &Pool, m: usize, rows: usize, jobs: &[Job<'_>]) -> Plan {
         let words = |job: &Job<'_>| job.first.weights.panel_words();
         let panel_work = jobs.iter().map(words).max().unwrap_or(0).max(1);
         let panels = (TASK_WORDS_MIN / panel_work)

@@ -1,14 +1,14 @@
 //! The jobs at hand and the step that moves all of them forward.
 //!
 //! A step takes the next token of every running answer and a bounded number of
-//! prompt tokens ([`super::turns`]), and runs one forward pass for each set
-//! of weights among them. A row's result does not depend on what else is in the
-//! pass, so an answer is the same alone and in company.
+//! prompt tokens ([`super::turns`]), and runs one forward pass for each base model
+//! among them, whatever adapters its rows go through ([`mod@pass`]). A row's result does not depend on
+//! what else is in the pass, so an answer is the same alone and in company.
 //!
 //! What several requests begin with is computed once ([`admission`]). Memory is counted by the blocks
 //! that are held ([`super::memory`]), and an answer that finds none is interrupted, not ended.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lathe_engine::{Chunk, KvCache, Logits, Scratch, forward};
@@ -24,8 +24,10 @@ use super::slot::Slot;
 use super::turns;
 use crate::limits::Limits;
 use crate::served::Served;
+use pass::passes;
 
 mod admission;
+mod pass;
 
 /// Answers under way at most for which tokens are guessed: with more, a step is bound by its rows.
 const GUESSED_ANSWERS_MAX: usize = 2;
@@ -87,8 +89,8 @@ impl Batch {
         }
         self.make_room();
         let (began, rows) = (Instant::now(), self.slots.iter().map(Slot::step_rows).sum());
-        for group in by_weights(&mut self.slots) {
-            compute(group, &self.pool, &mut self.scratch);
+        for pass in passes(&mut self.slots) {
+            pass.compute(&self.pool, &mut self.scratch);
         }
         self.pace.note(rows, began.elapsed());
         for slot in self.slots.iter().filter(|slot| slot.is_worth_keeping()) {
@@ -152,8 +154,10 @@ impl Batch {
         self.embeddings.fail_all(reason);
     }
 
-    fn free(&mut self) {
+    /// Drops what nobody waits for any more, and what is kept of models that are no longer served.
+    pub(crate) fn free(&mut self) {
         self.slots.retain(|slot| !slot.is_free());
+        self.prefixes.forget_closed();
         self.queue.forget_abandoned();
         self.embeddings.free();
     }
@@ -205,52 +209,16 @@ impl Batch {
         self.slots.len()
     }
 
+    /// How many sets of weights each of a step's passes is for.
+    #[cfg(test)]
+    pub(crate) fn weights_by_pass(&mut self) -> Vec<usize> {
+        let passes = passes(&mut self.slots);
+        passes.iter().map(pass::Pass::weights).collect()
+    }
+
     /// Bytes of keys and values held in all.
     pub(crate) fn held(&self) -> usize {
         memory::held_with(&self.prefixes, self.slots.iter().map(Slot::cache))
             + self.embeddings.held()
     }
-}
-
-/// The slots grouped by the weights they need, their order kept.
-fn by_weights(slots: &mut [Slot]) -> Vec<Vec<&mut Slot>> {
-    let mut groups: Vec<Vec<&mut Slot>> = Vec::new();
-    for slot in slots {
-        let same = |group: &&mut Vec<&mut Slot>| group[0].served().same_weights(slot.served());
-        match groups.iter_mut().find(same) {
-            Some(group) => group.push(slot),
-            None => groups.push(vec![slot]),
-        }
-    }
-    groups
-}
-
-/// One forward pass for slots of the same weights, and what follows from it.
-fn compute(mut slots: Vec<&mut Slot>, pool: &Pool, scratch: &mut Scratch) {
-    let served = slots[0].served().clone();
-    let mut chunks: Vec<Chunk<'_>> = slots.iter_mut().filter_map(|slot| slot.chunk()).collect();
-    if chunks.is_empty() {
-        return;
-    }
-    let adapter = served.adapter().map(Arc::as_ref);
-    let mut logits = forward(served.model(), pool, adapter, &mut chunks, scratch);
-    let mut rest = &mut *logits;
-    // A lock each only to tell the compiler that every task has a slot of its own.
-    let mut work = Vec::with_capacity(slots.len());
-    for slot in slots {
-        let rows = slot.rows() * served.model().config.vocab;
-        let (rows, others) = std::mem::take(&mut rest).split_at_mut(rows);
-        rest = others;
-        let row = slot.score_prompt(pool, rows);
-        if !row.is_empty() {
-            work.push(Mutex::new((slot, row)));
-        }
-    }
-    pool.run(work.len(), &|index| {
-        let mut held = work[index].lock().unwrap_or_else(PoisonError::into_inner);
-        let (slot, row) = &mut *held;
-        slot.accept(row);
-    });
-    drop(work);
-    scratch.give_back(logits);
 }

@@ -106,6 +106,11 @@ impl Prefixes {
         self.kept.iter().map(|kept| kept.cache.count(counted)).sum()
     }
 
+    /// Forgets what is of models that are no longer served: nobody can begin with it.
+    pub(crate) fn forget_closed(&mut self) {
+        self.kept.retain(|kept| kept.served.strong_count() > 0);
+    }
+
     /// Forgets what was used longest ago; false where nothing is kept.
     pub(crate) fn forget_oldest(&mut self) -> bool {
         self.kept.pop_back().is_some()

@@ -14,6 +14,8 @@ use crate::place::Place;
 use crate::served::Served;
 use crate::tests::open_door;
 
+mod adapters;
+
 /// Steps after which a test gives up.
 const STEPS_MAX: usize = 100_000;
 

@@ -11,18 +11,18 @@ use lathe_engine::{Adapter, Config, LoraSpec};
 use lathe_workshop::Door as _;
 use serde_json::json;
 
-use super::caller::{ask, get, open_door, question};
+use super::caller::{Stream, ask, get, open_door, pieces, question};
 use super::fixture::{admitted, book, tiny_model};
 use crate::{Door, Limits};
 
 /// Writes an adapter whose every value is random, so that it changes the answers.
-fn write_adapter(folder: &Path, config: &Config, seed: u64) {
+fn write_adapter(folder: &Path, config: &Config, seed: u64, dora: bool) {
     let targets = TARGETS.map(str::to_owned).to_vec();
     let spec = LoraSpec {
         rank: 4,
         alpha: 16.0,
         targets,
-        dora: false,
+        dora,
     };
     let mut adapter = Adapter::new(config, &spec, seed).expect("the spec is sound");
     let mut random = Random::new(seed);
@@ -34,24 +34,21 @@ fn write_adapter(folder: &Path, config: &Config, seed: u64) {
         .expect("the folder takes it");
 }
 
-pub(super) async fn door_with_two_adapters(folder: &Path) -> Door {
+/// A door with the tiny model as `tiny`, and over it an adapter as `one` and one with DoRA as `two`.
+pub(crate) async fn door_with_two_adapters(folder: &Path) -> Door {
     let door = open_door(Limits::default()).await;
-    let config = door
-        .inner()
-        .catalogue
-        .find("tiny")
-        .expect("open")
-        .model()
-        .config
-        .clone();
-    for (name, seed) in [("one", 1), ("two", 2)] {
-        let adapter = folder.join(name);
-        write_adapter(&adapter, &config, seed);
-        door.open(admitted(name, tiny_model(), Some(adapter)), book())
-            .await
-            .expect("opens");
-    }
+    open_adapter(&door, folder, ("one", 1), false).await;
+    open_adapter(&door, folder, ("two", 2), true).await;
     door
+}
+
+async fn open_adapter(door: &Door, folder: &Path, (name, seed): (&str, u64), dora: bool) {
+    let tiny = door.inner().catalogue.find("tiny").expect("open");
+    let adapter = folder.join(name);
+    write_adapter(&adapter, &tiny.model().config, seed, dora);
+    door.open(admitted(name, tiny_model(), Some(adapter)), book())
+        .await
+        .expect("opens");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,4 +104,38 @@ async fn the_base_is_in_memory_once() {
             .map(|m| m.len()),
         Some(3)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn adapters_come_and_go_while_others_answer() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let door = door_with_two_adapters(folder.path()).await;
+    let body = |model: &str, stream: bool| {
+        let how = json!({"model": model, "max_tokens": 300, "ignore_eos": true, "stream": stream});
+        question("The router is small.", how)
+    };
+    let begin = async || {
+        let names = ["tiny", "one", "two"];
+        join_all(names.map(|name| Stream::begin(&door, body(name, true)))).await
+    };
+    let end = async |streams: Vec<Stream>| {
+        let chunks = join_all(streams.into_iter().map(Stream::chunks)).await;
+        let texts = chunks.iter().map(|it| pieces(it).concat());
+        texts.collect::<Vec<String>>()
+    };
+    let expected = end(begin().await).await;
+
+    let running = begin().await;
+    open_adapter(&door, folder.path(), ("three", 3), false).await;
+    let new = ask(&door, body("three", false)).await;
+    assert_eq!(new.status, 200, "{:?}", new.body);
+    assert!(
+        !expected.iter().any(|text| text == new.text()),
+        "{expected:?} {}",
+        new.text()
+    );
+    door.close("one").await;
+    assert_eq!(ask(&door, body("one", false)).await.status, 404);
+    assert_eq!(end(running).await, expected, "who was answered is");
+    assert_eq!(ask(&door, body("three", false)).await.text(), new.text());
 }
