@@ -3,12 +3,14 @@
 The reference is transformers with peft over the base, in f32. Held against it are, over the prompts in
 JOB/prompts.json:
 - transformers from JOB/f32 and JOB/bf16, opened offline, computed in f32;
+- transformers from JOB/q8_0's file, its blocks unpacked by transformers' own reader, computed in f32: what
+  rounding the weights alone does;
 - llama.cpp's server over JOB/f16, JOB/q8_0 and JOB/q4_0, asked as a chat: it renders the file's own
   template, which must give the reference's prompt to the letter, and cuts it into the same tokens.
 
 llama.cpp keeps keys and values in f16 and rounds inputs to 8 bits beside quantised weights, so tokens
 that are nearly tied may swap, and answers of up to 32 tokens to prompts that have nothing to do with the tune differ
-from there on. Equal answers asked for: all from f32; EQUAL_MIN of the others (a first run had 50 of 50 in f16
+from there on. Equal answers asked for: all from f32; CHECKS says how many of the others (a first run had 50 of 50 in f16
 and bf16, 37 in q4_0; in q8_0 it had 40, too few, and why is not known yet).
 
 usage: merged_greedy.py BASE.gguf JOB LLAMA_SERVER
@@ -29,7 +31,15 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
 TOKENS_MAX = 32
-EQUAL_MIN = {"f32": 1.0, "f16": 0.96, "q8_0": 0.9, "q4_0": 0.6, "bf16": 0.96}
+# Form, who reads it, and the share of answers that must be equal.
+CHECKS = [
+    ("f32", "transformers", 1.0),
+    ("bf16", "transformers", 0.96),
+    ("q8_0", "transformers", 0.9),
+    ("f16", "llama.cpp", 0.96),
+    ("q8_0", "llama.cpp", 0.9),
+    ("q4_0", "llama.cpp", 0.6),
+]
 # Prompts that the base alone is asked too: enough to see that tuning did something.
 PLAIN = 5
 
@@ -67,6 +77,14 @@ def reference(base, job, prompts):
     plain = answers(model.eval(), tokenizer, prompts[:PLAIN])
     tuned = answers(PeftModel.from_pretrained(model, job / "tuned").eval(), tokenizer, prompts)
     return tokenizer, plain, tuned
+
+
+def of_blocks(path, tokenizer, prompts):
+    """A GGUF file's weights as transformers unpacks them."""
+    model = AutoModelForCausalLM.from_pretrained(
+        path.parent, gguf_file=path.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
+    )
+    return answers(model.eval(), tokenizer, prompts)
 
 
 def of_folder(folder, expected_tokenizer, prompts):
@@ -131,7 +149,7 @@ def of_file(program, path, port, tokenizer, prompts):
 
 
 def main():
-    base, job, program = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
+    base, job, server = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
     prompts = json.loads((job / "prompts.json").read_text())
     tokenizer, plain, tuned = reference(base, job, prompts)
     decode = lambda answer: tokenizer.decode(answer, skip_special_tokens=True)
@@ -140,26 +158,28 @@ def main():
     print(f"tuning changed {moved} of {PLAIN} answers; the first is {texts[0]}", flush=True)
     assert moved > PLAIN / 2, "the adapter does next to nothing"
     failed = []
-    for name, least in EQUAL_MIN.items():
+    for name, program, least in CHECKS:
         folder = job / name
         files = list(folder.glob("*.gguf"))
-        if files:
-            found = of_file(program, files[0], 18000 + len(name) + 100 * len(failed), tokenizer, prompts)
+        if program == "llama.cpp":
+            found = of_file(server, files[0], 18000 + len(name) + 100 * len(failed), tokenizer, prompts)
+        elif files:
+            found = [decode(answer) for answer in of_blocks(files[0], tokenizer, prompts)]
         else:
             found = [decode(answer) for answer in of_folder(folder, tokenizer, prompts)]
         found = [text.strip() for text in found]
-        equal = sum(a == b.strip() for a, b in zip(found, texts))
+        different = [at for at, (a, b) in enumerate(zip(found, texts)) if a != b.strip()]
+        equal = len(prompts) - len(different)
         ours = [tokenizer(text).input_ids for text in found]
         shared = sum(first_difference(a, b) for a, b in zip(ours, tuned))
         share = shared / sum(map(len, tuned))
-        where = "llama.cpp" if files else "transformers, f32"
         print(
-            f"{name:5} in {where:18} {equal:2} of {len(prompts)} answers equal "
-            f"(at least {least:.0%}), {share:.3f} of tokens before a difference",
+            f"{name:5} in {program:12} {equal:2} of {len(prompts)} answers equal "
+            f"(at least {least:.0%}), {share:.3f} of tokens before a difference; different: {different}",
             flush=True,
         )
         if equal < least * len(prompts):
-            failed.append(name)
+            failed.append(f"{name} in {program}")
     assert not failed, f"too few equal answers: {failed}"
 
 

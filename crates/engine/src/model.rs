@@ -91,7 +91,10 @@ impl Model {
     }
 
     /// Packs an opened model.
-    pub(crate) fn pack(raw: RawModel, options: LoadOptions) -> Result<Self, EngineError> {
+    ///
+    /// # Errors
+    /// What reading its tensors reports.
+    pub fn pack(raw: RawModel, options: LoadOptions) -> Result<Self, EngineError> {
         let LoadOptions {
             isa,
             precision,

@@ -69,7 +69,7 @@ impl Door {
             catalogue: Catalogue::default(),
             relays: Relays::default(),
             health: HealthCheck::default(),
-            bases: Bases::default(),
+            bases: Bases::new(limits.weights_bytes_max),
             limits,
         };
         Door {

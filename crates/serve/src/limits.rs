@@ -20,6 +20,9 @@ pub struct Limits {
     pub step_ms_max: u64,
     /// Longest wait for a slot; after it a request is answered 503, and may come back.
     pub wait_ms_max: u64,
+    /// Memory for the weights of all base models that are served, each counted once; by default seven tenths
+    /// of the machine's or the container's. A model that does not fit is not opened, those that answer go on.
+    pub weights_bytes_max: usize,
     /// Memory for all keys and values, by the blocks that are really held, what is shared counted
     /// once; by default a quarter of the machine's or the container's, 4 GiB at most. What was read
     /// lately is forgotten before an answer has to wait, and one request alone always runs.
@@ -51,6 +54,7 @@ impl Default for Limits {
             step_ms_max: 100,
             wait_ms_max: 60_000,
             cache_bytes_max: cache_bytes_max(),
+            weights_bytes_max: weights_bytes_max(),
             prefix_bytes_max: 256 << 20,
             body_bytes_max: 1 << 20,
             grammar_ms_max: 5_000,
@@ -73,4 +77,9 @@ impl Limits {
 fn cache_bytes_max() -> usize {
     const MOST: usize = 4 << 30;
     memory_bytes().map_or(MOST, |bytes| (bytes / 4).min(MOST))
+}
+
+/// The default of [`Limits::weights_bytes_max`].
+fn weights_bytes_max() -> usize {
+    memory_bytes().map_or(usize::MAX, |bytes| bytes / 10 * 7)
 }

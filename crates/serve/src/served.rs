@@ -35,17 +35,23 @@ impl Served {
     /// Loads what was admitted; its receipts go into `book`. Blocks for as long as packing takes.
     ///
     /// # Errors
-    /// What the engine says of the files, a base without a chat template, records that cannot be
-    /// read.
+    /// What the engine says of the files, a base that memory has no room for or that has no chat template,
+    /// records that cannot be read.
     pub(crate) fn load(
         admitted: &Admitted<DeployableFiles>,
         book: Arc<dyn Book>,
         bases: &Bases,
     ) -> Result<Served, DoorError> {
         let files = admitted.get().clone();
-        let (model, grammars) = bases
-            .get(&files.base)
-            .map_err(|error| refusal(&files.name, &error))?;
+        let (model, grammars) = bases.get(&files.base).map_err(|error| match error {
+            NotHeld::Unread(error) => refusal(&files.name, &error),
+            NotHeld::NoRoom(why) => DoorError {
+                text: format!("cannot serve {}: {why}", files.name),
+                next: "withdraw a deployment that is not needed, or take a smaller base model; \
+                       'lathe doctor' says what fits"
+                    .to_owned(),
+            },
+        })?;
         let Some(template) = &model.template else {
             return Err(DoorError {
                 text: format!(
@@ -217,29 +223,73 @@ fn refusal(name: &str, error: &dyn std::error::Error) -> DoorError {
 }
 
 /// A base model and what grammars over it share, while somebody holds them.
-type HeldBase = (Weak<Model>, Weak<Grammars>);
+struct HeldBase {
+    model: Weak<Model>,
+    grammars: Weak<Grammars>,
+    /// What its weights take.
+    bytes: usize,
+}
+
+/// Why a base model is not in memory.
+#[derive(Debug)]
+enum NotHeld {
+    Unread(EngineError),
+    NoRoom(String),
+}
+
+impl From<EngineError> for NotHeld {
+    fn from(error: EngineError) -> NotHeld {
+        NotHeld::Unread(error)
+    }
+}
 
 /// The base models in memory, each once, for as long as something is served over it.
-#[derive(Default)]
 pub(crate) struct Bases {
     by_path: Mutex<HashMap<PathBuf, HeldBase>>,
+    /// What the weights of all may take.
+    bytes_max: usize,
 }
 
 impl Bases {
+    /// None yet; the weights of all may take so many bytes.
+    pub(crate) fn new(bytes_max: usize) -> Bases {
+        Bases {
+            by_path: Mutex::default(),
+            bytes_max,
+        }
+    }
+
     /// The model at `path`, packed for inference, and what grammars over it share; loads it if nobody
-    /// holds it.
-    fn get(&self, path: &Path) -> Result<(Arc<Model>, Arc<Grammars>), EngineError> {
+    /// holds it and there is room.
+    fn get(&self, path: &Path) -> Result<(Arc<Model>, Arc<Grammars>), NotHeld> {
         // Held while loading, so that two deployments over one base do not pack it twice.
         let mut by_path = self.by_path.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((model, grammars)) = by_path.get(path)
-            && let (Some(model), Some(grammars)) = (model.upgrade(), grammars.upgrade())
+        if let Some(held) = by_path.get(path)
+            && let (Some(model), Some(grammars)) = (held.model.upgrade(), held.grammars.upgrade())
         {
             return Ok((model, grammars));
         }
-        by_path.retain(|_, (model, _)| model.strong_count() > 0);
-        let model = Arc::new(Model::load(path, LoadOptions::for_answers())?);
+        by_path.retain(|_, held| held.model.strong_count() > 0);
+        let raw = lathe_engine::open(path)?;
+        // What a token reads is all matrices but an embedding table of its own, which is looked up.
+        let bytes = usize::try_from(raw.token_work().bytes).unwrap_or(usize::MAX);
+        let held: usize = by_path.values().map(|held| held.bytes).sum();
+        if held.saturating_add(bytes) > self.bytes_max {
+            let [bytes, held, most] =
+                [bytes, held, self.bytes_max].map(|bytes| bytes.div_ceil(1 << 20));
+            return Err(NotHeld::NoRoom(format!(
+                "the weights of {} take {bytes} MiB, those of other models hold {held} of the {most} MiB that \
+                 weights may take",
+                path.display()
+            )));
+        }
+        let model = Arc::new(Model::pack(raw, LoadOptions::for_answers())?);
         let grammars = Arc::new(Grammars::default());
-        let held = (Arc::downgrade(&model), Arc::downgrade(&grammars));
+        let held = HeldBase {
+            model: Arc::downgrade(&model),
+            grammars: Arc::downgrade(&grammars),
+            bytes,
+        };
         by_path.insert(path.to_path_buf(), held);
         Ok((model, grammars))
     }

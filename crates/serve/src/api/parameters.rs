@@ -72,6 +72,7 @@ const PARAMETERS: &Table = &[
         Only(never, "predicted outputs are not built yet"),
     ),
     ("presence_penalty", Read),
+    ("priority", Read),
     ("prompt_cache_key", Ignored),
     ("prompt_cache_options", Ignored),
     ("prompt_cache_retention", Ignored),

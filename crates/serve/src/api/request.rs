@@ -218,6 +218,8 @@ mod tests {
             ("max_completion_tokens", json!(1.5)),
             ("n", json!(0)),
             ("n", json!(ANSWERS_MAX + 1)),
+            ("priority", json!(-1)),
+            ("priority", json!(101)),
             ("logprobs", json!(3)),
             ("top_logprobs", json!(LIKELIEST_MAX + 1)),
             ("top_logprobs", json!(1)),

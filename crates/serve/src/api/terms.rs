@@ -18,6 +18,8 @@ pub(super) const STOP_BYTES_MAX: usize = 1024;
 
 /// Answers to one prompt.
 pub(super) const ANSWERS_MAX: i64 = 8;
+/// The least urgent a request can be.
+const PRIORITY_MAX: i64 = 100;
 
 /// The parameters that both interfaces have.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub(crate) struct Terms {
     pub answer_tokens_max: Option<usize>,
     /// Goes on past the model's end token; for load tests.
     pub ignore_eos: bool,
+    /// Who goes first where not all can, 0 before all others.
+    pub priority: u8,
     /// Answers to each prompt.
     pub answers: usize,
     /// Whether log-probabilities are told, and how many of the likeliest tokens beside each.
@@ -91,6 +95,7 @@ impl Terms {
             stop: read_stop(map.get("stop"))?,
             answer_tokens_max,
             ignore_eos: fields.flag("ignore_eos")?.unwrap_or(false),
+            priority: read_priority(&fields)?,
             answers: read_answers(&fields)?,
             scores,
         })
@@ -114,6 +119,7 @@ impl Terms {
             stop: self.stop.clone(),
             answer_tokens_max,
             ignore_eos: self.ignore_eos,
+            priority: self.priority,
             grammar: None,
             continues: false,
             scores: Wanted {
@@ -122,6 +128,13 @@ impl Terms {
             },
         }
     }
+}
+
+/// `priority` as vLLM means it, the smaller first, but from 0 on: a caller can let others past, and not
+/// pass by them.
+fn read_priority(fields: &Fields<'_>) -> Result<u8, ApiError> {
+    let priority = fields.integer("priority", 0, PRIORITY_MAX)?;
+    Ok(priority.map_or(0, |priority| priority as u8))
 }
 
 /// `n`, which is 1 where it is not given.

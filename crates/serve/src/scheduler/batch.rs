@@ -172,7 +172,7 @@ impl Batch {
     }
 
     /// Keeps what the step takes within the stated memory: first kept beginnings go, then the newest
-    /// answers wait. One alone always runs.
+    /// of the least urgent answers wait. One alone always runs.
     fn make_room(&mut self) {
         loop {
             let step: usize = self.slots.iter().map(Slot::step_bytes).sum();
@@ -192,8 +192,9 @@ impl Batch {
             if self.prefixes.forget_oldest() {
                 continue;
             }
-            let newest = self.slots.iter().map(Slot::serial).max();
-            match newest.filter(|_| self.slots.len() > 1) {
+            let slots = self.slots.iter();
+            let newest = slots.max_by_key(|slot| (slot.priority(), slot.serial()));
+            match newest.map(Slot::serial).filter(|_| self.slots.len() > 1) {
                 Some(serial) => {
                     let slot = self.take_out(serial);
                     slot.into_iter().for_each(|slot| self.pause(slot));

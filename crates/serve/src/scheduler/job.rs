@@ -50,6 +50,8 @@ pub(crate) struct Plan {
     pub answer_tokens_max: usize,
     /// Goes on past the model's end token.
     pub ignore_eos: bool,
+    /// Who goes first where not all can: the smaller, 0 being what everybody has who says nothing.
+    pub priority: u8,
     /// The shape that the answer must have.
     pub grammar: Option<Grammar>,
     /// The answer goes on with the prompt's own text, in the middle of a word perhaps, and does not

@@ -1,8 +1,9 @@
 //! What waits for a slot, and whose turn it is.
 //!
-//! The caller with the fewest answers under way goes first, among such callers the one that has waited
-//! longest. So a caller with a hundred requests does not starve one with a single one, and nobody is
-//! passed by for ever: who holds nothing and came first is next.
+//! What is more urgent goes first. Among equals it is the caller with the fewest answers under way, among
+//! such callers the one that has waited longest. So a caller with a hundred requests does not starve one with a single one, and nobody is
+//! passed by for ever: who holds nothing, came first and let nobody past of
+//! his own accord ([`super::Plan`]'s priority starts at what everybody has) is next.
 //!
 //! An answer that had to give its slot up waits here too, with the place of its request.
 
@@ -25,6 +26,17 @@ pub(crate) struct Queue {
     next_serial: u64,
 }
 
+/// Whose turn it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Next {
+    /// Where in the queue.
+    pub place: usize,
+    /// Whose it is.
+    pub caller: Caller,
+    /// How urgent it is: the smaller the more.
+    pub priority: u8,
+}
+
 struct Waiting {
     serial: u64,
     since: Instant,
@@ -43,6 +55,13 @@ impl What {
         match self {
             What::New(job) => job.caller,
             What::Paused(slot) => slot.caller(),
+        }
+    }
+
+    fn priority(&self) -> u8 {
+        match self {
+            What::New(job) => job.plan.priority,
+            What::Paused(slot) => slot.priority(),
         }
     }
 
@@ -82,11 +101,19 @@ impl Queue {
         self.waiting.insert(at, waiting);
     }
 
-    /// The place of what is next, and whose it is.
-    pub(crate) fn next(&self, running: &Running) -> Option<(usize, Caller)> {
-        let callers = self.waiting.iter().map(|it| it.what.caller()).enumerate();
+    /// What is next.
+    pub(crate) fn next(&self, running: &Running) -> Option<Next> {
+        let waiting = self.waiting.iter().map(|it| &it.what).enumerate();
+        let turns = waiting.map(|(place, what)| Next {
+            place,
+            caller: what.caller(),
+            priority: what.priority(),
+        });
         // Of equals, the first.
-        callers.min_by_key(|(_, caller)| running.get(caller).copied().unwrap_or(0))
+        turns.min_by_key(|next| {
+            let running = running.get(&next.caller).copied().unwrap_or(0);
+            (next.priority, running)
+        })
     }
 
     /// The model and the tokens of what is at `place`, and whether each of its prompt's tokens is to be

@@ -22,6 +22,7 @@ pub(crate) struct Slot {
     /// The place of its request among all.
     serial: u64,
     caller: Caller,
+    priority: u8,
     served: Arc<Served>,
     /// The prompt and the answer so far; the cache holds a beginning of it, and what
     /// it does not hold is to be computed.
@@ -94,6 +95,7 @@ impl Slot {
         Slot {
             serial,
             caller: job.caller,
+            priority: job.plan.priority,
             cache: KvCache::new(&model.config),
             follows: None,
             prompt_tokens: job.prompt.len(),
@@ -127,6 +129,11 @@ impl Slot {
     /// Whose request it is.
     pub(crate) fn caller(&self) -> Caller {
         self.caller
+    }
+
+    /// Who goes first where not all can: the smaller.
+    pub(crate) fn priority(&self) -> u8 {
+        self.priority
     }
 
     /// The model that answers.

@@ -61,6 +61,16 @@ fn prompt(shared: u32, own: u32, count: u32) -> Vec<u32> {
 
 impl Setup {
     fn ask(&mut self, caller: &str, prompt: Vec<u32>, answer_tokens_max: usize) -> Asked {
+        self.ask_at(0, caller, prompt, answer_tokens_max)
+    }
+
+    fn ask_at(
+        &mut self,
+        priority: u8,
+        caller: &str,
+        prompt: Vec<u32>,
+        answer_tokens_max: usize,
+    ) -> Asked {
         let (to, received) = mpsc::unbounded_channel();
         let plan = Plan {
             sampling: Sampling {
@@ -73,6 +83,7 @@ impl Setup {
             stop: Vec::new(),
             answer_tokens_max,
             ignore_eos: true,
+            priority,
             grammar: None,
             bias: Bias::default(),
             continues: false,
@@ -210,6 +221,45 @@ async fn a_caller_with_a_hundred_requests_does_not_starve_another() {
         let asked = &mut many[own as usize];
         assert_eq!(asked.finished().answer_tokens, 100);
         assert_eq!(asked.text, setup.alone(prompt(0, own, 20), 100));
+    }
+}
+
+#[tokio::test]
+async fn what_is_more_urgent_goes_first_and_what_made_way_goes_on_from_the_same_bits() {
+    let mut setup = setup(Limits {
+        slots_max: 2,
+        ..Limits::default()
+    })
+    .await;
+    let mut patient: Vec<Asked> = (0..4)
+        .map(|own| setup.ask_at(9, "batch", prompt(0, own, 20), 40))
+        .collect();
+    (0..10).for_each(|_| setup.batch.step());
+    // The same caller, and though another of his is under way: urgency goes before turns.
+    let mut urgent: Vec<Asked> = (10..12)
+        .map(|own| setup.ask_at(0, "batch", prompt(0, own, 20), 5))
+        .collect();
+    // A step to read the prompt, which gives the first token, and one for each of the others.
+    (0..5).for_each(|_| setup.batch.step());
+    for asked in &mut urgent {
+        assert_eq!(asked.finished().answer_tokens, 5);
+    }
+    assert!(patient.iter_mut().all(|asked| !asked.look()));
+    // Who lets others past gets no slot of theirs.
+    let mut first = setup.ask_at(0, "other", prompt(0, 20, 20), 60);
+    let mut second = setup.ask_at(0, "other", prompt(0, 21, 20), 60);
+    setup.batch.step();
+    let mut late = setup.ask_at(1, "third", prompt(0, 22, 20), 5);
+    (0..50).for_each(|_| setup.batch.step());
+    assert!(!late.look() && late.text.is_empty());
+    setup.run();
+    for asked in [&mut first, &mut second] {
+        assert_eq!(asked.finished().answer_tokens, 60);
+    }
+    assert_eq!(late.finished().answer_tokens, 5);
+    for (own, asked) in patient.iter_mut().enumerate() {
+        assert_eq!(asked.finished().answer_tokens, 40);
+        assert_eq!(asked.text, setup.alone(prompt(0, own as u32, 20), 40));
     }
 }
 

@@ -89,6 +89,7 @@ async fn a_prompt_is_computed_once_for_all_its_answers() {
                 stop: Vec::new(),
                 answer_tokens_max: 4,
                 ignore_eos: true,
+                priority: 0,
                 grammar: None,
                 continues: true,
                 scores: Wanted::default(),

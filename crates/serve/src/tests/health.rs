@@ -78,6 +78,7 @@ pub(super) fn kill_scheduler(door: &Door) -> mpsc::UnboundedReceiver<(usize, Eve
         stop: Vec::new(),
         answer_tokens_max: 1,
         ignore_eos: false,
+        priority: 0,
         grammar: None,
         continues: false,
         scores: Wanted::default(),

@@ -139,3 +139,42 @@ async fn adapters_come_and_go_while_others_answer() {
     assert_eq!(end(running).await, expected, "who was answered is");
     assert_eq!(ask(&door, body("three", false)).await.text(), new.text());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_that_memory_has_no_room_for_is_not_opened_and_the_others_go_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let raw = lathe_engine::open(&tiny_model()).expect("it opens");
+    let bytes = raw.token_work().bytes as usize;
+    let limits = Limits {
+        weights_bytes_max: bytes,
+        ..Limits::default()
+    };
+    let door = open_door(limits).await;
+    let other = folder.path().join("other");
+    std::fs::create_dir(&other).expect("a folder");
+    for file in std::fs::read_dir(tiny_model()).expect("its files") {
+        let file = file.expect("a file");
+        std::fs::copy(file.path(), other.join(file.file_name())).expect("a copy");
+    }
+    let open = || door.open(admitted("other", other.clone(), None), book());
+
+    let refused = open().await.expect_err("there is no room");
+    assert!(
+        refused
+            .text
+            .starts_with("cannot serve other: the weights of"),
+        "{refused:?}"
+    );
+    // An adapter brings no base of its own.
+    open_adapter(&door, folder.path(), ("one", 1), false).await;
+    assert_eq!(ask(&door, question("hello", json!({}))).await.status, 200);
+    for name in ["tiny", "one"] {
+        door.close(name).await;
+    }
+    // Once the last answer's slot has let go of them there is.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while let Err(refused) = open().await {
+        assert!(std::time::Instant::now() < deadline, "{refused:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}

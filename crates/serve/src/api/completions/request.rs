@@ -25,6 +25,7 @@ const PARAMETERS: &Table = &[
     ("model", Read),
     ("n", Read),
     ("presence_penalty", Read),
+    ("priority", Read),
     ("prompt", Read),
     ("seed", Read),
     ("stop", Read),

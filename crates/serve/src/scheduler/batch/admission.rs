@@ -1,7 +1,7 @@
 //! Who gets a slot, and what it begins with.
 //!
-//! Turns are by caller (`queue`): where no slot is free, the caller who holds most gives one up for one
-//! who would still hold fewer. A slot begins with the longest beginning that is kept, or follows another
+//! Turns are by urgency, then by caller (`queue`): where no slot is free, the least urgent answer gives its
+//! own up for one more urgent, and among equals the caller who holds most for one who would still hold fewer. A slot begins with the longest beginning that is kept, or follows another
 //! slot that is computing it: of many requests that come at the same instant one computes what all share.
 
 use std::cmp::Reverse;
@@ -12,7 +12,7 @@ use super::Batch;
 use crate::scheduler::caller::Caller;
 use crate::scheduler::memory;
 use crate::scheduler::prefixes::{Found, SHARED_TOKENS_MIN, common};
-use crate::scheduler::queue::Running;
+use crate::scheduler::queue::{Next, Running};
 use crate::scheduler::slot::{Follows, Slot};
 use crate::served::Served;
 
@@ -28,16 +28,16 @@ impl Batch {
     pub(super) fn admit(&mut self) {
         loop {
             let running = self.running();
-            let Some((place, caller)) = self.queue.next(&running) else {
+            let Some(next) = self.queue.next(&running) else {
                 return;
             };
             if self.slots.len() >= self.limits.slots_max.max(1) {
-                if self.take_slot_for(caller, &running) {
+                if self.take_slot_for(next, &running) {
                     continue;
                 }
                 return;
             }
-            let (served, tokens, scored) = self.queue.look(place);
+            let (served, tokens, scored) = self.queue.look(next.place);
             // What is kept knows no logits: a prompt that is scored is read from its start.
             let beginning = if scored {
                 Beginning::Nothing
@@ -47,7 +47,7 @@ impl Batch {
             if !self.slots.is_empty() && !self.fits(served, tokens, &beginning) {
                 return;
             }
-            let slot = self.queue.take(place);
+            let slot = self.queue.take(next.place);
             self.begin(slot, beginning);
         }
     }
@@ -61,22 +61,36 @@ impl Batch {
         running
     }
 
-    /// Interrupts the newest answer of the caller who holds most, if `caller` would not hold as many
-    /// even then; its cache is kept, so that it goes on where it was.
-    fn take_slot_for(&mut self, caller: Caller, running: &Running) -> bool {
-        let own = running.get(&caller).copied().unwrap_or(0);
-        let Some(most) = running.values().copied().max().filter(|it| *it > own + 1) else {
+    /// Interrupts the newest of the least urgent answers, if `next` is more urgent, or else of the equally
+    /// urgent ones of the caller who holds most, if `next`'s would not hold as many even then; its cache
+    /// is kept, so that it goes on where it was.
+    fn take_slot_for(&mut self, next: Next, running: &Running) -> bool {
+        let Some(slot) = self.makes_way(next, running) else {
             return false;
         };
-        let holds_most = |slot: &&Slot| running.get(&slot.caller()) == Some(&most);
-        let newest = self.slots.iter().filter(holds_most).map(Slot::serial).max();
-        let Some(slot) = newest.and_then(|serial| self.take_out(serial)) else {
+        let Some(slot) = self.take_out(slot) else {
             return false;
         };
         self.prefixes
             .keep(slot.served(), slot.tokens(), slot.cache());
         self.pause(slot);
         true
+    }
+
+    /// The serial of the slot that makes way for `next`.
+    fn makes_way(&self, next: Next, running: &Running) -> Option<u64> {
+        let least = self.slots.iter().map(Slot::priority).max()?;
+        if least > next.priority {
+            let least_urgent = self.slots.iter().filter(|slot| slot.priority() == least);
+            return least_urgent.map(Slot::serial).max();
+        }
+        let holds = |caller: &Caller| running.get(caller).copied().unwrap_or(0);
+        let equals = self
+            .slots
+            .iter()
+            .filter(|slot| slot.priority() == next.priority);
+        let newest = equals.max_by_key(|slot| (holds(&slot.caller()), slot.serial()))?;
+        (holds(&newest.caller()) > holds(&next.caller) + 1).then(|| newest.serial())
     }
 
     /// Takes the slot of that number out.
