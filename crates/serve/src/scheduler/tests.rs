@@ -228,6 +228,7 @@ async fn a_caller_with_a_hundred_requests_does_not_starve_another() {
 async fn what_is_more_urgent_goes_first_and_what_made_way_goes_on_from_the_same_bits() {
     let mut setup = setup(Limits {
         slots_max: 2,
+        guessed_tokens_max: 0,
         ..Limits::default()
     })
     .await;
