@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener, ListenerExt};
+use axum::{Extension, Router};
 use lathe_evidence::statement::ApprovalPolicy;
 use lathe_serve::Door;
-use lathe_web::AppState;
+use lathe_web::{AppState, OverTls};
 use lathe_workshop::home::{Holder, HomeLock, Locked};
 use lathe_workshop::{Home, Workshop, WorkshopOptions, token, workshop};
 use tokio::net::{TcpListener, TcpStream};
@@ -176,7 +176,8 @@ async fn start(
         scrub_every: listen.scrub_every,
     };
     let workshop = Workshop::open(home.clone(), Arc::new(door.clone()), options).await?;
-    if keys.needs_token && workshop.tokens().is_empty() {
+    let nobody = workshop.tokens().is_empty() && workshop.people().is_empty();
+    if keys.needs_token && nobody {
         workshop.stop().await;
         return Err(keys::none(address));
     }
@@ -188,6 +189,7 @@ async fn start(
     let shown = match secure {
         None => shown,
         Some(secure) => {
+            let router = router.layer(Extension(OverTls));
             servers.push(serve(secure, router, stopped));
             shown.replacen("http:", "https:", 1)
         }

@@ -44,7 +44,8 @@ pub fn none(listen: SocketAddr) -> Failure {
             "cannot listen on {listen}: anyone who reaches this machine could then use it, \
              and no key was issued and no key file given"
         ),
-        "issue a key with `lathe token create --name NAME`, pass --key-file FILE, or listen on 127.0.0.1",
+        "issue a key with `lathe token create --name NAME`, let people in with `lathe people add`, \
+         pass --key-file FILE, or listen on 127.0.0.1",
     )
 }
 

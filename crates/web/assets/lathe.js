@@ -2,6 +2,10 @@
 // pointer, an answer that streams. Every page is complete without this file.
 "use strict";
 
+// What a page of somebody who is logged in carries, so that the server knows whose page asks.
+const token = document.querySelector("meta[name=csrf]")?.content;
+const ours = token ? { "X-CSRF-Token": token } : {};
+
 const pad = (number) => String(number).padStart(2, "0");
 
 // Times are written in UTC by the server; the reader's own zone stands here.
@@ -149,7 +153,7 @@ function askModel(form) {
     let counted = null;
     const response = await fetch("/v1/chat/completions", {
       method: "POST",
-      headers: { "Content-Type": "application/json" },
+      headers: { "Content-Type": "application/json", ...ours },
       body: JSON.stringify(body),
       signal: abort.signal,
     });
@@ -180,6 +184,7 @@ function askModel(form) {
     usage.textContent = cost + timing;
     const drawn = await fetch("/try/answer", {
       method: "POST",
+      headers: ours,
       body: new URLSearchParams({ model: body.model, text: raw.textContent }),
     });
     if (drawn.ok) gauges.innerHTML = await drawn.text();

@@ -5,26 +5,36 @@
 //! for, where the workshop listens beyond loopback or has ever issued one. Only whether the server lives
 //! and is ready is told to everybody: what probes it carries no key.
 //!
+//! Once there are people, a request without a key has to come from somebody who is logged in and has the
+//! right that [`routes`] asks for; what they send carries the token of their pages ([`csrf`]).
+//!
 //! Under `/v1` a refusal has OpenAI's shape, so that its clients raise the class their users expect.
-//! Not here: accounts, and how much one may ask (`lathe_serve`).
+//! Not here: who may have which right (`lathe_workshop::people`), and how much one may ask (`lathe_serve`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
+use lathe_workshop::people::{AuditRow, Signed};
 use lathe_workshop::token::{Scope, Stranger};
-use lathe_workshop::{Caller, Tokens, audit};
+use lathe_workshop::{Caller, People, Tokens, audit};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use crate::pages;
+use crate::visitor::session_in;
 use refusal::Refusal;
+use routes::Need;
 
+mod csrf;
 mod refusal;
+mod routes;
 
 /// SHA-256 of a key.
 pub type KeyDigest = [u8; 32];
@@ -45,12 +55,18 @@ pub enum Access {
 pub(crate) struct Guard {
     pub access: Access,
     pub tokens: Tokens,
+    pub people: People,
 }
 
 impl Guard {
     /// Whether a key is asked for: beyond loopback always, on it once one was issued.
-    pub fn asks_for_a_key(&self) -> bool {
+    fn asks_for_a_key(&self) -> bool {
         matches!(self.access, Access::Keys(_)) || !self.tokens.is_empty()
+    }
+
+    /// Whether it is asked who somebody is: as for a key, and once there are people.
+    pub fn asks(&self) -> bool {
+        self.asks_for_a_key() || !self.people.is_empty()
     }
 }
 
@@ -63,6 +79,8 @@ enum Asking {
     Stranger,
     /// With a key that was issued.
     With(Caller),
+    /// Logged in.
+    Person(Signed),
 }
 
 impl Asking {
@@ -73,45 +91,106 @@ impl Asking {
             Asking::Anybody if guard.asks_for_a_key() => "a key of the operator's file".to_owned(),
             Asking::Anybody => "anybody on this machine".to_owned(),
             Asking::Stranger => "a stranger".to_owned(),
+            Asking::Person(signed) => signed.person.told(),
         }
     }
 }
 
 /// Middleware: lets a request through, with who asks, or answers it with the reason it was turned away.
-pub(crate) async fn guard(
-    State(guard): State<Guard>,
-    mut request: Request,
-    next: Next,
-) -> Response {
-    match check(&guard, request.method(), request.uri(), request.headers()) {
-        Ok(asking) => {
-            let change = changes(request.method(), request.uri().path())
-                .then(|| (asking.told(&guard), request.method().clone()));
-            let extensions = request.extensions_mut();
-            match asking {
-                Asking::Anybody => {}
-                Asking::Stranger => {
-                    extensions.insert(Stranger);
-                }
-                Asking::With(caller) => {
-                    extensions.insert(caller);
-                }
-            }
-            let Some((by, method)) = change else {
-                return next.run(request).await;
-            };
-            let path = request.uri().path().to_owned();
-            let response = audit::on_behalf(by.clone(), next.run(request)).await;
-            audit::asked(method.as_str(), &path, &by, response.status().as_u16());
-            response
+pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let route = parts.extensions.get::<MatchedPath>();
+    let route = route.map(MatchedPath::as_str);
+    let asking = match check(&guard, &parts.method, &parts.uri, &parts.headers, route) {
+        Ok(asking) => asking,
+        Err(refusal) => return turned_away(&guard, refusal, parts).await,
+    };
+    let token = match &asking {
+        Asking::Person(signed) if !parts.method.is_safe() => signed.csrf.clone(),
+        _ => return answered(&guard, asking, Request::from_parts(parts, body), next).await,
+    };
+    let head = parts.clone();
+    match csrf::checked(Request::from_parts(parts, body), &token).await {
+        Ok(request) => answered(&guard, asking, request, next).await,
+        Err(refusal) => turned_away(&guard, refusal, head).await,
+    }
+}
+
+async fn answered(guard: &Guard, asking: Asking, mut request: Request, next: Next) -> Response {
+    let change = changes(request.method(), request.uri().path())
+        .then(|| (asking.told(guard), request.method().clone()));
+    let extensions = request.extensions_mut();
+    match asking {
+        Asking::Anybody => {}
+        Asking::Stranger => {
+            extensions.insert(Stranger);
         }
-        Err(refusal) => {
-            let path = request.uri().path();
-            tracing::warn!(code = refusal.code(), path, "request refused");
-            audit::turned_away(request.method().as_str(), path, refusal.code());
-            refusal.into_response(path.starts_with("/v1/"))
+        Asking::With(caller) => {
+            extensions.insert(caller);
+        }
+        Asking::Person(signed) => {
+            extensions.insert(signed);
         }
     }
+    let Some((by, method)) = change else {
+        return next.run(request).await;
+    };
+    let path = request.uri().path().to_owned();
+    let response = audit::on_behalf(by.clone(), next.run(request)).await;
+    let status = response.status().as_u16();
+    audit::asked(method.as_str(), &path, &by, status);
+    if !UNKEPT.contains(&path.as_str()) {
+        let row = AuditRow::now(
+            "request",
+            &by,
+            &format!("{method} {path}"),
+            &status.to_string(),
+        );
+        // It was done, whether it could be noted or not.
+        if let Err(error) = guard.people.record(row).await {
+            tracing::error!("a request was not written into the audit: {error}");
+        }
+    }
+    response
+}
+
+/// What is not kept of requests: logging in and operations are by themselves, asking changes nothing.
+const UNKEPT: [&str; 5] = [
+    "/login",
+    "/logout",
+    "/api/operations",
+    "/try",
+    "/try/answer",
+];
+
+async fn turned_away(guard: &Guard, refusal: Refusal, mut parts: Parts) -> Response {
+    let path = parts.uri.path().to_owned();
+    tracing::warn!(code = refusal.code(), path, "request refused");
+    audit::turned_away(parts.method.as_str(), &path, refusal.code());
+    let signed = signed(guard, &parts.headers);
+    let by = signed.as_ref().map(|it| it.person.told());
+    let what = format!("{} {path}", parts.method);
+    let by = by.unwrap_or_default();
+    let row = AuditRow::now("refused", &by, &what, refusal.code());
+    guard.people.note(row);
+    if !is_page(&path) {
+        return refusal.into_response(path.starts_with("/v1/"));
+    }
+    if let Some(signed) = signed {
+        parts.extensions.insert(signed);
+    }
+    match refusal {
+        Refusal::Login => pages::to_login(&parts),
+        Refusal::Right(right) => pages::denied(&mut parts, right).await,
+        Refusal::Csrf => pages::stale(&mut parts).await,
+        other => other.into_response(false),
+    }
+}
+
+/// Whether people read what stands there.
+fn is_page(path: &str) -> bool {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    !["api", "v1", "metrics", "health", "openapi.json", "assets"].contains(&first)
 }
 
 fn check(
@@ -119,6 +198,7 @@ fn check(
     method: &Method,
     uri: &Uri,
     headers: &HeaderMap,
+    route: Option<&str>,
 ) -> Result<Asking, Refusal> {
     let host = host_of(uri, headers).ok_or(Refusal::Host)?;
     if matches!(guard.access, Access::Loopback) && !is_loopback(host_name(host)) {
@@ -127,11 +207,14 @@ fn check(
     if !method.is_safe() && !same_origin(host, headers) {
         return Err(Refusal::Origin);
     }
-    if !guard.asks_for_a_key() {
+    if !guard.asks() {
         // Whatever stands there is a placeholder: OpenAI's clients insist on a key.
         return Ok(Asking::Anybody);
     }
     let key = key_of(headers).ok_or(Refusal::Key);
+    if key.is_err() && !guard.people.is_empty() {
+        return by_session(guard, method, uri.path(), headers, route);
+    }
     match scope_of(uri.path()) {
         Some(scope) => admit(guard, &key?, scope),
         None => {
@@ -139,6 +222,35 @@ fn check(
             Ok(admitted.unwrap_or(Asking::Stranger))
         }
     }
+}
+
+/// Who is logged in, where they may do what is asked for.
+fn by_session(
+    guard: &Guard,
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    route: Option<&str>,
+) -> Result<Asking, Refusal> {
+    let need = routes::need(method, path, route);
+    let Some(signed) = signed(guard, headers) else {
+        return match need {
+            Some(Need::Nothing) => Ok(Asking::Stranger),
+            _ => Err(Refusal::Login),
+        };
+    };
+    match need {
+        Some(Need::Nothing | Need::Somebody | Need::ByOperation) => Ok(Asking::Person(signed)),
+        Some(Need::Has(right)) if signed.person.may(right) => Ok(Asking::Person(signed)),
+        Some(Need::Has(right)) => Err(Refusal::Right(right)),
+        // No route: the answer is that nothing stands there.
+        None if route.is_none() => Ok(Asking::Person(signed)),
+        None => Err(Refusal::Unlisted),
+    }
+}
+
+fn signed(guard: &Guard, headers: &HeaderMap) -> Option<Signed> {
+    guard.people.signed(&session_in(headers)?)
 }
 
 /// Whether a request changes what the workshop is or does, rather than asking a model.
@@ -274,8 +386,10 @@ mod tests {
         let guard = Guard {
             access: access.clone(),
             tokens: Tokens::default(),
+            people: People::default(),
         };
-        check(&guard, &method, &Uri::from_static("/"), &headers(pairs)).map(drop)
+        let uri = Uri::from_static("/");
+        check(&guard, &method, &uri, &headers(pairs), None).map(drop)
     }
 
     #[test]
@@ -416,13 +530,14 @@ mod tests {
         let guard = Guard {
             access: Access::Loopback,
             tokens: Tokens::of_rows(rows),
+            people: People::default(),
         };
         let opened = |path: &'static str| {
             let keys = ["answer", "feedback", "tune", "metrics", "admin"];
             let opens = |key: &&str| {
                 let bearer = format!("Bearer {key}");
                 let pairs = headers(&[("host", "localhost"), ("authorization", &bearer)]);
-                check(&guard, &Method::GET, &Uri::from_static(path), &pairs).is_ok()
+                check(&guard, &Method::GET, &Uri::from_static(path), &pairs, None).is_ok()
             };
             keys.into_iter().filter(opens).collect::<Vec<_>>()
         };
@@ -445,7 +560,7 @@ mod tests {
         }
         let nobody = |path: &'static str| {
             let pairs = headers(&[("host", "localhost")]);
-            check(&guard, &Method::GET, &Uri::from_static(path), &pairs)
+            check(&guard, &Method::GET, &Uri::from_static(path), &pairs, None)
         };
         for path in ["/", "/api", "/v1/models", "/metrics"] {
             assert_eq!(nobody(path).err(), Some(Refusal::Key), "{path}");

@@ -10,12 +10,13 @@ use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT_LANGUAGE, COOKIE};
 use axum::http::request::Parts;
+use lathe_workshop::people::Signed;
 use lathe_workshop::words::{self, Lang};
 
 const COOKIE_NAME: &str = "lathe_lang";
 const COOKIE_SECONDS: u32 = 365 * 24 * 60 * 60;
 
-/// The language of one request, with what the layout needs for its switch.
+/// The language of one request, with what the layout needs for its switch, and who reads.
 #[derive(Clone, Debug)]
 pub(crate) struct Tongue {
     /// The words of the language.
@@ -24,6 +25,8 @@ pub(crate) struct Tongue {
     pub cookie: Option<String>,
     /// Path and query of this page in the other language.
     pub other_href: String,
+    /// Who is logged in, as the guard found out.
+    pub who: Option<Signed>,
 }
 
 /// The catalogue in one language; `Copy`, so that templates pass it about freely.
@@ -115,6 +118,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Tongue {
             say: Say::new(lang),
             cookie,
             other_href,
+            who: parts.extensions.get::<Signed>().cloned(),
         })
     }
 }

@@ -5,8 +5,8 @@
 //! views go out as JSON under `/api`, where the command line reads them.
 //!
 //! What is deliberately absent: opening sockets (the daemon does), answering `/v1` (the router
-//! handed in as [`AppState::door`] does; here it only shares the port and the guard), accounts and
-//! roles, and any judgement about a model: what the gate found is shown, never weighed again.
+//! handed in as [`AppState::door`] does; here it only shares the port and the guard), keeping people
+//! and their rights (the workshop does), and any judgement about a model: what the gate found is shown, never weighed again.
 
 mod access;
 mod api;
@@ -18,18 +18,20 @@ mod headers;
 mod lang;
 mod openapi;
 mod pages;
+mod visitor;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use lathe_workshop::{Tokens, Workshop};
+use lathe_workshop::{People, Tokens, Workshop};
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
 pub use access::{Access, KeyDigest};
 pub use desk::{Asked, Desk};
+pub use visitor::OverTls;
 
 /// Size of the body of a request to the pages or the API; `/v1` has a bound of its own.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -47,15 +49,18 @@ pub struct AppState {
     pub access: Access,
     /// The keys that were issued; once there is one, every request presents one.
     pub tokens: Tokens,
+    /// The people who may come in; once there is somebody, they log in.
+    pub people: People,
     streams: Arc<Semaphore>,
 }
 
 impl AppState {
     /// The state over a real workshop.
     pub fn new(workshop: Workshop, door: Router, access: Access) -> AppState {
-        let tokens = workshop.tokens().clone();
+        let (tokens, people) = (workshop.tokens().clone(), workshop.people().clone());
         AppState {
             tokens,
+            people,
             ..AppState::with_desk(Arc::new(workshop), door, access)
         }
     }
@@ -67,19 +72,21 @@ impl AppState {
             door,
             access,
             tokens: Tokens::default(),
+            people: People::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }
     }
 
     /// Whether a key is asked for.
     pub(crate) fn asks_for_a_key(&self) -> bool {
-        self.guard().asks_for_a_key()
+        self.guard().asks()
     }
 
     fn guard(&self) -> access::Guard {
         access::Guard {
             access: self.access.clone(),
             tokens: self.tokens.clone(),
+            people: self.people.clone(),
         }
     }
 }

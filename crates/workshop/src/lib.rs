@@ -33,6 +33,7 @@ pub mod ops;
 pub mod order;
 pub mod pack;
 mod pause;
+pub mod people;
 mod pieces;
 mod place;
 mod queue;
@@ -66,6 +67,7 @@ pub use order::{
     CurvePoint, LogLine, OrderId, OrderRequest, OrderState, OrderSummary, OrderView, Origin,
     Output, Progress, SettingChange, StepError, StepName, StepState, StepView, Title,
 };
+pub use people::People;
 pub use token::{Caller, Token, TokenRequest, Tokens};
 pub use upstream::{Attested, Upstream, UpstreamHealth, UpstreamView};
 pub use workshop::{Workshop, WorkshopOptions};

@@ -1,6 +1,6 @@
 //! The one catalogue of words, Chinese and English, for pages, server and
 //! command line. The words are in words.yaml beside this file and, those of the
-//! pages and of the one box, in words/web.yaml and words/box.yaml.
+//! pages, of the one box and of people, in words/web.yaml, words/box.yaml and words/people.yaml.
 //!
 //! A key that is missing shows itself as the key: a page never fails for a
 //! word; the test below holds both languages complete.
@@ -71,7 +71,9 @@ fn catalogue() -> &'static BTreeMap<String, Word> {
             "\n",
             include_str!("words/web.yaml"),
             "\n",
-            include_str!("words/box.yaml")
+            include_str!("words/box.yaml"),
+            "\n",
+            include_str!("words/people.yaml")
         ))
         .expect("words.yaml is part of the build and parsed by its test")
     })

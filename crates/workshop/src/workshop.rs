@@ -27,6 +27,7 @@ use crate::order::{
     StepState,
 };
 use crate::pack::Pack;
+use crate::people::People;
 use crate::receipts::ReceiptBook;
 use crate::steps;
 use crate::store::{Change, Speaker, Store};
@@ -66,6 +67,7 @@ struct Inner {
     book: Arc<ReceiptBook>,
     breakers: Arc<Breakers>,
     tokens: Tokens,
+    people: People,
     /// Progress of running steps: seen by pages, not worth a write each time.
     progress: Mutex<BTreeMap<OrderId, (StepName, Progress)>>,
     /// Names that answer at the door of this process.
@@ -106,6 +108,7 @@ impl Workshop {
         if let Some(key) = &options.key {
             tokens.set_own(key);
         }
+        let people = People::load(&store).await?;
         let shop = Workshop {
             inner: Arc::new(Inner {
                 home,
@@ -115,6 +118,7 @@ impl Workshop {
                 book,
                 breakers,
                 tokens,
+                people,
                 progress: Mutex::default(),
                 open: Mutex::default(),
                 changes: watch::Sender::new(0),
@@ -154,6 +158,8 @@ impl Workshop {
             tokio::spawn(async move { shop.tell_upstreams().await });
             let (tokens, store) = (self.inner.tokens.clone(), self.inner.store.clone());
             tokio::spawn(tokens.write_for_good(store, self.inner.stop.subscribe()));
+            let people = self.inner.people.clone();
+            tokio::spawn(people.write_for_good(self.inner.stop.subscribe()));
         }
     }
 
@@ -174,6 +180,9 @@ impl Workshop {
         self.inner.book.stop().await;
         if let Err(error) = self.inner.tokens.write_use(&self.inner.store).await {
             tracing::warn!("the last use of keys was not written: {error}");
+        }
+        if let Err(error) = self.inner.people.write_use().await {
+            tracing::warn!("the last of the audit was not written: {error}");
         }
         self.inner.store.close().await;
     }
@@ -339,6 +348,11 @@ impl Workshop {
     /// The keys of the API.
     pub fn tokens(&self) -> &Tokens {
         &self.inner.tokens
+    }
+
+    /// The people who may come in.
+    pub fn people(&self) -> &People {
+        &self.inner.people
     }
 
     /// The book that answers are written into.

@@ -24,6 +24,7 @@ pub mod order;
 mod order_change;
 mod order_compare;
 pub mod pack;
+pub mod people;
 mod recipe_files;
 pub mod register;
 pub mod restore;

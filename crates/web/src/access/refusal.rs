@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use lathe_workshop::people::Right;
 use lathe_workshop::token::{Scope, Unfit};
 use serde_json::json;
 
@@ -26,6 +27,16 @@ pub(super) enum Refusal {
     Expired,
     #[error("the key does not open this: it lacks the scope {}", .0.name())]
     Scope(Scope),
+    #[error("this workshop asks who you are, and nobody is logged in")]
+    Login,
+    #[error("your roles do not allow this: it asks for the right {}", .0.name())]
+    Right(Right),
+    #[error("nobody is allowed to do this")]
+    Unlisted,
+    #[error("what was sent does not carry the token of this workshop's pages")]
+    Csrf,
+    #[error("what was sent is larger than a form may be")]
+    TooLarge,
 }
 
 impl From<Unfit> for Refusal {
@@ -46,6 +57,10 @@ impl Refusal {
             Refusal::Key => "key-required",
             Refusal::Unknown | Refusal::Revoked | Refusal::Expired => "key-refused",
             Refusal::Scope(_) => "key-scope",
+            Refusal::Login => "login-required",
+            Refusal::Right(_) | Refusal::Unlisted => "right-denied",
+            Refusal::Csrf => "csrf-refused",
+            Refusal::TooLarge => "form-too-large",
         }
     }
 
@@ -64,15 +79,31 @@ impl Refusal {
             Refusal::Scope(_) => {
                 "Ask the workshop's operator for one with that scope: `lathe token create --scope`."
             }
+            Refusal::Login => "Log in at /login, or send a key: `Authorization: Bearer KEY`.",
+            Refusal::Right(_) | Refusal::Unlisted => {
+                "Ask an administrator of the workshop for a role that has it."
+            }
+            Refusal::Csrf => {
+                "Open the page anew and send it again; scripts send X-CSRF-Token, programs a key."
+            }
+            Refusal::TooLarge => "Send less than 64 KiB.",
         }
     }
 
     fn status(self) -> StatusCode {
         match self {
-            Refusal::Host | Refusal::Origin | Refusal::Scope(_) => StatusCode::FORBIDDEN,
-            Refusal::Key | Refusal::Unknown | Refusal::Revoked | Refusal::Expired => {
-                StatusCode::UNAUTHORIZED
-            }
+            Refusal::Host
+            | Refusal::Origin
+            | Refusal::Scope(_)
+            | Refusal::Right(_)
+            | Refusal::Unlisted
+            | Refusal::Csrf => StatusCode::FORBIDDEN,
+            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::Login
+            | Refusal::Key
+            | Refusal::Unknown
+            | Refusal::Revoked
+            | Refusal::Expired => StatusCode::UNAUTHORIZED,
         }
     }
 
@@ -84,7 +115,8 @@ impl Refusal {
             api::error_body(self.code(), &self.to_string(), self.next())
         };
         let mut response = (self.status(), body).into_response();
-        if self.status() == StatusCode::UNAUTHORIZED {
+        // Who may log in on a page is not asked for a password by the browser.
+        if self.status() == StatusCode::UNAUTHORIZED && self != Refusal::Login {
             // A browser that opens a page asks for a password then; a program asks nobody.
             let challenge = HeaderValue::from_static(if is_openai {
                 "Bearer realm=\"Lathe\""

@@ -9,6 +9,7 @@ mod evidence;
 mod in_path;
 mod operations;
 mod orders;
+mod people;
 mod problem;
 
 use axum::extract::Query;
@@ -62,6 +63,8 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/api/ledger/entries", get(evidence::entries))
         .route("/api/ledger/entries/{entry}", get(evidence::entry))
         .route("/api/breakers/{name}", get(evidence::breaker))
+        .route("/api/me", get(people::me))
+        .route("/api/audit", get(people::audit))
         .route("/api/operations", post(operations::run))
 }
 

@@ -8,6 +8,7 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lathe_workshop::WorkshopError;
+use lathe_workshop::people::Right;
 use serde_json::{Value, json};
 
 /// Why the API could not answer as asked.
@@ -21,6 +22,8 @@ pub(crate) enum Problem {
         text: String,
         next: &'static str,
     },
+    /// Whoever asks lacks the right.
+    Denied(Right),
     /// The bound on open event streams is reached.
     TooManyStreams,
     /// A view could not be written as JSON.
@@ -43,6 +46,7 @@ impl Problem {
         match self {
             Problem::NotFound { .. } => StatusCode::NOT_FOUND,
             Problem::BadRequest { status, .. } => *status,
+            Problem::Denied(_) => StatusCode::FORBIDDEN,
             Problem::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
             Problem::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Problem::Workshop(error) => status_of(error),
@@ -53,6 +57,7 @@ impl Problem {
         match self {
             Problem::NotFound { .. } => "not-found",
             Problem::BadRequest { .. } => "bad-request",
+            Problem::Denied(_) => "right-denied",
             Problem::TooManyStreams => "too-many-streams",
             Problem::Internal { .. } => "internal",
             Problem::Workshop(error) => error.code(),
@@ -64,6 +69,10 @@ impl Problem {
             Problem::NotFound { text, .. }
             | Problem::BadRequest { text, .. }
             | Problem::Internal { text } => text.clone(),
+            Problem::Denied(right) => format!(
+                "your roles do not allow this: it asks for the right {}",
+                right.name()
+            ),
             Problem::TooManyStreams => "too many event streams are open".to_owned(),
             Problem::Workshop(error) => error.to_string(),
         }
@@ -72,6 +81,7 @@ impl Problem {
     fn next(&self) -> &str {
         match self {
             Problem::NotFound { next, .. } | Problem::BadRequest { next, .. } => next,
+            Problem::Denied(_) => "Ask an administrator of the workshop for a role that has it.",
             Problem::TooManyStreams => "Close pages that follow an order, then try again.",
             Problem::Internal { .. } => "Look into the log of the process that runs the workshop.",
             Problem::Workshop(error) => error.next(),
@@ -119,14 +129,17 @@ impl IntoResponse for Problem {
 /// is the asker's to mend (400), what is wrong with the machine or the store is not (500).
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code() {
-        "order-state" => return StatusCode::CONFLICT,
-        "not-found" | "chain-not-registered" | "feedback-unknown" => return StatusCode::NOT_FOUND,
+        "order-state" | "person-last" => return StatusCode::CONFLICT,
+        "approval-own" => return StatusCode::FORBIDDEN,
+        "not-found" | "chain-not-registered" | "feedback-unknown" | "person-unknown" => {
+            return StatusCode::NOT_FOUND;
+        }
         _ => {}
     }
     match error.code().split('-').next() {
         Some("pack" | "order" | "data" | "reason" | "withdraw" | "approval" | "register")
         | Some("filing" | "key" | "token" | "deployment" | "trace" | "bundle" | "upstream")
-        | Some("feedback") => StatusCode::BAD_REQUEST,
+        | Some("feedback" | "person") => StatusCode::BAD_REQUEST,
         Some("breaker") => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -4,7 +4,9 @@
 //! a page shows is decided in the struct, as finished text; the template only places it. Not here:
 //! JSON (`crate::api`) and words (the catalogue).
 
+mod account;
 mod answer;
+mod audit;
 mod breaker;
 mod chain;
 mod change;
@@ -12,15 +14,20 @@ mod compare;
 mod curve;
 mod dataset;
 mod datasets;
+mod decide;
 mod deployment;
+mod fields;
 mod filing;
 mod gate;
 mod in_path;
+mod keys;
 mod ledger;
 mod lesson;
+mod login;
 mod order;
 mod orders;
 mod pending;
+mod people;
 mod playground;
 mod receipt;
 mod receipts;
@@ -33,11 +40,13 @@ mod withdraw;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{FromRequestParts as _, Request};
 use axum::http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use lathe_workshop::people::{Right, Signed};
 use lathe_workshop::{OrderState, WorkshopError};
 
 use crate::AppState;
@@ -76,6 +85,21 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/register/{number}/dossier", get(register::dossier))
         .route("/register/{number}/filing", get(filing::page))
         .route("/register/{number}/filing/package", get(filing::package))
+        .route("/register/{number}/decide", post(decide::decide))
+        .route("/login", get(login::page).post(login::log_in))
+        .route("/logout", post(login::log_out))
+        .route("/account", get(account::page))
+        .route("/account/password", post(account::password))
+        .route("/account/sessions/{id}/end", post(account::end_session))
+        .route("/people", get(people::list).post(people::add))
+        .route("/people/{name}", get(people::one))
+        .route("/people/{name}/roles", post(people::roles))
+        .route("/people/{name}/password", post(people::password))
+        .route("/people/{name}/disable", post(people::disable))
+        .route("/people/{name}/enable", post(people::enable))
+        .route("/audit", get(audit::page))
+        .route("/keys", get(keys::list).post(keys::issue))
+        .route("/keys/{id}/revoke", post(keys::revoke))
         .route("/ledger", get(ledger::list))
         .route("/ledger/{entry}", get(ledger::entry))
         .fallback(nowhere)
@@ -87,6 +111,7 @@ struct Frame {
     section: &'static str,
     other_href: String,
     cookie: Option<String>,
+    who: Option<Signed>,
 }
 
 impl Frame {
@@ -95,13 +120,46 @@ impl Frame {
             say,
             cookie,
             other_href,
+            who,
         } = tongue;
         Frame {
             say,
             section,
             other_href,
             cookie,
+            who,
         }
+    }
+
+    /// What people call whoever reads; none where nobody is logged in.
+    fn reader(&self) -> Option<&str> {
+        self.who.as_ref().map(|who| who.person.row.display.as_str())
+    }
+
+    /// What every form carries; empty where nobody is logged in, whose forms need nothing.
+    fn csrf(&self) -> &str {
+        self.who.as_ref().map_or("", |who| &who.csrf)
+    }
+
+    /// Whether a model that waits can be decided about on a page, by whoever reads.
+    fn decides(&self) -> bool {
+        let who = self.who.as_ref();
+        who.is_some_and(|who| who.decides_here && who.person.may(Right::Approve))
+    }
+
+    /// Name and address of what only some may open: what whoever reads may, and all where nobody is
+    /// logged in.
+    fn offices(&self) -> Vec<(&'static str, &'static str)> {
+        let all = [
+            ("people", "/people", Right::People),
+            ("keys", "/keys", Right::Operate),
+            ("audit", "/audit", Right::Audit),
+        ];
+        let who = self.who.as_ref();
+        let open = all
+            .into_iter()
+            .filter(|it| who.is_none_or(|who| who.person.may(it.2)));
+        open.map(|(name, href, _)| (name, href)).collect()
     }
 
     /// `page`, which stands in this frame, as an answer in the frame's language.
@@ -158,6 +216,10 @@ enum Problem {
     Missing,
     /// The workshop could not answer.
     Workshop(WorkshopError),
+    /// Whoever asks lacks the right.
+    Denied(Right),
+    /// What was sent does not carry the token of our pages.
+    Stale,
     /// The model server refused.
     Refused { status: StatusCode, text: String },
 }
@@ -193,6 +255,21 @@ impl Problem {
                 format!("{error} {}", error.next()),
                 error.code().to_owned(),
             ),
+            Problem::Denied(right) => (
+                StatusCode::FORBIDDEN,
+                say.it("web.problem.denied"),
+                say.of(
+                    "web.problem.denied.text",
+                    say.it_of("web.right", right.name()),
+                ),
+                "right-denied".to_owned(),
+            ),
+            Problem::Stale => (
+                StatusCode::FORBIDDEN,
+                say.it("web.problem.stale"),
+                say.it("web.problem.stale.text"),
+                "csrf-refused".to_owned(),
+            ),
             Problem::Refused { status, text } => {
                 (status, say.it("web.problem.workshop"), text, String::new())
             }
@@ -206,6 +283,27 @@ impl Problem {
         };
         page.frame.answer(status, &page)
     }
+}
+
+/// To the page where one logs in, and back from there to what was asked for.
+pub(crate) fn to_login(parts: &Parts) -> Response {
+    let asked = match parts.method {
+        Method::GET => parts.uri.path_and_query().map_or("/", |it| it.as_str()),
+        _ => "/",
+    };
+    Redirect::to(&format!("/login?next={}", playground::encoded(asked))).into_response()
+}
+
+/// The page for somebody who lacks a right.
+pub(crate) async fn denied(parts: &mut Parts, right: Right) -> Response {
+    let Ok(tongue) = Tongue::from_request_parts(parts, &()).await;
+    Problem::Denied(right).page(tongue)
+}
+
+/// The page for a form without the token of our pages.
+pub(crate) async fn stale(parts: &mut Parts) -> Response {
+    let Ok(tongue) = Tongue::from_request_parts(parts, &()).await;
+    Problem::Stale.page(tongue)
 }
 
 /// Whatever no route knows: a page for people, JSON for programs.

@@ -1,5 +1,6 @@
 //! What waits for somebody's approval, with the commands that decide: on the register, on the
-//! registration and on the order. Nobody decides on a page: the approver's key never comes here.
+//! registration and on the order. An approver's key never comes here: only where the workshop's own key signs
+//! what people decide does one decide on the page.
 
 use lathe_workshop::store::PendingRow;
 
@@ -16,6 +17,8 @@ pub(super) struct Pending {
     pub at_text: String,
     pub approve: String,
     pub reject: String,
+    /// Where the decision of whoever is logged in goes.
+    pub decide_href: String,
 }
 
 impl Pending {
@@ -24,6 +27,7 @@ impl Pending {
         let number = &row.number;
         Pending {
             href: format!("/register/{}", encoded(number)),
+            decide_href: format!("/register/{}/decide", encoded(number)),
             order_href: format!("/orders/{}", row.order),
             at: format::moment(row.at_ms),
             at_text: format::moment_text(row.at_ms),

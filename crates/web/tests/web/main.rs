@@ -3,5 +3,6 @@
 mod api;
 mod openapi;
 mod pages;
+mod people;
 mod sample;
 mod upstreams;

@@ -1,18 +1,27 @@
 //! `approve`: somebody decides about a model that waits, with a key that does not lie in the home.
 //!
 //! The workshop drafts the statement, the approver's side signs it ([`sign_approval`]), the workshop
-//! takes it if the ledger does. An order that waited goes on; a rejection ends it.
+//! takes it if the ledger does. An order that waited goes on; a rejection ends it. Where the workshop's own
+//! key signs what is approved, and there are people, one of them decides on a page and it signs for them.
+//!
+//! Whoever placed an order approves nothing of it, once there are people: neither by themselves nor with a
+//! key that bears their name.
+
+use std::sync::Arc;
 
 use lathe_evidence::statement::{
-    Approval, Decision, Predicate, Registration, RegistrationAction, Statement,
+    Approval, ApprovalPolicy, Decision, Link, Predicate, Registration, RegistrationAction,
+    Statement,
 };
-use lathe_ledger::{Envelope, SigningKey};
+use lathe_ledger::{Envelope, History, SigningKey};
 use serde_json::{Value, json};
 
 use super::reasoned;
+use crate::audit;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::order::{OrderState, StepError, StepName};
+use crate::people::Person;
 use crate::steps::register::registration_of;
 use crate::store::receipts::PendingRow;
 use crate::store::{Change, Speaker};
@@ -113,6 +122,10 @@ pub(super) async fn run(shop: &Workshop, envelope: String) -> Result<Value, Work
         )));
     };
     let row = pending(shop, &said.number).await?;
+    let author = match said.decision {
+        Decision::Approved => not_its_author(shop, &row).await?,
+        Decision::Rejected => None,
+    };
     if said.verdict != row.verdict || statement.subject() != row.model {
         return Err(refuse(format!(
             "it is about another verdict or model than {} waits with",
@@ -122,24 +135,129 @@ pub(super) async fn run(shop: &Workshop, envelope: String) -> Result<Value, Work
     let link = shop
         .apply_said(|speaker| {
             let link = speaker.take(envelope.into_bytes())?;
-            let changes = match said.decision {
-                Decision::Approved => vec![Change::OrderIs {
-                    order: row.order.clone(),
-                    state: OrderState::Queued,
-                    at_ms: speaker.at_ms(),
-                }],
-                Decision::Rejected => rejected(speaker, &row, &said.reason)?,
-            };
+            not_its_authors_key(speaker.history(), &link, author.as_ref(), &row)?;
+            let changes = decided(speaker, &row, said.decision, &said.reason)?;
             Ok((changes, link))
         })
         .await?;
     shop.wake();
-    Ok(json!({
+    Ok(told(&link, &row, said.decision))
+}
+
+/// Somebody decides on a page: the workshop's own key signs, and the reason says for whom.
+pub(super) async fn decide(
+    shop: &Workshop,
+    number: &str,
+    decision: Decision,
+    reason: String,
+) -> Result<Value, WorkshopError> {
+    reasoned(&reason)?;
+    let row = pending(shop, number).await?;
+    let policy = shop.store().ledger()?.read().await.approval_policy();
+    if policy == ApprovalPolicy::TwoPerson || shop.people().is_empty() {
+        return Err(WorkshopError::new(
+            "approval-signed",
+            format!("the decision about {number} is signed with an approver's own key"),
+            format!("run: lathe approve {number} --key FILE"),
+        ));
+    }
+    if decision == Decision::Approved {
+        not_its_author(shop, &row).await?;
+    }
+    let by = audit::by().unwrap_or_else(|| "the workshop".to_owned());
+    let link = shop
+        .apply_said(|speaker| {
+            let said = Approval {
+                number: row.number.clone(),
+                verdict: row.verdict,
+                decision,
+                reason: format!("{} (decided by {by})", reason.trim()),
+                expires_ms: None,
+                at_ms: speaker.at_ms(),
+            };
+            let link = speaker.say(&row.name, row.model, said)?;
+            let changes = decided(speaker, &row, decision, &reason)?;
+            Ok((changes, link))
+        })
+        .await?;
+    shop.wake();
+    Ok(told(&link, &row, decision))
+}
+
+fn told(link: &Link, row: &PendingRow, decision: Decision) -> Value {
+    json!({
         "approval": link,
-        "number": said.number,
-        "decision": said.decision,
+        "number": row.number,
+        "decision": decision,
         "order": row.order,
-    }))
+    })
+}
+
+/// What a decision changes: the order goes on, or ends.
+fn decided(
+    speaker: &mut Speaker<'_>,
+    row: &PendingRow,
+    decision: Decision,
+    reason: &str,
+) -> Result<Vec<Change>, WorkshopError> {
+    match decision {
+        Decision::Approved => Ok(vec![Change::OrderIs {
+            order: row.order.clone(),
+            state: OrderState::Queued,
+            at_ms: speaker.at_ms(),
+        }]),
+        Decision::Rejected => rejected(speaker, row, reason),
+    }
+}
+
+/// Once there are people: refuses where it is asked for whoever placed the order; else the person who did.
+async fn not_its_author(
+    shop: &Workshop,
+    row: &PendingRow,
+) -> Result<Option<Arc<Person>>, WorkshopError> {
+    if shop.people().is_empty() {
+        return Ok(None);
+    }
+    let author = shop.store().author(&row.order).await?;
+    let Some(author) = author else {
+        return Ok(None);
+    };
+    if audit::by().as_ref() == Some(&author) {
+        return Err(own(row));
+    }
+    let name = author.strip_prefix("person ");
+    Ok(name.and_then(|name| shop.people().find(name)))
+}
+
+/// Refuses an approval that is signed with a key in the name of the person who placed the order.
+fn not_its_authors_key(
+    history: &History,
+    approval: &Link,
+    author: Option<&Arc<Person>>,
+    row: &PendingRow,
+) -> Result<(), WorkshopError> {
+    let signer = history.get(approval).map(|entry| entry.signer);
+    let key = signer.and_then(|signer| history.key(&signer));
+    let (Some(author), Some(key)) = (author, key) else {
+        return Ok(());
+    };
+    let owner = key.record.name.trim().to_lowercase();
+    let names = [&author.row.name, &author.row.display];
+    match names.iter().any(|name| name.to_lowercase() == owner) {
+        true => Err(own(row)),
+        false => Ok(()),
+    }
+}
+
+fn own(row: &PendingRow) -> WorkshopError {
+    WorkshopError::new(
+        "approval-own",
+        format!(
+            "whoever placed the order of {} cannot approve it",
+            row.number
+        ),
+        "ask another approver; whoever placed it may still reject it",
+    )
 }
 
 /// Asks for correction, and ends the order that waited.

@@ -17,8 +17,10 @@ mod filing;
 mod flip;
 mod keys;
 mod pause;
+mod people;
 mod restored;
 mod resume;
+mod rights;
 mod token;
 mod upstream;
 mod withdraw;
@@ -36,6 +38,7 @@ use crate::bundle::{ExportRequest, ImportRequest};
 use crate::error::WorkshopError;
 use crate::feedback::{FeedbackDataset, FeedbackList, FeedbackReview, FeedbackTune};
 use crate::order::{OrderId, OrderState};
+use crate::people::{AuditRow, PersonRequest, PersonRole, Right, Secret};
 use crate::store::orders::OrderRow;
 use crate::token::TokenRequest;
 use crate::upstream::UpstreamRequest;
@@ -92,6 +95,15 @@ pub enum Operation {
     Approve {
         /// The DSSE envelope.
         envelope: String,
+    },
+    /// Decide about a model that waits where the workshop's own key signs: for the person who asks.
+    Decide {
+        /// The registration's number.
+        number: String,
+        /// The decision.
+        decision: Decision,
+        /// Why.
+        reason: String,
     },
     /// Take a registration out of the register.
     Cancel {
@@ -183,6 +195,38 @@ pub enum Operation {
         /// Why.
         reason: String,
     },
+    /// The people who may come in.
+    People {},
+    /// Let somebody in.
+    PersonAdd(PersonRequest),
+    /// Other roles for somebody, and other rights denied to them.
+    PersonRoles {
+        /// What they log in with.
+        name: String,
+        /// What they do, all of it.
+        roles: Vec<PersonRole>,
+        /// Rights that they never have, all of them.
+        #[serde(default)]
+        denied: Vec<Right>,
+    },
+    /// Shut somebody out, everywhere they are logged in.
+    PersonDisable {
+        /// What they log in with.
+        name: String,
+    },
+    /// Let somebody in again who was shut out.
+    PersonEnable {
+        /// What they log in with.
+        name: String,
+    },
+    /// Another password for somebody, who is logged out everywhere.
+    PersonPassword {
+        /// What they log in with.
+        name: String,
+        /// The password; one is made and told once unless given.
+        #[serde(default)]
+        password: Option<Secret>,
+    },
     /// Another server that is to answer under a name.
     UpstreamAdd(UpstreamRequest),
     /// The other servers, and how they are.
@@ -262,12 +306,22 @@ impl Workshop {
     /// Those of the operation, with a code and a next step.
     pub async fn operate(&self, operation: Operation) -> Result<Value, WorkshopError> {
         let (shop, by) = (self.clone(), audit::by());
+        let changes = operation.changes();
         let name = json!(operation)["do"].take();
         let whose = by.clone();
         let work = async move {
             let done = shop.perform(operation).await;
             let refused = done.as_ref().err().map(WorkshopError::code);
-            audit::operated(name.as_str().unwrap_or_default(), whose.as_deref(), refused);
+            let name = name.as_str().unwrap_or_default();
+            audit::operated(name, whose.as_deref(), refused);
+            if changes {
+                let by = whose.as_deref().unwrap_or_default();
+                let row = AuditRow::now("operation", by, name, refused.unwrap_or("done"));
+                // It is done, whether it could be noted or not.
+                if let Err(error) = shop.people().record(row).await {
+                    tracing::error!("an operation was not written into the audit: {error}");
+                }
+            }
             done
         };
         let working = match by {
@@ -298,6 +352,11 @@ impl Workshop {
                 reason,
             } => approve::draft(self, &number, decision, reason).await,
             Operation::Approve { envelope } => approve::run(self, envelope).await,
+            Operation::Decide {
+                number,
+                decision,
+                reason,
+            } => approve::decide(self, &number, decision, reason).await,
             Operation::Cancel { number, reason } => cancel::run(self, &number, reason).await,
             Operation::Filing {
                 number,
@@ -332,6 +391,18 @@ impl Workshop {
             Operation::TokenCreate(request) => token::issue(self, request).await,
             Operation::Tokens {} => Ok(token::list(self)),
             Operation::TokenRevoke { id, reason } => token::revoke(self, &id, reason).await,
+            Operation::People {} => Ok(people::list(self)),
+            Operation::PersonAdd(request) => people::add(self, request).await,
+            Operation::PersonRoles {
+                name,
+                roles,
+                denied,
+            } => people::roles(self, &name, roles, denied).await,
+            Operation::PersonDisable { name } => people::disable(self, &name, true).await,
+            Operation::PersonEnable { name } => people::disable(self, &name, false).await,
+            Operation::PersonPassword { name, password } => {
+                people::password(self, &name, password).await
+            }
             Operation::UpstreamAdd(request) => upstream::add(self, request).await,
             Operation::Upstreams {} => upstream::list(self).await,
             Operation::UpstreamRemove { name, reason } => upstream::end(self, name, reason).await,

@@ -103,6 +103,7 @@ async fn register(
         report: &report,
         evaluation: context.link(StepName::Evaluate)?,
         task: digest_of(&json!(context.pack.task)),
+        has_people: !shop.people().is_empty(),
     };
     let spoken = shop.apply_said(|speaker| {
         upstream::leaves_free(speaker.history(), &row.name)?;
@@ -180,7 +181,9 @@ fn needs_approval(name: &str, number: &str) -> StepError {
     StepError {
         code: "approval-needed".to_owned(),
         text: format!("{name} passed its gate and waits for approval as {number}"),
-        next: format!("an approver runs: lathe approve {number} --key FILE"),
+        next: format!(
+            "an approver decides on the page of {number}, or runs: lathe approve {number} --key FILE"
+        ),
     }
 }
 

@@ -4,7 +4,8 @@
 //! Everything is decided on the ledger as it stands when it is said, inside the transaction that
 //! writes it: the gate holds report, statements and policy against each other again, a statement
 //! that stands already is used instead of said twice. A failed gate is said as well, and asks for
-//! correction. In a two-person workshop it stops after the review until an approval is there.
+//! correction. In a two-person workshop, and in one that has people, it stops after the review until an
+//! approval is there.
 //!
 //! Not here: whether the whole makes a chain (`lathe_register::chain`, before the door opens).
 
@@ -34,6 +35,8 @@ pub(super) struct Candidate<'a> {
     pub evaluation: Link,
     /// The digest of its task.
     pub task: Digest,
+    /// Somebody else has to approve, whatever the workshop began with: there are people.
+    pub has_people: bool,
 }
 
 /// How far the ledger let it come.
@@ -87,7 +90,7 @@ pub(super) fn say(
     let history = desk.speaker.history();
     let approval = match approval_of(history, &number, &verdict) {
         Some(link) => link,
-        None if history.approval_policy() == ApprovalPolicy::TwoPerson => {
+        None if candidate.has_people || history.approval_policy() == ApprovalPolicy::TwoPerson => {
             return Ok(Standing::Waits { number, verdict });
         }
         None => desk.approve_oneself(number, judged.expires_ms)?,

@@ -6,6 +6,7 @@ use super::receipts::{Batch, BreakerRow, ClosedReceipt, OpenReceipt, PendingRow}
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::feedback::{FeedbackRow, VersionRow};
 use crate::order::{CurvePoint, OrderId, OrderState, Origin, Output, StepError, StepName, Title};
+use crate::people::PeopleChange;
 use crate::token::{TokenRow, TokenUse};
 use crate::tuning::{Asked, FileRow};
 
@@ -243,4 +244,6 @@ pub enum Change {
     FeedbackReviewed(Box<FeedbackRow>),
     /// A dataset that was added is a version of corrections.
     FeedbackVersion(Box<VersionRow>),
+    /// Something of people: who they are, where they are logged in, what was decided.
+    People(PeopleChange),
 }

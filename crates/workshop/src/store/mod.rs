@@ -15,6 +15,7 @@ mod feedback;
 pub(crate) mod ledger;
 mod naming;
 pub mod orders;
+mod people;
 pub(crate) mod receipts;
 mod tokens;
 mod tuning;

@@ -3,7 +3,7 @@
 use sqlx::{Sqlite, Transaction};
 
 use super::change::{Change, Finished, NewArtifact, NewOrder, Registration};
-use super::{feedback, receipts, tokens, tuning};
+use super::{feedback, people, receipts, tokens, tuning};
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::order::{CurvePoint, OrderId, OrderState, StepError, StepName, StepState};
 use crate::pack::stages::steps_of;
@@ -66,6 +66,7 @@ impl Change {
             Change::FeedbackGiven(row) => feedback::given(tx, row).await,
             Change::FeedbackReviewed(row) => feedback::reviewed(tx, row).await,
             Change::FeedbackVersion(row) => feedback::version(tx, row).await,
+            Change::People(change) => people::written(tx, change).await,
             Change::ArtifactKept {
                 artifact,
                 kind,
@@ -111,6 +112,10 @@ async fn placed(tx: &mut Tx<'_>, order: &NewOrder, at_ms: i64) -> Done {
     .bind(at_ms)
     .execute(&mut **tx)
     .await?;
+    // Whoever this is done for is its author, whichever way it was placed.
+    if let Some(by) = crate::audit::by() {
+        people::authored(tx, &order.id, &by).await?;
+    }
     for (position, step) in steps_of(&order.spec).into_iter().enumerate() {
         sqlx::query(
             "INSERT INTO steps (order_id, name, position, state) VALUES (?, ?, ?, 'waiting')",

@@ -138,6 +138,8 @@ pub(super) async fn wrong(pool: &SqlitePool) -> Result<Vec<String>, WorkshopErro
         store.models(1, 0).await.err(),
         store.deployments().await.err(),
         store.tokens().await.err(),
+        store.people().await.err(),
+        store.sessions().await.err(),
         store.files().await.err(),
         store.breakers().await.err(),
         store.pending().await.err(),

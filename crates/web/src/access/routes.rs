@@ -1,0 +1,244 @@
+//! Which right every page and every path of the API asks for, once there are people. What does not stand
+//! here is denied; a test walks all routes and names the one that is missing.
+//!
+//! Which roles have a right stands in one other table (`lathe_workshop::people::Right`). What `/v1`, the
+//! figures and the health ask for goes by the scopes that keys have.
+
+use axum::http::Method;
+use lathe_workshop::people::Right;
+use lathe_workshop::token::Scope;
+
+/// What somebody needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// Nothing: they come to log in.
+    Nothing,
+    /// To be logged in.
+    Somebody,
+    /// A right.
+    Has(Right),
+    /// The right of the operation that is asked for; whoever reads it asks.
+    ByOperation,
+}
+
+const LOOK: Need = Need::Has(Right::Look);
+const RECORDS: Need = Need::Has(Right::Records);
+const ASK: Need = Need::Has(Right::Ask);
+const TUNE: Need = Need::Has(Right::Tune);
+const DATA: Need = Need::Has(Right::Data);
+const APPROVE: Need = Need::Has(Right::Approve);
+const OPERATE: Need = Need::Has(Right::Operate);
+const AUDIT: Need = Need::Has(Right::Audit);
+const PEOPLE: Need = Need::Has(Right::People);
+
+/// The table: method, route, need.
+#[rustfmt::skip]
+pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
+    ("GET", "/login", Need::Nothing),
+    ("POST", "/login", Need::Nothing),
+    ("POST", "/logout", Need::Somebody),
+    ("GET", "/favicon.ico", Need::Nothing),
+    ("GET", "/account", Need::Somebody),
+    ("POST", "/account/password", Need::Somebody),
+    ("POST", "/account/sessions/{id}/end", Need::Somebody),
+    ("GET", "/people", PEOPLE),
+    ("POST", "/people", PEOPLE),
+    ("GET", "/people/{name}", PEOPLE),
+    ("POST", "/people/{name}/roles", PEOPLE),
+    ("POST", "/people/{name}/password", PEOPLE),
+    ("POST", "/people/{name}/disable", PEOPLE),
+    ("POST", "/people/{name}/enable", PEOPLE),
+    ("GET", "/audit", AUDIT),
+    ("GET", "/keys", OPERATE),
+    ("POST", "/keys", OPERATE),
+    ("POST", "/keys/{id}/revoke", OPERATE),
+    // Orders.
+    ("GET", "/", LOOK),
+    ("GET", "/orders", LOOK),
+    ("POST", "/orders", TUNE),
+    ("GET", "/orders/compare", LOOK),
+    ("GET", "/orders/{id}", LOOK),
+    ("GET", "/orders/{id}/live", LOOK),
+    ("GET", "/orders/{id}/lesson", RECORDS),
+    ("POST", "/orders/{id}/pause", TUNE),
+    ("POST", "/orders/{id}/resume", TUNE),
+    ("GET", "/orders/{id}/clone", TUNE),
+    ("POST", "/orders/{id}/clone", TUNE),
+    // Models.
+    ("GET", "/try", ASK),
+    ("POST", "/try", ASK),
+    ("POST", "/try/answer", ASK),
+    ("GET", "/tour", ASK),
+    ("POST", "/tour", ASK),
+    ("GET", "/tour/flip", ASK),
+    ("POST", "/tour/flip", ASK),
+    ("GET", "/deployments/{name}", LOOK),
+    // Data and evidence.
+    ("GET", "/data", LOOK),
+    ("GET", "/data/{digest}", LOOK),
+    ("GET", "/receipts", LOOK),
+    ("GET", "/receipts/{id}", RECORDS),
+    ("GET", "/records/{leaf}", RECORDS),
+    ("GET", "/records/{leaf}/withdraw", DATA),
+    ("POST", "/records/{leaf}/withdraw", DATA),
+    ("GET", "/register", LOOK),
+    ("GET", "/register/{number}", LOOK),
+    ("POST", "/register/{number}/decide", APPROVE),
+    ("GET", "/register/{number}/dossier", LOOK),
+    ("GET", "/register/{number}/filing", LOOK),
+    ("GET", "/register/{number}/filing/package", LOOK),
+    ("GET", "/ledger", LOOK),
+    ("GET", "/ledger/{entry}", LOOK),
+    // The API.
+    ("GET", "/openapi.json", Need::Somebody),
+    ("GET", "/api", Need::Somebody),
+    ("GET", "/api/me", Need::Somebody),
+    ("GET", "/api/audit", AUDIT),
+    ("GET", "/api/orders", LOOK),
+    ("POST", "/api/orders", TUNE),
+    ("GET", "/api/orders/compare", LOOK),
+    ("GET", "/api/orders/{id}", LOOK),
+    ("GET", "/api/orders/{id}/settings", LOOK),
+    ("GET", "/api/orders/{id}/curve", LOOK),
+    ("GET", "/api/orders/{id}/log", LOOK),
+    ("GET", "/api/orders/{id}/lesson", RECORDS),
+    ("GET", "/api/orders/{id}/report", LOOK),
+    ("GET", "/api/orders/{id}/verdict", LOOK),
+    ("GET", "/api/orders/{id}/events", LOOK),
+    ("GET", "/api/data", LOOK),
+    ("POST", "/api/data", DATA),
+    ("GET", "/api/data/{digest}", LOOK),
+    ("GET", "/api/models", LOOK),
+    ("GET", "/api/deployments", LOOK),
+    ("GET", "/api/deployments/{name}/ml-bom", LOOK),
+    ("GET", "/api/receipts", LOOK),
+    ("GET", "/api/receipts/{id}", RECORDS),
+    ("GET", "/api/records/{leaf}", RECORDS),
+    ("GET", "/api/trace", RECORDS),
+    ("GET", "/api/register", LOOK),
+    ("GET", "/api/register/{number}", LOOK),
+    ("GET", "/api/register/{number}/filing", LOOK),
+    ("GET", "/api/ledger", LOOK),
+    ("GET", "/api/ledger/entries", LOOK),
+    ("GET", "/api/ledger/entries/{entry}", LOOK),
+    ("GET", "/api/breakers/{name}", LOOK),
+    ("POST", "/api/operations", Need::ByOperation),
+];
+
+/// What a request to `path` needs, whose route is `route`; none where nothing allows it.
+pub(super) fn need(method: &Method, path: &str, route: Option<&str>) -> Option<Need> {
+    if path.starts_with("/assets/") {
+        return Some(Need::Nothing);
+    }
+    let scope = super::scope_of(path);
+    let need = match scope {
+        None => Need::Nothing,
+        Some(Scope::Answer | Scope::Feedback) if path != "/openapi.json" => ASK,
+        Some(Scope::Tune) => TUNE,
+        Some(Scope::Metrics) => OPERATE,
+        Some(Scope::Answer | Scope::Feedback | Scope::Admin) => return listed(method, route?),
+    };
+    Some(need)
+}
+
+fn listed(method: &Method, route: &str) -> Option<Need> {
+    let method = match *method {
+        // What answers a GET answers a HEAD.
+        Method::HEAD => "GET",
+        _ => method.as_str(),
+    };
+    let mut rows = ROUTES.iter();
+    let found = rows.find(|row| (row.0, row.1) == (method, route));
+    found.map(|row| row.2)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// The sources at `path` without white space, what tests alone have left out.
+    fn sources(path: &Path, found: &mut Vec<String>) {
+        if path.is_dir() {
+            for entry in std::fs::read_dir(path).expect("a folder") {
+                sources(&entry.expect("an entry").path(), found);
+            }
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let text = std::fs::read_to_string(path).expect("a source");
+            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+            found.push(text.split_whitespace().collect());
+        }
+    }
+
+    /// What stands before the bracket that closes the one before `text`.
+    fn bracketed(text: &str) -> &str {
+        let mut depth = 1;
+        let end = text.find(|letter| {
+            depth += i32::from(letter == '(') - i32::from(letter == ')');
+            depth == 0
+        });
+        &text[..end.expect("brackets are even")]
+    }
+
+    /// Method and path of every route of this crate.
+    fn routes() -> BTreeSet<(String, String)> {
+        let mut texts = Vec::new();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        sources(&root, &mut texts);
+        let mut found = BTreeSet::new();
+        for route in texts.iter().flat_map(|text| text.split(".route(").skip(1)) {
+            // What stands under /assets has its address from its bytes.
+            let Some((path, rest)) = route.strip_prefix('"').and_then(|it| it.split_once('"'))
+            else {
+                assert!(route.starts_with("&addresses."), "{route}");
+                continue;
+            };
+            let handlers = bracketed(rest);
+            let mut any = false;
+            for method in ["get", "post", "put", "patch", "delete"] {
+                if handlers.contains(&format!("{method}(")) {
+                    any = true;
+                    found.insert((method.to_uppercase(), path.to_owned()));
+                }
+            }
+            // The icon's handler is made by a function.
+            if !any {
+                found.insert(("GET".to_owned(), path.to_owned()));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_route_asks_for_a_right_and_none_is_invented() {
+        let listed = ROUTES
+            .iter()
+            .map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()));
+        let listed: BTreeSet<_> = listed.collect();
+        assert_eq!(listed.len(), ROUTES.len(), "none stands there twice");
+        let routes = routes();
+        assert!(routes.len() > 60, "{routes:?}");
+        let missing: Vec<_> = routes.difference(&listed).collect();
+        assert!(missing.is_empty(), "no right in ROUTES for {missing:?}");
+        let invented: Vec<_> = listed.difference(&routes).collect();
+        assert!(invented.is_empty(), "in ROUTES, and no route: {invented:?}");
+    }
+
+    #[test]
+    fn what_is_not_listed_is_denied() {
+        let asked = |method: Method, path: &str, route| need(&method, path, route);
+        assert_eq!(asked(Method::GET, "/secret", Some("/secret")), None);
+        assert_eq!(asked(Method::GET, "/nowhere", None), None);
+        assert_eq!(asked(Method::DELETE, "/people", Some("/people")), None);
+        assert_eq!(
+            asked(Method::HEAD, "/people", Some("/people")),
+            Some(PEOPLE)
+        );
+        assert_eq!(asked(Method::GET, "/health", None), Some(Need::Nothing));
+        assert_eq!(asked(Method::POST, "/v1/chat/completions", None), Some(ASK));
+        assert_eq!(asked(Method::GET, "/v1/files/x", None), Some(TUNE));
+        assert_eq!(asked(Method::GET, "/metrics", None), Some(OPERATE));
+    }
+}

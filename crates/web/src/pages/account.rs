@@ -1,0 +1,159 @@
+//! `/account`: whoever is logged in sees what they may, changes their password, and ends their sessions.
+//! Nobody sees another's.
+
+use askama::Template;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, State};
+use axum::http::StatusCode;
+use axum::http::header::SET_COOKIE;
+use axum::response::{IntoResponse, Redirect, Response};
+use lathe_workshop::WorkshopError;
+use lathe_workshop::people::{Attempt, AuditRow, Right, Secret, Shut, Signed};
+use serde::Deserialize;
+
+use super::in_path::InPath;
+use super::{Frame, Problem};
+use crate::lang::Tongue;
+use crate::visitor::Visitor;
+use crate::{AppState, api, format};
+
+#[derive(Template)]
+#[template(path = "account.html")]
+struct AccountPage {
+    frame: Frame,
+    name: String,
+    display: String,
+    roles: Vec<String>,
+    rights: Vec<String>,
+    sessions: Vec<Row>,
+    error: Option<(String, String)>,
+}
+
+/// A place where they are logged in.
+struct Row {
+    id: String,
+    agent: String,
+    is_this: bool,
+    began: String,
+    began_text: String,
+    seen: String,
+    seen_text: String,
+}
+
+/// The password now, and the next one twice.
+#[derive(Deserialize)]
+pub(super) struct PasswordForm {
+    #[serde(default)]
+    old: String,
+    #[serde(default)]
+    new: String,
+    #[serde(default)]
+    again: String,
+}
+
+/// `GET /account`.
+pub(super) async fn page(State(state): State<AppState>, tongue: Tongue) -> Response {
+    match tongue.who.clone() {
+        Some(who) => show(&state, tongue, &who, None),
+        None => Redirect::to("/people").into_response(),
+    }
+}
+
+/// `POST /account/password`: they are logged out everywhere, and in again here.
+pub(super) async fn password(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    visitor: Visitor,
+    form: Result<Form<PasswordForm>, FormRejection>,
+) -> Response {
+    let form = match form {
+        Ok(Form(form)) => form,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let Some(who) = tongue.who.clone() else {
+        return Problem::Missing.page(tongue);
+    };
+    if form.new != form.again {
+        let say = tongue.say;
+        let error = WorkshopError::new("person-request", say.it("web.account.unequal"), "");
+        return show(&state, tongue, &who, Some(&error));
+    }
+    let name = &who.person.row.name;
+    let (old, new) = (Secret(form.old), Secret(form.new));
+    let changed = state.people.change_own_password(name, old, new.clone());
+    if let Err(error) = changed.await {
+        return show(&state, tongue, &who, Some(&error));
+    }
+    let attempt = Attempt {
+        name: name.clone(),
+        password: new,
+        address: visitor.address,
+        agent: visitor.agent.clone(),
+        before: None,
+    };
+    match state.people.log_in(attempt).await {
+        Ok(id) => {
+            let to = Redirect::to("/account");
+            ([(SET_COOKIE, visitor.keeps(&id))], to).into_response()
+        }
+        Err(Shut::Failed(error)) => Problem::from(error).page(tongue),
+        Err(_) => Redirect::to("/login").into_response(),
+    }
+}
+
+/// `POST /account/sessions/{id}/end`: one of their own; of another's nothing is known here.
+pub(super) async fn end_session(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(id): InPath,
+) -> Response {
+    let Some(who) = tongue.who.clone() else {
+        return Problem::Missing.page(tongue);
+    };
+    match state.people.end_session(&who.person.row.name, &id).await {
+        Ok(true) => {
+            let row = AuditRow::now("logout", &who.person.told(), "end a session", "done");
+            state.people.note(row);
+            Redirect::to("/account").into_response()
+        }
+        Ok(false) => Problem::Missing.page(tongue),
+        Err(error) => Problem::from(error).page(tongue),
+    }
+}
+
+fn show(state: &AppState, tongue: Tongue, who: &Signed, error: Option<&WorkshopError>) -> Response {
+    let say = tongue.say;
+    let person = &who.person;
+    let sessions = state.people.sessions_of(&person.row.name);
+    let row = |session: &std::sync::Arc<lathe_workshop::people::Session>| {
+        let row = session.row();
+        Row {
+            id: session.id(),
+            agent: row.agent,
+            is_this: session.id() == who.session.id(),
+            began: format::moment(row.created_ms),
+            began_text: format::moment_text(row.created_ms),
+            seen: format::moment(row.seen_ms),
+            seen_text: format::moment_text(row.seen_ms),
+        }
+    };
+    let rights = Right::ALL.into_iter().filter(|right| person.may(*right));
+    let page = AccountPage {
+        name: person.row.name.clone(),
+        display: person.row.display.clone(),
+        roles: person
+            .row
+            .roles
+            .iter()
+            .map(|role| say.it_of("web.duty", role.name()))
+            .collect(),
+        rights: rights
+            .map(|right| say.it_of("web.right", right.name()))
+            .collect(),
+        sessions: sessions.iter().map(row).collect(),
+        error: error.map(|it| (it.to_string(), it.next().to_owned())),
+        frame: Frame::new(tongue, "account"),
+    };
+    let status = error.map_or(StatusCode::OK, api::status_of);
+    page.frame.answer(status, &page)
+}

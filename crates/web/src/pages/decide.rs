@@ -1,0 +1,46 @@
+//! `POST /register/{number}/decide`: an approver decides about a model that waits, where the workshop's own
+//! key signs what people decide.
+
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use lathe_evidence::statement::Decision;
+use lathe_workshop::Operation;
+use serde::Deserialize;
+
+use super::Problem;
+use super::in_path::InPath;
+use super::playground::encoded;
+use crate::AppState;
+use crate::lang::Tongue;
+
+/// The decision, and why.
+#[derive(Debug, Deserialize)]
+pub(super) struct DecideForm {
+    decision: Decision,
+    #[serde(default)]
+    reason: String,
+}
+
+/// Decides, and goes back to the registration.
+pub(super) async fn decide(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(number): InPath,
+    form: Result<Form<DecideForm>, FormRejection>,
+) -> Response {
+    let Form(form) = match form {
+        Ok(form) => form,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let to = format!("/register/{}", encoded(&number));
+    let operation = Operation::Decide {
+        number,
+        decision: form.decision,
+        reason: form.reason,
+    };
+    match state.desk.operate(operation).await {
+        Ok(_) => Redirect::to(&to).into_response(),
+        Err(error) => Problem::from(error).page(tongue),
+    }
+}

@@ -1,0 +1,284 @@
+//! `/people`: who may come in, and do what. The first person is let in here or by `lathe people add`; from
+//! then on the pages ask who one is.
+//!
+//! A password that is made is shown on the page that answers, and nowhere else. Not here: one's own account.
+
+use askama::Template;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use lathe_workshop::people::{Person, PersonRequest, PersonRole, Right, Secret};
+use lathe_workshop::{Operation, WorkshopError};
+use serde_json::Value;
+
+use super::fields::{Fields, Written};
+use super::in_path::InPath;
+use super::playground::encoded;
+use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem};
+use crate::lang::{Say, Tongue};
+use crate::{AppState, api, format};
+
+#[derive(Template)]
+#[template(path = "people.html")]
+struct PeoplePage {
+    frame: Frame,
+    people: Vec<Row>,
+    /// Whether nobody was let in yet.
+    is_first: bool,
+    pager: Pager,
+    /// What was written into the form that let nobody in.
+    name: String,
+    display: String,
+    roles: Vec<Tick>,
+    error: Option<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "person.html")]
+struct PersonPage {
+    frame: Frame,
+    person: Row,
+    roles: Vec<Tick>,
+    denied: Vec<Tick>,
+    /// A password that was made, shown this once.
+    made: Option<String>,
+    error: Option<(String, String)>,
+}
+
+struct Row {
+    href: String,
+    name: String,
+    display: String,
+    roles: String,
+    denied: String,
+    is_out: bool,
+    sessions: usize,
+    since: String,
+    since_text: String,
+}
+
+/// A box that may be ticked.
+struct Tick {
+    value: &'static str,
+    text: String,
+    note: String,
+    is_set: bool,
+}
+
+/// `GET /people`.
+pub(super) async fn list(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    page: Result<Query<PageNumber>, QueryRejection>,
+) -> Response {
+    let page = page.map(|Query(page)| page).unwrap_or_default();
+    show_all(&state, tongue, page, &Fields(Vec::new()), None)
+}
+
+/// `POST /people`: lets somebody in, and shows them with the password that was made.
+pub(super) async fn add(State(state): State<AppState>, tongue: Tongue, form: Written) -> Response {
+    let fields = match form {
+        Ok(axum::extract::Form(form)) => Fields(form),
+        Err(rejection) => return rejection.into_response(),
+    };
+    let added = match request(&fields) {
+        Ok(request) => state.desk.operate(Operation::PersonAdd(request)).await,
+        Err(error) => Err(error),
+    };
+    match added {
+        Ok(added) => {
+            let name = added["name"].as_str().unwrap_or_default().to_owned();
+            show_one(&state, tongue, &name, made(&added), None)
+        }
+        Err(error) => show_all(&state, tongue, PageNumber::default(), &fields, Some(&error)),
+    }
+}
+
+/// `GET /people/{name}`.
+pub(super) async fn one(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(name): InPath,
+) -> Response {
+    show_one(&state, tongue, &name, None, None)
+}
+
+/// `POST /people/{name}/roles`.
+pub(super) async fn roles(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(name): InPath,
+    form: Written,
+) -> Response {
+    let fields = match form {
+        Ok(axum::extract::Form(form)) => Fields(form),
+        Err(rejection) => return rejection.into_response(),
+    };
+    let operation = fields.all("roles").and_then(|roles| {
+        Ok(Operation::PersonRoles {
+            name: name.clone(),
+            roles,
+            denied: fields.all("denied")?,
+        })
+    });
+    match operation {
+        Ok(operation) => operate(&state, tongue, &name, operation).await,
+        Err(error) => show_one(&state, tongue, &name, None, Some(&error)),
+    }
+}
+
+/// `POST /people/{name}/password`: a new one is made and shown.
+pub(super) async fn password(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(name): InPath,
+) -> Response {
+    let operation = Operation::PersonPassword {
+        name: name.clone(),
+        password: None,
+    };
+    match state.desk.operate(operation).await {
+        Ok(done) => show_one(&state, tongue, &name, made(&done), None),
+        Err(error) => show_one(&state, tongue, &name, None, Some(&error)),
+    }
+}
+
+/// `POST /people/{name}/disable`.
+pub(super) async fn disable(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(name): InPath,
+) -> Response {
+    let operation = Operation::PersonDisable { name: name.clone() };
+    operate(&state, tongue, &name, operation).await
+}
+
+/// `POST /people/{name}/enable`.
+pub(super) async fn enable(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(name): InPath,
+) -> Response {
+    let operation = Operation::PersonEnable { name: name.clone() };
+    operate(&state, tongue, &name, operation).await
+}
+
+/// Does it and goes back to the person.
+async fn operate(state: &AppState, tongue: Tongue, name: &str, operation: Operation) -> Response {
+    match state.desk.operate(operation).await {
+        Ok(_) => Redirect::to(&format!("/people/{}", encoded(name))).into_response(),
+        Err(error) => show_one(state, tongue, name, None, Some(&error)),
+    }
+}
+
+/// Who is to be let in, as the form tells it.
+fn request(fields: &Fields) -> Result<PersonRequest, WorkshopError> {
+    let password = fields.one("password");
+    Ok(PersonRequest {
+        name: fields.one("name").to_owned(),
+        display: fields.one("display").to_owned(),
+        roles: fields.all("roles")?,
+        denied: Vec::new(),
+        password: (!password.is_empty()).then(|| Secret(password.to_owned())),
+    })
+}
+
+fn made(done: &Value) -> Option<String> {
+    done["password"].as_str().map(str::to_owned)
+}
+
+fn show_all(
+    state: &AppState,
+    tongue: Tongue,
+    page: PageNumber,
+    fields: &Fields,
+    error: Option<&WorkshopError>,
+) -> Response {
+    let say = tongue.say;
+    let people = state.people.all();
+    // Without anybody, the first one has to be an administrator.
+    let first = people.is_empty().then_some(PersonRole::Administrator);
+    let ticked = fields.all("roles").unwrap_or_default();
+    let shown: Vec<_> = people.iter().skip(page.offset() as usize).collect();
+    let page = PeoplePage {
+        is_first: people.is_empty(),
+        pager: page.pager("/people", shown.len()),
+        people: shown
+            .into_iter()
+            .take(PAGE_ROWS as usize)
+            .map(|it| row(state, say, it))
+            .collect(),
+        name: fields.one("name").to_owned(),
+        display: fields.one("display").to_owned(),
+        roles: role_ticks(say, |role| ticked.contains(&role) || first == Some(role)),
+        error: told(error),
+        frame: Frame::new(tongue, "people"),
+    };
+    let status = error.map_or(StatusCode::OK, api::status_of);
+    page.frame.answer(status, &page)
+}
+
+fn show_one(
+    state: &AppState,
+    tongue: Tongue,
+    name: &str,
+    made: Option<String>,
+    error: Option<&WorkshopError>,
+) -> Response {
+    let Some(person) = state.people.find(name) else {
+        return Problem::Missing.page(tongue);
+    };
+    let say = tongue.say;
+    let tick = |right: Right| Tick {
+        value: right.name(),
+        text: say.it_of("web.right", right.name()),
+        note: String::new(),
+        is_set: person.row.denied.contains(&right),
+    };
+    let page = PersonPage {
+        person: row(state, say, &person),
+        roles: role_ticks(say, |role| person.row.roles.contains(&role)),
+        denied: Right::ALL.into_iter().map(tick).collect(),
+        made,
+        error: told(error),
+        frame: Frame::new(tongue, "people"),
+    };
+    let status = error.map_or(StatusCode::OK, api::status_of);
+    page.frame.answer(status, &page)
+}
+
+fn told(error: Option<&WorkshopError>) -> Option<(String, String)> {
+    error.map(|it| (it.to_string(), it.next().to_owned()))
+}
+
+fn role_ticks(say: Say, is_set: impl Fn(PersonRole) -> bool) -> Vec<Tick> {
+    let tick = |role: PersonRole| Tick {
+        value: role.name(),
+        text: say.it_of("web.duty", role.name()),
+        note: say.it_of("web.duty.text", role.name()),
+        is_set: is_set(role),
+    };
+    PersonRole::ALL.into_iter().map(tick).collect()
+}
+
+fn row(state: &AppState, say: Say, person: &Person) -> Row {
+    let row = &person.row;
+    let roles = row.roles.iter().map(|it| say.it_of("web.duty", it.name()));
+    let denied = row
+        .denied
+        .iter()
+        .map(|it| say.it_of("web.right", it.name()));
+    let join = say.it("web.people.join");
+    Row {
+        href: format!("/people/{}", encoded(&row.name)),
+        name: row.name.clone(),
+        display: row.display.clone(),
+        roles: roles.collect::<Vec<_>>().join(&join),
+        denied: denied.collect::<Vec<_>>().join(&join),
+        is_out: person.is_disabled(),
+        sessions: state.people.sessions_of(&row.name).len(),
+        since: format::moment(row.created_ms),
+        since_text: format::moment_text(row.created_ms),
+    }
+}

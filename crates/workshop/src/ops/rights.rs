@@ -1,0 +1,113 @@
+//! Which right an operation asks for, and which operations change something. Whether somebody has the right
+//! is the table's business (`people`), and that they are asked for it the web's.
+
+use super::{Operation, Right};
+use crate::token::Scope;
+
+impl Operation {
+    /// The right that whoever asks for it needs.
+    pub fn right(&self) -> Right {
+        match self {
+            Operation::Pending {}
+            | Operation::FilingCheck { .. }
+            | Operation::FilingPackage { folder: None, .. }
+            | Operation::Keys {}
+            | Operation::Checkpoint {}
+            | Operation::Upstreams {}
+            | Operation::Dossier { .. } => Right::Look,
+            Operation::FeedbackList(_) | Operation::FeedbackShow { .. } => Right::Records,
+            Operation::Flip { .. } => Right::Ask,
+            Operation::OrderPause { .. }
+            | Operation::OrderResume { .. }
+            | Operation::OrderClone { .. }
+            | Operation::FeedbackTune(_) => Right::Tune,
+            Operation::Withdraw { .. }
+            | Operation::FeedbackReview(_)
+            | Operation::FeedbackDataset(_) => Right::Data,
+            Operation::ApprovalDraft { .. }
+            | Operation::Approve { .. }
+            | Operation::Decide { .. } => Right::Approve,
+            // A key that opens everything lets people in, too.
+            Operation::TokenCreate(request) if request.scopes.contains(&Scope::Admin) => {
+                Right::People
+            }
+            Operation::Cancel { .. }
+            | Operation::Filing { .. }
+            | Operation::FilingPackage { .. }
+            | Operation::Breaker { .. }
+            | Operation::KeyAdd { .. }
+            | Operation::KeyRetire { .. }
+            | Operation::KeyCompromised { .. }
+            | Operation::KeyRotate { .. }
+            | Operation::TokenCreate(_)
+            | Operation::Tokens {}
+            | Operation::TokenRevoke { .. }
+            | Operation::UpstreamAdd(_)
+            | Operation::UpstreamRemove { .. }
+            | Operation::LedgerExport { .. }
+            | Operation::BundleExport(_)
+            | Operation::ModelExport(_)
+            | Operation::BundleImport(_)
+            | Operation::Restored { .. } => Right::Operate,
+            Operation::People {}
+            | Operation::PersonAdd(_)
+            | Operation::PersonRoles { .. }
+            | Operation::PersonDisable { .. }
+            | Operation::PersonEnable { .. }
+            | Operation::PersonPassword { .. } => Right::People,
+        }
+    }
+
+    /// Whether it changes something, or shows what few may see: it stands in the audit.
+    pub(super) fn changes(&self) -> bool {
+        !matches!(
+            self,
+            Operation::Pending {}
+                | Operation::FilingCheck { .. }
+                | Operation::FilingPackage { folder: None, .. }
+                | Operation::Keys {}
+                | Operation::Tokens {}
+                | Operation::People {}
+                | Operation::Checkpoint {}
+                | Operation::Upstreams {}
+                | Operation::Dossier { .. }
+                | Operation::ApprovalDraft { .. }
+                | Operation::FeedbackList(_)
+                | Operation::FeedbackShow { .. }
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::{Allowance, TokenRequest};
+
+    #[test]
+    fn an_operator_issues_no_key_that_opens_everything() {
+        let issue = |scope| {
+            Operation::TokenCreate(TokenRequest {
+                name: "n".to_owned(),
+                scopes: vec![Scope::Answer, scope],
+                models: Vec::new(),
+                expires_days: None,
+                allowance: Allowance::default(),
+            })
+        };
+        assert_eq!(issue(Scope::Metrics).right(), Right::Operate);
+        assert_eq!(issue(Scope::Admin).right(), Right::People);
+    }
+
+    #[test]
+    fn writing_into_a_folder_is_more_than_reading() {
+        let package = |folder: Option<&str>| Operation::FilingPackage {
+            of: "2026-0001".to_owned(),
+            answers: Default::default(),
+            folder: folder.map(Into::into),
+            lang: "en".to_owned(),
+        };
+        assert_eq!(package(None).right(), Right::Look);
+        assert_eq!(package(Some("out")).right(), Right::Operate);
+        assert!(package(Some("out")).changes() && !package(None).changes());
+    }
+}

@@ -1,0 +1,164 @@
+//! What people do in a workshop, and the one table of who may do what.
+//!
+//! A right is denied unless a role has it; a right that is denied to a person stays denied whatever roles
+//! they have. Which page or path asks for which right stands in the web; which operation, beside the
+//! operations.
+
+use serde::{Deserialize, Serialize};
+
+/// What a person does in the workshop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PersonRole {
+    /// Places orders and tunes.
+    Tuner,
+    /// Decides about models that others had tuned.
+    Approver,
+    /// Brings data, judges what callers say of answers, takes data back.
+    DataOwner,
+    /// Runs the workshop: breakers, upstreams, keys, bundles.
+    Operator,
+    /// Reads everything, the audit too, and changes nothing.
+    Auditor,
+    /// Says who may come in and do what.
+    Administrator,
+}
+
+impl PersonRole {
+    /// All roles.
+    pub const ALL: [PersonRole; 6] = [
+        PersonRole::Tuner,
+        PersonRole::Approver,
+        PersonRole::DataOwner,
+        PersonRole::Operator,
+        PersonRole::Auditor,
+        PersonRole::Administrator,
+    ];
+
+    /// Its name, as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            PersonRole::Tuner => "tuner",
+            PersonRole::Approver => "approver",
+            PersonRole::DataOwner => "data-owner",
+            PersonRole::Operator => "operator",
+            PersonRole::Auditor => "auditor",
+            PersonRole::Administrator => "administrator",
+        }
+    }
+}
+
+/// What may be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Right {
+    /// See orders, reports, the register, the ledger.
+    Look,
+    /// See records and the texts of answers.
+    Records,
+    /// Ask models.
+    Ask,
+    /// Place orders, and pause, resume and clone them.
+    Tune,
+    /// Bring data and take it back, judge corrections.
+    Data,
+    /// Decide about models that wait.
+    Approve,
+    /// Breakers, upstreams, keys, bundles, filings.
+    Operate,
+    /// See the audit.
+    Audit,
+    /// Say who may come in and do what.
+    People,
+}
+
+impl Right {
+    /// All rights.
+    pub const ALL: [Right; 9] = [
+        Right::Look,
+        Right::Records,
+        Right::Ask,
+        Right::Tune,
+        Right::Data,
+        Right::Approve,
+        Right::Operate,
+        Right::Audit,
+        Right::People,
+    ];
+
+    /// Its name, as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Right::Look => "look",
+            Right::Records => "records",
+            Right::Ask => "ask",
+            Right::Tune => "tune",
+            Right::Data => "data",
+            Right::Approve => "approve",
+            Right::Operate => "operate",
+            Right::Audit => "audit",
+            Right::People => "people",
+        }
+    }
+
+    /// The table: the roles that have it.
+    pub fn holders(self) -> &'static [PersonRole] {
+        use PersonRole::{Administrator, Approver, Auditor, DataOwner, Operator, Tuner};
+        match self {
+            Right::Look => &PersonRole::ALL,
+            Right::Records => &[Tuner, Approver, DataOwner, Auditor],
+            Right::Ask => &[Tuner, Approver, DataOwner, Operator],
+            Right::Tune => &[Tuner],
+            Right::Data => &[DataOwner],
+            Right::Approve => &[Approver],
+            Right::Operate => &[Operator],
+            Right::Audit => &[Auditor, Administrator],
+            Right::People => &[Administrator],
+        }
+    }
+
+    /// Whether somebody with these roles has it, to whom these rights are denied.
+    pub fn is_held(self, roles: &[PersonRole], denied: &[Right]) -> bool {
+        !denied.contains(&self) && self.holders().iter().any(|role| roles.contains(role))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_the_written_ones() {
+        for role in PersonRole::ALL {
+            assert_eq!(serde_json::to_value(role).unwrap(), role.name());
+        }
+        for right in Right::ALL {
+            assert_eq!(serde_json::to_value(right).unwrap(), right.name());
+        }
+    }
+
+    #[test]
+    fn nothing_is_allowed_by_default_and_a_denial_wins() {
+        for right in Right::ALL {
+            assert!(!right.is_held(&[], &[]), "{}", right.name());
+            assert!(right.is_held(&PersonRole::ALL, &[]), "{}", right.name());
+            assert!(!right.is_held(&PersonRole::ALL, &[right]));
+        }
+        assert!(Right::Look.is_held(&[PersonRole::Auditor], &[Right::Ask]));
+    }
+
+    #[test]
+    fn who_tunes_decides_nothing_and_who_reads_changes_nothing() {
+        assert!(!Right::Approve.is_held(&[PersonRole::Tuner], &[]));
+        let changes = [
+            Right::Tune,
+            Right::Data,
+            Right::Approve,
+            Right::Operate,
+            Right::People,
+        ];
+        for right in changes {
+            assert!(!right.is_held(&[PersonRole::Auditor], &[]));
+        }
+    }
+}
