@@ -25,26 +25,37 @@ def run(*command):
     return done.stdout
 
 
+def rendered(lathe, model, out, pairs, side):
+    """Prompt and one answer of every pair as rows of tokens, as `lathe data preview` renders conversations."""
+    pairs = [json.loads(pair) for pair in pairs]
+    lines = [json.dumps({"messages": [*pair["prompt"], *pair[side]]}, ensure_ascii=False) + "\n" for pair in pairs]
+    file = out / f"{side}.jsonl"
+    file.write_text("".join(lines), encoding="utf-8")
+    printed = run(lathe, "data", "preview", file, "--model", model, "--records", len(pairs), "--json")
+    return printed.splitlines(keepends=True)
+
+
 def main():
     lathe, python, model, task, sft, out, count = sys.argv[1:]
-    task, sft, out, count = pathlib.Path(task), pathlib.Path(sft), pathlib.Path(out), int(count)
+    task, sft, out, count = pathlib.Path(task), pathlib.Path(sft).resolve(), pathlib.Path(out).resolve(), int(count)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     pairs = (task / "pairs.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)[:count]
     (out / "pairs.jsonl").write_text("".join(pairs), encoding="utf-8")
     ours, theirs, recipe = out / "lathe", out / "trl", RECIPES / "dpo.yaml"
     keys = [
-        f"model_name_or_path={model}", f"dataset_dir={out}", f"train_file={out / 'pairs.jsonl'}", "val_size=0",
+        f"model_name_or_path={model}", f"dataset_dir={out}", "train_file=pairs.jsonl", "val_size=0",
         f"adapter_name_or_path={sft}", f"output_dir={ours}", "weight_decay=0", "save_steps=100000",
     ]
     start = time.perf_counter()
     run(lathe, "tune", recipe, *keys, "--json")
     seconds = time.perf_counter() - start
 
-    rows = out / "rows.jsonl"
-    rows.write_text(run(lathe, "data", "preview", recipe, *keys, "--records", count, "--json"), encoding="utf-8")
+    rows = [rendered(lathe, model, out, pairs, side) for side in ["chosen", "rejected"]]
+    both = out / "rows.jsonl"
+    both.write_text("".join(chosen + rejected for chosen, rejected in zip(*rows, strict=True)), encoding="utf-8")
     slice_of = HERE / "peers" / "trl_dpo_slice.py"
-    report = json.loads(run(python, slice_of, model, sft, rows, theirs, json.dumps(OPTIONS)).splitlines()[-1])
+    report = json.loads(run(python, slice_of, model, sft, both, theirs, json.dumps(OPTIONS)).splitlines()[-1])
     for file in ["adapter_config.json", "chat_template.jinja"]:
         if (ours / file).exists():
             shutil.copy(ours / file, theirs / file)

@@ -1,7 +1,7 @@
 """A recipe's pairs tuned by TRL and peft from the same adapter, the result left where `lathe eval` can score it.
 
-Rows are what `lathe data preview --json` prints for a recipe of stage dpo: two a pair, the preferred answer first,
-with their tokens and how much each counts. What both begin with and nothing counts of is the prompt. The reference
+Rows are what `lathe data preview --json` prints, two a pair, the preferred answer first, with their tokens and how
+much each counts. What both begin with and nothing counts of is the prompt. The reference
 is the adapter as it came, the anchor the preferred answers' own loss (TRL's `sft`), arithmetic is bf16.
 
 usage: trl_dpo_slice.py MODEL.gguf ADAPTER ROWS.jsonl OUT_FOLDER '{"rate": 5e-5, "epochs": 1, "batch": 8, "warmup": 0.1,

@@ -10,7 +10,7 @@ use super::answer::{AnswerSpec, Reading};
 use super::hold_back::{self, hold_back};
 use super::mixing::mixture;
 use super::table::{Asker, Question, Table, labelled_lines, labels, questions};
-use super::{Recipe, Settings, Stage};
+use super::{Recipe, Settings, Stage, preference};
 use crate::TuneError;
 use crate::batching::micro_batches;
 use crate::dialogue::{Dialogues, Masking};
@@ -139,8 +139,11 @@ pub fn rows<'a>(
         (_, Some(Table::File(file))) => Some(*file),
         _ => None,
     };
-    let dialogues = Dialogues::new(voice, masking(settings))?;
     let sources = sources(recipe, file)?;
+    if matches!(settings.stage, Stage::Dpo | Stage::Kto) {
+        return preference::rows(settings, voice, &sources, records_max);
+    }
+    let dialogues = Dialogues::new(voice, masking(settings))?;
     let Some(most) = records_max else {
         return tokenising.rows(settings, &sources, &dialogues);
     };
