@@ -39,6 +39,7 @@ mod queue;
 mod receipts;
 pub mod rehearsal;
 mod scrub;
+pub mod shelf;
 pub mod steps;
 pub mod store;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use lathe_evidence::manifest::Manifest;
 
+use super::labels::LabelRow;
 use super::receipts::{Batch, BreakerRow, ClosedReceipt, OpenReceipt, PendingRow};
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::feedback::{FeedbackRow, VersionRow};
@@ -243,4 +244,13 @@ pub enum Change {
     FeedbackReviewed(Box<FeedbackRow>),
     /// A dataset that was added is a version of corrections.
     FeedbackVersion(Box<VersionRow>),
+    /// A version of a registered model has a label, which leaves the one that had it.
+    Labelled(LabelRow),
+    /// A label is at no version any more.
+    Unlabelled {
+        /// The registered model.
+        name: String,
+        /// The label.
+        label: String,
+    },
 }
