@@ -5,7 +5,8 @@
 //! for, where the workshop listens beyond loopback or has ever issued one. Only whether the server lives
 //! and is ready is told to everybody: what probes it carries no key.
 //!
-//! Under `/v1` a refusal has OpenAI's shape, so that its clients raise the class their users expect.
+//! Under `/v1` a refusal has OpenAI's shape, at the doors for other people's clients theirs, so that they raise
+//! the class their users expect.
 //! Not here: accounts, and how much one may ask (`lathe_serve`).
 
 use std::net::IpAddr;
@@ -22,7 +23,7 @@ use lathe_workshop::{Caller, Tokens, audit};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-use refusal::Refusal;
+use refusal::{Refusal, Shape};
 
 mod refusal;
 
@@ -109,7 +110,7 @@ pub(crate) async fn guard(
             let path = request.uri().path();
             tracing::warn!(code = refusal.code(), path, "request refused");
             audit::turned_away(request.method().as_str(), path, refusal.code());
-            refusal.into_response(path.starts_with("/v1/"))
+            refusal.into_response(Shape::of(path))
         }
     }
 }
@@ -132,7 +133,7 @@ fn check(
         return Ok(Asking::Anybody);
     }
     let key = key_of(headers).ok_or(Refusal::Key);
-    match scope_of(uri.path()) {
+    match scope_of(method, uri.path()) {
         Some(scope) => admit(guard, &key?, scope),
         None => {
             let admitted = key.and_then(|key| admit(guard, &key, Scope::Answer));
@@ -143,11 +144,11 @@ fn check(
 
 /// Whether a request changes what the workshop is or does, rather than asking a model.
 fn changes(method: &Method, path: &str) -> bool {
-    !method.is_safe() && matches!(scope_of(path), Some(Scope::Admin | Scope::Tune))
+    !method.is_safe() && matches!(scope_of(method, path), Some(Scope::Admin | Scope::Tune))
 }
 
 /// What a path is opened by; none for what is told to everybody.
-fn scope_of(path: &str) -> Option<Scope> {
+fn scope_of(method: &Method, path: &str) -> Option<Scope> {
     let under = |folder: &str| {
         path.strip_prefix(folder)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -163,6 +164,11 @@ fn scope_of(path: &str) -> Option<Scope> {
             Some(Scope::Tune)
         }
         _ if under("/v1") => Some(Scope::Answer),
+        // They say what answers.
+        "/api/2.0/mlflow/registered-models/alias" if !method.is_safe() => Some(Scope::Admin),
+        _ if under("/hf") || under("/api/2.0/mlflow") || under("/api/2.0/mlflow-artifacts") => {
+            Some(Scope::Models)
+        }
         _ => Some(Scope::Admin),
     }
 }
@@ -410,6 +416,7 @@ mod tests {
             issued("answer", &[Scope::Answer]),
             issued("feedback", &[Scope::Feedback]),
             issued("tune", &[Scope::Tune]),
+            issued("models", &[Scope::Models]),
             issued("metrics", &[Scope::Metrics]),
             issued("admin", &[Scope::Admin]),
         ];
@@ -417,15 +424,16 @@ mod tests {
             access: Access::Loopback,
             tokens: Tokens::of_rows(rows),
         };
-        let opened = |path: &'static str| {
-            let keys = ["answer", "feedback", "tune", "metrics", "admin"];
+        let opened_by = |method: Method, path: &'static str| {
+            let keys = ["answer", "feedback", "tune", "models", "metrics", "admin"];
             let opens = |key: &&str| {
                 let bearer = format!("Bearer {key}");
                 let pairs = headers(&[("host", "localhost"), ("authorization", &bearer)]);
-                check(&guard, &Method::GET, &Uri::from_static(path), &pairs).is_ok()
+                check(&guard, &method, &Uri::from_static(path), &pairs).is_ok()
             };
             keys.into_iter().filter(opens).collect::<Vec<_>>()
         };
+        let opened = |path: &'static str| opened_by(Method::GET, path);
         for path in [
             "/v1/models",
             "/v1/chat/completions",
@@ -440,7 +448,20 @@ mod tests {
         for path in ["/v1/files", "/v1/files/x", "/v1/fine_tuning/jobs"] {
             assert_eq!(opened(path), ["tune", "admin"], "{path}");
         }
-        for path in ["/", "/api", "/api/operations"] {
+        let alias = "/api/2.0/mlflow/registered-models/alias";
+        for path in [
+            alias,
+            "/hf/api/models",
+            "/api/2.0/mlflow/registered-models/search",
+            "/api/2.0/mlflow-artifacts/artifacts/models/m/1/a",
+        ] {
+            assert_eq!(opened(path), ["models", "admin"], "{path}");
+        }
+        // What says which version answers is the administrator's.
+        for method in [Method::POST, Method::DELETE] {
+            assert_eq!(opened_by(method, alias), ["admin"]);
+        }
+        for path in ["/", "/api", "/api/operations", "/hfx", "/api/2.0/mlflows"] {
             assert_eq!(opened(path), ["admin"], "{path}");
         }
         let nobody = |path: &'static str| {

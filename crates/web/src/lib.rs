@@ -13,6 +13,7 @@ mod api;
 mod assets;
 mod chart;
 mod desk;
+mod doors;
 mod format;
 mod headers;
 mod lang;
@@ -35,6 +36,8 @@ pub use desk::{Asked, Desk};
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Event streams open at once; one more is answered 503.
 const STREAMS_MAX: usize = 64;
+/// Files on their way out at once; one more is answered 429. A client of the hub takes eight.
+const DOWNLOADS_MAX: usize = 64;
 
 /// What the router works with. Clones share it.
 #[derive(Clone)]
@@ -48,6 +51,7 @@ pub struct AppState {
     /// The keys that were issued; once there is one, every request presents one.
     pub tokens: Tokens,
     streams: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
 }
 
 impl AppState {
@@ -68,6 +72,7 @@ impl AppState {
             access,
             tokens: Tokens::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
         }
     }
 
@@ -91,10 +96,12 @@ pub fn router(state: AppState) -> Router {
     let own = Router::new()
         .merge(pages::router())
         .merge(api::router())
+        .merge(doors::router())
         .merge(openapi::router())
         .merge(assets::router())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(CompressionLayer::new())
+        .merge(doors::files())
         .with_state(state.clone());
     own.merge(state.door)
         .layer(from_fn_with_state(guard, access::guard))

@@ -120,13 +120,14 @@ impl IntoResponse for Problem {
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code() {
         "order-state" => return StatusCode::CONFLICT,
-        "not-found" | "chain-not-registered" | "feedback-unknown" => return StatusCode::NOT_FOUND,
+        "not-found" | "chain-not-registered" | "feedback-unknown" | "alias-unknown"
+        | "model-unknown" | "model-withheld" => return StatusCode::NOT_FOUND,
         _ => {}
     }
     match error.code().split('-').next() {
         Some("pack" | "order" | "data" | "reason" | "withdraw" | "approval" | "register")
         | Some("filing" | "key" | "token" | "deployment" | "trace" | "bundle" | "upstream")
-        | Some("feedback") => StatusCode::BAD_REQUEST,
+        | Some("feedback" | "alias") => StatusCode::BAD_REQUEST,
         Some("breaker") => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
