@@ -50,7 +50,11 @@ impl Shop<'_> {
 fn a_leaf(home: &Home) -> String {
     let data = home.json(&["data", "list", "--json"]);
     let digest = data[0]["digest"].as_str().expect("a digest");
-    let records = home.path().join("objects").join(digest).join("records.jsonl");
+    let records = home
+        .path()
+        .join("objects")
+        .join(digest)
+        .join("records.jsonl");
     let records = std::fs::read_to_string(records).expect("reads");
     let first = records.lines().next().expect("a record");
     let first: Value = serde_json::from_str(first).expect("JSON");
@@ -74,7 +78,10 @@ fn mlflow_and_the_hub_see_a_model_from_approval_to_withdrawal() {
     };
     let (home, outside) = (Home::new(), tempfile::tempdir().expect("a folder"));
     let two = ["--approval", "two-person"];
-    let waits = home.run(&fixture("tiny-pack"), &two).output().expect("starts");
+    let waits = home
+        .run(&fixture("tiny-pack"), &two)
+        .output()
+        .expect("starts");
     assert_eq!(waits.status.code(), Some(3), "{}", text(&waits.stderr));
     let anna = outside.path().join("anna.key");
     let anna = anna.to_str().expect("a plain name");
@@ -102,7 +109,10 @@ fn mlflow_and_the_hub_see_a_model_from_approval_to_withdrawal() {
     shop.ask("Answering");
     home.json(&["withdraw", &a_leaf(&home), "--reason", "asked", "--json"]);
     shop.ask("Withdrawn");
-    let again = home.run(&fixture("tiny-pack"), &[]).output().expect("starts");
+    let again = home
+        .run(&fixture("tiny-pack"), &[])
+        .output()
+        .expect("starts");
     assert_eq!(again.status.code(), Some(3), "{}", text(&again.stderr));
     shop.approve(anna);
     shop.ask("Again");

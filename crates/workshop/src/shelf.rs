@@ -119,7 +119,11 @@ impl ShelfModel {
     /// What to hand out where no version is named: the one that answers, else the newest there is.
     pub fn main(&self) -> Option<&ShelfVersion> {
         let handed_out = |it: &&ShelfVersion| it.standing == Shelved::HandedOut;
-        let answering = self.versions.iter().filter(handed_out).find(|it| it.answers);
+        let answering = self
+            .versions
+            .iter()
+            .filter(handed_out)
+            .find(|it| it.answers);
         answering.or_else(|| self.versions.iter().rev().find(handed_out))
     }
 }
@@ -282,7 +286,9 @@ fn version(history: &History, name: &str, draft: &Draft<'_>, number: u32) -> She
         standing: Shelved::HandedOut,
         why: String::new(),
         next: String::new(),
-        order: draft.verdict.map_or_else(String::new, |it| it.order.clone()),
+        order: draft
+            .verdict
+            .map_or_else(String::new, |it| it.order.clone()),
         demonstration: said.is_some_and(|it| it.demonstration),
         created_ms: draft.created_ms,
         updated_ms: draft.updated_ms,
@@ -365,7 +371,10 @@ fn cancelled(history: &History) -> BTreeMap<String, String> {
     let all = register(history).into_values();
     let gone = all.filter(|it| it.state == RegistrationAction::Cancelled);
     gone.map(|it: registrations::Entry| {
-        let note = it.steps.last().map_or_else(String::new, |it| it.note.clone());
+        let note = it
+            .steps
+            .last()
+            .map_or_else(String::new, |it| it.note.clone());
         (it.number, note)
     })
     .collect()

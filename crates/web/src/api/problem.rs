@@ -120,8 +120,12 @@ impl IntoResponse for Problem {
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code() {
         "order-state" => return StatusCode::CONFLICT,
-        "not-found" | "chain-not-registered" | "feedback-unknown" | "alias-unknown"
-        | "model-unknown" | "model-withheld" => return StatusCode::NOT_FOUND,
+        "not-found"
+        | "chain-not-registered"
+        | "feedback-unknown"
+        | "alias-unknown"
+        | "model-unknown"
+        | "model-withheld" => return StatusCode::NOT_FOUND,
         _ => {}
     }
     match error.code().split('-').next() {

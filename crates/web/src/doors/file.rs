@@ -82,7 +82,10 @@ pub(super) async fn answer(
     put(CONTENT_LENGTH, (to - from).to_string());
     match status {
         StatusCode::PARTIAL_CONTENT => {
-            put(CONTENT_RANGE, format!("bytes {from}-{}/{}", to - 1, file.size));
+            put(
+                CONTENT_RANGE,
+                format!("bytes {from}-{}/{}", to - 1, file.size),
+            );
         }
         StatusCode::RANGE_NOT_SATISFIABLE => put(CONTENT_RANGE, format!("bytes */{}", file.size)),
         _ => {}
@@ -93,7 +96,12 @@ pub(super) async fn answer(
 /// MLflow's client and `huggingface_hub` both wait and ask again.
 fn too_many() -> Response {
     let wait = [(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))];
-    (StatusCode::TOO_MANY_REQUESTS, wait, "too many downloads are under way").into_response()
+    (
+        StatusCode::TOO_MANY_REQUESTS,
+        wait,
+        "too many downloads are under way",
+    )
+        .into_response()
 }
 
 /// What a `Range` asks for. One that cannot be read is as if it were not there (RFC 9110, 14.2).
@@ -128,20 +136,23 @@ fn between(from: u64, to: u64, size: u64) -> Part {
 /// So many bytes, read as they are taken. A file that ends early breaks the answer off.
 fn body(file: tokio::fs::File, bytes: u64, permit: OwnedSemaphorePermit) -> Body {
     let begun = (file, bytes, permit);
-    Body::from_stream(stream::try_unfold(begun, |(mut file, left, permit)| async move {
-        if left == 0 {
-            return Ok(None);
-        }
-        let wanted = usize::try_from(left.min(PIECE_BYTES)).expect("a piece fits in memory");
-        let mut piece = vec![0; wanted];
-        let read = file.read(&mut piece).await?;
-        if read == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
-        }
-        piece.truncate(read);
-        let rest = (file, left - read as u64, permit);
-        Ok(Some((Bytes::from(piece), rest)))
-    }))
+    Body::from_stream(stream::try_unfold(
+        begun,
+        |(mut file, left, permit)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let wanted = usize::try_from(left.min(PIECE_BYTES)).expect("a piece fits in memory");
+            let mut piece = vec![0; wanted];
+            let read = file.read(&mut piece).await?;
+            if read == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            }
+            piece.truncate(read);
+            let rest = (file, left - read as u64, permit);
+            Ok(Some((Bytes::from(piece), rest)))
+        },
+    ))
 }
 
 #[cfg(test)]

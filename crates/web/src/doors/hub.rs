@@ -43,15 +43,24 @@ pub(super) fn router() -> Router<AppState> {
     Router::new()
         .route("/hf/api/models", get(list))
         .route("/hf/api/models/{owner}/{name}", get(info))
-        .route("/hf/api/models/{owner}/{name}/revision/{revision}", get(info_at))
+        .route(
+            "/hf/api/models/{owner}/{name}/revision/{revision}",
+            get(info_at),
+        )
         .route("/hf/api/models/{owner}/{name}/refs", get(refs))
         .route("/hf/api/models/{owner}/{name}/tree/{revision}", get(tree))
-        .route("/hf/api/models/{owner}/{name}/tree/{revision}/{*path}", get(tree_under))
+        .route(
+            "/hf/api/models/{owner}/{name}/tree/{revision}/{*path}",
+            get(tree_under),
+        )
 }
 
 /// Where files are handed out.
 pub(super) fn files() -> Router<AppState> {
-    Router::new().route("/hf/{owner}/{name}/resolve/{revision}/{*path}", get(download))
+    Router::new().route(
+        "/hf/{owner}/{name}/resolve/{revision}/{*path}",
+        get(download),
+    )
 }
 
 /// An error as the hub's clients read it: the kind in a header, words in another and in the body.
@@ -107,7 +116,9 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let mut response = refused(self.status, &self.text);
         if let Some(code) = self.code {
-            response.headers_mut().insert(ERROR_CODE, HeaderValue::from_static(code));
+            response
+                .headers_mut()
+                .insert(ERROR_CODE, HeaderValue::from_static(code));
         }
         response
     }
@@ -154,10 +165,15 @@ fn model_of<'a>(
     owner: &str,
     name: &str,
 ) -> Result<&'a ShelfModel, Refused> {
-    let mut found = models.iter().filter(|it| owner == OWNER && hub_name(&it.name) == name);
+    let mut found = models
+        .iter()
+        .filter(|it| owner == OWNER && hub_name(&it.name) == name);
     match (found.next(), found.next()) {
         (Some(model), None) if model.main().is_some() => Ok(model),
-        _ => Err(Refused::missing("RepoNotFound", &format!("model {owner}/{name}"))),
+        _ => Err(Refused::missing(
+            "RepoNotFound",
+            &format!("model {owner}/{name}"),
+        )),
     }
 }
 
@@ -190,10 +206,17 @@ fn commit(model: &Digest) -> String {
 /// `GET /hf/api/models?search=&author=&filter=&pipeline_tag=&limit=`: an array, by name.
 async fn list(State(state): State<AppState>, asker: Asker, pairs: Pairs) -> Answer {
     let Query(pairs) = pairs?;
-    let all = |name: &'static str| pairs.iter().filter(move |(key, _)| key == name).map(|(_, it)| it);
+    let all = |name: &'static str| {
+        pairs
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, it)| it)
+    };
     let limit = match all("limit").next() {
         None => MODELS_MAX,
-        Some(text) => text.parse().map_err(|_| Refused::invalid("limit is no number"))?,
+        Some(text) => text
+            .parse()
+            .map_err(|_| Refused::invalid("limit is no number"))?,
     };
     let mut rows = Vec::new();
     for model in asker.shelf(&state).await? {
@@ -325,7 +348,10 @@ async fn refs(
     let models = asker.shelf(&state).await?;
     let model = model_of(&models, &owner, &name)?;
     let main = version_of(model, "main")?;
-    let handed_out = model.versions.iter().filter(|it| it.standing == Shelved::HandedOut);
+    let handed_out = model
+        .versions
+        .iter()
+        .filter(|it| it.standing == Shelved::HandedOut);
     let tag = |name: String, version: &ShelfVersion| {
         let of = format!("refs/tags/{name}");
         json!({ "name": name, "ref": of, "targetCommit": commit(&version.model) })
@@ -333,10 +359,18 @@ async fn refs(
     let mut tags = Vec::new();
     for version in handed_out {
         tags.push(tag(format!("v{}", version.number), version));
-        tags.extend(version.labels.iter().map(|label| tag(label.clone(), version)));
+        tags.extend(
+            version
+                .labels
+                .iter()
+                .map(|label| tag(label.clone(), version)),
+        );
     }
-    let branch = json!({ "name": "main", "ref": "refs/heads/main", "targetCommit": commit(&main.model) });
-    Ok(Json(json!({ "branches": [branch], "tags": tags, "converts": [] })))
+    let branch =
+        json!({ "name": "main", "ref": "refs/heads/main", "targetCommit": commit(&main.model) });
+    Ok(Json(
+        json!({ "branches": [branch], "tags": tags, "converts": [] }),
+    ))
 }
 
 /// `GET /hf/api/models/{owner}/{name}/tree/{revision}?recursive=`: an array of files and folders.
@@ -370,13 +404,18 @@ async fn listed(
 ) -> Answer {
     let Query(pairs) = pairs?;
     let is_true = |text: &str| text.eq_ignore_ascii_case("true") || text == "1";
-    let deep = pairs.iter().any(|(key, value)| key == "recursive" && is_true(value));
+    let deep = pairs
+        .iter()
+        .any(|(key, value)| key == "recursive" && is_true(value));
     let models = asker.shelf(state).await?;
     let version = version_of(model_of(&models, owner, name)?, revision)?;
     let files = state.desk.shelf_files(version).await?;
     let rows = entries(&files, folder, deep);
     if rows.is_empty() && !folder.is_empty() {
-        return Err(Refused::missing("EntryNotFound", &format!("folder {folder}")));
+        return Err(Refused::missing(
+            "EntryNotFound",
+            &format!("folder {folder}"),
+        ));
     }
     Ok(Json(json!(rows)))
 }
@@ -390,7 +429,10 @@ fn entries(files: &[ShelfFile], folder: &str, deep: bool) -> Vec<Value> {
             true => 0,
             false => folder.len() + 1,
         };
-        let under = file.path.get(..start).is_some_and(|it| it.trim_end_matches('/') == folder);
+        let under = file
+            .path
+            .get(..start)
+            .is_some_and(|it| it.trim_end_matches('/') == folder);
         if !under {
             continue;
         }
@@ -463,10 +505,18 @@ mod tests {
         let files = ["a.json", "base/b.gguf", "base/c/d", "base/c/e"].map(file);
         let paths = |folder: &str, deep: bool| {
             let rows = entries(&files, folder, deep).into_iter();
-            rows.map(|it| it["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+            rows.map(|it| it["path"].as_str().unwrap().to_owned())
+                .collect::<Vec<_>>()
         };
         assert_eq!(paths("", false), ["a.json", "base"]);
-        let all = ["a.json", "base", "base/b.gguf", "base/c", "base/c/d", "base/c/e"];
+        let all = [
+            "a.json",
+            "base",
+            "base/b.gguf",
+            "base/c",
+            "base/c/d",
+            "base/c/e",
+        ];
         assert_eq!(paths("", true), all);
         assert_eq!(paths("base", false), ["base/b.gguf", "base/c"]);
         assert_eq!(paths("base/c", true), ["base/c/d", "base/c/e"]);

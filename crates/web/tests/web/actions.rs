@@ -31,7 +31,10 @@ const PAGES: &[(&str, Same)] = &[
     ("GET /orders/{id}/lesson", As("GET /api/orders/{id}/lesson")),
     ("POST /orders/{id}/pause", Operation("order-pause")),
     ("POST /orders/{id}/resume", Operation("order-resume")),
-    ("GET /orders/{id}/clone", As("GET /api/orders/{id}/settings")),
+    (
+        "GET /orders/{id}/clone",
+        As("GET /api/orders/{id}/settings"),
+    ),
     ("POST /orders/{id}/clone", Operation("order-clone")),
     ("GET /try", As("GET /api/deployments")),
     ("POST /try", As("POST /v1/chat/completions")),
@@ -45,14 +48,23 @@ const PAGES: &[(&str, Same)] = &[
     ("GET /receipts", As("GET /api/receipts")),
     ("GET /receipts/{id}", As("GET /api/receipts/{id}")),
     ("GET /records/{leaf}", As("GET /api/records/{leaf}")),
-    ("GET /records/{leaf}/withdraw", As("GET /api/records/{leaf}")),
+    (
+        "GET /records/{leaf}/withdraw",
+        As("GET /api/records/{leaf}"),
+    ),
     ("POST /records/{leaf}/withdraw", Operation("withdraw")),
     ("GET /deployments/{name}", As("GET /api/breakers/{name}")),
     ("GET /register", As("GET /api/register")),
     ("GET /register/{number}", As("GET /api/register/{number}")),
     ("GET /register/{number}/dossier", Operation("dossier")),
-    ("GET /register/{number}/filing", As("GET /api/register/{number}/filing")),
-    ("GET /register/{number}/filing/package", Operation("filing-package")),
+    (
+        "GET /register/{number}/filing",
+        As("GET /api/register/{number}/filing"),
+    ),
+    (
+        "GET /register/{number}/filing/package",
+        Operation("filing-package"),
+    ),
     ("GET /ledger", As("GET /api/ledger/entries")),
     ("GET /ledger/{entry}", As("GET /api/ledger/entries/{entry}")),
 ];

@@ -48,15 +48,22 @@ async fn a_file_goes_out_whole_or_in_part_and_never_compressed() {
     assert_eq!(headers.get("content-encoding"), None);
     assert_eq!(headers["content-length"], "10");
     assert_eq!(headers["x-repo-commit"].len(), 40);
-    let (status, headers, body) =
-        ask(Access::Loopback, "GET", FILE, &[gzip, ("range", "bytes=2-4")]).await;
-    assert_eq!((status, body.as_slice()), (StatusCode::PARTIAL_CONTENT, &WEIGHTS[2..5]));
+    let (status, headers, body) = ask(
+        Access::Loopback,
+        "GET",
+        FILE,
+        &[gzip, ("range", "bytes=2-4")],
+    )
+    .await;
+    assert_eq!(
+        (status, body.as_slice()),
+        (StatusCode::PARTIAL_CONTENT, &WEIGHTS[2..5])
+    );
     assert_eq!(headers["content-range"], "bytes 2-4/10");
     let (status, headers, body) = ask(Access::Loopback, "HEAD", FILE, &[]).await;
     assert_eq!((status, body.len()), (StatusCode::OK, 0));
     assert_eq!(headers["content-length"], "10");
-    let (status, headers, _) =
-        ask(Access::Loopback, "GET", FILE, &[("range", "bytes=10-")]).await;
+    let (status, headers, _) = ask(Access::Loopback, "GET", FILE, &[("range", "bytes=10-")]).await;
     assert_eq!(status, StatusCode::RANGE_NOT_SATISFIABLE);
     assert_eq!(headers["content-range"], "bytes */10");
 }
@@ -67,11 +74,20 @@ async fn both_doors_tell_of_the_same_model() {
     assert_eq!(status, StatusCode::OK);
     let model = &found["registered_models"][0];
     assert_eq!(model["name"], "customer-care");
-    assert_eq!(model["aliases"][0], json!({ "alias": "production", "version": "1" }));
+    assert_eq!(
+        model["aliases"][0],
+        json!({ "alias": "production", "version": "1" })
+    );
     let version = &model["latest_versions"][0];
-    assert_eq!(version["source"], "mlflow-artifacts:/models/customer-care/1");
+    assert_eq!(
+        version["source"],
+        "mlflow-artifacts:/models/customer-care/1"
+    );
     let (status, listed) = get("/hf/api/models").await;
-    assert_eq!((status, &listed[0]["id"]), (StatusCode::OK, &json!("lathe/customer-care")));
+    assert_eq!(
+        (status, &listed[0]["id"]),
+        (StatusCode::OK, &json!("lathe/customer-care"))
+    );
     let adapter = version["tags"][0]["value"].as_str().expect("a digest");
     assert_eq!(listed[0]["sha"], json!(adapter[..40]));
     let under = "/api/2.0/mlflow-artifacts/artifacts?path=models/customer-care/1/base";
@@ -93,7 +109,8 @@ async fn who_is_turned_away_is_told_in_the_clients_own_words() {
     assert_eq!(status, StatusCode::UNAUTHORIZED);
     let told = headers["x-error-message"].to_str().expect("ASCII");
     assert!(told.contains("asks for a key"), "{told}");
-    let (status, headers, _) = ask(Access::Loopback, "GET", "/hf/lathe/x/resolve/main/a", &[]).await;
+    let (status, headers, _) =
+        ask(Access::Loopback, "GET", "/hf/lathe/x/resolve/main/a", &[]).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert_eq!(headers["x-error-code"], "RepoNotFound");
 }

@@ -55,7 +55,9 @@ async fn set(
         if others.count() >= LABELS_MAX {
             return Err(WorkshopError::new(
                 "alias-invalid",
-                format!("cannot call a version of {name} {alias}: it has {LABELS_MAX} aliases, the most"),
+                format!(
+                    "cannot call a version of {name} {alias}: it has {LABELS_MAX} aliases, the most"
+                ),
                 "remove one of them first",
             ));
         }
@@ -71,11 +73,7 @@ async fn set(
 }
 
 /// Takes an alias away.
-async fn remove(
-    shop: &Workshop,
-    name: String,
-    alias: String,
-) -> Result<Value, WorkshopError> {
+async fn remove(shop: &Workshop, name: String, alias: String) -> Result<Value, WorkshopError> {
     let models = shop.shelf().await?;
     let model = models.iter().find(|it| it.name == name);
     let found = model.and_then(|it| it.labelled(&alias));
@@ -163,7 +161,9 @@ fn plain(alias: &str) -> Result<(), WorkshopError> {
     let is_word = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
     let digits = alias.strip_prefix(['v', 'V']).unwrap_or(alias);
     let is_number = digits.chars().all(|letter| letter.is_ascii_digit());
-    let taken = ["latest", "main"].iter().any(|it| it.eq_ignore_ascii_case(alias));
+    let taken = ["latest", "main"]
+        .iter()
+        .any(|it| it.eq_ignore_ascii_case(alias));
     let fits = (1..=LABEL_CHARS_MAX).contains(&alias.chars().count());
     if fits && alias.chars().all(is_word) && !is_number && !taken {
         return Ok(());
@@ -195,7 +195,19 @@ mod tests {
             assert!(plain(good).is_ok(), "{good}");
         }
         let long = "a".repeat(LABEL_CHARS_MAX + 1);
-        for bad in ["", "7", "v7", "V7", "v", "Latest", "main", "a/b", "a b", "模", long.as_str()] {
+        for bad in [
+            "",
+            "7",
+            "v7",
+            "V7",
+            "v",
+            "Latest",
+            "main",
+            "a/b",
+            "a b",
+            "模",
+            long.as_str(),
+        ] {
             assert_eq!(plain(bad).unwrap_err().code(), "alias-invalid", "{bad}");
         }
     }

@@ -90,12 +90,23 @@ fn tags(version: &ShelfVersion) -> Vec<Value> {
     let known = [
         ("lathe.model", Some(version.model.to_string())),
         ("lathe.base", parts.map(|(base, _)| base.to_string())),
-        ("lathe.adapter", parts.and_then(|(_, adapter)| adapter).map(|it| it.to_string())),
+        (
+            "lathe.adapter",
+            parts
+                .and_then(|(_, adapter)| adapter)
+                .map(|it| it.to_string()),
+        ),
         ("lathe.registration", Some(version.registration.clone())),
-        ("lathe.deployment", version.deployment.map(|it| it.to_string())),
+        (
+            "lathe.deployment",
+            version.deployment.map(|it| it.to_string()),
+        ),
         ("lathe.order", Some(version.order.clone())),
         ("lathe.licence", Some(version.licence.clone())),
-        ("lathe.demonstration", version.demonstration.then(|| "true".to_owned())),
+        (
+            "lathe.demonstration",
+            version.demonstration.then(|| "true".to_owned()),
+        ),
     ];
     let said = known.into_iter().filter_map(|(key, value)| {
         let value = value.filter(|it| !it.is_empty())?;
@@ -110,7 +121,10 @@ pub(super) fn artifacts(files: &[ShelfFile], folder: &str) -> Vec<Value> {
     for file in files {
         let rest = match folder.is_empty() {
             true => Some(file.path.as_str()),
-            false => file.path.strip_prefix(folder).and_then(|it| it.strip_prefix('/')),
+            false => file
+                .path
+                .strip_prefix(folder)
+                .and_then(|it| it.strip_prefix('/')),
         };
         match rest.map(|it| it.split_once('/').ok_or(it)) {
             Some(Ok((inner, _))) => found.insert(inner, None),

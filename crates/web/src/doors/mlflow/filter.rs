@@ -68,7 +68,8 @@ impl Text {
 
 /// SQL's LIKE: `%` is any text, `_` any character.
 fn like(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (pattern, text): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), text.chars().collect());
     let (mut at, mut of) = (0, 0);
     // Where the last % stands, and from where of the text it is tried next.
     let mut again: Option<(usize, usize)> = None;
@@ -104,7 +105,8 @@ pub(super) fn parse(filter: Option<&str>) -> Result<Vec<Wanted>, String> {
     if words.is_empty() {
         return Ok(Vec::new());
     }
-    let is_and = |word: &Word| matches!(word, Word::Plain(text) if text.eq_ignore_ascii_case("and"));
+    let is_and =
+        |word: &Word| matches!(word, Word::Plain(text) if text.eq_ignore_ascii_case("and"));
     words.split(is_and).map(comparison).collect()
 }
 
@@ -122,7 +124,9 @@ fn words(filter: &str) -> Result<Vec<Word>, String> {
         let (word, after) = match first {
             '\'' | '"' => {
                 let inner = &rest[1..];
-                let end = inner.find(first).ok_or("the filter has a quote that is not closed")?;
+                let end = inner
+                    .find(first)
+                    .ok_or("the filter has a quote that is not closed")?;
                 (Word::Quoted(inner[..end].to_owned()), &inner[end + 1..])
             }
             _ => {
@@ -154,7 +158,8 @@ fn comparison(words: &[Word]) -> Result<Wanted, String> {
             let operator = known.into_iter().find(|it| *it == operator);
             let number = number.parse().ok();
             let both = operator.zip(number);
-            both.map(|(operator, number)| Wanted::Number(operator, number)).ok_or_else(unknown)
+            both.map(|(operator, number)| Wanted::Number(operator, number))
+                .ok_or_else(unknown)
         }
         ("name" | "run_id", Word::Quoted(text)) => {
             let text = match operator.as_str() {
@@ -271,7 +276,10 @@ impl Page {
         let rows: usize = match rows {
             None => rows_default,
             Some(text) => {
-                let number = text.parse().ok().filter(|rows| (1..=rows_max).contains(rows));
+                let number = text
+                    .parse()
+                    .ok()
+                    .filter(|rows| (1..=rows_max).contains(rows));
                 number.ok_or_else(|| format!("max_results is no number from 1 to {rows_max}"))?
             }
         };

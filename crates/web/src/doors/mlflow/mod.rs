@@ -35,7 +35,10 @@ const ROWS_MAX: usize = 10_000;
 /// Path and handler of every endpoint that answers JSON.
 pub(super) fn router() -> Router<AppState> {
     Router::new()
-        .route("/api/2.0/mlflow/registered-models/search", get(search_models))
+        .route(
+            "/api/2.0/mlflow/registered-models/search",
+            get(search_models),
+        )
         .route("/api/2.0/mlflow/registered-models/get", get(one_model))
         .route(
             "/api/2.0/mlflow/registered-models/get-latest-versions",
@@ -45,9 +48,15 @@ pub(super) fn router() -> Router<AppState> {
             "/api/2.0/mlflow/registered-models/alias",
             get(by_alias).post(set_alias).delete(remove_alias),
         )
-        .route("/api/2.0/mlflow/model-versions/search", get(search_versions))
+        .route(
+            "/api/2.0/mlflow/model-versions/search",
+            get(search_versions),
+        )
         .route("/api/2.0/mlflow/model-versions/get", get(one_version))
-        .route("/api/2.0/mlflow/model-versions/get-download-uri", get(download_uri))
+        .route(
+            "/api/2.0/mlflow/model-versions/get-download-uri",
+            get(download_uri),
+        )
         .route("/api/2.0/mlflow-artifacts/artifacts", get(list_artifacts))
         .route("/api/2.0/mlflow/{*rest}", any(lacking))
 }
@@ -146,7 +155,10 @@ impl Given {
     }
 
     fn text(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     fn required(&self, name: &str) -> Result<&str, Refused> {
@@ -184,7 +196,9 @@ async fn search_models(State(state): State<AppState>, asker: Asker, pairs: Pairs
     filter::sort_models(&mut models, &order);
     let (rows, next) = page.cut(&models);
     let rows: Vec<Value> = rows.iter().map(model_json).collect();
-    Ok(Json(json!({ "registered_models": rows, "next_page_token": next })))
+    Ok(Json(
+        json!({ "registered_models": rows, "next_page_token": next }),
+    ))
 }
 
 /// `GET …/registered-models/get?name=`.
@@ -308,8 +322,13 @@ async fn search_versions(State(state): State<AppState>, asker: Asker, pairs: Pai
     }
     filter::sort_versions(&mut versions, &order);
     let (rows, next) = page.cut(&versions);
-    let rows: Vec<Value> = rows.iter().map(|(name, it)| version_json(name, it)).collect();
-    Ok(Json(json!({ "model_versions": rows, "next_page_token": next })))
+    let rows: Vec<Value> = rows
+        .iter()
+        .map(|(name, it)| version_json(name, it))
+        .collect();
+    Ok(Json(
+        json!({ "model_versions": rows, "next_page_token": next }),
+    ))
 }
 
 /// `GET …/model-versions/get?name=&version=`.
@@ -318,7 +337,9 @@ async fn one_version(State(state): State<AppState>, asker: Asker, pairs: Pairs) 
     let (name, number) = (given.required("name")?, given.required("version")?);
     let models = asker.shelf(&state).await?;
     let version = version_of(model_of(&models, name)?, number)?;
-    Ok(Json(json!({ "model_version": version_json(name, version) })))
+    Ok(Json(
+        json!({ "model_version": version_json(name, version) }),
+    ))
 }
 
 /// `GET …/model-versions/get-download-uri?name=&version=`; refused for what is not handed out.
@@ -368,7 +389,8 @@ async fn download(
     asked: HeaderMap,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
 ) -> Result<Response, Refused> {
-    let path = path.map_err(|_| Refused::invalid("the path is no UTF-8 where its escapes are undone"));
+    let path =
+        path.map_err(|_| Refused::invalid("the path is no UTF-8 where its escapes are undone"));
     let Path(path) = path?;
     let (files, rest) = at(&state, &asker, &path).await?;
     let found = files.iter().find(|it| it.path == rest);
