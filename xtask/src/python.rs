@@ -13,6 +13,8 @@ pub const CLIENT: Environment = Environment {
     name: "client",
     requirements: &[
         "openai==3.57.0",
+        "mlflow-skinny==3.17.2",
+        "huggingface_hub==2.4.0",
         "openapi-spec-validator==0.9.0",
         "schemathesis==4.32.5",
     ],

@@ -163,6 +163,34 @@ pub fn examine(
     }
 }
 
+/// What has come over the evidence of a deployment since it was said: it was withdrawn, or is past its
+/// time. Asked of older deployments too, whose models are still handed out; whether one may answer is for
+/// [`verify`]. Only the leaves of its datasets are read, and those only where single records were
+/// withdrawn.
+///
+/// # Errors
+/// What of its statements is missing or out of place, or cannot be read.
+pub fn stale(
+    history: &History,
+    deployment: &Link,
+    pieces: &dyn Pieces,
+    now_ms: i64,
+) -> Result<Vec<Denial>, Vec<Denial>> {
+    let walk = walk(history, deployment).map_err(|denial| vec![denial])?;
+    let trunk = &walk.judged.trunk;
+    let mut denials = Vec::new();
+    let leaves = match standing::records_withdrawn(history) {
+        true => files::leaves(trunk, pieces, &mut denials),
+        false => Vec::new(),
+    };
+    if !denials.is_empty() {
+        return Err(denials);
+    }
+    let mut stale = standing::expired(&walk, now_ms);
+    stale.extend(standing::withdrawn(history, trunk, &leaves));
+    Ok(stale)
+}
+
 /// The deployments that count: the newest of each name. Older ones were replaced.
 pub fn current(history: &History) -> Vec<Link> {
     let mut names = std::collections::BTreeMap::new();

@@ -8,7 +8,8 @@
 //! Once there are people, a request without a key has to come from somebody who is logged in and has the
 //! right that [`routes`] asks for; what they send carries the token of their pages ([`csrf`]).
 //!
-//! Under `/v1` a refusal has OpenAI's shape, so that its clients raise the class their users expect.
+//! Under `/v1` a refusal has OpenAI's shape, at the doors for other people's clients theirs, so that they raise
+//! the class their users expect.
 //! Not here: who may have which right (`lathe_workshop::people`), and how much one may ask (`lathe_serve`).
 
 use std::net::IpAddr;
@@ -29,7 +30,7 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::pages;
 use crate::visitor::session_in;
-use refusal::Refusal;
+use refusal::{Refusal, Shape};
 use routes::Need;
 
 mod csrf;
@@ -174,7 +175,7 @@ async fn turned_away(guard: &Guard, refusal: Refusal, mut parts: Parts) -> Respo
     let row = AuditRow::now("refused", &by, &what, refusal.code());
     guard.people.note(row);
     if !is_page(&path) {
-        return refusal.into_response(path.starts_with("/v1/"));
+        return refusal.into_response(Shape::of(&path));
     }
     if let Some(signed) = signed {
         parts.extensions.insert(signed);
@@ -183,14 +184,23 @@ async fn turned_away(guard: &Guard, refusal: Refusal, mut parts: Parts) -> Respo
         Refusal::Login => pages::to_login(&parts),
         Refusal::Right(right) => pages::denied(&mut parts, right).await,
         Refusal::Csrf => pages::stale(&mut parts).await,
-        other => other.into_response(false),
+        other => other.into_response(Shape::Own),
     }
 }
 
 /// Whether people read what stands there.
 fn is_page(path: &str) -> bool {
     let first = path.split('/').nth(1).unwrap_or_default();
-    !["api", "v1", "metrics", "health", "openapi.json", "assets"].contains(&first)
+    ![
+        "api",
+        "hf",
+        "v1",
+        "metrics",
+        "health",
+        "openapi.json",
+        "assets",
+    ]
+    .contains(&first)
 }
 
 fn check(
@@ -215,7 +225,7 @@ fn check(
     if key.is_err() && !guard.people.is_empty() {
         return by_session(guard, method, uri.path(), headers, route);
     }
-    match scope_of(uri.path()) {
+    match scope_of(method, uri.path()) {
         Some(scope) => admit(guard, &key?, scope),
         None => {
             let admitted = key.and_then(|key| admit(guard, &key, Scope::Answer));
@@ -255,11 +265,11 @@ fn signed(guard: &Guard, headers: &HeaderMap) -> Option<Signed> {
 
 /// Whether a request changes what the workshop is or does, rather than asking a model.
 fn changes(method: &Method, path: &str) -> bool {
-    !method.is_safe() && matches!(scope_of(path), Some(Scope::Admin | Scope::Tune))
+    !method.is_safe() && matches!(scope_of(method, path), Some(Scope::Admin | Scope::Tune))
 }
 
 /// What a path is opened by; none for what is told to everybody.
-fn scope_of(path: &str) -> Option<Scope> {
+fn scope_of(method: &Method, path: &str) -> Option<Scope> {
     let under = |folder: &str| {
         path.strip_prefix(folder)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -275,6 +285,11 @@ fn scope_of(path: &str) -> Option<Scope> {
             Some(Scope::Tune)
         }
         _ if under("/v1") => Some(Scope::Answer),
+        // They say what answers.
+        "/api/2.0/mlflow/registered-models/alias" if !method.is_safe() => Some(Scope::Admin),
+        _ if under("/hf") || under("/api/2.0/mlflow") || under("/api/2.0/mlflow-artifacts") => {
+            Some(Scope::Models)
+        }
         _ => Some(Scope::Admin),
     }
 }
@@ -524,6 +539,7 @@ mod tests {
             issued("answer", &[Scope::Answer]),
             issued("feedback", &[Scope::Feedback]),
             issued("tune", &[Scope::Tune]),
+            issued("models", &[Scope::Models]),
             issued("metrics", &[Scope::Metrics]),
             issued("admin", &[Scope::Admin]),
         ];
@@ -532,15 +548,16 @@ mod tests {
             tokens: Tokens::of_rows(rows),
             people: People::default(),
         };
-        let opened = |path: &'static str| {
-            let keys = ["answer", "feedback", "tune", "metrics", "admin"];
+        let opened_by = |method: Method, path: &'static str| {
+            let keys = ["answer", "feedback", "tune", "models", "metrics", "admin"];
             let opens = |key: &&str| {
                 let bearer = format!("Bearer {key}");
                 let pairs = headers(&[("host", "localhost"), ("authorization", &bearer)]);
-                check(&guard, &Method::GET, &Uri::from_static(path), &pairs, None).is_ok()
+                check(&guard, &method, &Uri::from_static(path), &pairs, None).is_ok()
             };
             keys.into_iter().filter(opens).collect::<Vec<_>>()
         };
+        let opened = |path: &'static str| opened_by(Method::GET, path);
         for path in [
             "/v1/models",
             "/v1/chat/completions",
@@ -555,7 +572,20 @@ mod tests {
         for path in ["/v1/files", "/v1/files/x", "/v1/fine_tuning/jobs"] {
             assert_eq!(opened(path), ["tune", "admin"], "{path}");
         }
-        for path in ["/", "/api", "/api/operations"] {
+        let alias = "/api/2.0/mlflow/registered-models/alias";
+        for path in [
+            alias,
+            "/hf/api/models",
+            "/api/2.0/mlflow/registered-models/search",
+            "/api/2.0/mlflow-artifacts/artifacts/models/m/1/a",
+        ] {
+            assert_eq!(opened(path), ["models", "admin"], "{path}");
+        }
+        // What says which version answers is the administrator's.
+        for method in [Method::POST, Method::DELETE] {
+            assert_eq!(opened_by(method, alias), ["admin"]);
+        }
+        for path in ["/", "/api", "/api/operations", "/hfx", "/api/2.0/mlflows"] {
             assert_eq!(opened(path), ["admin"], "{path}");
         }
         let nobody = |path: &'static str| {

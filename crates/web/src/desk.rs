@@ -3,6 +3,8 @@
 //! [`Workshop`] is the one real desk. The trait stands between so that every page can be shown
 //! and tested over written-down views, without a home, a model or an order that runs for minutes.
 
+use std::fs::File;
+
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::Receipt;
 use lathe_evidence::report::Report;
@@ -10,6 +12,7 @@ use lathe_evidence::statement::Link;
 use lathe_gate::Verdict;
 use lathe_workshop::compare::Comparison;
 use lathe_workshop::preview::Preview;
+use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, EntryTrace, EntryView, FilingView, LedgerHead, ReceiptLine, RecordTrace,
@@ -59,6 +62,12 @@ pub trait Desk: Send + Sync + 'static {
     fn add_dataset(&self, request: DatasetRequest) -> Asked<'_, DatasetView>;
     /// Models, newest first.
     fn models(&self, limit: u32, offset: u32) -> Asked<'_, Vec<ModelView>>;
+    /// The registered models with their versions, by name.
+    fn shelf(&self) -> Asked<'_, Vec<ShelfModel>>;
+    /// The files of a version that is handed out.
+    fn shelf_files<'a>(&'a self, version: &'a ShelfVersion) -> Asked<'a, Vec<ShelfFile>>;
+    /// One of them, open at its beginning, its content hashed.
+    fn shelf_open<'a>(&'a self, file: &'a ShelfFile) -> Asked<'a, File>;
     /// The deployments that answer now.
     fn deployments(&self) -> Asked<'_, Vec<DeploymentView>>;
     /// The other servers that answer under a name here.
@@ -147,6 +156,15 @@ impl Desk for Workshop {
     }
     fn models(&self, limit: u32, offset: u32) -> Asked<'_, Vec<ModelView>> {
         Box::pin(Workshop::models(self, limit, offset))
+    }
+    fn shelf(&self) -> Asked<'_, Vec<ShelfModel>> {
+        Box::pin(Workshop::shelf(self))
+    }
+    fn shelf_files<'a>(&'a self, version: &'a ShelfVersion) -> Asked<'a, Vec<ShelfFile>> {
+        Box::pin(Workshop::shelf_files(self, version))
+    }
+    fn shelf_open<'a>(&'a self, file: &'a ShelfFile) -> Asked<'a, File> {
+        Box::pin(Workshop::shelf_open(self, file))
     }
     fn deployments(&self) -> Asked<'_, Vec<DeploymentView>> {
         Box::pin(Workshop::deployments(self))

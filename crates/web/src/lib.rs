@@ -13,6 +13,7 @@ mod api;
 mod assets;
 mod chart;
 mod desk;
+mod doors;
 mod format;
 mod headers;
 mod lang;
@@ -37,6 +38,8 @@ pub use visitor::OverTls;
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Event streams open at once; one more is answered 503.
 const STREAMS_MAX: usize = 64;
+/// Files on their way out at once; one more is answered 429. A client of the hub takes eight.
+const DOWNLOADS_MAX: usize = 64;
 
 /// What the router works with. Clones share it.
 #[derive(Clone)]
@@ -52,6 +55,7 @@ pub struct AppState {
     /// The people who may come in; once there is somebody, they log in.
     pub people: People,
     streams: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
 }
 
 impl AppState {
@@ -74,6 +78,7 @@ impl AppState {
             tokens: Tokens::default(),
             people: People::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
         }
     }
 
@@ -98,10 +103,12 @@ pub fn router(state: AppState) -> Router {
     let own = Router::new()
         .merge(pages::router())
         .merge(api::router())
+        .merge(doors::router())
         .merge(openapi::router())
         .merge(assets::router())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(CompressionLayer::new())
+        .merge(doors::files())
         .with_state(state.clone());
     own.merge(state.door)
         .layer(from_fn_with_state(guard, access::guard))

@@ -40,6 +40,7 @@ mod queue;
 mod receipts;
 pub mod rehearsal;
 mod scrub;
+pub mod shelf;
 pub mod steps;
 pub mod store;
 #[cfg(test)]

@@ -170,7 +170,7 @@ pub fn row_of(
     scopes.sort_unstable();
     scopes.dedup();
     if scopes.is_empty() {
-        let next = "give at least one of answer, feedback, tune, metrics, admin";
+        let next = "give at least one of answer, feedback, tune, models, metrics, admin";
         return refuse("cannot issue a key that opens nothing".to_owned(), next);
     }
     if request.models.len() > MODELS_MAX {

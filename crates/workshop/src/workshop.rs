@@ -29,6 +29,7 @@ use crate::order::{
 use crate::pack::Pack;
 use crate::people::People;
 use crate::receipts::ReceiptBook;
+use crate::shelf::Shelf;
 use crate::steps;
 use crate::store::{Change, Speaker, Store};
 use crate::token::Tokens;
@@ -80,6 +81,7 @@ struct Inner {
     files: tokio::sync::Mutex<()>,
     /// Held while the door is told of the upstreams: what is looked up later is told later.
     upstreams: tokio::sync::Mutex<()>,
+    shelf: Shelf,
     stop: watch::Sender<bool>,
     /// Why the queue ended by itself; no more orders are worked on.
     halted: watch::Sender<Option<(String, String)>>,
@@ -126,6 +128,7 @@ impl Workshop {
                 turn: Turn::new(),
                 files: tokio::sync::Mutex::default(),
                 upstreams: tokio::sync::Mutex::default(),
+                shelf: Shelf::default(),
                 stop: watch::Sender::new(false),
                 halted: watch::Sender::new(None),
                 queue: Mutex::default(),
@@ -439,6 +442,10 @@ impl Workshop {
 
     pub(crate) fn is_open(&self, name: &str) -> bool {
         lock(&self.inner.open).contains(name)
+    }
+
+    pub(crate) fn shelf_state(&self) -> &Shelf {
+        &self.inner.shelf
     }
 
     pub(crate) fn wake(&self) {

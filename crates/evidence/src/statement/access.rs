@@ -51,6 +51,8 @@ pub enum AccessScope {
     Feedback,
     /// Files handed over and models tuned on them.
     Tune,
+    /// The registered models and their files, for other people's clients.
+    Models,
     /// The figures at `/metrics`.
     Metrics,
     /// Everything: pages, orders, evidence, keys.
@@ -59,10 +61,11 @@ pub enum AccessScope {
 
 impl AccessScope {
     /// All scopes.
-    pub const ALL: [AccessScope; 5] = [
+    pub const ALL: [AccessScope; 6] = [
         AccessScope::Answer,
         AccessScope::Feedback,
         AccessScope::Tune,
+        AccessScope::Models,
         AccessScope::Metrics,
         AccessScope::Admin,
     ];
@@ -73,6 +76,7 @@ impl AccessScope {
             AccessScope::Answer => "answer",
             AccessScope::Feedback => "feedback",
             AccessScope::Tune => "tune",
+            AccessScope::Models => "models",
             AccessScope::Metrics => "metrics",
             AccessScope::Admin => "admin",
         }

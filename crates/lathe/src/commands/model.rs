@@ -3,8 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use lathe_workshop::Operation;
+use lathe_workshop::ops::AliasRequest;
 
-use super::{Globals, ROWS_MAX, print_json, runtime, say};
+use super::{Globals, ROWS_MAX, operate, print_json, runtime, say};
 use crate::fail::Outcome;
 use crate::table;
 
@@ -23,11 +25,52 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Call a version of a registered model something beside its number.
+    #[command(after_help = "Examples:
+  lathe model alias customer-care shadow 3
+  lathe model alias customer-care production 3
+  lathe model alias customer-care shadow --remove
+
+`production` and `champion` are at the version that answers: setting one passes admission, or tells what is missing.")]
+    Alias {
+        /// The registered model.
+        name: String,
+        /// The alias.
+        alias: String,
+        /// The version it is to be at.
+        #[arg(required_unless_present = "remove")]
+        version: Option<u32>,
+        /// Take the alias away.
+        #[arg(long, conflicts_with = "version")]
+        remove: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
-/// Lists the models.
+/// Lists, or sets an alias.
 pub fn run(globals: &Globals, args: &Args) -> Outcome {
-    let Command::List { json } = args.command;
+    match &args.command {
+        Command::List { json } => list(globals, *json),
+        Command::Alias {
+            name,
+            alias,
+            version,
+            json,
+            ..
+        } => {
+            let asked = AliasRequest {
+                name: name.clone(),
+                alias: alias.clone(),
+                version: *version,
+            };
+            operate(globals, *json, &Operation::Alias(asked))
+        }
+    }
+}
+
+fn list(globals: &Globals, json: bool) -> Outcome {
     let models = runtime()?.block_on(async {
         match globals.store().await? {
             Some(store) => Ok(store.models(ROWS_MAX, 0).await?),

@@ -24,7 +24,7 @@ enum Command {
   lathe token create --name trial --expires-days 30 --requests-per-minute 60 --tokens-per-day 100000
   lathe token create --name prometheus --scope metrics
 
-Scopes: answer (ask models), feedback, tune (files and jobs), metrics, admin (everything: pages, orders, evidence, keys)")]
+Scopes: answer (ask models), feedback, tune (files and jobs), models (the registered models and their files), metrics, admin (everything: pages, orders, evidence, keys)")]
     Create(Create),
     /// List the keys that were issued, with what was asked with them today (UTC).
     List,
@@ -67,7 +67,7 @@ struct Create {
 
 fn scope(text: &str) -> Result<Scope, String> {
     let named = Scope::ALL.into_iter().find(|scope| scope.name() == text);
-    named.ok_or_else(|| "one of answer, feedback, tune, metrics, admin".to_owned())
+    named.ok_or_else(|| "one of answer, feedback, tune, models, metrics, admin".to_owned())
 }
 
 /// Issues, lists, takes back.

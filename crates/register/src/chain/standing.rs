@@ -161,6 +161,15 @@ pub(super) fn expired(walk: &Walk<'_>, now_ms: i64) -> Vec<Denial> {
     past.collect()
 }
 
+/// Whether single records were ever withdrawn.
+pub(super) fn records_withdrawn(history: &History) -> bool {
+    let mut said = history.of_kind("withdrawal");
+    said.any(|entry| {
+        let said = history.said::<Withdrawal>(&entry.link);
+        said.is_some_and(|it| matches!(it.what, Withdrawn::Leaf(_)))
+    })
+}
+
 /// What of the data was withdrawn; `leaves` are those of each dataset, in the trunk's order.
 pub(super) fn withdrawn(
     history: &History,

@@ -110,6 +110,30 @@ fn an_older_deployment_is_not_brought_back() {
 }
 
 #[test]
+fn of_an_older_deployment_is_told_what_came_over_its_data() {
+    let (mut home, first) = whole();
+    make(&mut home, "two", &|_| {}).expect("changed");
+    let stale = |home: &Home| {
+        let found = chain::stale(&home.history, &first.deployment(), &home.files, home.at_ms);
+        let found = found.expect("its statements are there");
+        found.iter().map(|it| it.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(stale(&home), []);
+    let (leaf, at_ms) = (first.leaves[3], home.now());
+    let what = Withdrawn::Leaf(leaf);
+    let reason = "asked".to_owned();
+    home.tell(
+        leaf,
+        Withdrawal {
+            what,
+            reason,
+            at_ms,
+        },
+    );
+    assert_eq!(stale(&home), [DenialKind::Withdrawn]);
+}
+
+#[test]
 fn after_a_restore_only_a_fresh_deployment_counts() {
     let (mut home, made) = whole();
     let (size, root) = (home.history.len(), home.history.root());

@@ -1,4 +1,5 @@
-//! Why a request was turned away, as it is told: in the API's shape, under `/v1` in OpenAI's.
+//! Why a request was turned away, as it is told: in the API's shape, under `/v1` in OpenAI's, at the doors for
+//! other people's clients in theirs.
 
 use axum::Json;
 use axum::http::header::WWW_AUTHENTICATE;
@@ -8,7 +9,29 @@ use lathe_workshop::people::Right;
 use lathe_workshop::token::{Scope, Unfit};
 use serde_json::json;
 
-use crate::api;
+use crate::{api, doors};
+
+/// How a refusal is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// As the API writes errors.
+    Own,
+    OpenAi,
+    Mlflow,
+    Hub,
+}
+
+impl Shape {
+    /// What whoever asks at this path reads.
+    pub(super) fn of(path: &str) -> Shape {
+        match path {
+            _ if path.starts_with("/v1/") => Shape::OpenAi,
+            _ if path.starts_with("/api/2.0/mlflow") => Shape::Mlflow,
+            _ if path.starts_with("/hf/") => Shape::Hub,
+            _ => Shape::Own,
+        }
+    }
+}
 
 /// Why a request was turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -107,25 +130,41 @@ impl Refusal {
         }
     }
 
-    /// The answer: for OpenAI's clients, or for all others.
-    pub(super) fn into_response(self, is_openai: bool) -> Response {
-        let body = if is_openai {
-            self.openai_body()
-        } else {
-            api::error_body(self.code(), &self.to_string(), self.next())
+    /// The answer, as whoever asks reads it.
+    pub(super) fn into_response(self, shape: Shape) -> Response {
+        let status = self.status();
+        let mut response = match shape {
+            Shape::Own => {
+                let body = api::error_body(self.code(), &self.to_string(), self.next());
+                (status, body).into_response()
+            }
+            Shape::OpenAi => (status, self.openai_body()).into_response(),
+            Shape::Mlflow => {
+                let code = match status {
+                    StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
+                    _ => "PERMISSION_DENIED",
+                };
+                (status, doors::mlflow_refused(code, &self.told())).into_response()
+            }
+            Shape::Hub => doors::hub_refused(status, &self.told()),
         };
-        let mut response = (self.status(), body).into_response();
         // Who may log in on a page is not asked for a password by the browser.
-        if self.status() == StatusCode::UNAUTHORIZED && self != Refusal::Login {
+        if status == StatusCode::UNAUTHORIZED && self != Refusal::Login {
             // A browser that opens a page asks for a password then; a program asks nobody.
-            let challenge = HeaderValue::from_static(if is_openai {
-                "Bearer realm=\"Lathe\""
-            } else {
-                "Basic realm=\"Lathe\", charset=\"UTF-8\""
+            let challenge = HeaderValue::from_static(match shape {
+                Shape::Own => "Basic realm=\"Lathe\", charset=\"UTF-8\"",
+                Shape::OpenAi | Shape::Mlflow | Shape::Hub => "Bearer realm=\"Lathe\"",
             });
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         response
+    }
+
+    /// What is wrong and what to do, in sentences.
+    fn told(self) -> String {
+        let text = self.to_string();
+        let (first, rest) = text.split_at(1);
+        format!("{}{rest}. {}", first.to_uppercase(), self.next())
     }
 
     fn openai_body(self) -> Json<serde_json::Value> {
@@ -133,9 +172,7 @@ impl Refusal {
             StatusCode::UNAUTHORIZED => ("invalid_request_error", "invalid_api_key"),
             _ => ("permission_error", self.code()),
         };
-        let text = self.to_string();
-        let (first, rest) = text.split_at(1);
-        let message = format!("{}{rest}. {}", first.to_uppercase(), self.next());
+        let message = self.told();
         Json(json!({"error": {
             "message": message,
             "type": kind,

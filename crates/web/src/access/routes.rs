@@ -123,6 +123,28 @@ pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
     ("GET", "/api/ledger/entries/{entry}", LOOK),
     ("GET", "/api/breakers/{name}", LOOK),
     ("POST", "/api/operations", Need::ByOperation),
+    // The doors for other people's clients.
+    ("GET", "/api/2.0/mlflow/registered-models/search", LOOK),
+    ("GET", "/api/2.0/mlflow/registered-models/get", LOOK),
+    ("GET", "/api/2.0/mlflow/registered-models/get-latest-versions", LOOK),
+    ("POST", "/api/2.0/mlflow/registered-models/get-latest-versions", LOOK),
+    ("GET", "/api/2.0/mlflow/registered-models/alias", LOOK),
+    // They say what answers.
+    ("POST", "/api/2.0/mlflow/registered-models/alias", OPERATE),
+    ("DELETE", "/api/2.0/mlflow/registered-models/alias", OPERATE),
+    ("GET", "/api/2.0/mlflow/model-versions/search", LOOK),
+    ("GET", "/api/2.0/mlflow/model-versions/get", LOOK),
+    ("GET", "/api/2.0/mlflow/model-versions/get-download-uri", LOOK),
+    ("GET", "/api/2.0/mlflow-artifacts/artifacts", LOOK),
+    ("GET", "/api/2.0/mlflow-artifacts/artifacts/{*path}", LOOK),
+    ("GET", "/api/2.0/mlflow/{*rest}", LOOK),
+    ("GET", "/hf/api/models", LOOK),
+    ("GET", "/hf/api/models/{owner}/{name}", LOOK),
+    ("GET", "/hf/api/models/{owner}/{name}/revision/{revision}", LOOK),
+    ("GET", "/hf/api/models/{owner}/{name}/refs", LOOK),
+    ("GET", "/hf/api/models/{owner}/{name}/tree/{revision}", LOOK),
+    ("GET", "/hf/api/models/{owner}/{name}/tree/{revision}/{*path}", LOOK),
+    ("GET", "/hf/{owner}/{name}/resolve/{revision}/{*path}", LOOK),
 ];
 
 /// What a request to `path` needs, whose route is `route`; none where nothing allows it.
@@ -130,13 +152,15 @@ pub(super) fn need(method: &Method, path: &str, route: Option<&str>) -> Option<N
     if path.starts_with("/assets/") {
         return Some(Need::Nothing);
     }
-    let scope = super::scope_of(path);
+    let scope = super::scope_of(method, path);
     let need = match scope {
         None => Need::Nothing,
         Some(Scope::Answer | Scope::Feedback) if path != "/openapi.json" => ASK,
         Some(Scope::Tune) => TUNE,
         Some(Scope::Metrics) => OPERATE,
-        Some(Scope::Answer | Scope::Feedback | Scope::Admin) => return listed(method, route?),
+        Some(Scope::Answer | Scope::Feedback | Scope::Models | Scope::Admin) => {
+            return listed(method, route?);
+        }
     };
     Some(need)
 }

@@ -131,15 +131,19 @@ pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code() {
         "order-state" | "person-last" => return StatusCode::CONFLICT,
         "approval-own" => return StatusCode::FORBIDDEN,
-        "not-found" | "chain-not-registered" | "feedback-unknown" | "person-unknown" => {
-            return StatusCode::NOT_FOUND;
-        }
+        "not-found"
+        | "chain-not-registered"
+        | "feedback-unknown"
+        | "person-unknown"
+        | "alias-unknown"
+        | "model-unknown"
+        | "model-withheld" => return StatusCode::NOT_FOUND,
         _ => {}
     }
     match error.code().split('-').next() {
         Some("pack" | "order" | "data" | "reason" | "withdraw" | "approval" | "register")
         | Some("filing" | "key" | "token" | "deployment" | "trace" | "bundle" | "upstream")
-        | Some("feedback" | "person") => StatusCode::BAD_REQUEST,
+        | Some("feedback" | "person" | "alias") => StatusCode::BAD_REQUEST,
         Some("breaker") => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

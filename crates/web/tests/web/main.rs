@@ -1,6 +1,8 @@
 //! The whole router without a socket, over a written-down workshop.
 
+mod actions;
 mod api;
+mod doors;
 mod openapi;
 mod pages;
 mod people;

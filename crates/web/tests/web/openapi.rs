@@ -16,10 +16,10 @@ use crate::sample::{DATASET, DONE, PAUSED, SampleDesk};
 const BODY_BYTES_MAX: usize = 4 << 20;
 
 /// Below which files and folders routes stand; pages and their files are for people.
-const SOURCES: [&str; 3] = ["src/api", "src/openapi.rs", "../serve/src"];
+const SOURCES: [&str; 4] = ["src/api", "src/doors", "src/openapi.rs", "../serve/src"];
 
 /// What is served.
-async fn document() -> Value {
+pub async fn document() -> Value {
     let (status, _, document) = get("/openapi.json").await;
     assert_eq!(status, 200);
     document
@@ -47,7 +47,7 @@ async fn get(path: &str) -> (u16, String, Value) {
 }
 
 /// The sources at `path`, tests left out, without any white space.
-fn sources(path: &Path, found: &mut Vec<String>) {
+pub fn sources(path: &Path, found: &mut Vec<String>) {
     if path.is_dir() {
         for entry in std::fs::read_dir(path).expect("a folder") {
             sources(&entry.expect("an entry").path(), found);
@@ -70,9 +70,14 @@ fn bracketed(text: &str) -> &str {
 
 /// `METHOD /path` of every route in the sources; what refuses by `any` answers nothing.
 fn routes() -> BTreeSet<String> {
+    routes_of(&SOURCES)
+}
+
+/// The same of these sources.
+pub fn routes_of(places: &[&str]) -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut texts, mut routes) = (Vec::new(), BTreeSet::new());
-    SOURCES
+    places
         .iter()
         .for_each(|it| sources(&root.join(it), &mut texts));
     for route in texts.iter().flat_map(|text| text.split(".route(").skip(1)) {
@@ -114,6 +119,7 @@ fn filled(path: &str) -> String {
         ("{number}", crate::sample::trace::NUMBER),
         ("{entry}", "0"),
         ("{name}", "customer-care"),
+        ("{path}", "models/customer-care/1/base/model.gguf"),
         (
             "{id}",
             if path.contains("receipts") {

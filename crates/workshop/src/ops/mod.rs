@@ -6,6 +6,7 @@
 //! is the crate `lathe-verify`'s.
 
 mod abandon;
+mod alias;
 mod approve;
 mod breaker;
 mod cancel;
@@ -73,6 +74,9 @@ pub enum Operation {
         #[serde(default)]
         set: BTreeMap<String, Value>,
     },
+    /// Call a version of a registered model something beside its number. `production` and `champion` are at
+    /// the version that answers: setting one passes admission, or tells what is missing.
+    Alias(AliasRequest),
     /// Take data back: what was tuned on it is restricted.
     Withdraw {
         /// What is taken back.
@@ -286,6 +290,19 @@ pub enum Operation {
     FeedbackTune(FeedbackTune),
 }
 
+/// An alias to be set or taken away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AliasRequest {
+    /// The registered model.
+    pub name: String,
+    /// The alias.
+    pub alias: String,
+    /// The version it is to be at; without one it is taken away.
+    #[serde(default)]
+    pub version: Option<u32>,
+}
+
 impl Operation {
     /// The same, by whom it is asked where it does not say: the name of the key.
     #[must_use]
@@ -344,6 +361,7 @@ impl Workshop {
             Operation::OrderClone { order: of, set } => {
                 clone::run(self, Again { of, set }, |_| Ok(Vec::new())).await
             }
+            Operation::Alias(asked) => alias::run(self, asked).await,
             Operation::Withdraw { what, reason } => withdraw::run(self, what, reason).await,
             Operation::Pending {} => Ok(json!({ "pending": self.store().pending().await? })),
             Operation::ApprovalDraft {

@@ -125,6 +125,31 @@ impl Store {
             .collect()
     }
 
+    /// The manifest of one artifact, which has its digest.
+    ///
+    /// # Errors
+    /// `store`; `store-unreadable` where there is none, or another.
+    pub async fn manifest(&self, artifact: &Digest) -> Result<Manifest, WorkshopError> {
+        let row = sqlx::query("SELECT manifest FROM artifacts WHERE digest = ?")
+            .bind(artifact.to_string())
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed("read an artifact"))?;
+        let text: Option<String> = row.map(|row| row.get("manifest"));
+        let manifest: Option<Manifest> = text
+            .map(|text| parse("an artifact's manifest", &text))
+            .transpose()?;
+        manifest
+            .filter(|manifest| manifest.digest() == *artifact)
+            .ok_or_else(|| {
+                WorkshopError::new(
+                    "store-unreadable",
+                    format!("the store has no manifest that makes the artifact {artifact}"),
+                    "run the order again; `lathe verify` looks at the whole home",
+                )
+            })
+    }
+
     /// Datasets, newest first.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use lathe_evidence::manifest::Manifest;
 
+use super::labels::LabelRow;
 use super::receipts::{Batch, BreakerRow, ClosedReceipt, OpenReceipt, PendingRow};
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::feedback::{FeedbackRow, VersionRow};
@@ -246,4 +247,13 @@ pub enum Change {
     FeedbackVersion(Box<VersionRow>),
     /// Something of people: who they are, where they are logged in, what was decided.
     People(PeopleChange),
+    /// A version of a registered model has a label, which leaves the one that had it.
+    Labelled(LabelRow),
+    /// A label is at no version any more.
+    Unlabelled {
+        /// The registered model.
+        name: String,
+        /// The label.
+        label: String,
+    },
 }

@@ -12,6 +12,7 @@ pub mod catalogue;
 pub mod change;
 mod copy;
 mod feedback;
+pub(crate) mod labels;
 pub(crate) mod ledger;
 mod naming;
 pub mod orders;

@@ -3,7 +3,7 @@
 use sqlx::{Sqlite, Transaction};
 
 use super::change::{Change, Finished, NewArtifact, NewOrder, Registration};
-use super::{feedback, people, receipts, tokens, tuning};
+use super::{feedback, labels, people, receipts, tokens, tuning};
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::order::{CurvePoint, OrderId, OrderState, StepError, StepName, StepState};
 use crate::pack::stages::steps_of;
@@ -67,6 +67,8 @@ impl Change {
             Change::FeedbackReviewed(row) => feedback::reviewed(tx, row).await,
             Change::FeedbackVersion(row) => feedback::version(tx, row).await,
             Change::People(change) => people::written(tx, change).await,
+            Change::Labelled(row) => labels::set(tx, row).await,
+            Change::Unlabelled { name, label } => labels::gone(tx, name, label).await,
             Change::ArtifactKept {
                 artifact,
                 kind,

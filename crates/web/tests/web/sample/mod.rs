@@ -16,6 +16,7 @@ use lathe_gate::Verdict;
 use lathe_web::{Asked, Desk};
 use lathe_workshop::compare::Comparison;
 use lathe_workshop::preview::Preview;
+use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, EntryTrace, EntryView, FilingView, LedgerHead, ReceiptLine, RecordTrace,
@@ -34,6 +35,7 @@ pub mod compare;
 pub mod evidence;
 pub mod lesson;
 pub mod orders;
+pub mod shelf;
 pub mod trace;
 
 /// The moment at which the sample orders were placed: 2026-11-03 12:30:05 UTC.
@@ -334,6 +336,16 @@ impl Desk for SampleDesk {
     }
     fn models(&self, _limit: u32, _offset: u32) -> Asked<'_, Vec<ModelView>> {
         asked(Vec::new())
+    }
+    fn shelf(&self) -> Asked<'_, Vec<ShelfModel>> {
+        let all = self.deployments.iter();
+        asked(all.map(|it| shelf::model(&it.name)).collect())
+    }
+    fn shelf_files<'a>(&'a self, _version: &'a ShelfVersion) -> Asked<'a, Vec<ShelfFile>> {
+        asked(shelf::files())
+    }
+    fn shelf_open<'a>(&'a self, file: &'a ShelfFile) -> Asked<'a, std::fs::File> {
+        asked(shelf::open(file))
     }
     fn deployments(&self) -> Asked<'_, Vec<DeploymentView>> {
         asked(self.deployments.clone())

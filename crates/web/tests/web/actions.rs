@@ -1,0 +1,132 @@
+//! Everything a page shows or does, a documented endpoint does; and every operation is a command's too.
+//!
+//! The table is held against the pages' routes in both directions, and what it names against the description
+//! of the interface. What the table says of two things being the same is read by people.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::openapi::{document, routes_of, sources};
+
+/// What a page is the same as.
+enum Same {
+    /// This endpoint.
+    As(&'static str),
+    /// An operation of this name, at `POST /api/operations`.
+    Operation(&'static str),
+    /// Nothing: it draws what its own script has been answered already.
+    Draws,
+}
+use Same::{As, Draws, Operation};
+
+const PAGES: &[(&str, Same)] = &[
+    ("GET /", As("GET /api/orders")),
+    ("GET /orders", As("GET /api/orders")),
+    ("POST /orders", As("POST /api/orders")),
+    ("GET /orders/compare", As("GET /api/orders/compare")),
+    ("GET /orders/{id}", As("GET /api/orders/{id}")),
+    ("GET /orders/{id}/live", As("GET /api/orders/{id}/events")),
+    ("GET /orders/{id}/lesson", As("GET /api/orders/{id}/lesson")),
+    ("POST /orders/{id}/pause", Operation("order-pause")),
+    ("POST /orders/{id}/resume", Operation("order-resume")),
+    (
+        "GET /orders/{id}/clone",
+        As("GET /api/orders/{id}/settings"),
+    ),
+    ("POST /orders/{id}/clone", Operation("order-clone")),
+    ("GET /try", As("GET /api/deployments")),
+    ("POST /try", As("POST /v1/chat/completions")),
+    ("POST /try/answer", Draws),
+    ("GET /data", As("GET /api/data")),
+    ("GET /data/{digest}", As("GET /api/data/{digest}")),
+    ("GET /tour", As("GET /api/deployments")),
+    ("POST /tour", As("POST /v1/chat/completions")),
+    ("GET /tour/flip", As("GET /api/deployments")),
+    ("POST /tour/flip", Operation("flip")),
+    ("GET /receipts", As("GET /api/receipts")),
+    ("GET /receipts/{id}", As("GET /api/receipts/{id}")),
+    ("GET /records/{leaf}", As("GET /api/records/{leaf}")),
+    (
+        "GET /records/{leaf}/withdraw",
+        As("GET /api/records/{leaf}"),
+    ),
+    ("POST /records/{leaf}/withdraw", Operation("withdraw")),
+    ("GET /deployments/{name}", As("GET /api/breakers/{name}")),
+    ("GET /register", As("GET /api/register")),
+    ("GET /register/{number}", As("GET /api/register/{number}")),
+    ("GET /register/{number}/dossier", Operation("dossier")),
+    (
+        "GET /register/{number}/filing",
+        As("GET /api/register/{number}/filing"),
+    ),
+    (
+        "GET /register/{number}/filing/package",
+        Operation("filing-package"),
+    ),
+    ("GET /ledger", As("GET /api/ledger/entries")),
+    ("GET /ledger/{entry}", As("GET /api/ledger/entries/{entry}")),
+];
+
+/// The names of all operations, as the description has them.
+fn operations(document: &Value) -> BTreeSet<String> {
+    let variants = document["components"]["schemas"]["Operation"]["oneOf"].as_array();
+    let mut names = BTreeSet::new();
+    for variant in variants.expect("one of several") {
+        collect(variant, &mut names);
+    }
+    names
+}
+
+/// What `do` is said to be.
+fn collect(value: &Value, names: &mut BTreeSet<String>) {
+    if let Some(name) = value["properties"]["do"]["const"].as_str() {
+        names.insert(name.to_owned());
+    }
+    for part in value["allOf"].as_array().into_iter().flatten() {
+        collect(part, names);
+    }
+}
+
+#[tokio::test]
+async fn every_page_is_the_same_as_a_documented_endpoint() {
+    let listed: BTreeSet<String> = PAGES.iter().map(|(page, _)| (*page).to_owned()).collect();
+    assert_eq!(listed.len(), PAGES.len(), "no page twice");
+    assert_eq!(listed, routes_of(&["src/pages"]), "PAGES and src/pages");
+    let document = document().await;
+    let operations = operations(&document);
+    assert!(operations.len() >= 30, "{operations:?}");
+    for (page, same) in PAGES {
+        match same {
+            As(endpoint) => {
+                let (method, path) = endpoint.split_once(' ').expect("a method and a path");
+                let described = &document["paths"][path][method.to_lowercase()];
+                assert!(described.is_object(), "{page}: {endpoint} is not described");
+            }
+            Operation(name) => assert!(operations.contains(*name), "{page}: no operation {name}"),
+            Draws => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_operation_is_a_commands() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lathe/src");
+    let mut texts = Vec::new();
+    sources(&folder, &mut texts);
+    for name in operations(&document().await) {
+        let variant: String = name
+            .split('-')
+            .map(|word| word[..1].to_uppercase() + &word[1..])
+            .collect();
+        let made = format!("Operation::{variant}");
+        let is_made = texts.iter().any(|text| {
+            text.match_indices(&made).any(|(at, _)| {
+                let after = text[at + made.len()..].chars().next();
+                matches!(after, Some('{' | '('))
+            })
+        });
+        assert!(is_made, "no command does {name}");
+    }
+}
