@@ -69,6 +69,9 @@ const PAGES: &[(&str, Same)] = &[
     ("GET /ledger/{entry}", As("GET /api/ledger/entries/{entry}")),
 ];
 
+/// Operations that a command does without asking the daemon: by the same function, on its own copy.
+const WITHOUT: [(&str, &str); 2] = [("filing-check", "filing_check("), ("flip", "copy.flip(")];
+
 /// The names of all operations, as the description has them.
 fn operations(document: &Value) -> BTreeSet<String> {
     let variants = document["components"]["schemas"]["Operation"]["oneOf"].as_array();
@@ -127,6 +130,8 @@ async fn every_operation_is_a_commands() {
                 matches!(after, Some('{' | '('))
             })
         });
-        assert!(is_made, "no command does {name}");
+        let own = WITHOUT.iter().find(|(it, _)| *it == name);
+        let is_called = own.is_some_and(|(_, call)| texts.iter().any(|text| text.contains(call)));
+        assert!(is_made || is_called, "no command does {name}");
     }
 }
