@@ -577,6 +577,7 @@ fn the_catalogue_and_the_pages_agree() {
         "web.ledger.approval",
         "web.role",
         "web.nav",
+        "web.orders.sort",
         "web.step",
         "web.slice",
         "web.metric",

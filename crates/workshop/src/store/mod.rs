@@ -13,6 +13,7 @@ pub mod change;
 mod copy;
 mod feedback;
 pub(crate) mod ledger;
+mod listing;
 mod naming;
 pub mod orders;
 pub(crate) mod receipts;
