@@ -70,8 +70,7 @@ def reads_an_order(visit):
 def follows_an_order(visit):
     with visit.page.expect_request("**/live"):
         page = visit(f"/orders/{RUNNING}")
-    box = page.locator(".plot.tall svg").bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.locator(".plot.tall svg").hover()
     assert page.locator(".readout").inner_text(), "the pointer reads the curve"
     page.locator("form[action$='/pause'] button").click()
     page.wait_for_url(f"**/orders/{RUNNING}")

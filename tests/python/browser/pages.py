@@ -34,6 +34,7 @@ PAGES = {
     "try-empty": ("empty", "/try"),
     "try-long": ("long", "/try"),
     "tour": ("sample", "/tour"),
+    "tour-flip": ("sample", "/tour/flip"),
     "tour-empty": ("empty", "/tour"),
     "data": ("sample", "/data"),
     "data-empty": ("empty", "/data"),

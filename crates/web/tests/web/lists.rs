@@ -70,7 +70,8 @@ async fn receipts_are_turned_by_their_ids() {
         turned -= 1;
     }
     assert_eq!(turned, 0);
-    assert_eq!(page, first, "the way back ends at the newest");
+    let rows = |page: &str| page.split("<tbody>").nth(1).map(str::to_owned);
+    assert_eq!(rows(&page), rows(&first), "the way back ends at the newest");
 }
 
 #[tokio::test]
