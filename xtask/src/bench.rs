@@ -7,13 +7,14 @@
 //! made when first needed (several gigabytes, half an hour).
 //!
 //! `cargo xtask bench serve` measures servers under many callers; `cargo xtask bench ledger | receipts |
-//! quality` what has no peer.
+//! quality | pages` what has no peer.
 
 mod ledger;
 pub mod llama_cpp;
 mod measure;
 pub mod models;
 mod ours;
+mod pages;
 mod peers;
 mod quality;
 mod receipts;
@@ -30,6 +31,7 @@ pub fn run(arguments: &[String]) -> Outcome {
     match arguments.first().map(String::as_str) {
         Some("ledger") => return ledger::run(),
         Some("receipts") => return receipts::run(),
+        Some("pages") => return pages::run(&arguments[1..]),
         Some("quality") => return quality::run(),
         Some("serve") => return serve::run(&arguments[1..]),
         _ => {}

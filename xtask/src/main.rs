@@ -1,10 +1,11 @@
-//! The project's own chores: `cargo xtask ci | tidy | docs | acceptance | bench | package`.
+//! The project's own chores: `cargo xtask ci | tidy | docs | browser | acceptance | bench | package`.
 //!
 //! Everything a contributor or the continuous integration runs goes through here, so that
 //! there is one list of checks and no shell script to keep in step with it.
 
 mod acceptance;
 mod bench;
+mod browser;
 mod ci;
 mod docs;
 mod openapi;
@@ -21,11 +22,13 @@ usage: cargo xtask COMMAND
   ci                    every check and test; installs what the tests need
   tidy                  size limits and house rules over the tree
   docs [--check]        writes docs/reference from the binary; --check only compares
+  browser               the pages in headless Chromium, as people use them
+  screenshots [NAME]... the pages in both languages, widths and themes, under target/screenshots
   acceptance [NAME]     full orders and Python peers on the real pack; results under benches/results;
                         also: acceptance soak --minutes N
   bench [--only ROW] [--json]
                         speed beside the peers, in the same run; also: bench serve | ledger | receipts |
-                        quality
+                        quality | pages
   package [deb] [source] [--out FOLDER] [--programs FOLDER] [--sample HOME]
                         a Debian package, and a source archive that builds without a network
 ";
@@ -37,6 +40,8 @@ fn main() -> ExitCode {
         Some("ci") => ci::run(rest),
         Some("tidy") => tidy::run(),
         Some("docs") => docs::run(rest),
+        Some("browser") => browser::run(rest),
+        Some("screenshots") => browser::screenshots(rest),
         Some("acceptance") => acceptance::run(rest),
         Some("bench") => bench::run(rest),
         Some("package") => package::run(rest),

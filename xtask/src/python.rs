@@ -20,6 +20,12 @@ pub const CLIENT: Environment = Environment {
     ],
 };
 
+/// What drives a browser through the pages. Its own download of one is not used.
+pub const BROWSER: Environment = Environment {
+    name: "browser",
+    requirements: &["playwright==1.65.2"],
+};
+
 /// The harness that models are measured with elsewhere, and what it runs them on.
 pub const HARNESS: Environment = Environment {
     name: "harness",

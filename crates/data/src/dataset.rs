@@ -166,11 +166,7 @@ impl Dataset {
     /// Those of the file system; a record that does not make its leaf.
     pub fn find(folder: &Path, leaves: &HashSet<Digest>) -> Result<Vec<Found>, DataError> {
         let mut lines = Vec::new();
-        for_lines::<RecordLine>(folder, RECORDS_FILE, |line| {
-            if leaves.contains(&line.leaf) {
-                lines.push(line);
-            }
-        })?;
+        for_leaves::<RecordLine>(folder, RECORDS_FILE, leaves, |line| lines.push(line))?;
         checked(folder, lines)
     }
 
@@ -270,13 +266,14 @@ impl RecordLine {
 
 /// The records of these lines, each checked against its leaf.
 fn checked(folder: &Path, lines: Vec<RecordLine>) -> Result<Vec<Found>, DataError> {
+    if lines.is_empty() {
+        return Ok(Vec::new());
+    }
     let summary = Dataset::load_summary(folder)?;
     let leaves: HashSet<Digest> = lines.iter().map(|line| line.leaf).collect();
     let mut salts = HashMap::new();
-    for_lines::<SaltLine>(folder, SALTS_FILE, |line| {
-        if leaves.contains(&line.leaf) {
-            salts.insert(line.leaf, line.salt);
-        }
+    for_leaves::<SaltLine>(folder, SALTS_FILE, &leaves, |line| {
+        salts.insert(line.leaf, line.salt);
     })?;
     let found = lines.into_iter().map(|line| {
         let split = line.split;
@@ -338,6 +335,58 @@ fn for_lines<T: for<'de> Deserialize<'de>>(
         let line = line.map_err(fail)?;
         let parsed = serde_json::from_str(&line);
         each(parsed.map_err(|error| damaged(folder, format!("{name}, line {number}: {error}")))?);
+    }
+    Ok(())
+}
+
+/// What stands before a line's leaf. A text cannot hold it: there its quotation marks are escaped, and the
+/// fields, which may have such a name, stand behind the leaf.
+const BEFORE_LEAF: &[u8] = b"\"leaf\":\"";
+/// Hexadecimal digits of a leaf.
+const LEAF_CHARS: usize = 64;
+/// How much of a file is read at a time.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// The leaf that a line names, as it is written there.
+fn leaf_text(line: &[u8]) -> Option<&[u8]> {
+    let at = line
+        .windows(BEFORE_LEAF.len())
+        .position(|it| it == BEFORE_LEAF)?;
+    let from = at + BEFORE_LEAF.len();
+    line.get(from..from + LEAF_CHARS)
+}
+
+/// Reads the lines with these leaves, and ends with the last of them. Others are passed over unread: of a
+/// million lines nearly all are.
+fn for_leaves<T: for<'de> Deserialize<'de>>(
+    folder: &Path,
+    name: &str,
+    leaves: &HashSet<Digest>,
+    mut each: impl FnMut(T),
+) -> Result<(), DataError> {
+    let mut wanted: HashSet<Vec<u8>> = leaves
+        .iter()
+        .map(|leaf| leaf.to_string().into_bytes())
+        .collect();
+    let path: PathBuf = folder.join(name);
+    let fail = |error| DataError::file("read", &path, error);
+    let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(&path).map_err(fail)?);
+    let (mut line, mut number) = (Vec::new(), 0u64);
+    while !wanted.is_empty() {
+        line.clear();
+        if file.read_until(b'\n', &mut line).map_err(fail)? == 0 {
+            break;
+        }
+        number += 1;
+        let leaf = leaf_text(&line)
+            .ok_or_else(|| damaged(folder, format!("{name}, line {number}: it names no leaf")))?;
+        if wanted.remove(leaf) {
+            let parsed = serde_json::from_slice(&line);
+            each(
+                parsed
+                    .map_err(|error| damaged(folder, format!("{name}, line {number}: {error}")))?,
+            );
+        }
     }
     Ok(())
 }
@@ -430,6 +479,23 @@ mod tests {
         );
         let others = HashSet::from([test.leaf]);
         assert_eq!(Dataset::find(folder.path(), &others).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_text_or_a_field_is_not_taken_for_the_leaf() {
+        let (leaf, other) = ("a".repeat(64), "b".repeat(64));
+        let quoted = format!("\"leaf\":\"{other}\"");
+        let line = json!({
+            "leaf": leaf, "id": quoted, "group": other, "fields": {"leaf": other, "text": quoted},
+        });
+        // The order of a line of records.jsonl: what is not a field stands before the fields.
+        let line = format!(
+            "{{\"id\":{},\"group\":{},\"leaf\":{},\"fields\":{}}}",
+            line["id"], line["group"], line["leaf"], line["fields"]
+        );
+        assert_eq!(leaf_text(line.as_bytes()), Some(leaf.as_bytes()));
+        assert_eq!(leaf_text(b"{\"leaf\":\"abc\"}"), None, "too short");
+        assert_eq!(leaf_text(b""), None);
     }
 
     #[test]

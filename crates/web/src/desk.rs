@@ -21,8 +21,8 @@ use lathe_workshop::trace::{
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
     BoxFuture, CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView,
-    Operation, OrderId, OrderRequest, OrderSummary, OrderView, UpstreamView, Workshop,
-    WorkshopError,
+    Operation, OrderId, OrderRequest, OrderSummary, OrderView, OrdersAsked, ReceiptsFrom,
+    UpstreamView, Workshop, WorkshopError,
 };
 use serde_json::Value;
 use tokio::sync::watch;
@@ -34,12 +34,21 @@ pub type Asked<'a, T> = BoxFuture<'a, Result<T, WorkshopError>>;
 pub trait Desk: Send + Sync + 'static {
     /// Places an order.
     fn submit(&self, request: OrderRequest) -> Asked<'_, OrderId>;
-    /// Orders, newest first.
-    fn orders(&self, limit: u32, offset: u32) -> Asked<'_, Vec<OrderSummary>>;
+    /// The orders that are asked for.
+    fn orders<'a>(
+        &'a self,
+        asked: &'a OrdersAsked,
+        limit: u32,
+        offset: u32,
+    ) -> Asked<'a, Vec<OrderSummary>>;
+    /// The names of the packs that orders were placed with.
+    fn packs(&self) -> Asked<'_, Vec<String>>;
     /// One order with its steps.
     fn order<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<OrderView>>;
-    /// The loss curve after `after_step`; 0 for all of it.
+    /// The loss curve after `after_step`, so much of it as is read at once.
     fn curve<'a>(&'a self, id: &'a OrderId, after_step: u64) -> Asked<'a, Vec<CurvePoint>>;
+    /// The loss curve as it is drawn: of a long one not every point.
+    fn curve_outline<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Vec<CurvePoint>>;
     /// At most `limit` lines of the order's log after line `after_seq`.
     fn log<'a>(&'a self, id: &'a OrderId, after_seq: u64, limit: u32) -> Asked<'a, Vec<LogLine>>;
     /// The last `limit` lines of the order's log, oldest first.
@@ -80,14 +89,20 @@ pub trait Desk: Send + Sync + 'static {
     fn trace_text<'a>(&'a self, text: &'a str) -> Asked<'a, Vec<ReceiptLine>>;
     /// Receipts, newest first; of one deployment where it is named.
     fn receipts(&self, of: Option<Link>, limit: u32, offset: u32) -> Asked<'_, Vec<Receipt>>;
+    /// At most `limit` receipts from there on, newest first.
+    fn receipts_from<'a>(&'a self, from: &'a ReceiptsFrom, limit: u32) -> Asked<'a, Vec<Receipt>>;
     /// The register, newest first.
     fn registrations(&self, limit: u32, offset: u32) -> Asked<'_, Vec<RegistrationView>>;
     /// One registration by its number.
     fn registration<'a>(&'a self, number: &'a str) -> Asked<'a, Option<RegistrationView>>;
+    /// The registration that the newest deployment of a name rests on.
+    fn registration_under<'a>(&'a self, name: &'a str) -> Asked<'a, Option<RegistrationView>>;
     /// The dossier of a registration as a page.
     fn dossier<'a>(&'a self, number: &'a str, lang: Lang) -> Asked<'a, Option<String>>;
     /// What waits for somebody's approval.
     fn pending(&self) -> Asked<'_, Vec<PendingRow>>;
+    /// What waits under a number, or of an order.
+    fn pending_of<'a>(&'a self, what: &'a str) -> Asked<'a, Vec<PendingRow>>;
     /// What an authority did about a registration.
     fn filing<'a>(&'a self, of: &'a str) -> Asked<'a, Option<FilingView>>;
     /// The bill of materials of a deployment.
@@ -115,14 +130,25 @@ impl Desk for Workshop {
     fn submit(&self, request: OrderRequest) -> Asked<'_, OrderId> {
         Box::pin(Workshop::submit(self, request))
     }
-    fn orders(&self, limit: u32, offset: u32) -> Asked<'_, Vec<OrderSummary>> {
-        Box::pin(Workshop::orders(self, limit, offset))
+    fn orders<'a>(
+        &'a self,
+        asked: &'a OrdersAsked,
+        limit: u32,
+        offset: u32,
+    ) -> Asked<'a, Vec<OrderSummary>> {
+        Box::pin(Workshop::orders(self, asked, limit, offset))
+    }
+    fn packs(&self) -> Asked<'_, Vec<String>> {
+        Box::pin(Workshop::packs(self))
     }
     fn order<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<OrderView>> {
         Box::pin(Workshop::order(self, id))
     }
     fn curve<'a>(&'a self, id: &'a OrderId, after_step: u64) -> Asked<'a, Vec<CurvePoint>> {
         Box::pin(Workshop::curve(self, id, after_step))
+    }
+    fn curve_outline<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Vec<CurvePoint>> {
+        Box::pin(Workshop::curve_outline(self, id))
     }
     fn log<'a>(&'a self, id: &'a OrderId, after_seq: u64, limit: u32) -> Asked<'a, Vec<LogLine>> {
         Box::pin(Workshop::log(self, id, after_seq, limit))
@@ -184,17 +210,26 @@ impl Desk for Workshop {
     fn receipts(&self, of: Option<Link>, limit: u32, offset: u32) -> Asked<'_, Vec<Receipt>> {
         Box::pin(Workshop::receipts(self, of, limit, offset))
     }
+    fn receipts_from<'a>(&'a self, from: &'a ReceiptsFrom, limit: u32) -> Asked<'a, Vec<Receipt>> {
+        Box::pin(Workshop::receipts_from(self, from, limit))
+    }
     fn registrations(&self, limit: u32, offset: u32) -> Asked<'_, Vec<RegistrationView>> {
         Box::pin(Workshop::registrations(self, limit, offset))
     }
     fn registration<'a>(&'a self, number: &'a str) -> Asked<'a, Option<RegistrationView>> {
         Box::pin(Workshop::registration(self, number))
     }
+    fn registration_under<'a>(&'a self, name: &'a str) -> Asked<'a, Option<RegistrationView>> {
+        Box::pin(Workshop::registration_under(self, name))
+    }
     fn dossier<'a>(&'a self, number: &'a str, lang: Lang) -> Asked<'a, Option<String>> {
         Box::pin(Workshop::dossier(self, number, lang))
     }
     fn pending(&self) -> Asked<'_, Vec<PendingRow>> {
         Box::pin(Workshop::pending(self))
+    }
+    fn pending_of<'a>(&'a self, what: &'a str) -> Asked<'a, Vec<PendingRow>> {
+        Box::pin(Workshop::pending_of(self, what))
     }
     fn filing<'a>(&'a self, of: &'a str) -> Asked<'a, Option<FilingView>> {
         Box::pin(Workshop::filing(self, of))

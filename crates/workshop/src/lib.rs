@@ -28,6 +28,7 @@ mod key;
 pub mod keyring;
 mod ledger;
 pub mod lesson;
+pub mod listing;
 pub mod objects;
 pub mod ops;
 pub mod order;
@@ -40,6 +41,8 @@ mod queue;
 mod receipts;
 pub mod rehearsal;
 mod scrub;
+#[cfg(feature = "unproved")]
+pub mod seed;
 pub mod shelf;
 pub mod steps;
 pub mod store;
@@ -63,6 +66,7 @@ pub use door::{BoxFuture, Door, DoorError};
 pub use error::WorkshopError;
 pub use home::Home;
 pub use lathe_tune::preview;
+pub use listing::{OrdersAsked, OrdersSort, ReceiptsFrom};
 pub use ops::Operation;
 pub use order::{
     CurvePoint, LogLine, OrderId, OrderRequest, OrderState, OrderSummary, OrderView, Origin,

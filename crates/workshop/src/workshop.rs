@@ -22,6 +22,7 @@ use crate::clock::now_ms;
 use crate::door::Door;
 use crate::error::WorkshopError;
 use crate::home::Home;
+use crate::listing::OrdersAsked;
 use crate::order::{
     CurvePoint, LogLine, OrderId, OrderState, OrderSummary, OrderView, Progress, StepName,
     StepState,
@@ -196,16 +197,25 @@ impl Workshop {
         self.inner.halted.subscribe()
     }
 
-    /// Orders, newest first.
+    /// The orders that are asked for.
     ///
     /// # Errors
     /// The store's.
     pub async fn orders(
         &self,
+        asked: &OrdersAsked,
         limit: u32,
         offset: u32,
     ) -> Result<Vec<OrderSummary>, WorkshopError> {
-        self.inner.store.orders(limit, offset).await
+        self.inner.store.orders_asked(asked, limit, offset).await
+    }
+
+    /// The names of the packs that orders were placed with.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn packs(&self) -> Result<Vec<String>, WorkshopError> {
+        self.inner.store.packs().await
     }
 
     /// One order with its steps.
@@ -224,7 +234,7 @@ impl Workshop {
         Ok(Some(view))
     }
 
-    /// The loss curve after `after_step` (0 for all).
+    /// The loss curve after `after_step` (0 from its beginning), so much of it as is read at once.
     ///
     /// # Errors
     /// The store's.
@@ -234,6 +244,14 @@ impl Workshop {
         after_step: u64,
     ) -> Result<Vec<CurvePoint>, WorkshopError> {
         self.inner.store.curve(id, after_step).await
+    }
+
+    /// The loss curve as it is drawn.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn curve_outline(&self, id: &OrderId) -> Result<Vec<CurvePoint>, WorkshopError> {
+        self.inner.store.curve_outline(id).await
     }
 
     /// The report of an order, once evaluated.

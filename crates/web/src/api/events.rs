@@ -2,7 +2,7 @@
 //!
 //! `order` carries the whole view, `curve` and `log` what came since the last event of their kind,
 //! `end` the final state, after which the stream closes. The first three come once at the start
-//! with all there is, so a client needs nothing else. Not here: any history beyond the order's own.
+//! with all there is (a long curve or log in several), so a client needs nothing else. Not here: any history beyond the order's own.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
+use lathe_workshop::listing::CURVE_POINTS_MAX;
 use lathe_workshop::{OrderId, OrderState, OrderView, WorkshopError};
 use serde::Serialize;
 use serde_json::json;
@@ -121,6 +122,7 @@ async fn look(
         told.order = Some(order);
     }
     if lines.len() < ROWS_MAX as usize
+        && points.len() < CURVE_POINTS_MAX as usize
         && matches!(order_state, OrderState::Done | OrderState::Failed)
     {
         tell(sender, "end", &json!({ "state": order_state })).await?;

@@ -4,9 +4,11 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use lathe_evidence::Digest;
+use lathe_workshop::ReceiptsFrom;
 use lathe_workshop::trace::{
     BreakerView, EntryTrace, FilingView, LedgerHead, RecordTrace, RegistrationView, TraceView,
 };
@@ -17,13 +19,46 @@ use super::in_path::InPath;
 use super::{Problem, Window, found, listed};
 use crate::AppState;
 
-/// `GET /api/receipts?limit=&offset=`: `{"receipts": […], "limit", "offset", "more"}`, newest first.
+/// `?limit=&offset=&before=` of the list of receipts.
+#[derive(Debug, Deserialize)]
+pub(super) struct Receipts {
+    #[serde(default = "super::rows_default")]
+    limit: u32,
+    #[serde(default)]
+    offset: u32,
+    before: Option<String>,
+}
+
+/// Receipts that an offset passes over at most: each of them is looked at.
+const OFFSET_MAX: u32 = 100_000;
+
+/// `GET /api/receipts?limit=&offset=&before=`: `{"receipts": […], "limit", "offset", "more"}`, newest
+/// first; with `before` those that were opened before this one, wherever it stands.
 pub(super) async fn receipts(
     State(state): State<AppState>,
-    window: Result<Query<Window>, QueryRejection>,
+    asked: Result<Query<Receipts>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let read = |limit, offset| state.desk.receipts(None, limit, offset);
-    listed(window, "receipts", read).await
+    let Query(asked) = asked?;
+    let window = Window {
+        limit: asked.limit,
+        offset: asked.offset,
+    };
+    if window.offset > OFFSET_MAX {
+        return Err(Problem::BadRequest {
+            status: StatusCode::BAD_REQUEST,
+            text: format!("cannot pass over more than {OFFSET_MAX} receipts"),
+            next: "Give the last id of a page as `before` of the next one.",
+        });
+    }
+    let (limit, desk) = (window.rows() + 1, &state.desk);
+    let rows = match asked.before {
+        Some(before) => {
+            let from = ReceiptsFrom::Before(before);
+            desk.receipts_from(&from, limit).await?
+        }
+        None => desk.receipts(None, limit, window.offset).await?,
+    };
+    window.page("receipts", rows)
 }
 
 /// `GET /api/receipts/{id}`: the answer with all it rests on and the records that say the same.

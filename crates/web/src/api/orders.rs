@@ -9,21 +9,47 @@ use lathe_gate::Verdict;
 use lathe_workshop::compare::Comparison;
 use lathe_workshop::lesson::LESSON_RECORDS_MAX;
 use lathe_workshop::preview::Preview;
-use lathe_workshop::{OrderId, OrderRequest, OrderView};
+use lathe_workshop::{OrderId, OrderRequest, OrderState, OrderView, OrdersAsked, OrdersSort};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::in_path::InPath;
-use super::{LESSON_RECORDS, Problem, ROWS_MAX, Window, listed};
+use super::{LESSON_RECORDS, Problem, ROWS_MAX, Window};
 use crate::AppState;
 
-/// `GET /api/orders?limit=&offset=`: `{"orders": […], "limit", "offset", "more"}`, newest first.
+/// `?limit=&offset=&state=&pack=&q=&sort=` of the list of orders.
+#[derive(Debug, Deserialize)]
+pub(super) struct Listing {
+    #[serde(default = "super::rows_default")]
+    limit: u32,
+    #[serde(default)]
+    offset: u32,
+    state: Option<OrderState>,
+    pack: Option<String>,
+    q: Option<String>,
+    #[serde(default)]
+    sort: OrdersSort,
+}
+
+/// `GET /api/orders?limit=&offset=&state=&pack=&q=&sort=`: `{"orders": […], "limit", "offset",
+/// "more"}`, newest first unless it is asked otherwise.
 pub(super) async fn list(
     State(state): State<AppState>,
-    window: Result<Query<Window>, QueryRejection>,
+    listing: Result<Query<Listing>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let read = |limit, offset| state.desk.orders(limit, offset);
-    listed(window, "orders", read).await
+    let Query(listing) = listing?;
+    let window = Window {
+        limit: listing.limit,
+        offset: listing.offset,
+    };
+    let asked = OrdersAsked {
+        state: listing.state,
+        pack: listing.pack,
+        text: listing.q,
+        sort: listing.sort,
+    };
+    let rows = state.desk.orders(&asked, window.rows() + 1, window.offset);
+    window.page("orders", rows.await?)
 }
 
 /// `POST /api/orders` with `{"pack", "quick", "offline"}`: 202 and `{"id", "url"}`.
@@ -88,7 +114,7 @@ pub(super) struct After {
     limit: Option<u32>,
 }
 
-/// `GET /api/orders/{id}/curve?after=STEP`: `{"points": […]}`.
+/// `GET /api/orders/{id}/curve?after=STEP`: `{"points": […]}`, so many as are read at once.
 pub(super) async fn curve(
     State(state): State<AppState>,
     InPath(id): InPath,

@@ -19,8 +19,8 @@ use crate::lang::{Say, Tongue};
 
 /// Answers shown of a deployment.
 const RECEIPTS_SHOWN: u32 = 20;
-/// Registrations searched for the one of a deployment.
-const REGISTRATIONS_READ_MAX: u32 = 500;
+/// Moves of the breaker shown.
+const MOVES_SHOWN: usize = 50;
 
 /// A breaker's state as a badge.
 pub(super) struct BreakerBadge {
@@ -102,11 +102,7 @@ type Loaded = (
 );
 
 async fn load(state: &AppState, name: &str) -> Result<Loaded, WorkshopError> {
-    let all = state.desk.registrations(REGISTRATIONS_READ_MAX, 0).await?;
-    // The newest that is deployed; one that waits for approval answers nothing yet.
-    let registration = all
-        .into_iter()
-        .find(|it| it.name == name && it.chain.is_some());
+    let registration = state.desk.registration_under(name).await?;
     let chain = registration.as_ref().and_then(|it| it.chain.as_ref());
     let deployment = chain
         .and_then(|it| it.deployment.as_ref())
@@ -135,7 +131,12 @@ fn show(
         breaker: BreakerBadge::new(say, state),
         meaning: say.of(&format!("web.breaker.{}.text", word(state)), &view.name),
         reason: view.now.map_or_else(String::new, |it| it.reason),
-        moves: view.moves.iter().map(|it| move_of(say, it)).collect(),
+        moves: view
+            .moves
+            .iter()
+            .take(MOVES_SHOWN)
+            .map(|it| move_of(say, it))
+            .collect(),
         self_approved: chain.is_some_and(|it| it.self_approved),
         chain: chain.map(|it| chain::links(say, it)).unwrap_or_default(),
         registration: registration.as_ref().map(|it| {

@@ -141,12 +141,11 @@ pub(super) async fn live(
 
 async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPage, Problem> {
     let order = state.desk.order(&id).await?.ok_or(Problem::Missing)?;
-    let points = state.desk.curve(&id, 0).await?;
+    let points = state.desk.curve_outline(&id).await?;
     let report = state.desk.report(&id).await?;
     let verdict = state.desk.verdict(&id).await?;
     let log = state.desk.log_tail(&id, LOG_LINES_MAX).await?;
-    let mut pending = state.desk.pending().await?;
-    pending.retain(|it| it.order == id);
+    let pending = state.desk.pending_of(&id.0).await?;
     let say = tongue.say;
     let report_view = report.as_ref().map(|report| ReportView::new(say, report));
     let gate = verdict.as_ref().map(|verdict| GateView::new(say, verdict));

@@ -1,13 +1,14 @@
-//! `/`: the orders, newest first, and the form that places one.
+//! `/`: the orders, narrowed and sorted as asked, and the form that places one.
 
 use askama::Template;
 use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use lathe_workshop::{OrderRequest, OrderSummary, StepName};
+use lathe_workshop::{OrderRequest, OrderState, OrderSummary, OrdersAsked, OrdersSort, StepName};
 use serde::Deserialize;
 
+use super::playground::encoded;
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, order_took, short, steps};
 use crate::format;
 use crate::lang::{Say, Tongue};
@@ -18,7 +19,9 @@ use crate::{AppState, api};
 struct OrdersPage {
     frame: Frame,
     orders: Vec<OrderRow>,
-    offset: u32,
+    /// No order was ever placed: the page says how to begin.
+    nothing_yet: bool,
+    narrowing: Narrowing,
     pager: Pager,
     steps: Vec<&'static str>,
     placing: Placing,
@@ -36,6 +39,87 @@ struct OrderRow {
     created: String,
     created_text: String,
 }
+
+/// The form that narrows and sorts the list, as it was filled in.
+struct Narrowing {
+    text: String,
+    states: Vec<Choice>,
+    packs: Vec<Choice>,
+    sorts: Vec<Choice>,
+    /// Whether something may be left out.
+    narrows: bool,
+}
+
+/// One value of a list to choose from.
+struct Choice {
+    value: String,
+    text: String,
+    chosen: bool,
+}
+
+/// `?page=&q=&state=&pack=&sort=`; a form sends all of them, empty where nothing is chosen.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Listing {
+    #[serde(default)]
+    page: u32,
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    pack: String,
+    #[serde(default)]
+    sort: String,
+}
+
+impl Listing {
+    /// What is asked for; words that nobody knows ask for nothing.
+    fn asked(&self) -> OrdersAsked {
+        let filled = |text: &str| (!text.trim().is_empty()).then(|| text.to_owned());
+        OrdersAsked {
+            state: STATES
+                .into_iter()
+                .find(|state| steps::order_state(*state) == self.state),
+            pack: filled(&self.pack),
+            text: filled(&self.q),
+            sort: OrdersSort::ALL
+                .into_iter()
+                .find(|sort| sort.as_str() == self.sort)
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The address of this list without its page.
+    fn path(asked: &OrdersAsked) -> String {
+        let sort = (asked.sort != OrdersSort::default()).then(|| asked.sort.as_str().to_owned());
+        let parts = [
+            ("q", asked.text.clone()),
+            (
+                "state",
+                asked.state.map(|it| steps::order_state(it).to_owned()),
+            ),
+            ("pack", asked.pack.clone()),
+            ("sort", sort),
+        ];
+        let said = parts
+            .into_iter()
+            .filter_map(|(name, value)| Some(format!("{name}={}", encoded(&value?))));
+        match said.collect::<Vec<_>>().join("&") {
+            none if none.is_empty() => "/".to_owned(),
+            query => format!("/?{query}"),
+        }
+    }
+}
+
+/// The states that a list is narrowed to, as the form has them.
+const STATES: [OrderState; 6] = [
+    OrderState::Queued,
+    OrderState::Running,
+    OrderState::Waiting,
+    OrderState::Paused,
+    OrderState::Done,
+    OrderState::Failed,
+];
 
 /// The form as it was filled in, with what was wrong with it.
 struct Placing {
@@ -62,7 +146,7 @@ pub(super) struct PlaceForm {
 pub(super) async fn page(
     State(state): State<AppState>,
     tongue: Tongue,
-    number: Result<Query<PageNumber>, QueryRejection>,
+    listing: Result<Query<Listing>, QueryRejection>,
 ) -> Response {
     let placing = Placing {
         pack: "packs/customer-care".to_owned(),
@@ -70,8 +154,8 @@ pub(super) async fn page(
         offline: false,
         error: None,
     };
-    let number = number.map(|Query(number)| number).unwrap_or_default();
-    show(&state, tongue, number, placing, StatusCode::OK).await
+    let listing = listing.map(|Query(listing)| listing).unwrap_or_default();
+    show(&state, tongue, &listing, placing, StatusCode::OK).await
 }
 
 /// `POST /orders`: places the order and goes to its page, or shows the form again with the reason.
@@ -105,33 +189,61 @@ pub(super) async fn place(
         offline,
         error: Some(error),
     };
-    show(&state, tongue, PageNumber::default(), placing, status).await
+    show(&state, tongue, &Listing::default(), placing, status).await
 }
 
 async fn show(
     state: &AppState,
     tongue: Tongue,
-    number: PageNumber,
+    listing: &Listing,
     placing: Placing,
     status: StatusCode,
 ) -> Response {
-    let offset = number.offset();
-    let mut rows = match state.desk.orders(PAGE_ROWS + 1, offset).await {
-        Ok(rows) => rows,
-        Err(error) => return Problem::from(error).page(tongue),
+    let asked = listing.asked();
+    let number = PageNumber { page: listing.page };
+    let read = state.desk.orders(&asked, PAGE_ROWS + 1, number.offset());
+    let (mut rows, packs) = match (read.await, state.desk.packs().await) {
+        (Ok(rows), Ok(packs)) => (rows, packs),
+        (Err(error), _) | (_, Err(error)) => return Problem::from(error).page(tongue),
     };
-    let pager = number.pager("/", rows.len());
+    let pager = number.pager(&Listing::path(&asked), rows.len());
     rows.truncate(PAGE_ROWS as usize);
     let say = tongue.say;
     let page = OrdersPage {
         frame: Frame::new(tongue, "orders"),
+        nothing_yet: packs.is_empty(),
+        narrowing: narrowing(say, &asked, packs),
         orders: rows.into_iter().map(|order| row(say, order)).collect(),
-        offset,
         pager,
         steps: StepName::ALL.iter().map(|step| step.as_str()).collect(),
         placing,
     };
     page.frame.answer(status, &page)
+}
+
+fn narrowing(say: Say, asked: &OrdersAsked, packs: Vec<String>) -> Narrowing {
+    let state = |it: OrderState| Choice {
+        value: steps::order_state(it).to_owned(),
+        text: say.it_of("state", steps::order_state(it)),
+        chosen: asked.state == Some(it),
+    };
+    let pack = |it: String| Choice {
+        chosen: asked.pack.as_deref() == Some(it.as_str()),
+        text: it.clone(),
+        value: it,
+    };
+    let sort = |it: OrdersSort| Choice {
+        value: it.as_str().to_owned(),
+        text: say.it_of("web.orders.sort", it.as_str()),
+        chosen: asked.sort == it,
+    };
+    Narrowing {
+        text: asked.text.clone().unwrap_or_default(),
+        states: STATES.into_iter().map(state).collect(),
+        packs: packs.into_iter().map(pack).collect(),
+        sorts: OrdersSort::ALL.into_iter().map(sort).collect(),
+        narrows: asked.narrows(),
+    }
 }
 
 fn row(say: Say, order: OrderSummary) -> OrderRow {

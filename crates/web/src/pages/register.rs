@@ -110,7 +110,7 @@ pub(super) async fn page(
     InPath(number): InPath,
     tongue: Tongue,
 ) -> Response {
-    let pending = match state.desk.pending().await {
+    let pending = match state.desk.pending_of(&number).await {
         Ok(pending) => pending,
         Err(error) => return Problem::from(error).page(tongue),
     };
@@ -151,7 +151,6 @@ pub(super) fn printed(page: String) -> Response {
 fn show(tongue: Tongue, view: &RegistrationView, pending: &[PendingRow]) -> Response {
     let say = tongue.say;
     let chain = view.chain.as_ref();
-    let waits = pending.iter().filter(|it| it.number == view.number);
     let page = RegistrationPage {
         frame: Frame::new(tongue, "register"),
         row: row(say, view),
@@ -159,7 +158,7 @@ fn show(tongue: Tongue, view: &RegistrationView, pending: &[PendingRow]) -> Resp
         deployment_href: format!("/deployments/{}", encoded(&view.name)),
         bom_href: bom_href(&view.name),
         self_approved: chain.is_some_and(|it| it.self_approved),
-        pending: waits.map(Pending::new).collect(),
+        pending: pending.iter().map(Pending::new).collect(),
         steps: life(say, view),
         filings: view.filings.iter().map(|it| Filed::new(say, it)).collect(),
         chain: chain.map(|it| chain::links(say, it)).unwrap_or_default(),

@@ -3,6 +3,7 @@
 mod actions;
 mod api;
 mod doors;
+mod lists;
 mod openapi;
 mod pages;
 mod people;

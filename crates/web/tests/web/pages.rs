@@ -463,7 +463,7 @@ async fn ticked_orders_stand_side_by_side() {
         assert!(page.contains(words), "{words}");
     }
     let zh = get(&app, &path, "zh").await.text;
-    assert!(zh.contains("任务对比") && zh.contains("超出偶然"));
+    assert!(zh.contains("任务对比") && zh.contains("差异显著"));
     let one = get(&app, &format!("/orders/compare?ids={DONE}"), "en").await;
     assert_eq!(one.status, StatusCode::BAD_REQUEST);
     let nobody = get(&app, &format!("/orders/compare?ids={DONE},nobody"), "en").await;
@@ -577,6 +577,7 @@ fn the_catalogue_and_the_pages_agree() {
         "web.ledger.approval",
         "web.role",
         "web.nav",
+        "web.orders.sort",
         "web.step",
         "web.slice",
         "web.metric",

@@ -14,6 +14,7 @@ mod copy;
 mod feedback;
 pub(crate) mod labels;
 pub(crate) mod ledger;
+mod listing;
 mod naming;
 pub mod orders;
 mod people;

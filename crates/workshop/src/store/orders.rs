@@ -6,9 +6,9 @@ use sqlx::sqlite::SqliteRow;
 use super::write::signed;
 use super::{Store, failed};
 use crate::error::WorkshopError;
+use crate::listing::{CURVE_POINTS_MAX, OUTLINE_POINTS};
 use crate::order::{
-    CurvePoint, LogLine, OrderId, OrderState, OrderSummary, Origin, Output, StepError, StepName,
-    StepState, Title,
+    CurvePoint, LogLine, OrderId, OrderState, Origin, Output, StepError, StepName, StepState, Title,
 };
 
 /// An order as stored.
@@ -236,46 +236,7 @@ impl Store {
             .collect()
     }
 
-    /// Orders, newest first, with the step each stands at.
-    ///
-    /// # Errors
-    /// `store`, `store-unreadable`.
-    pub async fn orders(
-        &self,
-        limit: u32,
-        offset: u32,
-    ) -> Result<Vec<OrderSummary>, WorkshopError> {
-        let rows = sqlx::query(
-            "SELECT orders.*, COALESCE(
-                 (SELECT name FROM steps WHERE order_id = orders.id
-                  AND state NOT IN ('done', 'reused') ORDER BY position LIMIT 1), 'ask') AS step,
-                 (SELECT COUNT(*) FROM orders AS ahead
-                  WHERE ahead.state = 'queued' AND ahead.id <= orders.id) AS place
-             FROM orders ORDER BY id DESC LIMIT ? OFFSET ?",
-        )
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(&self.read)
-        .await
-        .map_err(failed(DOING))?;
-        let summary = |row: &SqliteRow| {
-            let order = order_row(row)?;
-            Ok(OrderSummary {
-                id: order.id,
-                pack: order.pack,
-                title: order.title,
-                demonstration: order.demonstration,
-                state: order.state,
-                step: parse_word("a step", row.get("step"))?,
-                position: (order.state == OrderState::Queued).then(|| place(row)),
-                created_ms: order.created_ms,
-                ended_ms: order.ended_ms,
-            })
-        };
-        rows.iter().map(summary).collect()
-    }
-
-    /// The loss curve after `after_step`.
+    /// The loss curve after `after_step`, at most `CURVE_POINTS_MAX` points of it.
     ///
     /// # Errors
     /// `store`, `store-unreadable`.
@@ -284,13 +245,34 @@ impl Store {
         id: &OrderId,
         after_step: u64,
     ) -> Result<Vec<CurvePoint>, WorkshopError> {
-        let rows =
-            sqlx::query("SELECT point FROM curve WHERE order_id = ? AND step > ? ORDER BY step")
-                .bind(self.curve_owner(id).await?)
-                .bind(signed(after_step))
-                .fetch_all(&self.read)
-                .await
-                .map_err(failed("read a loss curve"))?;
+        let rows = sqlx::query(
+            "SELECT point FROM curve WHERE order_id = ? AND step > ? ORDER BY step LIMIT ?",
+        )
+        .bind(self.curve_owner(id).await?)
+        .bind(signed(after_step))
+        .bind(CURVE_POINTS_MAX)
+        .fetch_all(&self.read)
+        .await
+        .map_err(failed("read a loss curve"))?;
+        points(&rows)
+    }
+
+    /// The loss curve as it is drawn: of a long one every so-manieth point, and the last.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn curve_outline(&self, id: &OrderId) -> Result<Vec<CurvePoint>, WorkshopError> {
+        let rows = sqlx::query(
+            "SELECT point FROM curve,
+                 (SELECT MAX(1, COUNT(*) / ?2) AS every, MAX(step) AS last
+                  FROM curve WHERE order_id = ?1) AS whole
+             WHERE order_id = ?1 AND (step % every = 0 OR step = last) ORDER BY step",
+        )
+        .bind(self.curve_owner(id).await?)
+        .bind(OUTLINE_POINTS)
+        .fetch_all(&self.read)
+        .await
+        .map_err(failed("read a loss curve"))?;
         points(&rows)
     }
 
@@ -377,7 +359,7 @@ fn points(rows: &[SqliteRow]) -> Result<Vec<CurvePoint>, WorkshopError> {
         .collect()
 }
 
-fn place(row: &SqliteRow) -> u32 {
+pub(super) fn place(row: &SqliteRow) -> u32 {
     u32::try_from(row.get::<i64, _>("place")).unwrap_or(u32::MAX)
 }
 

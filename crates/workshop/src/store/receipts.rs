@@ -1,5 +1,7 @@
 //! Receipts, their batches, breakers and what waits for approval, as rows.
 
+use std::collections::BTreeMap;
+
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::Receipt;
 use lathe_evidence::statement::{BreakerState, Cause, Link};
@@ -10,15 +12,20 @@ use sqlx::{Row, Sqlite, Transaction};
 use super::orders::{parse, parse_word};
 use super::write::{signed, word};
 use super::{Store, failed};
-use crate::book::Texts;
+use crate::book::{SHINGLES_MAX, Texts};
 use crate::error::WorkshopError;
+use crate::listing::ReceiptsFrom;
 use crate::order::OrderId;
 
 type Done = Result<(), sqlx::Error>;
 type Tx<'a> = Transaction<'a, Sqlite>;
 
-/// Receipts looked at for one quoted passage.
-const QUOTED_MAX: u32 = 20;
+/// Receipts named for one quoted passage.
+const QUOTED_MAX: usize = 20;
+/// Receipts whose shared shingles are counted for one quoted passage.
+const CANDIDATES_MAX: usize = 100;
+/// Receipts looked at for one shingle, the newest.
+const HOLDERS_READ_MAX: u32 = 200;
 
 /// An answer that began, with all that its receipt needs should it never be closed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -271,6 +278,27 @@ fn batch(row: &SqliteRow) -> Result<Batch, WorkshopError> {
     })
 }
 
+fn breaker_row(row: &SqliteRow) -> Result<BreakerRow, WorkshopError> {
+    Ok(BreakerRow {
+        name: row.get("name"),
+        state: parse_word("a breaker's state", row.get("state"))?,
+        cause: parse_word("a breaker's cause", row.get("cause"))?,
+        reason: row.get("reason"),
+        since_ms: row.get("since_ms"),
+    })
+}
+
+fn pending_row(row: &SqliteRow) -> Result<PendingRow, WorkshopError> {
+    Ok(PendingRow {
+        number: row.get("number"),
+        name: row.get("name"),
+        model: digest(row, "model")?,
+        verdict: digest(row, "verdict")?,
+        order: OrderId(row.get("order_id")),
+        at_ms: row.get("at_ms"),
+    })
+}
+
 impl Store {
     /// Answers that began and did not end.
     ///
@@ -329,20 +357,59 @@ impl Store {
         limit: u32,
         offset: u32,
     ) -> Result<Vec<StoredReceipt>, WorkshopError> {
-        let of = deployment.map(ToString::to_string);
-        sqlx::query(
-            "SELECT * FROM receipts WHERE state = 'closed' AND (?1 IS NULL OR deployment = ?1)
-             ORDER BY id DESC LIMIT ?2 OFFSET ?3",
-        )
-        .bind(of)
-        .bind(limit)
-        .bind(offset)
-        .fetch_all(&self.read)
-        .await
-        .map_err(failed("read the receipts"))?
-        .iter()
-        .map(stored)
-        .collect()
+        // Two statements: in one, the index by deployment could not be used.
+        let query = match deployment {
+            Some(of) => sqlx::query(
+                "SELECT * FROM receipts WHERE deployment = ? AND state = 'closed'
+                 ORDER BY id DESC LIMIT ? OFFSET ?",
+            )
+            .bind(of.to_string()),
+            None => sqlx::query(
+                "SELECT * FROM receipts WHERE state = 'closed' ORDER BY id DESC LIMIT ? OFFSET ?",
+            ),
+        };
+        query
+            .bind(limit)
+            .bind(offset)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed("read the receipts"))?
+            .iter()
+            .map(stored)
+            .collect()
+    }
+
+    /// At most `limit` closed receipts from there on, newest first.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn receipts_from(
+        &self,
+        from: &ReceiptsFrom,
+        limit: u32,
+    ) -> Result<Vec<StoredReceipt>, WorkshopError> {
+        let query = match from {
+            ReceiptsFrom::Newest => return self.receipts(None, limit, 0).await,
+            ReceiptsFrom::Before(id) => sqlx::query(
+                "SELECT * FROM receipts WHERE id < ? AND state = 'closed'
+                 ORDER BY id DESC LIMIT ?",
+            )
+            .bind(id),
+            ReceiptsFrom::After(id) => sqlx::query(
+                "SELECT * FROM (SELECT * FROM receipts WHERE id > ? AND state = 'closed'
+                                ORDER BY id LIMIT ?)
+                 ORDER BY id DESC",
+            )
+            .bind(id),
+        };
+        query
+            .bind(limit)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed("read the receipts"))?
+            .iter()
+            .map(stored)
+            .collect()
     }
 
     /// How many answers a deployment gave.
@@ -358,29 +425,60 @@ impl Store {
             .map(|row| row.get::<i64, _>("count").unsigned_abs())
     }
 
-    /// The receipts that share most shingles with a passage, the best first, each with how many.
+    /// The receipts that share most shingles with a passage, the best first, each with how many. Of a
+    /// shingle that many receipts have, such as those of a prompt asked again and again, only the
+    /// newest `HOLDERS_READ_MAX` make a receipt a candidate; how many a candidate shares is exact.
     ///
     /// # Errors
     /// `store`.
     pub async fn receipts_like(&self, hashes: &[u64]) -> Result<Vec<(String, u64)>, WorkshopError> {
+        let hashes = &hashes[..hashes.len().min(SHINGLES_MAX)];
+        let mut candidates: BTreeMap<String, u64> = BTreeMap::new();
+        for hash in hashes {
+            for receipt in self.holders(*hash).await? {
+                *candidates.entry(receipt).or_default() += 1;
+            }
+        }
+        let mut candidates: Vec<(String, u64)> = candidates.into_iter().collect();
+        let best_first = |all: &mut Vec<(String, u64)>| {
+            all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| b.0.cmp(&a.0)));
+        };
+        best_first(&mut candidates);
+        candidates.truncate(CANDIDATES_MAX);
         let list = shingle_list(hashes);
+        for (receipt, shared) in &mut candidates {
+            *shared = self.shared(receipt, &list).await?;
+        }
+        best_first(&mut candidates);
+        candidates.truncate(QUOTED_MAX);
+        Ok(candidates)
+    }
+
+    /// The newest receipts that have a shingle.
+    async fn holders(&self, hash: u64) -> Result<Vec<String>, WorkshopError> {
         let rows = sqlx::query(
-            "SELECT receipt, COUNT(*) AS count FROM shingles
-             WHERE hash IN (SELECT value FROM json_each(?))
-             GROUP BY receipt ORDER BY count DESC, receipt DESC LIMIT ?",
+            "SELECT receipt FROM shingles WHERE hash = ? ORDER BY receipt DESC LIMIT ?",
         )
-        .bind(list)
-        .bind(QUOTED_MAX)
+        .bind(shingle(hash))
+        .bind(HOLDERS_READ_MAX)
         .fetch_all(&self.read)
         .await
         .map_err(failed("look for a passage"))?;
-        Ok(rows
-            .iter()
-            .map(|row| {
-                let count: i64 = row.get("count");
-                (row.get("receipt"), count.unsigned_abs())
-            })
-            .collect())
+        Ok(rows.iter().map(|row| row.get("receipt")).collect())
+    }
+
+    /// How many of these shingles a receipt has.
+    async fn shared(&self, receipt: &str, list: &str) -> Result<u64, WorkshopError> {
+        sqlx::query(
+            "SELECT COUNT(*) AS count FROM shingles
+             WHERE hash IN (SELECT value FROM json_each(?)) AND receipt = ?",
+        )
+        .bind(list)
+        .bind(receipt)
+        .fetch_one(&self.read)
+        .await
+        .map_err(failed("look for a passage"))
+        .map(|row| row.get::<i64, _>("count").unsigned_abs())
     }
 
     /// One batch.
@@ -423,16 +521,23 @@ impl Store {
             .await
             .map_err(failed("read the breakers"))?
             .iter()
-            .map(|row| {
-                Ok(BreakerRow {
-                    name: row.get("name"),
-                    state: parse_word("a breaker's state", row.get("state"))?,
-                    cause: parse_word("a breaker's cause", row.get("cause"))?,
-                    reason: row.get("reason"),
-                    since_ms: row.get("since_ms"),
-                })
-            })
+            .map(breaker_row)
             .collect()
+    }
+
+    /// One breaker; none of a deployment whose breaker never moved.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn breaker(&self, name: &str) -> Result<Option<BreakerRow>, WorkshopError> {
+        sqlx::query("SELECT * FROM breakers WHERE name = ?")
+            .bind(name)
+            .fetch_optional(&self.read)
+            .await
+            .map_err(failed("read a breaker"))?
+            .as_ref()
+            .map(breaker_row)
+            .transpose()
     }
 
     /// What waits for approval, by number.
@@ -445,16 +550,22 @@ impl Store {
             .await
             .map_err(failed("read what waits for approval"))?
             .iter()
-            .map(|row| {
-                Ok(PendingRow {
-                    number: row.get("number"),
-                    name: row.get("name"),
-                    model: digest(row, "model")?,
-                    verdict: digest(row, "verdict")?,
-                    order: OrderId(row.get("order_id")),
-                    at_ms: row.get("at_ms"),
-                })
-            })
+            .map(pending_row)
+            .collect()
+    }
+
+    /// What waits for approval under this number, or of this order.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn pending_of(&self, what: &str) -> Result<Vec<PendingRow>, WorkshopError> {
+        sqlx::query("SELECT * FROM pending WHERE number = ?1 OR order_id = ?1 ORDER BY number")
+            .bind(what)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed("read what waits for approval"))?
+            .iter()
+            .map(pending_row)
             .collect()
     }
 }

@@ -15,6 +15,7 @@ use super::{
     TraceView, chain_of, records,
 };
 use crate::error::WorkshopError;
+use crate::listing::ReceiptsFrom;
 use crate::workshop::Workshop;
 
 /// Answers listed for one record.
@@ -76,6 +77,19 @@ impl Workshop {
         offset: u32,
     ) -> Result<Vec<Receipt>, WorkshopError> {
         let stored = self.store().receipts(of.as_ref(), limit, offset).await?;
+        Ok(stored.into_iter().map(|it| it.receipt).collect())
+    }
+
+    /// At most `limit` receipts from there on, newest first.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn receipts_from(
+        &self,
+        from: &ReceiptsFrom,
+        limit: u32,
+    ) -> Result<Vec<Receipt>, WorkshopError> {
+        let stored = self.store().receipts_from(from, limit).await?;
         Ok(stored.into_iter().map(|it| it.receipt).collect())
     }
 

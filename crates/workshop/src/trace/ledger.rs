@@ -11,6 +11,9 @@ use super::{
 use crate::error::WorkshopError;
 use crate::workshop::Workshop;
 
+/// Moves of one breaker that are told, the newest.
+const MOVES_MAX: usize = 500;
+
 impl Workshop {
     /// The head of the ledger with its keys.
     ///
@@ -110,7 +113,8 @@ impl Workshop {
             .filter_map(|entry| {
                 Said::<lathe_evidence::statement::Breaker>::of_entry(&history, entry)
             })
-            .filter(|it| it.said.deployment == name);
+            .filter(|it| it.said.deployment == name)
+            .take(MOVES_MAX);
         Ok(BreakerView {
             name: name.to_owned(),
             now,
@@ -119,8 +123,7 @@ impl Workshop {
     }
 
     pub(super) async fn breaker_of(&self, name: &str) -> Result<Option<BreakerNow>, WorkshopError> {
-        let rows = self.store().breakers().await?;
-        let row = rows.into_iter().find(|row| row.name == name);
+        let row = self.store().breaker(name).await?;
         Ok(row.map(|row| BreakerNow {
             state: row.state,
             cause: row.cause,

@@ -1,6 +1,6 @@
 //! Records by their leaves: from the folders of the datasets that the ledger speaks of.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use lathe_data::dataset::Found;
 use lathe_data::prepare::Split;
@@ -17,6 +17,9 @@ use crate::pack::Pack;
 use crate::store::orders::parse;
 use crate::workshop::Workshop;
 
+/// Orders that are asked for the task of a dataset, the newest.
+const ORDERS_MAX: usize = 20;
+
 /// What the ledger says of datasets, taken from it so that nobody has to wait while files are read.
 pub(super) struct Ground {
     datasets: Vec<Said<Dataset>>,
@@ -28,7 +31,10 @@ pub(super) struct Ground {
 impl Ground {
     /// What is said of these datasets.
     pub(super) fn of(history: &History, datasets: Vec<Said<Dataset>>) -> Ground {
-        let orders = datasets.iter().map(|it| orders_on(history, &it.subject));
+        let on = orders_by_dataset(history);
+        let orders = datasets
+            .iter()
+            .map(|it| on.get(&it.subject).cloned().unwrap_or_default());
         Ground {
             orders: orders.collect(),
             withdrawals: history
@@ -53,14 +59,20 @@ impl Ground {
     }
 }
 
-fn orders_on(history: &History, dataset: &Digest) -> Vec<OrderId> {
-    history
-        .of_kind("training")
-        .rev()
-        .filter_map(|entry| <&Training>::try_from(&entry.statement.predicate).ok())
-        .filter(|said| said.datasets.iter().any(|it| it.dataset == *dataset))
-        .map(|said| OrderId(said.order.clone()))
-        .collect()
+/// By dataset, the orders that tuned on it, the newest first.
+fn orders_by_dataset(history: &History) -> HashMap<Digest, Vec<OrderId>> {
+    let mut orders: HashMap<Digest, Vec<OrderId>> = HashMap::new();
+    for entry in history.of_kind("training").rev() {
+        if let Ok(said) = <&Training>::try_from(&entry.statement.predicate) {
+            for used in &said.datasets {
+                let of = orders.entry(used.dataset).or_default();
+                if of.len() < ORDERS_MAX {
+                    of.push(OrderId(said.order.clone()));
+                }
+            }
+        }
+    }
+    orders
 }
 
 /// The records with these leaves, in the datasets' order. A dataset whose folder is gone has none.

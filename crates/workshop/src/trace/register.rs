@@ -1,7 +1,10 @@
 //! The register as pages read it: registrations by number, each with its life.
 
-use lathe_evidence::statement::{Approval, Filing, Registration};
+use std::collections::{HashMap, HashSet};
+
+use lathe_evidence::statement::{Link, Predicate, Registration};
 use lathe_ledger::History;
+use lathe_ledger::history::Entry;
 use lathe_register::dossier::dossier;
 
 use super::{RegistrationView, Said, chain_of};
@@ -13,54 +16,85 @@ use crate::workshop::Workshop;
 
 /// The registrations of a ledger, the newest first, without their breakers.
 pub fn registrations_of(history: &History) -> Vec<RegistrationView> {
-    let mut views: Vec<RegistrationView> = Vec::new();
-    for entry in history.of_kind("registration") {
-        let Some(step) = Said::<Registration>::of_entry(history, entry) else {
-            continue;
-        };
-        let known = views.iter_mut().find(|it| it.number == step.said.number);
-        match known {
-            Some(known) => {
-                known.state = step.said.action;
-                known.model = step.subject;
-                known.steps.push(step);
+    views(history, &numbers(history))
+}
+
+/// The numbers of the register, that which was handed in last first.
+fn numbers(history: &History) -> Vec<&str> {
+    let mut known = HashSet::new();
+    let mut numbers: Vec<&str> = history
+        .of_kind("registration")
+        .filter_map(|entry| <&Registration>::try_from(&entry.statement.predicate).ok())
+        .map(|said| said.number.as_str())
+        .filter(|number| known.insert(*number))
+        .collect();
+    numbers.reverse();
+    numbers
+}
+
+/// The registrations of these numbers, in their order. The ledger is gone through once, however many
+/// there are.
+fn views(history: &History, numbers: &[&str]) -> Vec<RegistrationView> {
+    let places: HashMap<&str, usize> = numbers.iter().copied().zip(0..).collect();
+    let mut views: Vec<Option<RegistrationView>> = numbers.iter().map(|_| None).collect();
+    let mut by_step: HashMap<Link, usize> = HashMap::new();
+    let mut deployed: HashMap<usize, Link> = HashMap::new();
+    for entry in history.entries().iter().filter(|it| it.void.is_none()) {
+        match &entry.statement.predicate {
+            Predicate::Registration(said) => {
+                if let Some(place) = places.get(said.number.as_str()) {
+                    by_step.insert(entry.link, *place);
+                    step(&mut views[*place], history, entry);
+                }
             }
-            None => views.push(RegistrationView {
-                number: step.said.number.clone(),
-                name: step.said.name.clone(),
-                state: step.said.action,
-                model: step.subject,
-                steps: vec![step],
-                approvals: Vec::new(),
-                chain: None,
-                filings: Vec::new(),
-                breaker: None,
-            }),
+            Predicate::Approval(said) => {
+                let place = places.get(said.number.as_str());
+                if let Some(view) = place.and_then(|it| views[*it].as_mut()) {
+                    view.approvals.extend(Said::of_entry(history, entry));
+                }
+            }
+            // Without number and date it is none.
+            Predicate::Filing(said) if lathe_register::filing::check(said).is_ok() => {
+                let place = places.get(said.registration.as_str());
+                if let Some(view) = place.and_then(|it| views[*it].as_mut()) {
+                    view.filings.extend(Said::of_entry(history, entry));
+                }
+            }
+            Predicate::Deployment(said) => {
+                if let Some(place) = by_step.get(&said.registration) {
+                    deployed.insert(*place, entry.link);
+                }
+            }
+            _ => {}
         }
     }
-    for view in &mut views {
-        view.approvals = history
-            .of_kind("approval")
-            .filter_map(|entry| Said::<Approval>::of_entry(history, entry))
-            .filter(|it| it.said.number == view.number)
-            .collect();
-        view.filings = history
-            .of_kind("filing")
-            .filter_map(|entry| Said::<Filing>::of_entry(history, entry))
-            .filter(|it| it.said.registration == view.number)
-            // Without number and date it is none.
-            .filter(|it| lathe_register::filing::check(&it.said).is_ok())
-            .collect();
-        let steps: Vec<_> = view.steps.iter().map(|it| it.link).collect();
-        let deployment = history.of_kind("deployment").rev().find(|entry| {
-            let said =
-                <&lathe_evidence::statement::Deployment>::try_from(&entry.statement.predicate);
-            said.is_ok_and(|it| steps.contains(&it.registration))
-        });
-        view.chain = deployment.map(|entry| chain_of(history, &entry.link));
+    for (place, link) in deployed {
+        if let Some(view) = &mut views[place] {
+            view.chain = Some(chain_of(history, &link));
+        }
     }
-    views.reverse();
-    views
+    views.into_iter().flatten().collect()
+}
+
+/// Takes a step of its life into a registration; the first one makes it.
+fn step(view: &mut Option<RegistrationView>, history: &History, entry: &Entry) {
+    let Some(step) = Said::<Registration>::of_entry(history, entry) else {
+        return;
+    };
+    let view = view.get_or_insert_with(|| RegistrationView {
+        number: step.said.number.clone(),
+        name: step.said.name.clone(),
+        state: step.said.action,
+        model: step.subject,
+        steps: Vec::new(),
+        approvals: Vec::new(),
+        chain: None,
+        filings: Vec::new(),
+        breaker: None,
+    });
+    view.state = step.said.action;
+    view.model = step.subject;
+    view.steps.push(step);
 }
 
 impl Workshop {
@@ -73,9 +107,12 @@ impl Workshop {
         limit: u32,
         offset: u32,
     ) -> Result<Vec<RegistrationView>, WorkshopError> {
-        let all = registrations_of(&*self.store().ledger()?.read().await);
-        let page = all.into_iter().skip(offset as usize).take(limit as usize);
-        let mut views: Vec<RegistrationView> = page.collect();
+        let mut views = {
+            let history = self.store().ledger()?.read().await;
+            let numbers = numbers(&history);
+            let rest = numbers.get(offset as usize..).unwrap_or_default();
+            views(&history, &rest[..rest.len().min(limit as usize)])
+        };
         for view in &mut views {
             view.breaker = self.breaker_of(&view.name).await?;
         }
@@ -90,12 +127,45 @@ impl Workshop {
         &self,
         number: &str,
     ) -> Result<Option<RegistrationView>, WorkshopError> {
-        let all = registrations_of(&*self.store().ledger()?.read().await);
-        let Some(mut view) = all.into_iter().find(|it| it.number == number) else {
+        let found = views(&*self.store().ledger()?.read().await, &[number]).pop();
+        let Some(mut view) = found else {
             return Ok(None);
         };
         view.breaker = self.breaker_of(&view.name).await?;
         Ok(Some(view))
+    }
+
+    /// The registration that the newest deployment of this name rests on; none where nothing was ever
+    /// deployed under it.
+    ///
+    /// # Errors
+    /// The store's; `ledger-broken`.
+    pub async fn registration_under(
+        &self,
+        name: &str,
+    ) -> Result<Option<RegistrationView>, WorkshopError> {
+        let number = {
+            let history = self.store().ledger()?.read().await;
+            let mut deployments = history.of_kind("deployment").rev();
+            deployments.find_map(|entry| match &entry.statement.predicate {
+                Predicate::Deployment(said) if said.name == name => history
+                    .said::<Registration>(&said.registration)
+                    .map(|it| it.number.clone()),
+                _ => None,
+            })
+        };
+        match number {
+            Some(number) => self.registration(&number).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What waits under this number, or of this order.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn pending_of(&self, what: &str) -> Result<Vec<PendingRow>, WorkshopError> {
+        self.store().pending_of(what).await
     }
 
     /// What waits for somebody's approval, by number.

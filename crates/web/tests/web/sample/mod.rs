@@ -25,8 +25,8 @@ use lathe_workshop::trace::{
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
     CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView, Operation,
-    OrderId, OrderRequest, OrderState, OrderSummary, OrderView, StepName, StepState, StepView,
-    UpstreamView, WorkshopError,
+    OrderId, OrderRequest, OrderState, OrderSummary, OrderView, OrdersAsked, OrdersSort,
+    ReceiptsFrom, StepName, StepState, StepView, UpstreamView, WorkshopError,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -65,6 +65,8 @@ pub struct SampleDesk {
     lesson: Preview,
     name: String,
     trace: TraceView,
+    /// Newest first; the first one is the trace's.
+    receipts: Vec<Receipt>,
     record: RecordTrace,
     registrations: Vec<RegistrationView>,
     pending: Vec<PendingRow>,
@@ -93,6 +95,7 @@ impl SampleDesk {
             lesson: lesson::lesson(),
             name: "customer-care".to_owned(),
             trace: trace::trace(),
+            receipts: trace::receipts(),
             record: trace::record_trace(),
             registrations: vec![trace::registration_view()],
             pending: vec![trace::pending()],
@@ -112,7 +115,27 @@ impl SampleDesk {
             upstreams: Vec::new(),
             registrations: Vec::new(),
             pending: Vec::new(),
+            receipts: Vec::new(),
+            entries: trace::entries().split_off(trace::entries().len() - 1),
             ..SampleDesk::new()
+        }
+    }
+
+    /// A workshop of more orders than one page shows.
+    pub fn many() -> SampleDesk {
+        let desk = SampleDesk::new();
+        let copy = |(at, order): (usize, &OrderView)| {
+            let mut order = order.clone();
+            order.id = OrderId(format!("019a4a00-0000-7000-8000-{:012}", 999 - at));
+            if at % 3 == 0 {
+                order.pack = "after-sales".to_owned();
+            }
+            order
+        };
+        let all = desk.orders.iter().cycle().take(120).enumerate();
+        SampleDesk {
+            orders: all.map(copy).collect(),
+            ..desk
         }
     }
 
@@ -162,6 +185,9 @@ impl SampleDesk {
     fn write_over_evidence(&mut self, text: &str) {
         trace::write_over(&mut self.trace, text);
         self.trace.receipt.name = text.to_owned();
+        for receipt in &mut self.receipts {
+            receipt.name = text.to_owned();
+        }
         if let Some(record) = self.trace.records.first() {
             self.record.record = record.clone();
         }
@@ -229,6 +255,18 @@ fn summary(order: &OrderView) -> OrderSummary {
     }
 }
 
+/// Whether an order is one of those that are asked for.
+fn fits(row: &OrderSummary, asked: &OrdersAsked) -> bool {
+    let holds = |text: &str| {
+        [&row.title.en, &row.title.zh, &row.pack, &row.id.0]
+            .iter()
+            .any(|it| it.contains(text))
+    };
+    asked.state.is_none_or(|it| it == row.state)
+        && asked.pack.as_ref().is_none_or(|it| *it == row.pack)
+        && asked.sought().is_none_or(|it| holds(&it))
+}
+
 fn window<T: Clone>(rows: &[T], limit: u32, offset: u32) -> Vec<T> {
     rows.iter()
         .skip(offset as usize)
@@ -258,9 +296,28 @@ impl Desk for SampleDesk {
             ))
         })
     }
-    fn orders(&self, limit: u32, offset: u32) -> Asked<'_, Vec<OrderSummary>> {
-        let rows: Vec<_> = self.orders.iter().map(summary).collect();
+    fn orders<'a>(
+        &'a self,
+        wanted: &'a OrdersAsked,
+        limit: u32,
+        offset: u32,
+    ) -> Asked<'a, Vec<OrderSummary>> {
+        let mut rows: Vec<_> = self.orders.iter().map(summary).collect();
+        rows.retain(|row| fits(row, wanted));
+        match wanted.sort {
+            OrdersSort::Newest => {}
+            OrdersSort::Oldest => rows.reverse(),
+            OrdersSort::Pack => rows.sort_by(|a, b| a.pack.cmp(&b.pack)),
+            OrdersSort::Longest => {
+                rows.sort_by_key(|row| row.ended_ms.map_or(0, |ended| row.created_ms - ended));
+            }
+        }
         asked(window(&rows, limit, offset))
+    }
+    fn packs(&self) -> Asked<'_, Vec<String>> {
+        let packs: std::collections::BTreeSet<String> =
+            self.orders.iter().map(|it| it.pack.clone()).collect();
+        asked(packs.into_iter().collect())
     }
     fn order<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<OrderView>> {
         asked(self.find(id).cloned())
@@ -277,6 +334,9 @@ impl Desk for SampleDesk {
                 .filter(|point| point.step > after_step)
                 .collect(),
         )
+    }
+    fn curve_outline<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Vec<CurvePoint>> {
+        self.curve(id, 0)
     }
     fn log<'a>(&'a self, id: &'a OrderId, after_seq: u64, limit: u32) -> Asked<'a, Vec<LogLine>> {
         let lines = if self.find(id).is_some() {
@@ -363,11 +423,19 @@ impl Desk for SampleDesk {
         asked(self.record.receipts.clone())
     }
     fn receipts(&self, _of: Option<Link>, limit: u32, offset: u32) -> Asked<'_, Vec<Receipt>> {
-        asked(window(
-            std::slice::from_ref(&self.trace.receipt),
-            limit,
-            offset,
-        ))
+        asked(window(&self.receipts, limit, offset))
+    }
+    fn receipts_from<'a>(&'a self, from: &'a ReceiptsFrom, limit: u32) -> Asked<'a, Vec<Receipt>> {
+        let place = |id: &str| self.receipts.iter().position(|it| it.id == id);
+        let rows = match from {
+            ReceiptsFrom::Newest => &self.receipts[..],
+            ReceiptsFrom::Before(id) => place(id).map_or(&[][..], |at| &self.receipts[at + 1..]),
+            ReceiptsFrom::After(id) => {
+                let newer = &self.receipts[..place(id).unwrap_or(0)];
+                &newer[newer.len().saturating_sub(limit as usize)..]
+            }
+        };
+        asked(window(rows, limit, 0))
     }
     fn registrations(&self, limit: u32, offset: u32) -> Asked<'_, Vec<RegistrationView>> {
         asked(window(&self.registrations, limit, offset))
@@ -375,6 +443,13 @@ impl Desk for SampleDesk {
     fn registration<'a>(&'a self, number: &'a str) -> Asked<'a, Option<RegistrationView>> {
         let mut all = self.registrations.iter();
         asked(all.find(|it| it.number == number).cloned())
+    }
+    fn registration_under<'a>(&'a self, name: &'a str) -> Asked<'a, Option<RegistrationView>> {
+        let mut all = self.registrations.iter();
+        asked(
+            all.find(|it| it.name == name && it.chain.is_some())
+                .cloned(),
+        )
     }
     fn dossier<'a>(&'a self, number: &'a str, lang: Lang) -> Asked<'a, Option<String>> {
         let page = format!(
@@ -385,6 +460,11 @@ impl Desk for SampleDesk {
     }
     fn pending(&self) -> Asked<'_, Vec<PendingRow>> {
         asked(self.pending.clone())
+    }
+    fn pending_of<'a>(&'a self, what: &'a str) -> Asked<'a, Vec<PendingRow>> {
+        let mut rows = self.pending.clone();
+        rows.retain(|it| it.number == what || it.order.0 == what);
+        asked(rows)
     }
     fn filing<'a>(&'a self, of: &'a str) -> Asked<'a, Option<FilingView>> {
         let mut all = self.registrations.iter();

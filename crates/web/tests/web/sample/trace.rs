@@ -174,6 +174,20 @@ pub fn trace() -> TraceView {
     }))
 }
 
+/// More sample receipts than one page shows, newest first: the one that is traced, then older ones.
+pub fn receipts() -> Vec<Receipt> {
+    let older = |at: i64| {
+        let mut receipt = receipt();
+        receipt.id = format!("019a4a20-0000-7000-8000-{:012}", 1000 - at);
+        receipt.opened_ms -= at * 60_000;
+        receipt.closed_ms -= at * 60_000;
+        receipt
+    };
+    let mut all = vec![receipt()];
+    all.extend((1..120).map(older));
+    all
+}
+
 /// The first sample record with all that depends on it.
 pub fn record_trace() -> RecordTrace {
     let chain = chain();

@@ -1,0 +1,176 @@
+//! How fast every page and list answers over loopback, with very much in the store:
+//! `pages_bench HOME fill ORDERS RECORDS RECEIPTS`, then `pages_bench HOME ask REQUESTS`.
+//!
+//! The home is one in which an order was run to its end; `cargo xtask bench pages` makes it. Each prints one
+//! line of JSON.
+
+use std::error::Error;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use lathe_web::{Access, AppState, router};
+use lathe_workshop::seed::{self, Amounts, Seeded};
+use serde_json::{Value, json};
+
+/// Where what was filled in is written down.
+const SEEDED: &str = "seeded.json";
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> Outcome<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let said = match words[..] {
+        [home, "fill", orders, records, receipts] => {
+            let amounts = Amounts {
+                orders: orders.parse()?,
+                records: records.parse()?,
+                receipts: receipts.parse()?,
+                registrations: (orders.parse::<u32>()? / 10).max(60),
+                points: 20_000,
+            };
+            fill(Path::new(home), amounts).await?
+        }
+        [home, "ask", requests] => ask(Path::new(home), requests.parse()?).await?,
+        _ => return Err("pages_bench HOME fill ORDERS RECORDS RECEIPTS | ask REQUESTS".into()),
+    };
+    println!("{said}");
+    Ok(())
+}
+
+async fn fill(home: &Path, amounts: Amounts) -> Outcome<Value> {
+    let began = Instant::now();
+    let shop = seed::open(home).await.map_err(told)?;
+    let seeded = seed::fill(&shop, amounts).await.map_err(told)?;
+    shop.stop().await;
+    // What is opened anew puts the receipts into batches.
+    let shop = seed::open(home).await.map_err(told)?;
+    while !seed::is_batched(&shop).await.map_err(told)? {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    shop.stop().await;
+    std::fs::write(home.join(SEEDED), serde_json::to_vec(&seeded)?)?;
+    let store = std::fs::metadata(home.join("store.sqlite"))?.len();
+    Ok(json!({
+        "orders": amounts.orders, "records": amounts.records, "receipts": amounts.receipts,
+        "registrations": amounts.registrations, "points": amounts.points,
+        "fill_s": began.elapsed().as_secs_f64(), "store_bytes": store,
+    }))
+}
+
+fn told(error: lathe_workshop::WorkshopError) -> String {
+    format!("{error} {}", error.next())
+}
+
+async fn ask(home: &Path, requests: usize) -> Outcome<Value> {
+    let seeded: Seeded = serde_json::from_slice(&std::fs::read(home.join(SEEDED))?)?;
+    let shop = seed::open(home).await.map_err(told)?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let app = router(AppState::new(shop, Router::new(), Access::Loopback));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let rows = tokio::task::spawn_blocking(move || {
+        let paths = paths(&seeded);
+        let rows = paths.iter().map(|path| measured(address, path, requests));
+        rows.collect::<Outcome<Vec<Value>>>()
+    });
+    Ok(json!({ "requests": requests, "rows": rows.await?? }))
+}
+
+/// Every page and list that reads the store, with the dearest arguments.
+fn paths(seeded: &Seeded) -> Vec<String> {
+    let Seeded {
+        order,
+        long_order,
+        dataset,
+        leaf,
+        receipt,
+        middle,
+        name,
+        number,
+    } = seeded;
+    [
+        "/".to_owned(),
+        "/?page=150".to_owned(),
+        "/?sort=longest&page=50".to_owned(),
+        "/?state=failed&sort=pack".to_owned(),
+        "/?q=nowhere".to_owned(),
+        format!("/orders/{order}"),
+        format!("/orders/{long_order}"),
+        format!("/orders/{long_order}/live"),
+        format!("/orders/{order}/lesson"),
+        format!("/orders/{order}/clone"),
+        format!("/orders/compare?ids={order}&ids={long_order}"),
+        "/try".to_owned(),
+        "/tour".to_owned(),
+        "/data".to_owned(),
+        format!("/data/{dataset}"),
+        "/receipts".to_owned(),
+        format!("/receipts?before={middle}"),
+        format!("/receipts?after={middle}"),
+        format!("/receipts/{receipt}"),
+        format!("/records/{leaf}"),
+        format!("/records/{leaf}/withdraw"),
+        format!("/deployments/{name}"),
+        "/register".to_owned(),
+        "/register?page=1".to_owned(),
+        format!("/register/{number}"),
+        format!("/register/{number}/filing"),
+        "/ledger".to_owned(),
+        "/ledger?page=20".to_owned(),
+        "/ledger?kind=training".to_owned(),
+        "/ledger/6".to_owned(),
+        "/api/orders?limit=500".to_owned(),
+        "/api/orders?limit=500&offset=9000".to_owned(),
+        format!("/api/orders/{long_order}/curve"),
+        format!("/api/orders/{long_order}/log"),
+        "/api/data".to_owned(),
+        "/api/models".to_owned(),
+        "/api/deployments".to_owned(),
+        "/api/receipts?limit=500".to_owned(),
+        "/api/receipts?limit=500&offset=100000".to_owned(),
+        format!("/api/receipts?limit=500&before={middle}"),
+        format!("/api/records/{leaf}"),
+        "/api/trace?q=how+the+customer+feels+as+json".to_owned(),
+        "/api/register?limit=500".to_owned(),
+        "/api/ledger".to_owned(),
+        "/api/ledger/entries?limit=500".to_owned(),
+    ]
+    .to_vec()
+}
+
+/// The median and the slowest of some requests, each over a connection of its own.
+fn measured(address: SocketAddr, path: &str, requests: usize) -> Outcome<Value> {
+    let (mut times, mut bytes, mut status) = (Vec::new(), 0, 0);
+    for _ in 0..requests.max(1) {
+        let began = Instant::now();
+        let answer = get(address, path)?;
+        times.push(began.elapsed().as_secs_f64() * 1000.0);
+        bytes = answer.len();
+        let head = String::from_utf8_lossy(&answer[..answer.len().min(12)]).into_owned();
+        status = head.split(' ').nth(1).unwrap_or_default().parse()?;
+    }
+    let slowest = times.iter().copied().fold(0.0, f64::max);
+    // The first one is in the maximum and, where there are more, not in the median.
+    let mut later = times.split_off(usize::from(times.len() > 1));
+    later.sort_by(f64::total_cmp);
+    Ok(json!({
+        "path": path, "status": status, "bytes": bytes,
+        "median_ms": later[later.len() / 2], "max_ms": slowest,
+    }))
+}
+
+fn get(address: SocketAddr, path: &str) -> Outcome<Vec<u8>> {
+    let mut connection = TcpStream::connect(address)?;
+    write!(
+        connection,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer)?;
+    Ok(answer)
+}

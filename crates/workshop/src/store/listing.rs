@@ -1,0 +1,262 @@
+//! Orders as a list has them: narrowed, sorted, a window of them. Everything is read from one index,
+//! never from the orders' packs.
+
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::orders::{parse_word, place};
+use super::{Store, failed};
+use crate::error::WorkshopError;
+use crate::listing::{OrdersAsked, OrdersSort};
+use crate::order::{OrderId, OrderState, OrderSummary, Title};
+
+/// Packs that are offered for narrowing a list.
+const PACKS_MAX: u32 = 200;
+
+const DOING: &str = "list the orders";
+
+/// The window is chosen before the steps are looked at: those of other orders are not read.
+macro_rules! listed {
+    ($order:literal) => {
+        concat!(
+            "SELECT listed.*, COALESCE(
+                 (SELECT name FROM steps WHERE order_id = listed.id
+                  AND state NOT IN ('done', 'reused') ORDER BY position LIMIT 1), 'ask') AS step,
+                 CASE WHEN listed.state = 'queued' THEN
+                 (SELECT COUNT(*) FROM orders AS ahead
+                  WHERE ahead.state = 'queued' AND ahead.id <= listed.id) END AS place
+             FROM (SELECT id, state, pack, title_en, title_zh, demonstration, created_ms, ended_ms
+                   FROM orders
+                   WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR pack = ?2)
+                     AND (?3 IS NULL OR title_en LIKE ?3 ESCAPE '\\' OR title_zh LIKE ?3 ESCAPE '\\'
+                          OR pack LIKE ?3 ESCAPE '\\' OR deployment LIKE ?3 ESCAPE '\\'
+                          OR id LIKE ?3 ESCAPE '\\')
+                   ORDER BY ",
+            $order,
+            " LIMIT ?4 OFFSET ?5) AS listed ORDER BY ",
+            $order
+        )
+    };
+}
+
+fn sql(sort: OrdersSort) -> &'static str {
+    match sort {
+        OrdersSort::Newest => listed!("id DESC"),
+        OrdersSort::Oldest => listed!("id"),
+        OrdersSort::Pack => listed!("pack, id DESC"),
+        OrdersSort::Longest => {
+            listed!("ended_ms IS NULL, ended_ms - created_ms DESC, id DESC")
+        }
+    }
+}
+
+/// What LIKE finds anywhere in a text; what it would take for a pattern stands for itself.
+fn pattern(text: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for letter in text.chars() {
+        if matches!(letter, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
+}
+
+fn summary(row: &SqliteRow) -> Result<OrderSummary, WorkshopError> {
+    let state = parse_word("an order's state", row.get("state"))?;
+    Ok(OrderSummary {
+        id: OrderId(row.get("id")),
+        pack: row.get("pack"),
+        title: Title {
+            en: row.get("title_en"),
+            zh: row.get("title_zh"),
+        },
+        demonstration: row.get("demonstration"),
+        state,
+        step: parse_word("a step", row.get("step"))?,
+        position: (state == OrderState::Queued).then(|| place(row)),
+        created_ms: row.get("created_ms"),
+        ended_ms: row.get("ended_ms"),
+    })
+}
+
+impl Store {
+    /// Orders, newest first, with the step each stands at.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn orders(
+        &self,
+        limit: u32,
+        offset: u32,
+    ) -> Result<Vec<OrderSummary>, WorkshopError> {
+        self.orders_asked(&OrdersAsked::default(), limit, offset)
+            .await
+    }
+
+    /// The orders that are asked for, with the step each stands at.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn orders_asked(
+        &self,
+        asked: &OrdersAsked,
+        limit: u32,
+        offset: u32,
+    ) -> Result<Vec<OrderSummary>, WorkshopError> {
+        sqlx::query(sql(asked.sort))
+            .bind(asked.state.as_ref().map(super::write::word))
+            .bind(asked.pack.as_deref())
+            .bind(asked.sought().as_deref().map(pattern))
+            .bind(limit)
+            .bind(offset)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed(DOING))?
+            .iter()
+            .map(summary)
+            .collect()
+    }
+
+    /// The names of the packs that orders were placed with, at most `PACKS_MAX`.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn packs(&self) -> Result<Vec<String>, WorkshopError> {
+        let rows = sqlx::query("SELECT DISTINCT pack FROM orders ORDER BY pack LIMIT ?")
+            .bind(PACKS_MAX)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed(DOING))?;
+        Ok(rows.iter().map(|row| row.get("pack")).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Change;
+    use crate::store::change::NewOrder;
+
+    fn placed(id: &str, pack: &str, zh: &str, at_ms: i64) -> Change {
+        let order = NewOrder {
+            id: OrderId(id.to_owned()),
+            pack: pack.to_owned(),
+            title: Title {
+                en: format!("Title of {pack}"),
+                zh: zh.to_owned(),
+            },
+            demonstration: false,
+            offline: false,
+            folder: "p".to_owned(),
+            pack_sha256: "0".repeat(64),
+            spec: "{}".to_owned(),
+            origin: None,
+        };
+        Change::Placed {
+            order: Box::new(order),
+            at_ms,
+        }
+    }
+
+    fn done(id: &str, at_ms: i64) -> Change {
+        Change::OrderIs {
+            order: OrderId(id.to_owned()),
+            state: OrderState::Done,
+            at_ms,
+        }
+    }
+
+    async fn four(folder: &std::path::Path) -> Store {
+        let store = Store::open(&folder.join("s")).await.unwrap();
+        let changes = [
+            placed("1", "care", "客户情绪", 10),
+            placed("2", "100%_care", "客户评价", 20),
+            placed("3", "other", "质检", 30),
+            placed("4", "care", "客户情绪", 40),
+            done("1", 1000),
+            done("3", 50),
+        ];
+        store.apply(&changes).await.unwrap();
+        store
+    }
+
+    #[test]
+    fn lists_are_narrowed_and_sorted() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let store = four(folder.path()).await;
+            let all = OrdersAsked::default();
+            let text = |text: &str| OrdersAsked {
+                text: Some(text.to_owned()),
+                ..all.clone()
+            };
+            let sorted = |sort| OrdersAsked {
+                sort,
+                ..all.clone()
+            };
+            let state = OrdersAsked {
+                state: Some(OrderState::Queued),
+                ..all.clone()
+            };
+            let pack = OrdersAsked {
+                pack: Some("care".to_owned()),
+                ..all.clone()
+            };
+            for (asked, expected) in [
+                (all.clone(), "4321"),
+                (sorted(OrdersSort::Oldest), "1234"),
+                (sorted(OrdersSort::Pack), "2413"),
+                (sorted(OrdersSort::Longest), "1342"),
+                (state, "42"),
+                (pack, "41"),
+                (text("客户"), "421"),
+                (text("TITLE OF OTHER"), "3"),
+                (text("0%_c"), "2"),
+                (text("%"), "2"),
+                (text("nothing"), ""),
+            ] {
+                let rows = store.orders_asked(&asked, 9, 0).await.unwrap();
+                let ids: String = rows.iter().map(|row| row.id.0.as_str()).collect();
+                assert_eq!(ids, expected, "{asked:?}");
+            }
+            let second = store.orders_asked(&all, 1, 1).await.unwrap();
+            assert_eq!(second[0].id.0, "3");
+            let queued = store.orders(1, 0).await.unwrap();
+            assert_eq!(queued[0].position, Some(2));
+            assert_eq!(store.packs().await.unwrap(), ["100%_care", "care", "other"]);
+            store.close().await;
+        });
+    }
+
+    /// A page of a list reads the index and never an order's pack.
+    #[test]
+    fn a_list_is_read_from_its_index() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let store = four(folder.path()).await;
+            for sort in OrdersSort::ALL {
+                let plan = format!("EXPLAIN QUERY PLAN {}", sql(sort));
+                let rows = sqlx::query(sqlx::AssertSqlSafe(plan))
+                    .fetch_all(&store.read)
+                    .await
+                    .unwrap();
+                let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+                let covered = plan
+                    .iter()
+                    .any(|line| line.contains("orders USING COVERING INDEX orders_listed"));
+                assert!(covered, "{sort:?}: {plan:#?}");
+            }
+            store.close().await;
+        });
+    }
+}

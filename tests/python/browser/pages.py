@@ -1,0 +1,62 @@
+"""Every page, by a name: which workshop shows it, and where it stands."""
+
+import hashlib
+
+DONE = "019a4a1e-58c8-7c31-9d52-5a0c3e8f1b77"
+RUNNING = "019a4a2b-0f10-7a44-8e21-7b1d90c2e455"
+FAILED = "019a4a0c-77aa-7e02-b5b9-1f6a44d0c912"
+QUEUED = "019a4a2c-9b3e-7d18-a0c4-33e97d51f608"
+PAUSED = "019a4a2d-1c77-7b52-b1e6-0c9f4d7a2e31"
+DATASET = "6e1f0b6a2d0c4f7cb1a8e6f7d9c24b53a3f0d1c87e5b49266f1d0a9c8b7e6f54"
+RECEIPT = "019a4a33-7d1c-7b52-a0e8-41c95f20bb66"
+NUMBER = "LR-2026-0001"
+LEAF = hashlib.sha256(b"leaf 1").hexdigest()
+ANSWERED = "?public=yes&generative=yes&base-filed=no&opinion=no&recommends=no"
+
+PAGES = {
+    "orders": ("sample", "/"),
+    "orders-many": ("many", "/orders?state=done&sort=pack"),
+    "orders-none": ("many", "/?q=nowhere"),
+    "orders-empty": ("empty", "/"),
+    "orders-long": ("long", "/"),
+    "order-done": ("sample", f"/orders/{DONE}"),
+    "order-running": ("sample", f"/orders/{RUNNING}"),
+    "order-failed": ("sample", f"/orders/{FAILED}"),
+    "order-queued": ("sample", f"/orders/{QUEUED}"),
+    "order-paused": ("sample", f"/orders/{PAUSED}"),
+    "order-long": ("long", f"/orders/{DONE}"),
+    "compare": ("sample", f"/orders/compare?ids={DONE}&ids={PAUSED}&ids={QUEUED}"),
+    "lesson": ("sample", f"/orders/{DONE}/lesson"),
+    "clone": ("sample", f"/orders/{DONE}/clone"),
+    "clone-long": ("long", f"/orders/{DONE}/clone"),
+    "try": ("sample", "/try"),
+    "try-upstream": ("sample", "/try?model=big"),
+    "try-empty": ("empty", "/try"),
+    "try-long": ("long", "/try"),
+    "tour": ("sample", "/tour"),
+    "tour-flip": ("sample", "/tour/flip"),
+    "tour-empty": ("empty", "/tour"),
+    "data": ("sample", "/data"),
+    "data-empty": ("empty", "/data"),
+    "dataset": ("sample", f"/data/{DATASET}"),
+    "dataset-long": ("long", f"/data/{DATASET}"),
+    "receipts": ("sample", "/receipts"),
+    "receipts-empty": ("empty", "/receipts"),
+    "receipt": ("sample", f"/receipts/{RECEIPT}"),
+    "receipt-long": ("long", f"/receipts/{RECEIPT}"),
+    "record": ("sample", f"/records/{LEAF}"),
+    "record-long": ("long", f"/records/{LEAF}"),
+    "withdraw": ("sample", f"/records/{LEAF}/withdraw"),
+    "deployment": ("sample", "/deployments/customer-care"),
+    "register": ("filed", "/register"),
+    "register-empty": ("empty", "/register"),
+    "register-long": ("long", "/register"),
+    "registration": ("filed", f"/register/{NUMBER}"),
+    "filing": ("sample", f"/register/{NUMBER}/filing"),
+    "filing-decided": ("sample", f"/register/{NUMBER}/filing{ANSWERED}"),
+    "ledger": ("sample", "/ledger"),
+    "ledger-empty": ("empty", "/ledger"),
+    "ledger-kind": ("sample", "/ledger?kind=training"),
+    "entry": ("sample", "/ledger/6"),
+    "missing": ("sample", "/nowhere"),
+}
