@@ -119,14 +119,18 @@ impl IntoResponse for Problem {
 /// is the asker's to mend (400), what is wrong with the machine or the store is not (500).
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code() {
-        "order-state" => return StatusCode::CONFLICT,
-        "not-found" | "chain-not-registered" | "feedback-unknown" => return StatusCode::NOT_FOUND,
+        "order-state" | "bring-offset" => return StatusCode::CONFLICT,
+        "not-found"
+        | "chain-not-registered"
+        | "feedback-unknown"
+        | "bring-unknown"
+        | "dataset-unknown" => return StatusCode::NOT_FOUND,
         _ => {}
     }
     match error.code().split('-').next() {
         Some("pack" | "order" | "data" | "reason" | "withdraw" | "approval" | "register")
         | Some("filing" | "key" | "token" | "deployment" | "trace" | "bundle" | "upstream")
-        | Some("feedback") => StatusCode::BAD_REQUEST,
+        | Some("feedback" | "bring") => StatusCode::BAD_REQUEST,
         Some("breaker") => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

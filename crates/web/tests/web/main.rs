@@ -1,6 +1,7 @@
 //! The whole router without a socket, over a written-down workshop.
 
 mod api;
+mod forms;
 mod openapi;
 mod pages;
 mod sample;
