@@ -10,6 +10,7 @@
 //! removed or replaced; what to do with a finding is for the pack's policy and its owner.
 
 mod harmful;
+mod mask;
 mod numbers;
 mod words;
 
@@ -21,6 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lathe_evidence::statement::Scan;
 use serde_json::{Map, Value};
 use unicode_normalization::UnicodeNormalization;
+
+pub use mask::masked;
 
 /// The version of the rules; it changes whenever they find anything else than before.
 pub const VERSION: u64 = 1;

@@ -8,14 +8,14 @@
 use std::collections::BTreeSet;
 
 use lathe_engine::Tokenizer;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::pack::{Row, shared_prefix};
 use crate::rows::Rows;
 use crate::voice::Voice;
 
 /// Rows that are shown, and what all of them amount to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preview {
     /// The rows of the first records.
     pub rows: Vec<Marked>,
@@ -24,7 +24,7 @@ pub struct Preview {
 }
 
 /// One row, token by token.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Marked {
     /// The record's id.
     pub record: String,
@@ -43,7 +43,7 @@ pub struct Marked {
 }
 
 /// One token of a row.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Token {
     /// Its number.
     pub id: u32,
@@ -62,7 +62,7 @@ pub struct Token {
 }
 
 /// One of several tokens that supervise a place.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
     /// The token's number.
     pub id: u32,
@@ -73,7 +73,7 @@ pub struct Share {
 }
 
 /// Counts over rows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Records.
     pub records: u64,
@@ -96,7 +96,7 @@ pub struct Counts {
 }
 
 /// Rows of a kind: how many, and the records of the first few.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Found {
     /// How many.
     pub rows: u64,

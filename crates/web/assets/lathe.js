@@ -225,6 +225,76 @@ function askModel(form) {
   }
 }
 
+// A file goes in pieces, each where the one before ended: what broke off goes on when the same file is
+// chosen again. The file's digest says that it is the same.
+function bringFile(form) {
+  const piece_bytes = 4 << 20;
+  const hashed_bytes_max = 256 << 20;
+  const bar = form.querySelector("progress");
+  const status = form.querySelector("[data-status]");
+  const button = form.querySelector("button[type=submit]");
+
+  async function told(response) {
+    const body = await response.json().catch(() => null);
+    if (!response.ok) throw new Error(body?.error ? `${body.error.text}; ${body.error.next}.` : response.statusText);
+    return body;
+  }
+
+  async function bring(file) {
+    const asked = { do: "bring-begin", name: file.name, bytes: file.size };
+    if (globalThis.crypto?.subtle && file.size <= hashed_bytes_max) {
+      const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
+      asked.sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+    }
+    const headers = { "Content-Type": "application/json", ...ours };
+    let here = await told(await fetch("/api/operations", { method: "POST", headers, body: JSON.stringify(asked) }));
+    while (!here.complete) {
+      bar.value = file.size ? here.received / file.size : 0;
+      const sizes = [here.received, file.size].map((bytes) => `${(bytes / 1048576).toFixed(1)} MiB`);
+      status.textContent = filled(form.dataset.sent, { sent: sizes[0], bytes: sizes[1] });
+      const piece = file.slice(here.received, here.received + piece_bytes);
+      here = await told(await fetch(`/api/brought/${here.id}?offset=${here.received}`, { method: "PUT", headers: ours, body: piece }));
+    }
+    location.href = `/data/bring/${here.id}`;
+  }
+
+  form.addEventListener("submit", async (event) => {
+    const file = form.elements.file.files[0];
+    if (!file || !file.size) return;
+    event.preventDefault();
+    button.disabled = true;
+    bar.hidden = false;
+    try {
+      await bring(file);
+    } catch (error) {
+      status.textContent = filled(form.dataset.failed, { value: error.message });
+      button.disabled = false;
+    }
+  });
+}
+
+// The review: j and k go through the cards, a accepts, e and r go to what has to be written first. Keys
+// that somebody types into a field, or with another key held, are theirs.
+function reviewKeys(root) {
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, textarea, select");
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const cards = [...root.querySelectorAll("[data-card]")];
+    const at = cards.indexOf(document.activeElement?.closest("[data-card]"));
+    const step = { j: 1, k: -1 }[event.key];
+    if (step) {
+      cards[Math.min(Math.max(at + step, 0), cards.length - 1)]?.focus();
+      return;
+    }
+    const fields = { e: "[name=correction]", r: "[name=reason]" };
+    if (event.key === "a") cards[at]?.querySelector("[value=accept]").click();
+    else if (fields[event.key]) {
+      event.preventDefault();
+      cards[at]?.querySelector(fields[event.key])?.focus();
+    }
+  });
+}
+
 async function copyCommand(event) {
   const button = event.target.closest("[data-copy]");
   if (!button) return;
@@ -240,6 +310,10 @@ if (live?.dataset.events) liveOrder(live);
 else if (live) scrollLog(live);
 const ask = document.getElementById("ask");
 if (ask) askModel(ask);
+const bring = document.getElementById("bring");
+if (bring) bringFile(bring);
+const review = document.getElementById("review");
+if (review) reviewKeys(review);
 document.addEventListener("pointermove", chartReadout);
 document.addEventListener("pointerout", chartLeave);
 document.addEventListener("click", (event) => { copyCommand(event).catch(() => {}); });

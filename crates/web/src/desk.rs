@@ -10,6 +10,7 @@ use lathe_evidence::receipt::Receipt;
 use lathe_evidence::report::Report;
 use lathe_evidence::statement::Link;
 use lathe_gate::Verdict;
+use lathe_workshop::bring::BroughtFile;
 use lathe_workshop::compare::Comparison;
 use lathe_workshop::preview::Preview;
 use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
@@ -69,6 +70,13 @@ pub trait Desk: Send + Sync + 'static {
     fn dataset<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<DatasetView>>;
     /// Registers a file as a dataset version.
     fn add_dataset(&self, request: DatasetRequest) -> Asked<'_, DatasetView>;
+    /// Takes a piece of a file that is brought, which begins at `offset`.
+    fn bring_piece<'a>(
+        &'a self,
+        id: &'a str,
+        offset: u64,
+        piece: Vec<u8>,
+    ) -> Asked<'a, BroughtFile>;
     /// Models, newest first.
     fn models(&self, limit: u32, offset: u32) -> Asked<'_, Vec<ModelView>>;
     /// The registered models with their versions, by name.
@@ -179,6 +187,14 @@ impl Desk for Workshop {
     }
     fn add_dataset(&self, request: DatasetRequest) -> Asked<'_, DatasetView> {
         Box::pin(Workshop::add_dataset(self, request))
+    }
+    fn bring_piece<'a>(
+        &'a self,
+        id: &'a str,
+        offset: u64,
+        piece: Vec<u8>,
+    ) -> Asked<'a, BroughtFile> {
+        Box::pin(Workshop::bring_piece(self, id, offset, piece))
     }
     fn models(&self, limit: u32, offset: u32) -> Asked<'_, Vec<ModelView>> {
         Box::pin(Workshop::models(self, limit, offset))

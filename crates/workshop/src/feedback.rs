@@ -14,6 +14,7 @@
 
 mod complaints;
 mod conversation;
+mod edit;
 mod give;
 mod retune;
 mod review;
@@ -223,6 +224,22 @@ pub struct FeedbackReview {
     #[serde(default)]
     pub by: String,
     /// Why; a rejection has to have a reason.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// A correction in the place of one that was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedbackEdit {
+    /// The id of the one that was given.
+    pub id: String,
+    /// The right answer.
+    pub correction: String,
+    /// Who decides; the name of the key unless given.
+    #[serde(default)]
+    pub by: String,
+    /// Why.
     #[serde(default)]
     pub reason: Option<String>,
 }

@@ -10,6 +10,8 @@
 //! | `store.sqlite` | orders, steps, effects, artifacts, datasets, models, deployments | `store` |
 //! | `store-schema-N.sqlite` | the store as it was before an upgrade | `store::upgrade` |
 //! | `objects/DIGEST/` | finished artifacts, read-only | `objects` |
+//! | `packs/NAME/` | packs made here of files that somebody brought | `bring` |
+//! | `brought/ID/` | files that are being brought, until something is made of them | `bring` |
 //! | `cache/` | downloads, by digest | `lathe-data` |
 //! | `work/STEP-KEY/` | checkpoints of a step until it is finished | `steps` |
 //! | `tmp/` | artifacts being built; emptied when a daemon starts | `objects`, `executor` |
@@ -149,6 +151,16 @@ impl Home {
     /// Finished artifacts.
     pub fn objects(&self) -> PathBuf {
         self.root.join("objects")
+    }
+
+    /// Packs that were made here of files that somebody brought.
+    pub fn packs(&self) -> PathBuf {
+        self.root.join("packs")
+    }
+
+    /// Files that are being brought, and those that nothing was made of yet.
+    pub fn brought(&self) -> PathBuf {
+        self.root.join("brought")
     }
 
     /// Downloads.

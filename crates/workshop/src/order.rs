@@ -3,6 +3,7 @@
 //!
 //! No storage and no execution here.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -55,6 +56,9 @@ pub struct OrderRequest {
     /// Touch no network: sources must be in the cache.
     #[serde(default)]
     pub offline: bool,
+    /// New values of the pack by dotted paths, as `lathe order clone --set` takes them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub set: BTreeMap<String, Value>,
 }
 
 /// A title in both languages.

@@ -359,7 +359,7 @@ fn line_in_quick(text: &str, key: &str) -> Option<u64> {
 
 /// Whether a model may answer under this name: a pack's own, or that of a job of the API, which has
 /// parts.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let part = |part: &str| part.chars().all(|c| plain(c) || c == '.' || c == '_');
     match name.strip_prefix(JOB_PREFIX) {
@@ -402,6 +402,7 @@ pub(crate) fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
             "correct the `task` section and run the command again",
         )
     })?;
+    let supervised = std::iter::once(pack.tune.sft.check());
     let pretrain = pack.tune.pretrain.iter().map(PretrainSpec::check);
     let preference = pack
         .tune
@@ -412,7 +413,8 @@ pub(crate) fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
             None => stage.check(),
         });
     let corrections = pack.tune.corrections.iter().map(CorrectionsSpec::check);
-    let mut stages = pretrain.chain(preference).chain(corrections);
+    let stages = supervised.chain(pretrain).chain(preference);
+    let mut stages = stages.chain(corrections);
     stages.try_for_each(|checked| {
         checked.map_err(|error| {
             let next = "correct the `tune` section and run the command again";

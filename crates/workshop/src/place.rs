@@ -1,9 +1,10 @@
 //! Placing an order: the same command resumes what it began.
 
 use crate::clock::now_ms;
+use crate::draft;
 use crate::error::WorkshopError;
 use crate::order::{OrderId, OrderRequest, OrderState, StepError, StepName, StepState};
-use crate::pack::{self, LoadedPack};
+use crate::pack::LoadedPack;
 use crate::store::Change;
 use crate::store::change::NewOrder;
 use crate::store::orders::{OrderRow, StepRow};
@@ -14,9 +15,9 @@ impl Workshop {
     /// unfinished one of an earlier edition of it that neither runs nor is paused is given up.
     ///
     /// # Errors
-    /// `pack-missing`, `pack-invalid`, or the store's.
+    /// `pack-missing`, `pack-invalid`, `order-setting`, or the store's.
     pub async fn submit(&self, request: OrderRequest) -> Result<OrderId, WorkshopError> {
-        let loaded = pack::load(&request.pack, request.quick)?;
+        let loaded = draft::load(self.home(), &request)?;
         self.store().ledger()?;
         let folder = self.home().from_here(&loaded.folder);
         let mut changes = Vec::new();
@@ -28,6 +29,10 @@ impl Workshop {
             }
             if order.pack_sha256 == loaded.sha256.to_string() {
                 return self.take_up(order).await;
+            }
+            // With settings changed it is another order beside this one, not an edition of it.
+            if !request.set.is_empty() || draft::is_changed(&order) {
+                continue;
             }
             if !matches!(order.state, OrderState::Running | OrderState::Paused) {
                 changes.push(given_up(&self.store().steps(&order.id).await?, &order));

@@ -1,6 +1,7 @@
 //! The one catalogue of words, Chinese and English, for pages, server and
 //! command line. The words are in words.yaml beside this file and, those of the
-//! pages, of the one box and of people, in words/web.yaml, words/box.yaml and words/people.yaml.
+//! pages, of their forms, of the one box and of people, in words/web.yaml, words/forms.yaml, words/box.yaml and
+//! words/people.yaml.
 //!
 //! A key that is missing shows itself as the key: a page never fails for a
 //! word; the test below holds both languages complete.
@@ -70,6 +71,8 @@ fn catalogue() -> &'static BTreeMap<String, Word> {
             include_str!("words.yaml"),
             "\n",
             include_str!("words/web.yaml"),
+            "\n",
+            include_str!("words/forms.yaml"),
             "\n",
             include_str!("words/box.yaml"),
             "\n",

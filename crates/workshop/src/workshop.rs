@@ -80,6 +80,8 @@ struct Inner {
     /// Held while files are kept, placed or deleted: equal ones share an artifact, and no row may
     /// speak of one that is just being removed.
     files: tokio::sync::Mutex<()>,
+    /// Held while files that are brought are written, looked up or forgotten.
+    brought: tokio::sync::Mutex<()>,
     /// Held while the door is told of the upstreams: what is looked up later is told later.
     upstreams: tokio::sync::Mutex<()>,
     shelf: Shelf,
@@ -128,6 +130,7 @@ impl Workshop {
                 wake: Notify::new(),
                 turn: Turn::new(),
                 files: tokio::sync::Mutex::default(),
+                brought: tokio::sync::Mutex::default(),
                 upstreams: tokio::sync::Mutex::default(),
                 shelf: Shelf::default(),
                 stop: watch::Sender::new(false),
@@ -486,6 +489,11 @@ impl Workshop {
     /// Whoever keeps, places or deletes a file of the API holds this meanwhile.
     pub(crate) async fn hold_files(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.inner.files.lock().await
+    }
+
+    /// Whoever writes, looks up or forgets a file that is brought holds this meanwhile.
+    pub(crate) async fn hold_brought(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.inner.brought.lock().await
     }
 
     pub(crate) fn halt(&self, error: WorkshopError) {

@@ -35,6 +35,7 @@ const FILES: &[(&str, &str)] = &[
     ("crates/gate/src/check.rs", "Gate"),
     ("crates/gate/src/threshold.rs", "Gate"),
     ("crates/tune/src/preview.rs", "Lesson"),
+    ("crates/workshop/src/bring.rs", ""),
     ("crates/workshop/src/bundle.rs", ""),
     ("crates/workshop/src/catalogue.rs", ""),
     ("crates/workshop/src/compare.rs", ""),

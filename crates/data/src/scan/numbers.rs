@@ -48,6 +48,12 @@ pub(super) fn has_bank_card(text: &str) -> bool {
     any(text, |number| is_bank_card(number) && !is_id_card(number))
 }
 
+/// The first number of the text, as it is written, for which `holds`.
+pub(super) fn first(text: &str, holds: impl Fn(&str) -> bool) -> Option<&str> {
+    let numbers = GROUPS.find_iter(text).map(|found| found.as_str());
+    numbers.into_iter().find(|number| holds(number))
+}
+
 /// Whether `rule` holds for a number of the text, or for neighbouring groups of one read together.
 fn any(text: &str, rule: impl Fn(&str) -> bool) -> bool {
     GROUPS.find_iter(text).any(|found| {

@@ -62,6 +62,11 @@ static ENGLISH_ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
+/// The first e-mail address of the text.
+pub(super) fn first_e_mail(text: &str) -> Option<&str> {
+    E_MAIL.find(text).map(|found| found.as_str())
+}
+
 /// Whether the text holds an e-mail address.
 pub(super) fn has_e_mail(text: &str) -> bool {
     text.contains('@') && E_MAIL.is_match(text)

@@ -3,7 +3,8 @@
 use clap::{Subcommand, ValueEnum};
 use lathe_workshop::Operation;
 use lathe_workshop::feedback::{
-    FeedbackDataset, FeedbackList, FeedbackReview, FeedbackState, FeedbackTune, Review,
+    FeedbackDataset, FeedbackEdit, FeedbackList, FeedbackReview, FeedbackState, FeedbackTune,
+    Review,
 };
 use lathe_workshop::pack::change;
 
@@ -47,6 +48,11 @@ enum Command {
         after_help = "Example:\n  lathe feedback reject fb-0193… --reason \"the answer was right\""
     )]
     Reject(Decision),
+    /// Accept another right answer in the place of one that was given.
+    #[command(
+        after_help = "Example:\n  lathe feedback edit fb-0193… --correction '{\"feeling\":-2.1,\"class\":\"negative\"}' --by \"Li Lei\""
+    )]
+    Edit(Edit),
     /// Make the next version of a dataset of the corrections that are accepted now.
     #[command(after_help = "Examples:
   lathe feedback dataset corrections
@@ -79,6 +85,21 @@ struct Decision {
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
     /// Why; a rejection needs it.
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Edit {
+    /// The id of the one that was given.
+    id: String,
+    /// The right answer.
+    #[arg(long)]
+    correction: String,
+    /// Who decides; it is kept [default: $USER].
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+    /// Why.
     #[arg(long)]
     reason: Option<String>,
 }
@@ -126,6 +147,12 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         Command::Show { id } => Operation::FeedbackShow { id: id.clone() },
         Command::Accept(decision) => review(decision, Review::Accept),
         Command::Reject(decision) => review(decision, Review::Reject),
+        Command::Edit(it) => Operation::FeedbackEdit(FeedbackEdit {
+            id: it.id.clone(),
+            correction: it.correction.clone(),
+            by: it.by.clone().unwrap_or_else(user),
+            reason: it.reason.clone(),
+        }),
         Command::Dataset(it) => Operation::FeedbackDataset(FeedbackDataset {
             name: it.name.clone(),
             of: it.of.clone(),
@@ -146,13 +173,16 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
 }
 
 fn review(decision: &Decision, review: Review) -> Operation {
-    let user = || std::env::var("USER").unwrap_or_default();
     Operation::FeedbackReview(FeedbackReview {
         ids: decision.ids.clone(),
         review,
         by: decision.by.clone().unwrap_or_else(user),
         reason: decision.reason.clone(),
     })
+}
+
+fn user() -> String {
+    std::env::var("USER").unwrap_or_default()
 }
 
 impl From<State> for FeedbackState {

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use lathe_workshop::draft;
+use lathe_workshop::pack::change;
 use lathe_workshop::words::{self, Lang};
-use lathe_workshop::{Home, OrderId, OrderRequest};
+use lathe_workshop::{Home, Operation, OrderId, OrderRequest};
 use tokio::runtime::Runtime;
 
-use super::{Evidence, Globals, log_to_stderr, runtime, tour};
+use super::{Evidence, Globals, log_to_stderr, operate, runtime, tour};
 use crate::client::Client;
 use crate::daemon::{self, DRAIN_S_DEFAULT, Daemon, LISTEN_DEFAULT, Listen, Session};
 use crate::fail::{EXIT_INTERRUPTED, EXIT_WAITING, Failure, Outcome};
@@ -22,13 +24,20 @@ use crate::syslog;
 #[command(after_help = "Examples:
   lathe run packs/customer-care
   lathe run packs/customer-care --quick --exit --json
+  lathe run packs/customer-care --set tune.sft.rank=8 --set tune.sft.epochs=2 --dry-run
 
 The order is reused where nothing changed and resumed where it was interrupted.
 A running daemon of the same home is used; otherwise this process becomes it
 and stays up after the last step (unless --exit) until Ctrl-C.")]
 pub struct Args {
-    /// The pack's folder, or its pack.yaml.
+    /// The pack's folder, or its pack.yaml; or the name of one that was made in this home.
     pack: PathBuf,
+    /// A setting of the pack to change; may be given more than once.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Say what the order would be and take, and what of it cannot be; place none.
+    #[arg(long)]
+    dry_run: bool,
     /// Run on few records, as the pack's `quick` section says; all it makes is marked "demonstration".
     #[arg(long)]
     quick: bool,
@@ -59,7 +68,16 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
     log_to_stderr();
     let home = globals.home()?;
     // Before anything is started: a mistake in the pack is the commonest one.
-    let pack = lathe_workshop::pack::load(&args.pack, args.quick)?;
+    let mut request = OrderRequest {
+        pack: args.pack.clone(),
+        quick: args.quick,
+        offline: args.offline,
+        set: change::parse_all(args.settings.iter().map(String::as_str))?,
+    };
+    if args.dry_run {
+        return plan(globals, request, args.json);
+    }
+    request.pack = draft::load(&home, &request)?.folder;
     let listen = Listen {
         address: args.listen,
         or_next_free: true,
@@ -71,17 +89,20 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         tls: None,
         audit: syslog::named(),
     };
-    let request = OrderRequest {
-        pack: pack.folder,
-        quick: args.quick,
-        offline: args.offline,
-    };
     let runtime = runtime()?;
     let interrupt = runtime.block_on(async { Interrupt::listen() })?;
     match runtime.block_on(daemon::join_or_start(&home, &listen))? {
         Session::Mine(daemon) => as_daemon(&home, args, &request, &runtime, interrupt, *daemon),
         Session::Theirs(url) => as_client(&home, args, &request, &runtime, &interrupt, &url),
     }
+}
+
+/// Prints what the order would be, with its mistakes.
+fn plan(globals: &Globals, mut request: OrderRequest, json: bool) -> Outcome {
+    let named = draft::folder_of(&globals.home()?, &request.pack);
+    let bare = lathe_workshop::pack::load(&named, request.quick)?;
+    request.pack = bare.folder;
+    operate(globals, json, &Operation::OrderPlan(request))
 }
 
 /// This process is the daemon, and its own client over HTTP.

@@ -3,6 +3,7 @@
 //! Documented for users in `docs/reference/api.md`; a test holds that page and these routes
 //! together. The command line is a client of it. Not here: `/v1`, which the model server answers.
 
+mod brought;
 mod data;
 mod events;
 mod evidence;
@@ -12,10 +13,11 @@ mod orders;
 mod people;
 mod problem;
 
-use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
-use axum::routing::{get, post};
+use axum::extract::{DefaultBodyLimit, Query};
+use axum::routing::{get, post, put};
 use axum::{Json, Router};
+use lathe_workshop::bring::PIECE_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -49,6 +51,11 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/api/orders/{id}/events", get(events::stream))
         .route("/api/data", get(data::list).post(data::add))
         .route("/api/data/{digest}", get(data::one))
+        .route("/api/brought", get(brought::list))
+        .route(
+            "/api/brought/{id}",
+            put(brought::piece).layer(DefaultBodyLimit::max(PIECE_BYTES_MAX)),
+        )
         .route("/api/models", get(data::models))
         .route("/api/deployments", get(data::deployments))
         .route("/api/deployments/{name}/ml-bom", get(evidence::ml_bom))

@@ -30,10 +30,17 @@ pub(super) async fn run(
         state.people.note(row);
         return Err(Problem::Denied(right));
     }
+    let signed = who
+        .as_ref()
+        .map(|Extension(who)| who.person.row.name.clone());
     // Where nobody is asked who they are, whoever asks is at this machine.
     let name = match (caller, who) {
         (Some(Extension(Caller(token))), _) => Some(token.name().to_owned()),
         (None, who) => who.map(|Extension(who)| who.person.row.name.clone()),
+    };
+    let operation = match &signed {
+        Some(name) => operation.decided_by(name),
+        None => operation,
     };
     let operation = operation.asked_by(name.as_deref().unwrap_or("local"));
     Ok(Json(state.desk.operate(operation).await?))

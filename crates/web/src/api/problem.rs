@@ -129,7 +129,7 @@ impl IntoResponse for Problem {
 /// is the asker's to mend (400), what is wrong with the machine or the store is not (500).
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code() {
-        "order-state" | "person-last" => return StatusCode::CONFLICT,
+        "order-state" | "person-last" | "bring-offset" => return StatusCode::CONFLICT,
         "approval-own" => return StatusCode::FORBIDDEN,
         "not-found"
         | "chain-not-registered"
@@ -137,13 +137,15 @@ pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
         | "person-unknown"
         | "alias-unknown"
         | "model-unknown"
-        | "model-withheld" => return StatusCode::NOT_FOUND,
+        | "model-withheld"
+        | "bring-unknown"
+        | "dataset-unknown" => return StatusCode::NOT_FOUND,
         _ => {}
     }
     match error.code().split('-').next() {
         Some("pack" | "order" | "data" | "reason" | "withdraw" | "approval" | "register")
         | Some("filing" | "key" | "token" | "deployment" | "trace" | "bundle" | "upstream")
-        | Some("feedback" | "person" | "alias") => StatusCode::BAD_REQUEST,
+        | Some("feedback" | "person" | "alias" | "bring") => StatusCode::BAD_REQUEST,
         Some("breaker") => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

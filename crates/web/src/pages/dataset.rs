@@ -21,6 +21,8 @@ use crate::lang::{Say, Tongue};
 
 /// Rows shown of what was left out.
 const LEFT_OUT_ROWS_MAX: usize = 50;
+/// Dataset versions that are looked through for others of the same name.
+const VERSIONS_MAX: u32 = 200;
 /// Values shown of a field with few different ones.
 const CATEGORY_ROWS_MAX: usize = 12;
 
@@ -33,33 +35,55 @@ struct DatasetPage {
     created_text: String,
     tiles: Vec<Tile>,
     fields: Vec<Field>,
-    duplicates: Vec<Duplicate>,
-    duplicates_more: String,
-    broken: Vec<Broken>,
-    broken_more: String,
+    left_out: LeftOut,
+    /// Other versions of the same name: digest, when, when as text.
+    others: Vec<(String, String, String)>,
+}
+
+/// What was left out, and how much of it is not shown.
+#[derive(Default)]
+pub(super) struct LeftOut {
+    pub duplicates: Vec<Duplicate>,
+    pub duplicates_more: String,
+    pub broken: Vec<Broken>,
+    pub broken_more: String,
+}
+
+impl LeftOut {
+    /// The first of both.
+    pub(super) fn new(say: Say, mut duplicates: Vec<Duplicate>, mut broken: Vec<Broken>) -> Self {
+        LeftOut {
+            duplicates_more: cut(say, &mut duplicates),
+            duplicates,
+            broken_more: cut(say, &mut broken),
+            broken,
+        }
+    }
 }
 
 /// One field of the records.
-struct Field {
-    name: String,
-    kind: String,
-    facts: Vec<(String, String)>,
-    histogram: Option<Histogram>,
-    categories: Vec<Category>,
+pub(super) struct Field {
+    pub name: String,
+    pub kind: String,
+    pub facts: Vec<(String, String)>,
+    pub histogram: Option<Histogram>,
+    pub categories: Vec<Category>,
 }
 
-struct Histogram {
-    columns: Vec<(f64, f64, f64, f64)>,
-    low: String,
-    high: String,
-    summary: String,
+/// How often numbers are.
+pub(super) struct Histogram {
+    pub columns: Vec<(f64, f64, f64, f64)>,
+    pub low: String,
+    pub high: String,
+    pub summary: String,
 }
 
-struct Category {
-    value: String,
-    count: String,
+/// How often a value is.
+pub(super) struct Category {
+    pub value: String,
+    pub count: String,
     /// Share of the most frequent value, in thousandths.
-    per_mille: u64,
+    pub per_mille: u64,
 }
 
 /// `GET /data/{digest}`.
@@ -75,8 +99,12 @@ pub(super) async fn page(
     };
     let say = tongue.say;
     let statistics: Option<Statistics> = part(&dataset, "statistics");
-    let mut duplicates: Vec<Duplicate> = part(&dataset, "duplicates").unwrap_or_default();
-    let mut broken: Vec<Broken> = part(&dataset, "broken").unwrap_or_default();
+    let duplicates: Vec<Duplicate> = part(&dataset, "duplicates").unwrap_or_default();
+    let broken: Vec<Broken> = part(&dataset, "broken").unwrap_or_default();
+    let others = match state.desk.datasets(VERSIONS_MAX, 0).await {
+        Ok(all) => others(&dataset, all),
+        Err(error) => return Problem::from(error).page(tongue),
+    };
     let page = DatasetPage {
         frame: Frame::new(tongue, "data"),
         created: format::moment(dataset.created_ms),
@@ -88,13 +116,24 @@ pub(super) async fn page(
         fields: statistics
             .map(|statistics| fields(say, &statistics))
             .unwrap_or_default(),
-        duplicates_more: cut(say, &mut duplicates),
-        duplicates,
-        broken_more: cut(say, &mut broken),
-        broken,
+        left_out: LeftOut::new(say, duplicates, broken),
+        others,
         dataset,
     };
     page.frame.answer(StatusCode::OK, &page)
+}
+
+/// The other versions of the same name.
+fn others(dataset: &DatasetView, all: Vec<DatasetView>) -> Vec<(String, String, String)> {
+    let is_other = |it: &DatasetView| it.name == dataset.name && it.digest != dataset.digest;
+    let of = |it: DatasetView| {
+        let (at, text) = (
+            format::moment(it.created_ms),
+            format::moment_text(it.created_ms),
+        );
+        (it.digest, at, text)
+    };
+    all.into_iter().filter(is_other).map(of).collect()
 }
 
 /// A part of the dataset's card; none where it is absent or of another version.
@@ -118,7 +157,8 @@ fn cut<T>(say: Say, rows: &mut Vec<T>) -> String {
     }
 }
 
-fn tiles(say: Say, statistics: &Statistics) -> Vec<Tile> {
+/// The counts as tiles.
+pub(super) fn tiles(say: Say, statistics: &Statistics) -> Vec<Tile> {
     let tile = |name: &str, value: u64, note: String| Tile {
         class: "plain",
         name: say.it_of("web.dataset", name),
@@ -152,7 +192,8 @@ fn tiles(say: Say, statistics: &Statistics) -> Vec<Tile> {
     ]
 }
 
-fn fields(say: Say, statistics: &Statistics) -> Vec<Field> {
+/// The fields as they are shown.
+pub(super) fn fields(say: Say, statistics: &Statistics) -> Vec<Field> {
     let fields = statistics.fields.iter();
     fields
         .map(|(name, statistics)| field(say, name.clone(), statistics))

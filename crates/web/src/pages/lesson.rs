@@ -34,24 +34,27 @@ struct LessonPage {
     marks: Vec<(&'static str, String)>,
 }
 
-struct RowView {
-    record: String,
-    href: String,
-    figures: String,
-    badges: Vec<String>,
-    tokens: Vec<TokenView>,
-    more: String,
+/// A record, token by token.
+pub(super) struct RowView {
+    pub record: String,
+    /// Where the record is; empty before it is sealed.
+    pub href: String,
+    pub figures: String,
+    pub badges: Vec<String>,
+    pub tokens: Vec<TokenView>,
+    pub more: String,
 }
 
-struct TokenView {
-    class: String,
-    text: String,
+/// One token.
+pub(super) struct TokenView {
+    pub class: String,
+    pub text: String,
     /// What is said of it where somebody points at it.
-    note: String,
+    pub note: String,
     /// What stands above it.
-    weight: String,
+    pub weight: String,
     /// Whether a line ends behind it.
-    breaks: bool,
+    pub breaks: bool,
 }
 
 /// `GET /orders/{id}/lesson`.
@@ -125,7 +128,7 @@ fn warnings(say: Say, counts: &Counts) -> Vec<String> {
 }
 
 /// The classes of tokens and what they mean.
-fn marks(say: Say) -> Vec<(&'static str, String)> {
+pub(super) fn marks(say: Say) -> Vec<(&'static str, String)> {
     vec![
         ("learnt", say.it("web.lesson.learnt")),
         ("shared", say.it("web.lesson.shared")),
@@ -136,7 +139,8 @@ fn marks(say: Say) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn row_view(say: Say, row: &Marked) -> RowView {
+/// A row as it is shown.
+pub(super) fn row_view(say: Say, row: &Marked) -> RowView {
     let figures = [
         ("tokens", row.tokens.len() as u64),
         ("supervised", row.supervised as u64),

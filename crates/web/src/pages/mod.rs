@@ -8,10 +8,12 @@ mod account;
 mod answer;
 mod audit;
 mod breaker;
+mod bring;
 mod chain;
 mod change;
 mod compare;
 mod curve;
+mod data_compare;
 mod dataset;
 mod datasets;
 mod decide;
@@ -24,6 +26,7 @@ mod keys;
 mod ledger;
 mod lesson;
 mod login;
+mod new_order;
 mod order;
 mod orders;
 mod pending;
@@ -34,31 +37,38 @@ mod receipts;
 mod record;
 mod register;
 mod report;
+mod review;
 mod steps;
 mod tour;
 mod withdraw;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{FromRequestParts as _, Request};
+use axum::extract::{DefaultBodyLimit, FromRequestParts as _, Request};
 use axum::http::header::{CACHE_CONTROL, SET_COOKIE, VARY};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
+use lathe_workshop::bring::BROUGHT_BYTES_MAX;
 use lathe_workshop::people::{Right, Signed};
-use lathe_workshop::{OrderState, WorkshopError};
+use lathe_workshop::{Operation, OrderState, WorkshopError};
+use serde::de::DeserializeOwned;
 
 use crate::AppState;
 use crate::api;
 use crate::assets::{self, Addresses};
 use crate::lang::{Say, Tongue};
 
+/// Size of a form that brings a file: the file, and what is around it.
+const FORM_BYTES_MAX: usize = BROUGHT_BYTES_MAX as usize + (64 << 10);
+
 /// Address and handler of every page.
 pub(crate) fn router() -> Router<AppState> {
     Router::new()
         .route("/", get(orders::page))
         .route("/orders", get(orders::page).post(orders::place))
+        .route("/orders/new", get(new_order::page).post(new_order::act))
         .route("/orders/compare", get(compare::page))
         .route("/orders/{id}", get(order::page))
         .route("/orders/{id}/live", get(order::live))
@@ -69,11 +79,21 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/try", get(playground::page).post(playground::ask))
         .route("/try/answer", post(playground::show_answer))
         .route("/data", get(datasets::page))
+        .route("/data/compare", get(data_compare::page))
+        .route(
+            "/data/bring",
+            get(bring::page)
+                .post(bring::take)
+                .layer(DefaultBodyLimit::max(FORM_BYTES_MAX)),
+        )
+        .route("/data/bring/{id}", get(bring::file).post(bring::act))
         .route("/data/{digest}", get(dataset::page))
         .route("/tour", get(tour::page).post(tour::ask))
         .route("/tour/flip", get(tour::page).post(tour::flip))
         .route("/receipts", get(receipts::list))
         .route("/receipts/{id}", get(receipt::page))
+        .route("/review", get(review::page).post(review::act))
+        .route("/review/learn", post(review::learn))
         .route("/records/{leaf}", get(record::page))
         .route(
             "/records/{leaf}/withdraw",
@@ -207,6 +227,21 @@ fn html(status: StatusCode, page: &impl Template) -> Response {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
+}
+
+/// What an operation answers, as its type.
+async fn asked<T: DeserializeOwned>(
+    state: &AppState,
+    operation: Operation,
+) -> Result<T, WorkshopError> {
+    let value = state.desk.operate(operation).await?;
+    serde_json::from_value(value).map_err(|error| {
+        WorkshopError::new(
+            "internal",
+            format!("the workshop answered something else than was asked: {error}"),
+            "this is a mistake in Lathe; please report it",
+        )
+    })
 }
 
 /// A page that could not be shown; rendered where the language is known.

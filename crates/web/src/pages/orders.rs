@@ -173,6 +173,7 @@ pub(super) async fn place(
         pack: form.pack.trim().into(),
         quick,
         offline,
+        set: Default::default(),
     };
     let error = match state.desk.submit(request).await {
         Ok(id) => return Redirect::to(&format!("/orders/{id}")).into_response(),

@@ -3,6 +3,7 @@
 mod actions;
 mod api;
 mod doors;
+mod forms;
 mod lists;
 mod openapi;
 mod pages;

@@ -56,7 +56,7 @@ impl Workshop {
     }
 
     /// Refuses a correction that the task of the deployment does not allow as an answer.
-    async fn fits_task(&self, row: &FeedbackRow) -> Result<(), WorkshopError> {
+    pub(super) async fn fits_task(&self, row: &FeedbackRow) -> Result<(), WorkshopError> {
         let rows = self.store().deployments().await?;
         let Some(deployed) = rows.into_iter().find(|it| it.name == row.name) else {
             return Ok(());
@@ -101,7 +101,8 @@ fn is_as_measured(prompt: &str, system: Option<&str>) -> bool {
     first == system && rest.len() == 1 && rest[0]["role"] == "user"
 }
 
-fn check(ids: &[String], by: &str, reason: Option<&str>) -> Result<(), WorkshopError> {
+/// Refuses a decision about nothing, by nobody, or with too many words.
+pub(super) fn check(ids: &[String], by: &str, reason: Option<&str>) -> Result<(), WorkshopError> {
     let refuse = |text: String, next: &str| Err(WorkshopError::new("feedback-review", text, next));
     if !(1..=REVIEWED_MAX).contains(&ids.len()) {
         let text = format!(

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::reasoned;
 use crate::error::WorkshopError;
-use crate::feedback::{FeedbackList, FeedbackReview, FeedbackRow, Review, Wanted};
+use crate::feedback::{FeedbackEdit, FeedbackList, FeedbackReview, FeedbackRow, Review, Wanted};
 use crate::workshop::Workshop;
 
 /// Entries of a list unless asked, and the most.
@@ -36,7 +36,18 @@ pub(super) async fn show(shop: &Workshop, id: &str) -> Result<Value, WorkshopErr
     let prompt = row.prompt.as_deref();
     let asked = prompt.and_then(|prompt| serde_json::from_str(prompt).ok());
     shown["messages"] = asked.unwrap_or(Value::Null);
+    let beside = shop.beside(&row).await?;
+    for member in ["others", "agreement"] {
+        shown[member] = beside[member].clone();
+    }
     Ok(shown)
+}
+
+/// Accepts another right answer in the place of one that was given.
+pub(super) async fn edit(shop: &Workshop, asked: &FeedbackEdit) -> Result<Value, WorkshopError> {
+    let rows = shop.edit_feedback(asked).await?;
+    let told: Vec<Value> = rows.iter().map(told).collect();
+    Ok(json!({ "feedback": told }))
 }
 
 /// Decides about some. A rejection has to have a reason.

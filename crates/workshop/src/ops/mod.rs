@@ -35,10 +35,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::audit;
+use crate::bring::{BringBegin, BringLook, BringMake};
 use crate::bundle::{ExportRequest, ImportRequest};
 use crate::error::WorkshopError;
-use crate::feedback::{FeedbackDataset, FeedbackList, FeedbackReview, FeedbackTune};
-use crate::order::{OrderId, OrderState};
+use crate::feedback::{FeedbackDataset, FeedbackEdit, FeedbackList, FeedbackReview, FeedbackTune};
+use crate::order::{OrderId, OrderRequest, OrderState};
 use crate::people::{AuditRow, PersonRequest, PersonRole, Right, Secret};
 use crate::store::orders::OrderRow;
 use crate::token::TokenRequest;
@@ -77,6 +78,43 @@ pub enum Operation {
     /// Call a version of a registered model something beside its number. `production` and `champion` are at
     /// the version that answers: setting one passes admission, or tells what is missing.
     Alias(AliasRequest),
+    /// What would become of an order: its steps, its mistakes, what it would take.
+    OrderPlan(OrderRequest),
+    /// The packs that an order can be made of.
+    Packs {},
+    /// A pack with all its settings.
+    PackShow {
+        /// What an order names it by.
+        pack: PathBuf,
+        /// As its `quick` section changes it.
+        #[serde(default)]
+        quick: bool,
+    },
+    /// A file that is going to come.
+    BringBegin(BringBegin),
+    /// A file of unknown size is here whole.
+    BringEnd {
+        /// The file.
+        id: String,
+    },
+    /// The files that come or came and of which nothing was made yet.
+    Brought {},
+    /// Forget a file that was brought.
+    BringForget {
+        /// The file.
+        id: String,
+    },
+    /// What a file gives under a mapping of its columns.
+    BringLook(BringLook),
+    /// Make a dataset version and a pack of a file.
+    BringMake(BringMake),
+    /// What one dataset version has that another lacks.
+    DataCompare {
+        /// The former version, by its digest.
+        from: String,
+        /// The latter one.
+        to: String,
+    },
     /// Take data back: what was tuned on it is restricted.
     Withdraw {
         /// What is taken back.
@@ -284,6 +322,8 @@ pub enum Operation {
     },
     /// Stand by what was said of answers, or do not.
     FeedbackReview(FeedbackReview),
+    /// Accept another right answer in the place of one that was given.
+    FeedbackEdit(FeedbackEdit),
     /// Accepted corrections as the next version of a dataset.
     FeedbackDataset(FeedbackDataset),
     /// Tune a deployment on its accepted corrections.
@@ -307,12 +347,27 @@ impl Operation {
     /// The same, by whom it is asked where it does not say: the name of the key.
     #[must_use]
     pub fn asked_by(mut self, name: &str) -> Operation {
-        if let Operation::FeedbackReview(asked) = &mut self
-            && asked.by.trim().is_empty()
-        {
-            name.clone_into(&mut asked.by);
+        if let Some(by) = self.decider().filter(|by| by.trim().is_empty()) {
+            name.clone_into(by);
         }
         self
+    }
+
+    /// With the name of who is logged in as the one who decides, whatever stood there.
+    pub fn decided_by(mut self, name: &str) -> Operation {
+        if let Some(by) = self.decider() {
+            name.clone_into(by);
+        }
+        self
+    }
+
+    /// Where who decides stands, in an operation that has a place for it.
+    fn decider(&mut self) -> Option<&mut String> {
+        match self {
+            Operation::FeedbackReview(asked) => Some(&mut asked.by),
+            Operation::FeedbackEdit(asked) => Some(&mut asked.by),
+            _ => None,
+        }
     }
 }
 
@@ -362,6 +417,21 @@ impl Workshop {
                 clone::run(self, Again { of, set }, |_| Ok(Vec::new())).await
             }
             Operation::Alias(asked) => alias::run(self, asked).await,
+            Operation::OrderPlan(request) => Ok(json!(self.plan(&request).await?)),
+            Operation::PackShow { pack, quick } => Ok(json!(self.pack_settings(&pack, quick)?)),
+            Operation::Packs {} => Ok(json!({ "packs": self.packs() })),
+            Operation::BringBegin(asked) => Ok(json!(self.bring_begin(asked).await?)),
+            Operation::BringEnd { id } => Ok(json!(self.bring_end(&id).await?)),
+            Operation::Brought {} => Ok(json!({ "brought": self.brought_files().await? })),
+            Operation::BringForget { id } => {
+                self.bring_forget(&id).await?;
+                Ok(json!({ "forgotten": id }))
+            }
+            Operation::BringLook(asked) => Ok(json!(self.bring_look(asked).await?)),
+            Operation::BringMake(asked) => Ok(json!(self.bring_make(asked).await?)),
+            Operation::DataCompare { from, to } => {
+                Ok(json!(self.dataset_difference(&from, &to).await?))
+            }
             Operation::Withdraw { what, reason } => withdraw::run(self, what, reason).await,
             Operation::Pending {} => Ok(json!({ "pending": self.store().pending().await? })),
             Operation::ApprovalDraft {
@@ -437,6 +507,7 @@ impl Workshop {
             Operation::FeedbackList(asked) => feedback::list(self, asked).await,
             Operation::FeedbackShow { id } => feedback::show(self, &id).await,
             Operation::FeedbackReview(asked) => feedback::review(self, &asked).await,
+            Operation::FeedbackEdit(asked) => feedback::edit(self, &asked).await,
             Operation::FeedbackDataset(asked) => self.feedback_dataset(asked).await,
             Operation::FeedbackTune(asked) => self.feedback_tune(asked).await,
         }

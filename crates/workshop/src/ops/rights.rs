@@ -14,16 +14,28 @@ impl Operation {
             | Operation::Keys {}
             | Operation::Checkpoint {}
             | Operation::Upstreams {}
+            | Operation::Packs {}
+            | Operation::PackShow { .. }
             | Operation::Dossier { .. } => Right::Look,
-            Operation::FeedbackList(_) | Operation::FeedbackShow { .. } => Right::Records,
+            Operation::FeedbackList(_)
+            | Operation::FeedbackShow { .. }
+            | Operation::DataCompare { .. } => Right::Records,
             Operation::Flip { .. } => Right::Ask,
             Operation::OrderPause { .. }
             | Operation::OrderResume { .. }
             | Operation::OrderClone { .. }
+            | Operation::OrderPlan(_)
             | Operation::FeedbackTune(_) => Right::Tune,
             Operation::Withdraw { .. }
             | Operation::FeedbackReview(_)
-            | Operation::FeedbackDataset(_) => Right::Data,
+            | Operation::FeedbackEdit(_)
+            | Operation::FeedbackDataset(_)
+            | Operation::BringBegin(_)
+            | Operation::BringEnd { .. }
+            | Operation::Brought {}
+            | Operation::BringForget { .. }
+            | Operation::BringLook(_)
+            | Operation::BringMake(_) => Right::Data,
             Operation::ApprovalDraft { .. }
             | Operation::Approve { .. }
             | Operation::Decide { .. } => Right::Approve,
@@ -32,6 +44,7 @@ impl Operation {
                 Right::People
             }
             Operation::Cancel { .. }
+            | Operation::Alias(_)
             | Operation::Filing { .. }
             | Operation::FilingPackage { .. }
             | Operation::Breaker { .. }
@@ -74,6 +87,12 @@ impl Operation {
                 | Operation::ApprovalDraft { .. }
                 | Operation::FeedbackList(_)
                 | Operation::FeedbackShow { .. }
+                | Operation::Packs {}
+                | Operation::PackShow { .. }
+                | Operation::OrderPlan(_)
+                | Operation::Brought {}
+                | Operation::BringLook(_)
+                | Operation::DataCompare { .. }
         )
     }
 }

@@ -8,7 +8,7 @@ use super::orders::parse_word;
 use super::write::{signed, word};
 use super::{Store, failed};
 use crate::error::WorkshopError;
-use crate::feedback::{Decided, FeedbackRow, VersionRow, Wanted};
+use crate::feedback::{Decided, FeedbackRow, OF_RECEIPT_MAX, VersionRow, Wanted};
 
 type Done = Result<(), sqlx::Error>;
 type Tx<'a> = Transaction<'a, Sqlite>;
@@ -134,6 +134,26 @@ impl Store {
             .await
             .map_err(failed("read feedback"))?;
         row.as_ref().map(feedback).transpose()
+    }
+
+    /// What was said of one answer, newest first, without what was asked; as much as is kept of one.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn feedback_of(&self, receipt: &str) -> Result<Vec<FeedbackRow>, WorkshopError> {
+        sqlx::query(
+            "SELECT id, receipt, name, deployment, kind, state, digest, token, owner, sender, reason,
+                    NULL AS prompt, correction, created_ms, reviewed_ms, reviewer, review_reason
+             FROM feedback WHERE receipt = ?1 ORDER BY id DESC LIMIT ?2",
+        )
+        .bind(receipt)
+        .bind(signed(OF_RECEIPT_MAX))
+        .fetch_all(&self.read)
+        .await
+        .map_err(failed("read the feedback on an answer"))?
+        .iter()
+        .map(feedback)
+        .collect()
     }
 
     /// How much is kept in all, and of one answer.

@@ -14,6 +14,7 @@ use lathe_evidence::report::Report;
 use lathe_evidence::statement::Link;
 use lathe_gate::Verdict;
 use lathe_web::{Asked, Desk};
+use lathe_workshop::bring::BroughtFile;
 use lathe_workshop::compare::Comparison;
 use lathe_workshop::preview::Preview;
 use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
@@ -505,6 +506,11 @@ impl Desk for SampleDesk {
             name: name.to_owned(),
             ..self.breaker.clone()
         })
+    }
+    fn bring_piece<'a>(&'a self, _: &'a str, _: u64, _: Vec<u8>) -> Asked<'a, BroughtFile> {
+        let text = "no file is brought to a workshop that is written down";
+        let error = WorkshopError::new("bring-unknown", text, "bring it to a real one");
+        Box::pin(std::future::ready(Err(error)))
     }
     fn operate(&self, operation: Operation) -> Asked<'_, Value> {
         Box::pin(std::future::ready(trace::operated(&operation)))

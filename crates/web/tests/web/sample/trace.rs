@@ -265,6 +265,7 @@ pub fn operated(operation: &Operation) -> Result<Value, WorkshopError> {
         Operation::FilingPackage { of, answers, .. } => {
             json!({ "page": format!("<!doctype html><h1>{of}: {} answers</h1>", answers.len()) })
         }
+        Operation::Brought {} => json!({ "brought": [] }),
         Operation::Flip { name } => json!({
             "name": name, "file": "objects/77ab/adapter_model.safetensors",
             "refused": { "code": "chain-altered", "text": "the adapter is not what it was <b>", "next": "Run the order again." },

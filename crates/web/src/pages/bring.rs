@@ -1,0 +1,464 @@
+//! `/data/bring`: a file of one's own, brought, looked at under a mapping of its columns, and made a dataset
+//! version with a pack to tune on.
+//!
+//! The whole way stands in plain forms; the script adds progress, and pieces that go on where they broke
+//! off. What a file gives is the workshop's to say (`lathe_workshop::bring`).
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::extract::multipart::{Multipart, MultipartError, MultipartRejection};
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use lathe_workshop::bring::{
+    AnswerKind, BringBegin, BringFound, BringLook, BringMade, BringMake, BringSeen, BroughtFile,
+    Finding, Mapping, PIECE_BYTES_MAX, Rendered,
+};
+use lathe_workshop::{ModelView, Operation, WorkshopError};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::dataset::{self, Field, LeftOut};
+use super::in_path::InPath;
+use super::lesson::{self, RowView};
+use super::order::Tile;
+use super::{Frame, Problem, asked};
+use crate::format;
+use crate::lang::{Say, Tongue};
+use crate::{AppState, api};
+
+/// Base models that are offered.
+const MODELS_MAX: u32 = 200;
+/// Characters of a cell of the sample.
+const CELL_CHARS_MAX: usize = 200;
+
+#[derive(Template)]
+#[template(path = "bring.html")]
+struct BringPage {
+    frame: Frame,
+    files: Vec<FileRow>,
+    error: Option<(String, String)>,
+}
+
+struct FileRow {
+    id: String,
+    name: String,
+    size: String,
+    state: String,
+    complete: bool,
+    created: String,
+    created_text: String,
+}
+
+#[derive(Template)]
+#[template(path = "bring_file.html")]
+struct FilePage {
+    frame: Frame,
+    file: FileRow,
+    facts: String,
+    columns: Vec<String>,
+    sample: Vec<Vec<String>>,
+    form: MakeForm,
+    mapping: Mapping,
+    kinds: Vec<(&'static str, String, bool)>,
+    models: Vec<(String, String)>,
+    mistakes: BTreeMap<String, (String, String)>,
+    error: Option<(String, String)>,
+    found: bool,
+    tiles: Vec<Tile>,
+    fields: Vec<Field>,
+    left_out: LeftOut,
+    contradictions: String,
+    personal: Vec<(String, String)>,
+    findings: Vec<Finding>,
+    rendered: Vec<Rendered>,
+    rows: Vec<RowView>,
+    marks: Vec<(&'static str, String)>,
+}
+
+impl FilePage {
+    /// What is wrong with a field, and what to do.
+    fn mistake(&self, key: &str) -> Option<&(String, String)> {
+        self.mistakes.get(key)
+    }
+}
+
+/// The form as a browser sends it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct MakeForm {
+    #[serde(rename = "do")]
+    does: String,
+    kind: String,
+    question: String,
+    answer: String,
+    instruction: String,
+    group: String,
+    sheet: String,
+    name: String,
+    licence: String,
+    owner: String,
+    language: String,
+    model: String,
+    next_version: Option<String>,
+}
+
+impl MakeForm {
+    fn mapping(&self) -> Mapping {
+        // Browsers send lines with carriage returns.
+        let said = |text: &str| {
+            let text = text.replace("\r\n", "\n").trim().to_owned();
+            Some(text).filter(|text| !text.is_empty())
+        };
+        Mapping {
+            kind: match &self.kind[..] {
+                "label" => AnswerKind::Label,
+                "conversation" => AnswerKind::Conversation,
+                _ => AnswerKind::Text,
+            },
+            question: self.question.clone(),
+            answer: self.answer.clone(),
+            instruction: said(&self.instruction),
+            group: said(&self.group),
+            sheet: said(&self.sheet),
+        }
+    }
+
+    fn make(&self, id: &str) -> BringMake {
+        let said = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        BringMake {
+            id: id.to_owned(),
+            mapping: self.mapping(),
+            name: self.name.trim().to_owned(),
+            licence: self.licence.trim().to_owned(),
+            owner: self.owner.trim().to_owned(),
+            language: said(&self.language),
+            model: said(&self.model),
+            next_version: self.next_version.is_some(),
+        }
+    }
+}
+
+/// `GET /data/bring`.
+pub(super) async fn page(State(state): State<AppState>, tongue: Tongue) -> Response {
+    list(&state, tongue, None).await
+}
+
+/// `POST /data/bring`: takes the file of a form, piece by piece, and goes to its page.
+pub(super) async fn take(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    parts: Result<Multipart, MultipartRejection>,
+) -> Response {
+    let parts = match parts {
+        Ok(parts) => parts,
+        Err(rejection) => return rejection.into_response(),
+    };
+    match taken(&state, parts).await {
+        Ok(id) => Redirect::to(&format!("/data/bring/{id}")).into_response(),
+        Err(error) => list(&state, tongue, Some(&error)).await,
+    }
+}
+
+async fn taken(state: &AppState, mut parts: Multipart) -> Result<String, WorkshopError> {
+    while let Some(mut part) = parts.next_field().await.map_err(|error| broken(&error))? {
+        if part.name() != Some("file") {
+            continue;
+        }
+        let begin = BringBegin {
+            name: part.file_name().unwrap_or_default().to_owned(),
+            bytes: None,
+            sha256: None,
+        };
+        let file: BroughtFile = asked(state, Operation::BringBegin(begin)).await?;
+        let mut offset = 0;
+        while let Some(piece) = part.chunk().await.map_err(|error| broken(&error))? {
+            for piece in piece.chunks(PIECE_BYTES_MAX) {
+                let taken = state.desk.bring_piece(&file.id, offset, piece.to_vec());
+                if let Err(error) = taken.await {
+                    // What did not fit is of no use to anybody.
+                    let id = file.id.clone();
+                    let _ = state.desk.operate(Operation::BringForget { id }).await;
+                    return Err(error);
+                }
+                offset += piece.len() as u64;
+            }
+        }
+        let id = file.id.clone();
+        state.desk.operate(Operation::BringEnd { id }).await?;
+        return Ok(file.id);
+    }
+    Err(WorkshopError::new(
+        "bring-file",
+        "the form came without a file",
+        "choose a file first",
+    ))
+}
+
+fn broken(error: &MultipartError) -> WorkshopError {
+    WorkshopError::new(
+        "bring-file",
+        format!("the file did not come whole: {error}"),
+        "send it again",
+    )
+}
+
+async fn list(state: &AppState, tongue: Tongue, error: Option<&WorkshopError>) -> Response {
+    #[derive(Deserialize)]
+    struct Brought {
+        brought: Vec<BroughtFile>,
+    }
+    let brought: Result<Brought, _> = asked(state, Operation::Brought {}).await;
+    let files = match brought {
+        Ok(Brought { brought }) => brought,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
+    let say = tongue.say;
+    let page = BringPage {
+        files: files.into_iter().map(|file| file_row(say, file)).collect(),
+        error: error.map(told),
+        frame: Frame::new(tongue, "data"),
+    };
+    page.frame
+        .answer(error.map_or(StatusCode::OK, api::status_of), &page)
+}
+
+fn told(error: &WorkshopError) -> (String, String) {
+    (error.to_string(), error.next().to_owned())
+}
+
+fn file_row(say: Say, file: BroughtFile) -> FileRow {
+    let state = match (file.complete, file.bytes) {
+        (true, _) => say.it("web.bring.here"),
+        (false, Some(bytes)) => say.with(
+            "web.bring.part",
+            &[
+                ("received", &format::bytes(file.received)),
+                ("bytes", &format::bytes(bytes)),
+            ],
+        ),
+        (false, None) => say.it("web.bring.broke"),
+    };
+    FileRow {
+        size: format::bytes(file.received),
+        created: format::moment(file.created_ms),
+        created_text: format::moment_text(file.created_ms),
+        id: file.id,
+        name: file.name,
+        complete: file.complete,
+        state,
+    }
+}
+
+/// `GET /data/bring/{id}`: the file under the mapping that is guessed.
+pub(super) async fn file(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(id): InPath,
+) -> Response {
+    show(&state, tongue, id, None, None).await
+}
+
+/// `POST /data/bring/{id}`: looks at it under another mapping, makes a dataset of it, or forgets it.
+pub(super) async fn act(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(id): InPath,
+    form: Result<Form<MakeForm>, FormRejection>,
+) -> Response {
+    let Form(form) = match form {
+        Ok(form) => form,
+        Err(rejection) => return rejection.into_response(),
+    };
+    match &form.does[..] {
+        "forget" => match state.desk.operate(Operation::BringForget { id }).await {
+            Ok(_) => Redirect::to("/data/bring").into_response(),
+            Err(error) => Problem::from(error).page(tongue),
+        },
+        "make" => {
+            let made: Result<BringMade, _> =
+                asked(&state, Operation::BringMake(form.make(&id))).await;
+            match made {
+                Ok(made) => {
+                    Redirect::to(&format!("/orders/new?pack={}", made.pack)).into_response()
+                }
+                Err(error) => show(&state, tongue, id, Some(form), Some(error)).await,
+            }
+        }
+        _ => show(&state, tongue, id, Some(form), None).await,
+    }
+}
+
+async fn show(
+    state: &AppState,
+    tongue: Tongue,
+    id: String,
+    form: Option<MakeForm>,
+    error: Option<WorkshopError>,
+) -> Response {
+    let look = BringLook {
+        id,
+        mapping: form.as_ref().map(MakeForm::mapping),
+        model: form.as_ref().map(|form| form.model.clone()),
+    };
+    let seen: Result<BringSeen, _> = asked(state, Operation::BringLook(look)).await;
+    let seen = match seen {
+        Ok(seen) => seen,
+        Err(error) if error.code() == "bring-unknown" => return Problem::Missing.page(tongue),
+        // The file cannot be read at all: back to the list, where another one is brought.
+        Err(error) => return list(state, tongue, Some(&error)).await,
+    };
+    let models = match state.desk.models(MODELS_MAX, 0).await {
+        Ok(models) => models,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
+    let status = error.as_ref().map_or(StatusCode::OK, api::status_of);
+    let page = view(tongue, seen, models, form, error);
+    page.frame.answer(status, &page)
+}
+
+fn view(
+    tongue: Tongue,
+    seen: BringSeen,
+    models: Vec<ModelView>,
+    form: Option<MakeForm>,
+    error: Option<WorkshopError>,
+) -> FilePage {
+    let say = tongue.say;
+    let mut mistakes: BTreeMap<String, (String, String)> = seen
+        .mistakes
+        .iter()
+        .map(|it| (it.key.clone(), (it.text.clone(), it.next.clone())))
+        .collect();
+    let error = error.filter(|error| match at(error) {
+        Some(key) => {
+            mistakes.entry(key).or_insert_with(|| told(error));
+            false
+        }
+        None => true,
+    });
+    let form = form.unwrap_or_else(|| MakeForm {
+        name: name_of(&seen.file.name),
+        ..MakeForm::default()
+    });
+    let facts = say.with(
+        "web.bring.facts",
+        &[
+            ("rows", &format::count(seen.rows)),
+            ("columns", &seen.columns.len().to_string()),
+            ("encoding", &seen.encoding),
+        ],
+    );
+    let sample = seen.sample.iter().map(|row| cells(&seen.columns, row));
+    let mut page = FilePage {
+        facts,
+        sample: sample.collect(),
+        kinds: kinds(say, seen.mapping.kind),
+        models: bases(models),
+        mistakes,
+        error: error.as_ref().map(told),
+        found: seen.found.is_some(),
+        tiles: Vec::new(),
+        fields: Vec::new(),
+        left_out: LeftOut::default(),
+        contradictions: String::new(),
+        personal: Vec::new(),
+        findings: Vec::new(),
+        rendered: Vec::new(),
+        rows: Vec::new(),
+        marks: lesson::marks(say),
+        file: file_row(say, seen.file),
+        columns: seen.columns,
+        mapping: seen.mapping,
+        form,
+        frame: Frame::new(tongue, "data"),
+    };
+    if let Some(found) = seen.found {
+        fill(&mut page, say, found);
+    }
+    page
+}
+
+fn fill(page: &mut FilePage, say: Say, found: BringFound) {
+    page.tiles = dataset::tiles(say, &found.statistics);
+    let fields = dataset::fields(say, &found.statistics);
+    page.fields = fields
+        .into_iter()
+        .filter(|field| field.name != "id")
+        .collect();
+    page.left_out = LeftOut::new(say, found.duplicates, found.broken);
+    if found.contradictions > 0 {
+        let count = format::count(found.contradictions);
+        page.contradictions = say.of("web.bring.contradictions", count);
+    }
+    let kinds = found.personal.into_iter();
+    page.personal = kinds
+        .map(|(kind, count)| (say.name_of("web.bring.kind", &kind), format::count(count)))
+        .collect();
+    page.findings = found.findings;
+    for finding in &mut page.findings {
+        finding.kind = say.name_of("web.bring.kind", &finding.kind);
+    }
+    page.rendered = found.rendered;
+    let rows = found.preview.map_or_else(Vec::new, |preview| preview.rows);
+    page.rows = rows.iter().map(|row| lesson::row_view(say, row)).collect();
+    for row in &mut page.rows {
+        // Its leaf is none yet: nothing is sealed.
+        row.href.clear();
+    }
+}
+
+/// The field that a refusal is about, where it is about one.
+fn at(error: &WorkshopError) -> Option<String> {
+    match error.code() {
+        "bring-exists" => Some("name".to_owned()),
+        "bring-mapping" => error.to_string().split('`').nth(1).map(str::to_owned),
+        _ => None,
+    }
+}
+
+fn cells(columns: &[String], row: &Map<String, Value>) -> Vec<String> {
+    let cell = |name: &String| match row.get(name) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.chars().take(CELL_CHARS_MAX).collect(),
+        Some(other) => other.to_string().chars().take(CELL_CHARS_MAX).collect(),
+    };
+    columns.iter().map(cell).collect()
+}
+
+fn kinds(say: Say, chosen: AnswerKind) -> Vec<(&'static str, String, bool)> {
+    let kinds = [
+        ("label", AnswerKind::Label),
+        ("text", AnswerKind::Text),
+        ("conversation", AnswerKind::Conversation),
+    ];
+    let kind = |(name, kind)| (name, say.it_of("web.bring.answers", name), kind == chosen);
+    kinds.map(kind).into()
+}
+
+/// Digest and name of the base models, each name once.
+fn bases(models: Vec<ModelView>) -> Vec<(String, String)> {
+    let mut bases: Vec<(String, String)> = Vec::new();
+    for model in models.into_iter().filter(|model| model.kind == "base") {
+        if !bases.iter().any(|(_, name)| *name == model.name) {
+            bases.push((model.digest, model.name));
+        }
+    }
+    bases
+}
+
+/// A name for what a file becomes: its own, as far as it can be one.
+fn name_of(file: &str) -> String {
+    let stem = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
+    let name: String = stem.chars().take(60).map(plain).collect();
+    name.trim_matches('-').to_owned()
+}

@@ -1,0 +1,324 @@
+//! `/orders/new`: an order as a form, as YAML and as a command line, which say the same.
+//!
+//! The form shows the settings that matter as the pack has them; what differs from the pack is what the
+//! order changes. Every button returns the whole page: what would be placed, what it would take, and each
+//! mistake at its field. What can be and what cannot is the workshop's to say (`lathe_workshop::draft`).
+
+mod fields;
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::{Form, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use lathe_workshop::draft::{Estimate, OrderPlan, PackLine, PackSettings, SettingMistake};
+use lathe_workshop::{Operation, OrderRequest, WorkshopError};
+use serde::Deserialize;
+
+use self::fields::{Group, Stage, groups, request_of, rest, stages};
+use super::change::setting_text;
+use super::{Frame, Problem, asked};
+use crate::format;
+use crate::lang::{Say, Tongue};
+use crate::{AppState, api};
+
+/// The pack that is offered where none is known.
+const PACK_USUAL: &str = "packs/customer-care";
+
+#[derive(Template)]
+#[template(path = "new_order.html")]
+struct NewOrderPage {
+    frame: Frame,
+    packs: Vec<PackChoice>,
+    pack: String,
+    title: String,
+    quick: bool,
+    offline: bool,
+    groups: Vec<Group>,
+    stages: Vec<Stage>,
+    more: String,
+    /// Mistakes that are at no field of the form.
+    mistakes: Vec<SettingMistake>,
+    error: Option<(String, String)>,
+    yaml: String,
+    yaml_error: Option<(String, String)>,
+    command: String,
+    steps: Vec<String>,
+    takes: Vec<(String, String)>,
+    takes_note: String,
+    is_sound: bool,
+    settings: Vec<(String, String)>,
+}
+
+struct PackChoice {
+    pack: String,
+    label: String,
+}
+
+/// `?pack=&quick=`: which pack the form is of.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Asked {
+    pack: Option<String>,
+    quick: Option<String>,
+}
+
+/// What is shown beside what was asked for.
+#[derive(Default)]
+struct Told {
+    /// Why it was refused as a whole.
+    error: Option<WorkshopError>,
+    /// YAML that could not be read, with why.
+    yaml: Option<(String, WorkshopError)>,
+    /// Lines of changes that could not be read.
+    more: Option<String>,
+    status: StatusCode,
+}
+
+/// `GET /orders/new`.
+pub(super) async fn page(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    query: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    let Query(query) = query.unwrap_or_default();
+    let packs = match packs(&state).await {
+        Ok(packs) => packs,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
+    let first = packs.first().map_or(PACK_USUAL, |line| &line.pack);
+    let request = OrderRequest {
+        pack: query.pack.unwrap_or_else(|| first.to_owned()).into(),
+        quick: query.quick.is_some(),
+        offline: false,
+        set: BTreeMap::new(),
+    };
+    show(&state, tongue, request, Told::default()).await
+}
+
+/// `POST /orders/new`: checks what the form says, reads YAML into it, or places the order.
+pub(super) async fn act(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    form: Result<Form<Vec<(String, String)>>, FormRejection>,
+) -> Response {
+    let Form(pairs) = match form {
+        Ok(form) => form,
+        Err(rejection) => return rejection.into_response(),
+    };
+    let value = |name: &str| {
+        pairs
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, it)| &it[..])
+    };
+    let does = value("do").unwrap_or("check");
+    let yaml = value("yaml").unwrap_or_default();
+    let bare = OrderRequest {
+        pack: value("pack").unwrap_or_default().trim().into(),
+        quick: value("was_quick").is_some(),
+        offline: false,
+        set: BTreeMap::new(),
+    };
+    let own = match own(&state, &bare).await {
+        Ok(own) => own,
+        Err(error) => return refused(&state, tongue, bare, error).await,
+    };
+    let written = match request_of(&pairs, &own.settings) {
+        Ok(request) => request,
+        Err(error) => {
+            let told = Told {
+                status: api::status_of(&error),
+                error: Some(error),
+                more: value("more").map(str::to_owned),
+                ..Told::default()
+            };
+            return show(&state, tongue, bare, told).await;
+        }
+    };
+    match does {
+        "yaml" => match OrderRequest::from_yaml(yaml) {
+            Ok(request) => show(&state, tongue, request, Told::default()).await,
+            Err(error) => {
+                let told = Told {
+                    status: api::status_of(&error),
+                    yaml: Some((yaml.to_owned(), error)),
+                    ..Told::default()
+                };
+                show(&state, tongue, written, told).await
+            }
+        },
+        "place" => match state.desk.submit(written.clone()).await {
+            Ok(id) => Redirect::to(&format!("/orders/{id}")).into_response(),
+            Err(error) => refused(&state, tongue, written, error).await,
+        },
+        _ => show(&state, tongue, written, Told::default()).await,
+    }
+}
+
+async fn refused(
+    state: &AppState,
+    tongue: Tongue,
+    request: OrderRequest,
+    error: WorkshopError,
+) -> Response {
+    let told = Told {
+        status: api::status_of(&error),
+        error: Some(error),
+        ..Told::default()
+    };
+    show(state, tongue, request, told).await
+}
+
+async fn packs(state: &AppState) -> Result<Vec<PackLine>, WorkshopError> {
+    #[derive(Deserialize)]
+    struct Packs {
+        packs: Vec<PackLine>,
+    }
+    asked::<Packs>(state, Operation::Packs {})
+        .await
+        .map(|it| it.packs)
+}
+
+async fn own(state: &AppState, request: &OrderRequest) -> Result<PackSettings, WorkshopError> {
+    let operation = Operation::PackShow {
+        pack: request.pack.clone(),
+        quick: request.quick,
+    };
+    asked(state, operation).await
+}
+
+async fn show(state: &AppState, tongue: Tongue, request: OrderRequest, mut told: Told) -> Response {
+    let packs = match packs(state).await {
+        Ok(packs) => packs,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
+    let own = own(state, &request).await;
+    let plan: Result<OrderPlan, WorkshopError> = match &own {
+        Ok(_) => asked(state, Operation::OrderPlan(request.clone())).await,
+        Err(_) => Err(WorkshopError::new("internal", "", "")),
+    };
+    let (own, plan) = match (own, plan) {
+        (Ok(own), Ok(plan)) => (Some(own), Some(plan)),
+        (Err(error), _) | (_, Err(error)) => {
+            // What the pack itself is refused for explains everything else.
+            told.status = api::status_of(&error);
+            told.error = Some(error);
+            (None, None)
+        }
+    };
+    let page = view(tongue, &request, packs, own, plan, told);
+    let (status, page) = page;
+    page.frame.answer(status, &page)
+}
+
+fn view(
+    tongue: Tongue,
+    request: &OrderRequest,
+    packs: Vec<PackLine>,
+    own: Option<PackSettings>,
+    plan: Option<OrderPlan>,
+    told: Told,
+) -> (StatusCode, NewOrderPage) {
+    let say = tongue.say;
+    let settings = own
+        .as_ref()
+        .map(|own| own.settings.clone())
+        .unwrap_or_default();
+    let mut mistakes = plan
+        .as_ref()
+        .map(|plan| plan.mistakes.clone())
+        .unwrap_or_default();
+    let is_sound = plan.is_some() && mistakes.is_empty() && told.error.is_none();
+    let error = told.error.filter(|_| mistakes.is_empty());
+    let status = match mistakes.is_empty() {
+        true => told.status,
+        false => StatusCode::BAD_REQUEST,
+    };
+    let groups = match own {
+        Some(_) => groups(say, &settings, &request.set, &mut mistakes),
+        None => Vec::new(),
+    };
+    let estimate = plan.as_ref().and_then(|plan| plan.estimate.clone());
+    let page = NewOrderPage {
+        packs: packs.into_iter().map(|line| choice(say, line)).collect(),
+        pack: request.pack.to_string_lossy().into_owned(),
+        title: own.map_or_else(String::new, |own| {
+            say.pick(&own.title.en, &own.title.zh).to_owned()
+        }),
+        quick: request.quick,
+        offline: request.offline,
+        groups,
+        stages: stages(say, &settings, &request.set),
+        more: told.more.unwrap_or_else(|| rest(&settings, &request.set)),
+        mistakes,
+        error: error.map(|error| (error.to_string(), error.next().to_owned())),
+        yaml_error: told
+            .yaml
+            .as_ref()
+            .map(|(_, error)| (error.to_string(), error.next().to_owned())),
+        yaml: told.yaml.map_or_else(|| request.yaml(), |(text, _)| text),
+        command: request.command(),
+        steps: plan.map_or_else(Vec::new, |plan| {
+            plan.steps
+                .iter()
+                .map(|step| say.it_of("step", step))
+                .collect()
+        }),
+        takes: estimate.as_ref().map_or_else(Vec::new, |it| takes(say, it)),
+        takes_note: estimate
+            .as_ref()
+            .map_or_else(String::new, |it| note(say, it)),
+        is_sound,
+        settings: settings
+            .iter()
+            .map(|(key, value)| (key.clone(), setting_text(value)))
+            .collect(),
+        frame: Frame::new(tongue, "orders"),
+    };
+    (status, page)
+}
+
+fn choice(say: Say, line: PackLine) -> PackChoice {
+    let title = say.pick(&line.title.en, &line.title.zh);
+    PackChoice {
+        label: format!("{title} ({})", line.name),
+        pack: line.pack,
+    }
+}
+
+/// What it would take, name and figure; what is not known yet is left out.
+fn takes(say: Say, estimate: &Estimate) -> Vec<(String, String)> {
+    let counts = [
+        ("records", estimate.records),
+        ("held_out", estimate.held_out),
+        ("steps", estimate.training_steps),
+        ("tokens", estimate.tokens),
+        ("numbers", estimate.adapter_numbers),
+    ];
+    let counts = counts.into_iter().filter_map(|(name, count)| {
+        Some((say.it_of("web.new.takes", name), format::count(count?)))
+    });
+    let memory = estimate.memory_bytes.map(|bytes| {
+        let about = say.of("web.new.about", format::bytes(bytes));
+        (say.it("web.new.takes.memory"), about)
+    });
+    let time = estimate.seconds.map(|seconds| {
+        let span = format::duration(say, seconds.saturating_mul(1000));
+        (say.it("web.new.takes.time"), say.of("web.new.about", span))
+    });
+    counts.chain(memory).chain(time).collect()
+}
+
+/// What is not known, and when it will be.
+fn note(say: Say, estimate: &Estimate) -> String {
+    let open = [
+        (estimate.records.is_none(), "web.new.open.records"),
+        (estimate.memory_bytes.is_none(), "web.new.open.model"),
+        (estimate.seconds.is_none(), "web.new.open.time"),
+    ];
+    let open = open.into_iter().filter(|(is_open, _)| *is_open);
+    let texts: Vec<String> = open.map(|(_, key)| say.it(key)).collect();
+    texts.join(" ")
+}

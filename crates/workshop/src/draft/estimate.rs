@@ -1,0 +1,320 @@
+//! What an order would take: records and steps from the data where it lies here, tokens from its first
+//! records by the model's own tokenizer, memory from the model's sizes, time from what ran here before.
+//!
+//! Nothing is fetched: of what is not here yet nothing is said. The memory is a sum of what is known to be
+//! held (weights in bf16, the adapter with its gradients and two moments in f32, what one pass of
+//! `rows_max` tokens keeps for its backward pass), not a measurement: `lathe tune --dry-run` measures.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use lathe_data::dataset::Dataset;
+use lathe_data::prepare::{PrepareOptions, Sealed, prepare};
+use lathe_data::reader;
+use lathe_data::source::{Origin, Source};
+use lathe_data::task::Task;
+use lathe_engine::Config;
+use lathe_tune::plan::Plan;
+use lathe_tune::preview::Preview;
+use lathe_tune::sft::SftSpec;
+use lathe_tune::{TuneError, pack as packing};
+use serde_json::Value;
+
+use super::{Estimate, SettingMistake};
+use crate::error::WorkshopError;
+use crate::objects;
+use crate::order::{OrderState, StepError};
+use crate::pack::Pack;
+use crate::steps::chat;
+use crate::steps::model::weights;
+use crate::store::orders::parse;
+use crate::workshop::Workshop;
+
+/// The largest file that is read to count its records.
+const COUNTED_BYTES_MAX: u64 = 64 << 20;
+/// Records whose tokens are counted.
+const SAMPLED_RECORDS: usize = 100;
+/// Rows of lists that are looked through for what was here before.
+const LOOKED_AT_MAX: u32 = 100;
+
+/// What is here of an order's inputs.
+struct Here {
+    /// The base model, as the engine opens it.
+    model: Option<PathBuf>,
+    /// A dataset version of the same source, and its train and test records.
+    dataset: Option<(PathBuf, u64, u64)>,
+    tokens_per_s: Option<f64>,
+    salt_seed: [u8; 32],
+}
+
+/// What it would take, and what of it is not there.
+pub(super) async fn of(
+    shop: &Workshop,
+    pack: Pack,
+    folder: PathBuf,
+) -> Result<(Estimate, Vec<SettingMistake>), WorkshopError> {
+    let mistakes = missing(&pack, &folder);
+    if !mistakes.is_empty() {
+        return Ok((Estimate::default(), mistakes));
+    }
+    let here = Here {
+        model: base(shop, &pack, &folder).await?,
+        dataset: dataset(shop, &pack).await?,
+        tokens_per_s: speed(shop, &pack).await?,
+        salt_seed: shop.home().salt_seed()?,
+    };
+    let counted = tokio::task::spawn_blocking(move || count(&pack, &folder, &here));
+    counted.await.map_err(|error| {
+        WorkshopError::new(
+            "daemon-crashed",
+            format!("estimating an order stumbled: {error}"),
+            "this is a mistake in Lathe; please report it",
+        )
+    })
+}
+
+/// Where a source lies that is a file or folder of this machine.
+fn local(source: &Source, folder: &Path) -> Option<PathBuf> {
+    match &source.origin {
+        Origin::File { path } => Some(folder.join(path)),
+        _ => None,
+    }
+}
+
+/// Sources of this machine that are not there.
+fn missing(pack: &Pack, folder: &Path) -> Vec<SettingMistake> {
+    let sources = [
+        ("model.source", &pack.model.source),
+        ("data.source", &pack.data.source),
+    ];
+    let gone = sources.into_iter().filter_map(|(key, source)| {
+        let path = local(source, folder).filter(|path| !path.exists())?;
+        let text = format!("{} is not there", path.display());
+        let next = "name a file that is: `file:` and its path, relative to the pack or absolute";
+        Some(SettingMistake::at(
+            key,
+            WorkshopError::new("data-missing", text, next),
+        ))
+    });
+    gone.collect()
+}
+
+async fn base(
+    shop: &Workshop,
+    pack: &Pack,
+    folder: &Path,
+) -> Result<Option<PathBuf>, WorkshopError> {
+    if let Some(path) = local(&pack.model.source, folder)
+        && pack.model.source.inner.is_empty()
+    {
+        return Ok(Some(path));
+    }
+    let source = pack.model.source.to_string();
+    let models = shop.models(LOOKED_AT_MAX, 0).await?;
+    let same = models
+        .into_iter()
+        .find(|it| it.kind == "base" && it.source == source);
+    let Some(artifact) = same.map(|it| objects::path(shop.home(), &it.digest)) else {
+        return Ok(None);
+    };
+    match artifact.is_dir() {
+        true => weights(&artifact).map(Some),
+        false => Ok(None),
+    }
+}
+
+async fn dataset(
+    shop: &Workshop,
+    pack: &Pack,
+) -> Result<Option<(PathBuf, u64, u64)>, WorkshopError> {
+    let source = pack.data.source.to_string();
+    let versions = shop.datasets(LOOKED_AT_MAX, 0).await?;
+    let same = versions
+        .into_iter()
+        .find(|it| it.source == source && !it.demonstration);
+    Ok(same.and_then(|it| {
+        let count = |name: &str| {
+            it.card
+                .pointer(&format!("/statistics/{name}"))
+                .and_then(Value::as_u64)
+        };
+        let folder = objects::path(shop.home(), &it.digest);
+        Some((folder, count("train")?, count("test")?)).filter(|_| pack.records.is_none())
+    }))
+}
+
+/// Tokens a second of the newest finished order with the same base model.
+async fn speed(shop: &Workshop, pack: &Pack) -> Result<Option<f64>, WorkshopError> {
+    for order in shop.orders(LOOKED_AT_MAX, 0).await? {
+        if order.state != OrderState::Done {
+            continue;
+        }
+        let Some(row) = shop.store().order(&order.id).await? else {
+            continue;
+        };
+        let ran: Pack = parse("an order's pack", &row.spec)?;
+        if ran.model.source != pack.model.source {
+            continue;
+        }
+        let points = shop.curve(&order.id, 0).await?;
+        if let Some(point) = points.last().filter(|point| point.tokens_per_s > 0.0) {
+            return Ok(Some(point.tokens_per_s));
+        }
+    }
+    Ok(None)
+}
+
+fn count(pack: &Pack, folder: &Path, here: &Here) -> (Estimate, Vec<SettingMistake>) {
+    let mut estimate = Estimate::default();
+    let lesson = match lesson(pack, folder, here) {
+        Ok(lesson) => lesson,
+        Err(error) => {
+            let StepError { code, text, next } = error;
+            let key = "data.source".to_owned();
+            let mistake = SettingMistake {
+                key,
+                code,
+                text,
+                next,
+            };
+            return (estimate, vec![mistake]);
+        }
+    };
+    let sft = &pack.tune.sft;
+    if let Some((train, test, _)) = &lesson {
+        estimate.records = Some(*train);
+        estimate.held_out = Some(*test);
+        if *train > 0 && !pack.tune.preference_only {
+            let records = usize::try_from(*train).unwrap_or(usize::MAX);
+            let plan = Plan::new(records, sft.batch_records, sft.epochs, sft.seed);
+            estimate.training_steps = Some(plan.steps());
+        }
+    }
+    // A model that cannot be opened is for the step to refuse, with all it knows.
+    let model = here
+        .model
+        .as_ref()
+        .and_then(|path| lathe_engine::open(path).ok());
+    if let Some(model) = &model {
+        let (numbers, bytes) = memory(&model.config, sft);
+        estimate.adapter_numbers = Some(numbers);
+        estimate.memory_bytes = Some(bytes);
+    }
+    if let (Some(model), Some((train, _, first))) = (&model, &lesson)
+        && let Ok(Some(mean)) = mean_tokens(pack, model, first)
+    {
+        estimate.tokens = Some((mean * *train as f64 * sft.epochs).round() as u64);
+    }
+    estimate.tokens_per_s = here.tokens_per_s;
+    let seconds = estimate.tokens.zip(here.tokens_per_s);
+    estimate.seconds = seconds.map(|(tokens, speed)| (tokens as f64 / speed).ceil() as u64);
+    (estimate, Vec::new())
+}
+
+/// Records to tune on and held out, and the first of them; none where the data is not here, or large.
+fn lesson(
+    pack: &Pack,
+    folder: &Path,
+    here: &Here,
+) -> Result<Option<(u64, u64, Vec<Sealed>)>, StepError> {
+    let source = &pack.data.source;
+    let own = local(source, folder).filter(|path| source.inner.is_empty() && path.is_file());
+    if let Some(path) = own {
+        let size = fs::metadata(&path).map_or(u64::MAX, |it| it.len());
+        if size > COUNTED_BYTES_MAX {
+            return Ok(None);
+        }
+        let read = reader::read(&path, &pack.data.reader)?;
+        let options = PrepareOptions {
+            records_max: pack.records,
+            salt_seed: here.salt_seed,
+            ..PrepareOptions::default()
+        };
+        let mut prepared = prepare(read, &pack.data, &options)?;
+        let counts = (prepared.train.len() as u64, prepared.test.len() as u64);
+        prepared.train.truncate(SAMPLED_RECORDS);
+        return Ok(Some((counts.0, counts.1, prepared.train)));
+    }
+    let Some((folder, train, test)) = &here.dataset else {
+        return Ok(None);
+    };
+    let first = match folder.is_dir() {
+        true => Dataset::first(folder, SAMPLED_RECORDS)?,
+        false => Vec::new(),
+    };
+    Ok(Some((*train, *test, first)))
+}
+
+/// Tokens of a record, on average over the first ones.
+fn mean_tokens(
+    pack: &Pack,
+    model: &lathe_engine::RawModel,
+    first: &[Sealed],
+) -> Result<Option<f64>, TuneError> {
+    if first.is_empty() {
+        return Ok(None);
+    }
+    let task = Task::new(pack.task.clone())?;
+    let sft = &pack.tune.sft;
+    let rows = if pack.task.chat.is_some() {
+        chat::preview(model, &task, first)?.into()
+    } else {
+        let examples: Result<Vec<_>, _> = first.iter().map(|record| task.render(record)).collect();
+        packing::rows(model, &examples?, sft)?
+    };
+    let counts = Preview::of(&rows, model, sft.tokens_max, 0).counts;
+    Ok(Some(counts.tokens as f64 / first.len() as f64))
+}
+
+/// How many numbers learn, and bytes in all.
+fn memory(config: &Config, sft: &SftSpec) -> (u64, u64) {
+    let heads = config.heads * config.head_dim;
+    let shared = config.kv_heads * config.head_dim;
+    let (hidden, inner) = (config.hidden, config.intermediate);
+    let shape = |target: &str| match target {
+        "q_proj" => (hidden, heads),
+        "k_proj" | "v_proj" => (hidden, shared),
+        "o_proj" => (heads, hidden),
+        "gate_proj" | "up_proj" => (hidden, inner),
+        "down_proj" => (inner, hidden),
+        _ => (0, 0),
+    };
+    let adapted = sft.targets.iter().map(|target| {
+        let (from, to) = shape(target);
+        sft.rank * (from + to) + if sft.dora { to } else { 0 }
+    });
+    let numbers = config.layers * adapted.sum::<usize>();
+    let block = 2 * hidden * heads + 2 * hidden * shared + 3 * hidden * inner;
+    let tables = if config.tied_embeddings { 1 } else { 2 };
+    let weights = config.layers * block + tables * config.vocab * hidden;
+    // Of a token and a layer: the stream before both halves, queries, keys, values, what attention gives,
+    // and the three of the feed-forward network.
+    let kept = config.layers * (2 * hidden + 2 * heads + 2 * shared + 3 * inner) + config.vocab;
+    let bytes = 2 * weights + 16 * numbers + 4 * kept * sft.rows_max;
+    (numbers as u64, bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use lathe_engine::Adapter;
+
+    use super::*;
+
+    #[test]
+    fn the_numbers_that_learn_are_those_of_the_engine() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-model");
+        let config = lathe_engine::open(&path).unwrap().config;
+        for (targets, dora) in [(vec!["q_proj"], false), (vec!["k_proj", "down_proj"], true)] {
+            let spec = SftSpec {
+                rank: 4,
+                targets: targets.iter().map(|it| (*it).to_owned()).collect(),
+                dora,
+                ..SftSpec::default()
+            };
+            let adapter = Adapter::new(&config, &spec.lora(), 1).unwrap();
+            let (numbers, bytes) = memory(&config, &spec);
+            assert_eq!(numbers as usize, adapter.values.len(), "{targets:?}");
+            assert!(bytes > 16 * numbers);
+        }
+    }
+}
