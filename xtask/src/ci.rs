@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: every check, in the order in which a mistake is cheapest to find.
 
 use crate::shell::{self, Outcome, cargo};
-use crate::{browser, docs, python, tidy};
+use crate::{docs, python, tidy};
 
 /// Runs all checks; stops at the first that fails and names it. Takes no arguments.
 pub fn run(arguments: &[String]) -> Outcome {
@@ -49,8 +49,7 @@ pub fn run(arguments: &[String]) -> Outcome {
                 .env("CARGO_TARGET_DIR", shell::target_dir()),
         )
     })?;
-    step("tests", tests)?;
-    step("browser", || browser::run(&[]))
+    step("tests", tests)
 }
 
 /// All tests of the workspace, with the real `openai` client at hand.

@@ -147,7 +147,7 @@ impl Desk for Workshop {
         Box::pin(Workshop::orders(self, asked, limit, offset))
     }
     fn packs(&self) -> Asked<'_, Vec<String>> {
-        Box::pin(Workshop::packs(self))
+        Box::pin(Workshop::packs_of_orders(self))
     }
     fn order<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<OrderView>> {
         Box::pin(Workshop::order(self, id))

@@ -401,6 +401,11 @@ mod tests {
             ("mine", "tiny-pack")
         );
         // Nothing was written into the store by looking.
-        assert_eq!(shop.orders(10, 0).await.unwrap(), []);
+        assert_eq!(
+            shop.orders(&crate::OrdersAsked::default(), 10, 0)
+                .await
+                .unwrap(),
+            []
+        );
     }
 }

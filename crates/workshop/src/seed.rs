@@ -261,7 +261,7 @@ async fn add_records(shop: &Workshop, records: u32) -> Result<(Digest, Digest), 
     })
     .await?;
     let first = lathe_data::Dataset::first(&folder, 1)
-        .map_err(|error| WorkshopError::new("seed", error.to_string(), "look at the folder"))?;
+        .map_err(|error| WorkshopError::new("home-io", error.to_string(), "look at the folder"))?;
     let leaf = first.first().ok_or_else(|| lacking("record"))?.leaf;
     Ok((digest, leaf))
 }

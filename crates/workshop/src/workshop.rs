@@ -217,7 +217,7 @@ impl Workshop {
     ///
     /// # Errors
     /// The store's.
-    pub async fn packs(&self) -> Result<Vec<String>, WorkshopError> {
+    pub async fn packs_of_orders(&self) -> Result<Vec<String>, WorkshopError> {
         self.inner.store.packs().await
     }
 

@@ -258,6 +258,11 @@ async fn form_yaml_and_command_say_the_same_order() {
     let settings: Value = serde_json::from_str(&settings).expect("JSON");
     assert_eq!(settings["settings"]["tune.sft.epochs"], json!(2.0));
     assert_eq!(settings["settings"]["ask.records"], json!(1));
+}
+
+#[tokio::test]
+async fn what_would_become_of_an_order_is_an_operation_too() {
+    let (shop, pack) = (shop().await, tiny());
     let (_, plan) = shop
         .operate(json!({"do": "order-plan", "pack": pack, "set": {"tune.sft.epochs": 2}}))
         .await;
@@ -392,8 +397,13 @@ async fn a_table_is_brought_and_tuned_on_without_a_word_of_documentation() {
         .await;
     assert_eq!(placed.status, StatusCode::SEE_OTHER, "{}", placed.text);
     assert_eq!(shop.get(&file, "en").await.status, StatusCode::NOT_FOUND);
+    the_next_version_is_held_against_the_first(&shop, form).await;
+}
 
-    // The next version of it, held against the first.
+async fn the_next_version_is_held_against_the_first(
+    shop: &Shop,
+    mut form: Vec<(&'static str, &'static str)>,
+) {
     let more = shop
         .bring("reviews.csv", &(table() + "A new one,good\n"))
         .await
@@ -599,7 +609,10 @@ async fn feedback_is_reviewed_edited_and_made_a_dataset() {
     assert_eq!(shown["others"][0]["state"], "accepted");
     let page = shop.get("/review?state=accepted", "en").await.text;
     assert!(page.contains("Decided by Li Lei"), "{page}");
+    corrections_become_a_dataset(&shop).await;
+}
 
+async fn corrections_become_a_dataset(shop: &Shop) {
     let made = shop
         .post(
             "/review/learn",

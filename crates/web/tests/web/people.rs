@@ -203,7 +203,7 @@ impl Answer {
         cookie.unwrap_or_default().to_owned()
     }
 
-    fn code(&self) -> Value {
+    fn error_code(&self) -> Value {
         let body: Value = serde_json::from_str(&self.text).unwrap_or_default();
         body["error"]["code"].clone()
     }
@@ -293,12 +293,12 @@ async fn once_there_is_somebody_everything_asks_who_one_is() {
     ] {
         let answer = shop.get(path).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
-        assert_eq!(answer.code(), "login-required", "{path}");
+        assert_eq!(answer.error_code(), "login-required", "{path}");
         assert_eq!(answer.header("www-authenticate"), "");
     }
     let models = shop.send(Asked::form("/v1/chat/completions", "{}")).await;
     assert_eq!(models.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(models.code(), "invalid_api_key");
+    assert_eq!(models.error_code(), "invalid_api_key");
     let operation = Asked::json("/api/operations", &json!({"do": "people"}));
     assert_eq!(shop.send(operation).await.status, StatusCode::UNAUTHORIZED);
     let icon = shop.get("/favicon.ico").await;
@@ -377,7 +377,7 @@ async fn what_each_role_may_do() {
             "approver",
         ),
         (
-            json!({"do": "feedback-review", "ids": ["x"], "review": "accepted"}),
+            json!({"do": "feedback-review", "ids": ["x"], "review": "accept"}),
             "data-owner",
         ),
         (
@@ -390,17 +390,17 @@ async fn what_each_role_may_do() {
         let reader = shop.log_in(other.name()).await;
         for (operation, role) in &operations {
             let answer = reader.operate(operation.clone()).await;
-            let is_denied = answer.code() == "right-denied";
+            let is_denied = answer.error_code() == "right-denied";
             let told = format!("{other:?}: {operation} {}", answer.text);
             assert_eq!(is_denied, other.name() != *role, "{told}");
-            assert_ne!(answer.code(), "bad-request", "{told}");
+            assert_ne!(answer.error_code(), "bad-request", "{told}");
             assert_eq!(is_denied, answer.status == DENIED, "{told}");
         }
     }
     // A key that opens everything would let people in.
     let issue = json!({"do": "token-create", "name": "n", "scopes": ["admin"]});
     let answer = shop.log_in("operator").await.operate(issue).await;
-    assert_eq!(answer.code(), "right-denied");
+    assert_eq!(answer.error_code(), "right-denied");
     let form = "name=n&scopes=admin";
     let answer = shop.log_in("operator").await.post("/keys", form).await;
     assert_eq!(answer.status, DENIED);
@@ -526,14 +526,14 @@ async fn csrf_what_does_not_carry_the_token_changes_nothing() {
     // From another page not even with it, and a program's request neither.
     let body = format!("csrf={}", root.csrf);
     let foreign = form(&body).with("origin", "https://evil.example");
-    assert_eq!(shop.send(foreign).await.code(), "origin-refused");
+    assert_eq!(shop.send(foreign).await.error_code(), "origin-refused");
     let operation = json!({"do": "person-disable", "name": "tuner"});
     let bare = Asked::json("/api/operations", &operation).with("cookie", &root.cookie);
-    assert_eq!(shop.send(bare).await.code(), "csrf-refused");
+    assert_eq!(shop.send(bare).await.error_code(), "csrf-refused");
     let text = Asked::json("/api/operations", &operation)
         .with("cookie", &root.cookie)
         .with("origin", "null");
-    assert_eq!(shop.send(text).await.code(), "origin-refused");
+    assert_eq!(shop.send(text).await.error_code(), "origin-refused");
     let logout = Asked::form("/logout", "").with("cookie", &root.cookie);
     assert_eq!(shop.send(logout).await.status, DENIED);
     let tuner = shop
@@ -594,8 +594,9 @@ async fn session_fixation_an_id_that_was_planted_is_never_taken_over() {
     assert_eq!(shop.send(victim).await.status, StatusCode::SEE_OTHER);
     // Nor a real one: it ends when its browser logs in again.
     let mallory = shop.log_in("tuner").await;
-    let asked = login("root", PASSWORD).with("cookie", &mallory.cookie);
-    let answer = shop.send(asked).await;
+    let form = format!("name=root&password={}", PASSWORD.replace(' ', "+"));
+    let answer = mallory.post("/login", &form).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
     assert_ne!(answer.cookie(), mallory.cookie);
     assert_eq!(mallory.get("/account").await.status, StatusCode::SEE_OTHER);
 }
@@ -640,7 +641,10 @@ async fn foreign_ids_open_nothing() {
         assert_eq!(ben.post(&path, "").await.status, DENIED, "{path}");
     }
     assert_eq!(ben.get("/records/x").await.status, DENIED);
-    assert_eq!(ben.get("/api/receipts/x").await.code(), "right-denied");
+    assert_eq!(
+        ben.get("/api/receipts/x").await.error_code(),
+        "right-denied"
+    );
     assert_eq!(anna.post(&path, "").await.status, StatusCode::SEE_OTHER);
     assert_eq!(anna.get("/account").await.status, StatusCode::SEE_OTHER);
 }

@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use super::{Estimate, SettingMistake};
 use crate::error::WorkshopError;
+use crate::listing::OrdersAsked;
 use crate::objects;
 use crate::order::{OrderState, StepError};
 use crate::pack::Pack;
@@ -145,7 +146,10 @@ async fn dataset(
 
 /// Tokens a second of the newest finished order with the same base model.
 async fn speed(shop: &Workshop, pack: &Pack) -> Result<Option<f64>, WorkshopError> {
-    for order in shop.orders(LOOKED_AT_MAX, 0).await? {
+    for order in shop
+        .orders(&OrdersAsked::default(), LOOKED_AT_MAX, 0)
+        .await?
+    {
         if order.state != OrderState::Done {
             continue;
         }

@@ -432,6 +432,32 @@ impl Workshop {
             Operation::DataCompare { from, to } => {
                 Ok(json!(self.dataset_difference(&from, &to).await?))
             }
+            Operation::UpstreamAdd(request) => upstream::add(self, request).await,
+            Operation::Upstreams {} => upstream::list(self).await,
+            Operation::UpstreamRemove { name, reason } => upstream::end(self, name, reason).await,
+            Operation::Checkpoint {} => export::checkpoint(self).await,
+            Operation::LedgerExport { folder } => export::run(self, folder).await,
+            Operation::Dossier { number, lang, page } => {
+                dossier::run(self, &number, &lang, page).await
+            }
+            Operation::BundleExport(request) => Ok(json!(self.export_bundle(&request).await?)),
+            Operation::ModelExport(request) => Ok(json!(self.export_model(&request).await?)),
+            Operation::Flip { name } => flip::run(self, &name).await,
+            Operation::BundleImport(request) => Ok(json!(self.import_bundle(&request).await?)),
+            Operation::Restored { reason } => restored::run(self, reason).await,
+            Operation::FeedbackList(asked) => feedback::list(self, asked).await,
+            Operation::FeedbackShow { id } => feedback::show(self, &id).await,
+            Operation::FeedbackReview(asked) => feedback::review(self, &asked).await,
+            Operation::FeedbackEdit(asked) => feedback::edit(self, &asked).await,
+            Operation::FeedbackDataset(asked) => self.feedback_dataset(asked).await,
+            Operation::FeedbackTune(asked) => self.feedback_tune(asked).await,
+            operation => self.perform_evidence(operation).await,
+        }
+    }
+
+    /// What is done to evidence: data taken back, decisions, filings.
+    async fn perform_evidence(&self, operation: Operation) -> Result<Value, WorkshopError> {
+        match operation {
             Operation::Withdraw { what, reason } => withdraw::run(self, what, reason).await,
             Operation::Pending {} => Ok(json!({ "pending": self.store().pending().await? })),
             Operation::ApprovalDraft {
@@ -467,6 +493,13 @@ impl Workshop {
                 lang,
             } => filing::package_of(self, &of, answers, (folder.as_deref(), &lang)).await,
             Operation::Breaker { name, to, reason } => breaker::run(self, name, to, reason).await,
+            operation => self.perform_access(operation).await,
+        }
+    }
+
+    /// What is done about who may do what: keys of the ledger and of the API, people.
+    async fn perform_access(&self, operation: Operation) -> Result<Value, WorkshopError> {
+        match operation {
             Operation::Keys {} => keys::list(self).await,
             Operation::KeyAdd {
                 public,
@@ -491,25 +524,12 @@ impl Workshop {
             Operation::PersonPassword { name, password } => {
                 people::password(self, &name, password).await
             }
-            Operation::UpstreamAdd(request) => upstream::add(self, request).await,
-            Operation::Upstreams {} => upstream::list(self).await,
-            Operation::UpstreamRemove { name, reason } => upstream::end(self, name, reason).await,
-            Operation::Checkpoint {} => export::checkpoint(self).await,
-            Operation::LedgerExport { folder } => export::run(self, folder).await,
-            Operation::Dossier { number, lang, page } => {
-                dossier::run(self, &number, &lang, page).await
+            operation => {
+                let name = json!(operation)["do"].take();
+                let text = format!("nothing performs the operation {name}");
+                let next = "this is a mistake in Lathe; please report it";
+                Err(WorkshopError::new("internal", text, next))
             }
-            Operation::BundleExport(request) => Ok(json!(self.export_bundle(&request).await?)),
-            Operation::ModelExport(request) => Ok(json!(self.export_model(&request).await?)),
-            Operation::Flip { name } => flip::run(self, &name).await,
-            Operation::BundleImport(request) => Ok(json!(self.import_bundle(&request).await?)),
-            Operation::Restored { reason } => restored::run(self, reason).await,
-            Operation::FeedbackList(asked) => feedback::list(self, asked).await,
-            Operation::FeedbackShow { id } => feedback::show(self, &id).await,
-            Operation::FeedbackReview(asked) => feedback::review(self, &asked).await,
-            Operation::FeedbackEdit(asked) => feedback::edit(self, &asked).await,
-            Operation::FeedbackDataset(asked) => self.feedback_dataset(asked).await,
-            Operation::FeedbackTune(asked) => self.feedback_tune(asked).await,
         }
     }
 }

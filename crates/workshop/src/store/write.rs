@@ -48,10 +48,7 @@ impl Change {
                 artifact,
                 dataset,
                 at_ms,
-            } => {
-                insert_artifact(tx, artifact, "prepare", *at_ms).await?;
-                insert_dataset(tx, dataset).await
-            }
+            } => dataset_added(tx, artifact, dataset, *at_ms).await,
             Change::Deployed(row) => insert_deployment(tx, row).await,
             Change::Undeployed { name } => undeployed(tx, name).await,
             Change::ReceiptOpened(open) => receipts::opened(tx, open).await,
@@ -278,6 +275,17 @@ pub(super) async fn insert_artifact(
     .execute(&mut **tx)
     .await
     .map(drop)
+}
+
+/// A dataset version, with its files.
+async fn dataset_added(
+    tx: &mut Tx<'_>,
+    artifact: &NewArtifact,
+    dataset: &DatasetView,
+    at_ms: i64,
+) -> Done {
+    insert_artifact(tx, artifact, "prepare", at_ms).await?;
+    insert_dataset(tx, dataset).await
 }
 
 /// What a real order made too is no longer a demonstration alone.

@@ -386,6 +386,7 @@ mod tests {
                 (false, true),
                 (false, true),
                 (false, true),
+                (false, true),
                 (false, true)
             ]
         );
