@@ -181,7 +181,7 @@ fn copy_order(changes: &mut Vec<Change>, id: &OrderId, of: &OrderRow, steps: &[S
         id: id.clone(),
         pack: format!("{}-{}", of.pack, at % 20),
         title: of.title.clone(),
-        demonstration: at % 7 == 0,
+        demonstration: at.is_multiple_of(7),
         offline: of.offline,
         folder: of.folder.clone(),
         pack_sha256: of.pack_sha256.clone(),
@@ -473,7 +473,7 @@ fn closed(open: &OpenReceipt, leaf: Digest, at: u32) -> ClosedReceipt {
         breaker: open.breaker,
         ledger_size: open.ledger_size,
         // One in a thousand names the record.
-        spans: if at % 1_000 == 0 {
+        spans: if at.is_multiple_of(1_000) {
             vec![span]
         } else {
             Vec::new()

@@ -89,7 +89,7 @@ impl Workshop {
     /// # Errors
     /// The file system's.
     pub async fn brought_files(&self) -> Result<Vec<BroughtFile>, WorkshopError> {
-        self.with_brought(|home| all(home)).await
+        self.with_brought(all).await
     }
 
     /// One of them.
