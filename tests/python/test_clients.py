@@ -87,8 +87,10 @@ class Case(unittest.TestCase):
         self.assertEqual([], list(HUB.list_models()))
         with self.assertRaises(errors.RepositoryNotFoundError):
             HUB.model_info(REPO)
-        with self.assertRaises(errors.RepositoryNotFoundError):
+        # Asked not to take what it has, the client wraps what it was told.
+        with self.assertRaises(ValueError) as caught:
             huggingface_hub.hf_hub_download(REPO, "adapter_config.json", force_download=True)
+        self.assertIsInstance(caught.exception.__cause__, errors.RepositoryNotFoundError)
 
 
 class Waiting(Case):

@@ -70,7 +70,7 @@ pub struct Seeded {
 
 fn lacking(what: &str) -> WorkshopError {
     WorkshopError::new(
-        "seed",
+        "internal",
         format!("the home has no {what} to make copies of"),
         "run the tiny pack to its end in it first",
     )
