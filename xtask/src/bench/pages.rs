@@ -143,7 +143,7 @@ mod tests {
         let id = "0123456789abcdef0123456789abcdef0123456789abcdef";
         assert_eq!(
             shown(&format!("/orders/{id}/live?page=2")),
-            "/orders/01234567…live?page=2"
+            "/orders/01234567…/live?page=2"
         );
         assert_eq!(shown("/?sort=longest&page=50"), "/?sort=longest&page=50");
     }
