@@ -26,18 +26,8 @@ pub const BROWSER: Environment = Environment {
     requirements: &["playwright==1.65.2"],
 };
 
-/// The harness that models are measured with elsewhere, and what it runs them on.
-pub const HARNESS: Environment = Environment {
-    name: "harness",
-    requirements: &[
-        "lm-eval[api]==0.4.13",
-        "torch==2.15.0",
-        "transformers==5.24.0",
-        "gguf==0.19.0",
-    ],
-};
-
-/// What the references and peers of training need (several hundred megabytes).
+/// What the references and peers of training need, and the harness that models are measured with elsewhere
+/// (several gigabytes: beside PyTorch from its registry comes a graphics card's library).
 pub const PEERS: Environment = Environment {
     name: "peers",
     requirements: &[
@@ -49,6 +39,7 @@ pub const PEERS: Environment = Environment {
         "openai==3.57.0",
         "trl==1.16.0",
         "datasets==5.2.0",
+        "lm-eval[api]==0.4.13",
     ],
 };
 

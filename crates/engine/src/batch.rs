@@ -120,12 +120,11 @@ impl Batch {
     }
 
     /// The position of every row in its own sequence.
-    pub(crate) fn positions(&self, positions: &mut Vec<u32>) {
-        positions.clear();
-        for segment in &self.segments {
+    pub(crate) fn positions(&self) -> impl Iterator<Item = u32> {
+        self.segments.iter().flat_map(|segment| {
             let before = segment.prefix.map_or(0, |prefix| self.segments[prefix].len);
-            positions.extend((before..before + segment.len).map(|position| position as u32));
-        }
+            (before..before + segment.len).map(|position| position as u32)
+        })
     }
 
     /// What each segment attends to, as attention wants it.
@@ -219,8 +218,8 @@ mod tests {
             segment(5, 1, None),
         ]);
         batch.check(&config()).expect("it is sound");
-        let (mut positions, mut spans) = (vec![7], Vec::new());
-        batch.positions(&mut positions);
+        let mut spans = Vec::new();
+        let positions: Vec<u32> = batch.positions().collect();
         batch.spans(&mut spans);
         assert_eq!(positions, [0, 1, 2, 3, 4, 0]);
         let prefixes: Vec<_> = spans.iter().map(|span| span.prefix).collect();

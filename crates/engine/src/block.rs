@@ -25,9 +25,11 @@ use crate::model::Model;
 use crate::packed_adapter::PackedAdapter;
 use crate::parameters::LayerPlaces;
 use crate::rows::Rows;
+use crate::standing::Standing;
 use Projection::{Down, Gate, Key, Output, Query, Up, Value};
 pub(crate) use activations::{Activations, Heads, Work};
-use lathe_kernel::{AdaptedProduct, Pool, bias, gated, matmul_adapted, rope};
+use lathe_kernel::rope::{self, Turns};
+use lathe_kernel::{AdaptedProduct, Pool, bias, gated, matmul_adapted};
 pub(crate) use mixed::AdapterRows;
 
 /// The seven linear layers of a block, in the order of [`crate::adapter::TARGETS`].
@@ -110,34 +112,34 @@ pub(crate) struct Learning<'a> {
 pub(crate) struct Block<'a> {
     pool: &'a Pool,
     config: &'a Config,
-    frequencies: &'a [f32],
     layer: &'a Layer,
     loras: Option<&'a LayerLoras>,
     /// Whose terms the rows have, where not all have the same.
     mixed: Vec<mixed::LoraRows<'a>>,
     learning: Option<Learning<'a>>,
-    /// Position of every row in its own sequence.
-    positions: &'a [u32],
+    rows: usize,
+    /// What queries and keys are turned by.
+    turns: &'a Turns,
 }
 
 impl<'a> Block<'a> {
-    /// Block `layer` of a model for rows at `positions` of their sequences.
+    /// Block `layer` of a model for rows that stand somewhere in their sequences.
     pub(crate) fn new(
         model: &'a Model,
         pool: &'a Pool,
         adapter: Option<&'a PackedAdapter>,
         layer: usize,
-        positions: &'a [u32],
+        standing: &'a Standing,
     ) -> Self {
         Self {
             pool,
             config: &model.config,
-            frequencies: model.frequencies(layer),
             layer: &model.layers[layer],
             loras: adapter.map(|adapter| &adapter.layers[layer]),
             mixed: Vec::new(),
             learning: None,
-            positions,
+            rows: standing.rows(),
+            turns: standing.turns(model, layer),
         }
     }
 
@@ -155,7 +157,7 @@ impl<'a> Block<'a> {
         work: &mut Work,
         output: &mut [f32],
     ) {
-        saved.fit(self.config, self.positions.len());
+        saved.fit(self.config, self.rows);
         let normed = self.before_attention(input, work);
         self.project_heads(normed, saved);
         self.rotate(&mut saved.heads, false);
@@ -166,7 +168,7 @@ impl<'a> Block<'a> {
     /// Computes only what other rows look at: the keys and values of `input` `[rows, hidden]`, which
     /// are left in `saved`.
     pub(crate) fn keys_and_values(&self, input: &[f32], saved: &mut Activations, work: &mut Work) {
-        saved.fit(self.config, self.positions.len());
+        saved.fit(self.config, self.rows);
         let normed = self.before_attention(input, work);
         self.project_keys(normed, saved);
         self.rotate_heads(&mut saved.heads.key, self.config.kv_heads, false);
@@ -181,7 +183,7 @@ impl<'a> Block<'a> {
         work: &mut Work,
         output: &mut [f32],
     ) {
-        saved.fit(self.config, self.positions.len());
+        saved.fit(self.config, self.rows);
         let normed = self.before_attention(input, work);
         self.project_queries(normed, saved);
         self.rotate_heads(&mut saved.heads.query, self.config.heads, false);
@@ -190,7 +192,7 @@ impl<'a> Block<'a> {
     }
 
     fn before_attention<'w>(&self, input: &[f32], work: &'w mut Work) -> &'w [f32] {
-        let rows = self.positions.len();
+        let rows = self.rows;
         let normed = work.normed.fit(rows, self.config.hidden);
         self.norm(Norm::BeforeAttention, input, normed);
         normed
@@ -205,7 +207,7 @@ impl<'a> Block<'a> {
         output: &mut [f32],
     ) {
         let (config, pool) = (self.config, self.pool);
-        let rows = self.positions.len();
+        let rows = self.rows;
         let normed = work.normed.fit(rows, config.hidden);
         let Activations {
             attended,
@@ -238,7 +240,7 @@ impl<'a> Block<'a> {
         see(&[Output], &saved.attended);
         see(&[Gate, Up], &work.normed);
         see(&[Down], &work.activated);
-        let normed = work.normed.fit(self.positions.len(), self.config.hidden);
+        let normed = work.normed.fit(self.rows, self.config.hidden);
         self.norm(Norm::BeforeAttention, input, normed);
         see(&[Query, Key, Value], normed);
     }
@@ -269,7 +271,7 @@ impl<'a> Block<'a> {
         gradients: &mut [f32],
     ) {
         let config = self.config;
-        let rows = self.positions.len();
+        let rows = self.rows;
         let Work {
             normed,
             activated,
@@ -323,7 +325,7 @@ impl<'a> Block<'a> {
         gradients: &mut [f32],
     ) {
         let config = self.config;
-        let rows = self.positions.len();
+        let rows = self.rows;
         let Work {
             normed,
             heads,
@@ -369,8 +371,7 @@ impl<'a> Block<'a> {
 
     /// Rotates `count` heads of every row to its position, or back.
     fn rotate_heads(&self, heads: &mut [f32], count: usize, inverse: bool) {
-        let (positions, frequencies) = (self.positions, self.frequencies);
-        rope::apply(self.pool, heads, count, positions, frequencies, inverse);
+        rope::apply(self.pool, heads, count, self.turns, inverse);
     }
 
     /// y (+)= the projections of one x, their low-rank terms included.
@@ -385,7 +386,7 @@ impl<'a> Block<'a> {
         if !self.mixed.is_empty() {
             return self.project_mixed(projections, x, low, outputs, add);
         }
-        let rows = self.positions.len();
+        let rows = self.rows;
         let lows = low
             .get_disjoint_mut(projections.map(|projection| projection as usize))
             .expect("a group names different projections");
@@ -414,7 +415,7 @@ impl<'a> Block<'a> {
         dlow: &mut Rows,
         gradients: &mut [f32],
     ) {
-        let rows = self.positions.len();
+        let rows = self.rows;
         let lora = self.lora(projection);
         let linear = self.linear(projection);
         let unscaled = lora.and_then(|it| it.unscale(self.pool, linear, (x, dy), dlow, gradients));

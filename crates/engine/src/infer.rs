@@ -12,6 +12,7 @@ use crate::head::{Head, HeadWork};
 use crate::model::Model;
 use crate::packed_adapter::PackedAdapter;
 use crate::rows::{Rows, read_and_write};
+use crate::standing::Standing;
 use lathe_kernel::attention::{self, CachedQuery, KvLayer, Shape};
 use lathe_kernel::{Isa, Pool};
 use std::collections::HashSet;
@@ -148,14 +149,14 @@ impl Chunk<'_> {
 /// Buffers of [`forward`], kept from call to call.
 #[derive(Default)]
 pub struct Scratch {
-    positions: Vec<u32>,
+    standing: Standing,
     starts: Vec<usize>,
     streams: [Rows; 2],
     activations: Activations,
     work: Work,
     head: HeadWork,
-    /// Positions and inputs of the last block's rows that are wanted.
-    ends: (Vec<u32>, Rows),
+    /// The last block's rows that are wanted, and their inputs.
+    ends: (Standing, Rows),
 }
 
 /// Appends every chunk to its cache and returns the logits of those that want them:
@@ -180,7 +181,7 @@ type Through<'a> = (&'a Model, &'a Pool, Adapters<'a>);
 /// [`forward`] with whatever the rows go through.
 fn through(through: Through<'_>, chunks: &mut [Chunk<'_>], scratch: &mut Scratch) -> Vec<f32> {
     let (model, pool, _) = through;
-    let rows = scratch.enter(model, chunks);
+    let rows = scratch.enter(model, pool, chunks);
     let ends = scratch.starts.iter().zip(&*chunks);
     let mut last: Vec<(usize, bool)> = ends
         .flat_map(|(start, chunk)| {
@@ -214,13 +215,13 @@ fn last_block(
     scratch: &mut Scratch,
     rows: &[usize],
 ) {
-    let (model, _, adapters) = through;
+    let (model, pool, adapters) = through;
     let (layer, width) = (model.layers.len() - 1, model.config.hidden);
     let (input, output) = read_and_write(&mut scratch.streams, layer % 2, (layer + 1) % 2);
     let (saved, work) = (&mut scratch.activations, &mut scratch.work);
     let all = adapters.rows(chunks, |chunk| chunk.tokens.len());
     let read = adapters.rows(chunks, |chunk| chunk.wanted().len());
-    let whole = block(through, layer, &scratch.positions, &all);
+    let whole = block(through, layer, &scratch.standing, &all);
     whole.keys_and_values(input, saved, work);
     let mut attend = Cached {
         shape: model.attention_shape(layer),
@@ -232,26 +233,26 @@ fn last_block(
     if rows.is_empty() {
         return;
     }
-    let (positions, inputs) = &mut scratch.ends;
-    positions.clear();
-    positions.extend(rows.iter().map(|&row| scratch.positions[row]));
+    let (standing, inputs) = &mut scratch.ends;
+    let positions = scratch.standing.positions();
+    standing.set(model, pool, rows.iter().map(|&row| positions[row]));
     let inputs = inputs.fit(rows.len(), width);
     for (to, row) in inputs.chunks_exact_mut(width).zip(rows) {
         to.copy_from_slice(&input[row * width..][..width]);
     }
     let output = output.fit(rows.len(), width);
-    let ends = block(through, layer, positions, &read);
+    let ends = block(through, layer, standing, &read);
     ends.look_back(&mut Ends(attend), inputs, saved, work, output);
 }
 
-/// A block for rows at `positions`; `mixed` says what they go through where that differs.
+/// A block for some rows; `mixed` says what they go through where that differs.
 fn block<'a>(
     (model, pool, adapters): Through<'a>,
     layer: usize,
-    positions: &'a [u32],
+    standing: &'a Standing,
     mixed: &[AdapterRows<'a>],
 ) -> Block<'a> {
-    Block::new(model, pool, adapters.one(), layer, positions).mixed(mixed, layer)
+    Block::new(model, pool, adapters.one(), layer, standing).mixed(mixed, layer)
 }
 
 /// The residual stream of a prompt after each block, `[tokens, hidden]` each: for comparing one
@@ -270,7 +271,7 @@ pub fn hidden_states(model: &Model, pool: &Pool, tokens: &[u32]) -> Vec<Vec<f32>
     let mut scratch = Scratch::default();
     let mut keep = |state: &[f32]| states.push(state.to_vec());
     let chunks = &mut [chunk];
-    scratch.enter(model, chunks);
+    scratch.enter(model, pool, chunks);
     let layers = 0..model.layers.len();
     let through = (model, pool, Adapters::One(None));
     run_blocks(through, chunks, &mut scratch, layers, &mut keep);
@@ -286,10 +287,10 @@ fn run_blocks(
     each: &mut dyn FnMut(&[f32]),
 ) {
     let (model, _, adapters) = through;
-    let (rows, width) = (scratch.positions.len(), model.config.hidden);
+    let (rows, width) = (scratch.standing.rows(), model.config.hidden);
     let mixed = adapters.rows(chunks, |chunk| chunk.tokens.len());
     for layer in layers {
-        let block = block(through, layer, &scratch.positions, &mixed);
+        let block = block(through, layer, &scratch.standing, &mixed);
         let mut attend = Cached {
             shape: model.attention_shape(layer),
             layer,
@@ -316,28 +317,31 @@ impl Scratch {
     }
 
     /// Looks up the chunks' tokens; returns the rows in all.
-    fn enter(&mut self, model: &Model, chunks: &[Chunk<'_>]) -> usize {
-        let rows = self.place(model, chunks);
+    fn enter(&mut self, model: &Model, pool: &Pool, chunks: &[Chunk<'_>]) -> usize {
+        let rows = self.place(model, pool, chunks);
         let tokens = chunks.iter().flat_map(|chunk| chunk.tokens.iter().copied());
         model.look_up(tokens, self.streams[0].fit(rows, model.config.hidden));
         rows
     }
 
     /// Gives every chunk its rows and every row its position; returns the rows in all.
-    fn place(&mut self, model: &Model, chunks: &[Chunk<'_>]) -> usize {
-        self.positions.clear();
+    fn place(&mut self, model: &Model, pool: &Pool, chunks: &[Chunk<'_>]) -> usize {
         self.starts.clear();
+        let mut rows = 0;
         for chunk in chunks {
             chunk
                 .check(&model.config)
                 .expect("the caller sends chunks that fit");
-            let before = chunk.cache.len();
-            self.starts.push(self.positions.len());
-            let positions = before..before + chunk.tokens.len();
-            self.positions
-                .extend(positions.map(|position| position as u32));
+            self.starts.push(rows);
+            rows += chunk.tokens.len();
         }
-        self.positions.len()
+        let positions = chunks.iter().flat_map(|chunk| {
+            let before = chunk.cache.len();
+            before..before + chunk.tokens.len()
+        });
+        let positions = positions.map(|position| position as u32);
+        self.standing.set(model, pool, positions);
+        rows
     }
 }
 

@@ -38,6 +38,7 @@ pub mod random;
 mod rows;
 pub mod safetensors;
 pub mod sampling;
+mod standing;
 pub mod template;
 pub mod tokenizer;
 pub mod train;

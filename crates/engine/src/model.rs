@@ -154,12 +154,14 @@ impl Model {
         }
     }
 
-    /// Rotary frequency of every pair of a head's values, in one layer.
-    pub(crate) fn frequencies(&self, layer: usize) -> &[f32] {
-        match self.window(layer) {
-            None => &self.frequencies.everywhere,
-            Some(_) => &self.frequencies.in_windows,
-        }
+    /// Rotary frequency of every pair of a head's values.
+    pub(crate) fn frequencies(&self) -> &Frequencies {
+        &self.frequencies
+    }
+
+    /// Whether a layer sees the last positions only, and turns by frequencies of its own.
+    pub(crate) fn has_window(&self, layer: usize) -> bool {
+        self.window(layer).is_some()
     }
 
     /// The window of a layer that has one.
@@ -210,10 +212,10 @@ impl Model {
     }
 }
 
-/// Rotary frequencies, in layers without and with a window.
-struct Frequencies {
-    everywhere: Vec<f32>,
-    in_windows: Vec<f32>,
+/// Rotary frequencies, in layers without and with a window; none where no layer has one.
+pub(crate) struct Frequencies {
+    pub(crate) everywhere: Vec<f32>,
+    pub(crate) in_windows: Vec<f32>,
 }
 
 impl Frequencies {
@@ -389,8 +391,9 @@ mod tests {
         }
         let load = |path: &Path| Model::load(path, LoadOptions::default()).expect("it loads");
         let (plain, stretched) = (load(&fixture), load(stretched.path()));
-        assert!(plain.frequencies(0).contains(&1.0));
-        for (plain, stretched) in plain.frequencies(0).iter().zip(stretched.frequencies(0)) {
+        assert!(plain.frequencies.everywhere.contains(&1.0));
+        let stretched = &stretched.frequencies.everywhere;
+        for (plain, stretched) in plain.frequencies.everywhere.iter().zip(stretched) {
             assert_eq!(*stretched, plain / 4.0);
         }
     }

@@ -20,6 +20,7 @@ use crate::model::Model;
 use crate::packed_adapter::PackedAdapter;
 use crate::parameters::Places;
 use crate::rows::{Rows, read_and_write};
+use crate::standing::Standing;
 use lathe_kernel::Pool;
 use lathe_kernel::attention::{self, Shape, Span};
 use look::See;
@@ -75,7 +76,7 @@ impl<'a> Learner<'a> {
 /// Everything a step writes. Grows to the largest batch seen.
 #[derive(Default)]
 pub(crate) struct Buffers {
-    positions: Vec<u32>,
+    standing: Standing,
     spans: Vec<Span>,
     /// The residual stream before each block and after the last.
     streams: Vec<Rows>,
@@ -225,7 +226,7 @@ impl<'a> Trainer<'a> {
         let (model, pool) = (self.model, self.pool);
         let (rows, layers) = (batch.tokens.len(), model.layers.len());
         let buffers = &mut self.buffers;
-        batch.positions(&mut buffers.positions);
+        buffers.standing.set(model, pool, batch.positions());
         batch.spans(&mut buffers.spans);
         let (streams, kept) = if keep { (layers + 1, layers) } else { (2, 1) };
         buffers.reserve(streams, kept);
@@ -234,7 +235,7 @@ impl<'a> Trainer<'a> {
         for layer in 0..layers {
             let (input, output) =
                 read_and_write(&mut buffers.streams, layer % streams, (layer + 1) % streams);
-            let block = Block::new(model, pool, adapter, layer, &buffers.positions);
+            let block = Block::new(model, pool, adapter, layer, &buffers.standing);
             let mut attend = Packed {
                 shape: model.attention_shape(layer),
                 spans: &buffers.spans,
@@ -253,7 +254,7 @@ impl<'a> Trainer<'a> {
     fn backward(&mut self, learner: Learner<'_>, gradients: &mut [f32]) {
         let (model, pool) = (self.model, self.pool);
         let Buffers {
-            positions,
+            standing,
             spans,
             streams,
             activations,
@@ -263,7 +264,7 @@ impl<'a> Trainer<'a> {
             ..
         } = &mut self.buffers;
         for layer in (learner.lowest()..model.layers.len()).rev() {
-            let block = Block::new(model, pool, learner.adapter(), layer, positions)
+            let block = Block::new(model, pool, learner.adapter(), layer, standing)
                 .learning(learner.layer(layer));
             let mut attend = Packed {
                 shape: model.attention_shape(layer),

@@ -164,7 +164,9 @@ fn row_wise(pool: &Pool) -> f64 {
     let (x, weight, dout) = (values(ROWS * HIDDEN), values(HIDDEN), values(ROWS * HIDDEN));
     let mut out = values(ROWS * HIDDEN);
     let positions: Vec<u32> = (0..ROWS as u32).collect();
+    let mut turns = rope::Turns::default();
     let frequencies = rope::inverse_frequencies(1e4, SHAPE.head_dim);
+    turns.set(pool, &positions, &frequencies);
     let (gate, up, wide) = (
         values(ROWS * INNER),
         values(ROWS * INNER),
@@ -179,22 +181,9 @@ fn row_wise(pool: &Pool) -> f64 {
     });
     let rotations = report("rotations", || {
         for inverse in [false, true] {
-            rope::apply(
-                pool,
-                &mut out,
-                SHAPE.heads,
-                &positions,
-                &frequencies,
-                inverse,
-            );
-            rope::apply(
-                pool,
-                &mut out[..ROWS * KEYS],
-                SHAPE.kv_heads,
-                &positions,
-                &frequencies,
-                inverse,
-            );
+            rope::apply(pool, &mut out, SHAPE.heads, &turns, inverse);
+            let keys = &mut out[..ROWS * KEYS];
+            rope::apply(pool, keys, SHAPE.kv_heads, &turns, inverse);
         }
     });
     let activation = report("2 activations", || {

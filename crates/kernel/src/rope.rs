@@ -16,25 +16,58 @@ pub fn inverse_frequencies(theta: f32, head_dim: usize) -> Vec<f32> {
         .collect()
 }
 
-/// Rotates every head of every row of `x`, `[positions.len(), heads, 2 · inv_freq.len()]`, in place;
-/// `inverse` rotates back, which is also the backward pass.
+/// Cosines and sines of the angles that rows are turned by: computed once for all heads of all layers that
+/// have the same frequencies. Its memory outlives its contents.
+#[derive(Debug, Default)]
+pub struct Turns {
+    rows: usize,
+    half: usize,
+    /// `[rows, half]` cosines, then as many sines.
+    values: Vec<f32>,
+}
+
+impl Turns {
+    /// Takes up rows at `positions`, turned by `inv_freq`. The angle itself is rounded to `f32`, as the
+    /// models were trained with.
+    pub fn set(&mut self, pool: &Pool, positions: &[u32], inv_freq: &[f32]) {
+        (self.rows, self.half) = (positions.len(), inv_freq.len());
+        let count = self.rows * self.half;
+        if self.values.len() < 2 * count {
+            self.values = vec![0.0; 2 * count];
+        }
+        let (cos, sin) = self.values[..2 * count].split_at_mut(count);
+        let both = [(cos, self.half), (sin, self.half)];
+        for_each_rows(pool, positions.len(), both, |run, [cos, sin]| {
+            let angles = positions[run].iter().flat_map(|&position| {
+                let angles = inv_freq.iter();
+                angles.map(move |freq| position as f32 * freq)
+            });
+            for ((angle, cos), sin) in angles.zip(cos).zip(sin) {
+                (*sin, *cos) = angle.sin_cos();
+            }
+        });
+    }
+
+    /// Cosines and sines of one row.
+    fn row(&self, row: usize) -> (&[f32], &[f32]) {
+        let (cos, sin) = self.values.split_at(self.rows * self.half);
+        let place = row * self.half..(row + 1) * self.half;
+        (&cos[place.clone()], &sin[place])
+    }
+}
+
+/// Rotates every head of every row of `x`, `[rows, heads, head_dim]`, in place; `inverse` rotates back,
+/// which is also the backward pass.
 ///
 /// # Panics
 /// If `x` has another shape.
-pub fn apply(
-    pool: &Pool,
-    x: &mut [f32],
-    heads: usize,
-    positions: &[u32],
-    inv_freq: &[f32],
-    inverse: bool,
-) {
-    let (rows, width) = (positions.len(), heads * 2 * inv_freq.len());
+pub fn apply(pool: &Pool, x: &mut [f32], heads: usize, turns: &Turns, inverse: bool) {
+    let (rows, width) = (turns.rows, heads * 2 * turns.half);
     assert_eq!(
         x.len(),
         rows * width,
         "an x of [{rows}, {heads}, {}] was expected",
-        2 * inv_freq.len()
+        2 * turns.half
     );
     for_each_rows(pool, rows, [(x, width)], |run, [x]| {
         simd::vectorize(
@@ -42,9 +75,9 @@ pub fn apply(
             Rotate {
                 x,
                 heads,
-                positions: &positions[run],
-                inv_freq,
-                inverse,
+                turns,
+                first: run.start,
+                sign: if inverse { -1.0 } else { 1.0 },
             },
         );
     });
@@ -53,9 +86,11 @@ pub fn apply(
 struct Rotate<'a> {
     x: &'a mut [f32],
     heads: usize,
-    positions: &'a [u32],
-    inv_freq: &'a [f32],
-    inverse: bool,
+    turns: &'a Turns,
+    /// Which row `x` begins with.
+    first: usize,
+    /// Of the sines.
+    sign: f32,
 }
 
 impl Kernel for Rotate<'_> {
@@ -63,41 +98,27 @@ impl Kernel for Rotate<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let half = self.inv_freq.len();
+        let half = self.turns.half;
         if half == 0 || self.heads == 0 {
             return;
         }
-        let mut angles = Scratch::floats(3 * half);
-        let (cos, rest) = angles.split_at_mut(half);
-        let (sin, rotated) = rest.split_at_mut(half);
-        for (row, &position) in self
-            .x
-            .chunks_exact_mut(self.heads * 2 * half)
-            .zip(self.positions)
-        {
-            turns(position, self.inv_freq, self.inverse, cos, sin);
+        let sign = s.splat(self.sign);
+        let mut room = Scratch::floats(half);
+        let rotated = &mut room[..half];
+        let rows = self.x.chunks_exact_mut(self.heads * 2 * half);
+        for (row, at) in rows.zip(self.first..) {
+            let (cos, sin) = self.turns.row(at);
             for head in row.chunks_exact_mut(2 * half) {
                 let (first, second) = head.split_at_mut(half);
                 rotated.copy_from_slice(first);
                 map_vectors!(s, a in first, [cos in cos, sin in sin, b in second] => {
-                    s.sub(s.mul(a, cos), s.mul(b, sin))
+                    s.sub(s.mul(a, cos), s.mul(b, s.mul(sin, sign)))
                 });
                 map_vectors!(s, b in second, [cos in cos, sin in sin, a in rotated] => {
-                    s.fma(b, cos, s.mul(a, sin))
+                    s.fma(b, cos, s.mul(a, s.mul(sin, sign)))
                 });
             }
         }
-    }
-}
-
-/// Cosines and sines of a position's angles. The angle itself is rounded to `f32`, as the models
-/// were trained with.
-fn turns(position: u32, inv_freq: &[f32], inverse: bool, cos: &mut [f32], sin: &mut [f32]) {
-    for ((freq, cos), sin) in inv_freq.iter().zip(cos).zip(sin) {
-        let angle = position as f32 * freq;
-        let (s, c) = angle.sin_cos();
-        *cos = c;
-        *sin = if inverse { -s } else { s };
     }
 }
 
@@ -130,14 +151,18 @@ mod tests {
                     let x = random(1, positions.len() * heads * head_dim);
                     let inv_freq = inverse_frequencies(10_000.0, head_dim);
                     let mut turned = x.clone();
-                    apply(pool, &mut turned, heads, positions, &inv_freq, false);
+                    // What a longer batch left is not read.
+                    let mut turns = Turns::default();
+                    turns.set(pool, &[9; 5], &inv_freq);
+                    turns.set(pool, positions, &inv_freq);
+                    apply(pool, &mut turned, heads, &turns, false);
                     assert_close(
                         &turned,
                         &reference(&x, heads, positions, &inv_freq),
                         1e-6,
                         "turned",
                     );
-                    apply(pool, &mut turned, heads, positions, &inv_freq, true);
+                    apply(pool, &mut turned, heads, &turns, true);
                     assert_close(&turned, &x, 1e-6, "turned back");
                 }
             }
@@ -156,7 +181,9 @@ mod tests {
         let inv_freq = inverse_frequencies(10_000.0, 64);
         assert_thread_count_is_invisible(|pool| {
             let mut x = random(1, 500 * 3 * 64);
-            apply(pool, &mut x, 3, &positions, &inv_freq, false);
+            let mut turns = Turns::default();
+            turns.set(pool, &positions, &inv_freq);
+            apply(pool, &mut x, 3, &turns, false);
             x
         });
     }

@@ -130,6 +130,15 @@ impl Client {
         self.read(path, request.send_json(body))
     }
 
+    /// Puts bytes at a path of the API.
+    pub fn put<T: DeserializeOwned>(&self, path: &str, bytes: &[u8]) -> Result<T, Failure> {
+        let mut request = self.agent.put(format!("{}{path}", self.url));
+        if let Some(key) = &self.key {
+            request = request.header("authorization", format!("Bearer {key}"));
+        }
+        self.read(path, request.send(bytes))
+    }
+
     fn read<T: DeserializeOwned>(
         &self,
         path: &str,

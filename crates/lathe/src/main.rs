@@ -149,7 +149,7 @@ fn main() -> ExitCode {
         Command::Order(args) => order::run(&cli.globals, &args),
         Command::Data(args) => data::run(&cli.globals, &args),
         Command::Model(args) => model::run(&cli.globals, &args),
-        Command::Pack(args) => pack::run(&args),
+        Command::Pack(args) => pack::run(&cli.globals, &args),
         Command::Verify(args) => verify::run(&cli.globals, &args),
         Command::Dossier(args) => dossier::run(&cli.globals, &args),
         Command::Bundle(args) => bundle::run(&cli.globals, &args),

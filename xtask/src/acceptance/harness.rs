@@ -24,7 +24,7 @@ pub fn run() -> Outcome {
         &["{address}".to_owned(), model.display().to_string()],
     )?;
     let printed = shell::output(
-        python::HARNESS
+        python::PEERS
             .command("tests/python/harness.py")?
             .arg(&model)
             .arg(format!("http://{}", server.address()))

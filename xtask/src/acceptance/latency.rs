@@ -44,7 +44,7 @@ pub fn run() -> Outcome {
         let (name_is, seed_is) = (format!("name={name}"), format!("tune.sft.seed={seed}"));
         let id = clone(&home, &order, &[&name_is, &seed_is])?;
         wait_for(address, &id, |view| view["state"] == "done")?;
-        models.push(name.to_owned());
+        models.push(deployed(&show(address, &id)?)?);
     }
     let alone = ask(address, &models)?;
     let long = clone(&home, &order, &["name=fourth", "tune.sft.seed=4", EPOCHS])?;
@@ -81,6 +81,15 @@ fn show(address: &str, order: &str) -> Result<Value, String> {
     let answer = get(address, &format!("/api/orders/{order}"))?;
     let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     serde_json::from_str(body).map_err(|error| format!("the order {order}: {error}: {answer}"))
+}
+
+/// The name under which an order's model answers: that of a demonstration says so.
+fn deployed(view: &Value) -> Result<String, String> {
+    let mut steps = view["steps"].as_array().into_iter().flatten();
+    let deploy = steps.find(|step| step["name"] == "deploy");
+    let name = deploy.and_then(|step| step["figures"]["name"].as_str());
+    name.map(str::to_owned)
+        .ok_or_else(|| format!("the order's step deploy names no model: {view}"))
 }
 
 /// Waits until an order is as wanted; one that failed never will be.

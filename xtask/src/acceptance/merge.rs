@@ -102,7 +102,8 @@ pub fn run() -> Outcome {
             .command("tests/python/merged_greedy.py")?
             .arg(&base)
             .arg(home.path())
-            .arg(llama_cpp::program("llama-server")?),
+            .arg(llama_cpp::program("llama-server")?)
+            .arg(llama_cpp::program("llama-quantize")?),
     )?;
     let body = format!(
         "The check of `lathe merge` itself, in f32 on its eight general prompts:\n\n{rows}\n\

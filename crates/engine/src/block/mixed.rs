@@ -50,7 +50,7 @@ impl<'a> Block<'a> {
                 add,
             }
         });
-        let rows = self.positions.len();
+        let rows = self.rows;
         Linear::multiply_mixed(self.pool, x, rows, products.collect());
     }
 }

@@ -81,7 +81,7 @@ impl Block<'_> {
         raw: &'r mut Rows,
         heads: &'r mut Rows,
     ) -> &'r mut [f32] {
-        let rows = self.positions.len();
+        let rows = self.rows;
         if self.has(norm) {
             return raw.fit(rows, heads.len() / rows.max(1));
         }
@@ -110,7 +110,7 @@ impl Block<'_> {
             return;
         }
         let width = norm.width(self.config);
-        let unadded = unadded.fit(self.positions.len(), width);
+        let unadded = unadded.fit(self.rows, width);
         self.project([projection], x, low, [&mut *unadded], false);
         let (gains, eps) = (self.gains(norm), self.config.rms_eps);
         rmsnorm::forward_added(self.pool, unadded, gains, eps, width, total);

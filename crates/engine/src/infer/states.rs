@@ -25,7 +25,7 @@ pub fn last_states(
     chunks: &mut [Chunk<'_>],
     scratch: &mut Scratch,
 ) -> Vec<f32> {
-    let rows = scratch.enter(model, chunks);
+    let rows = scratch.enter(model, pool, chunks);
     let layers = model.layers.len();
     run_blocks(
         (model, pool, Adapters::One(adapter)),

@@ -5,9 +5,11 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use lathe_workshop::words::Lang;
-use lathe_workshop::{DatasetRequest, DatasetView, Home};
+use lathe_workshop::{DatasetRequest, DatasetView, Home, Operation};
 
-use super::{Globals, ROWS_MAX, data_card, data_preview, print_json, runtime, say};
+use super::{
+    Globals, ROWS_MAX, data_bring, data_card, data_preview, operate, print_json, runtime, say,
+};
 use crate::client::Client;
 use crate::daemon::{self, Listen, Session};
 use crate::fail::{Failure, Outcome};
@@ -43,6 +45,33 @@ enum Command {
     },
     /// Show what tuning learns from: every token, and which of them are supervised.
     Preview(data_preview::Args),
+    /// Map the columns of a file, look at what comes of it, make a dataset and a pack to tune on.
+    Bring(data_bring::Args),
+    /// List the files that were brought and of which nothing was made yet.
+    Brought {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget a file that was brought.
+    Forget {
+        /// Its id, as `lathe data brought` lists it.
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say which records one dataset has and another lacks.
+    #[command(after_help = "Example:\n  lathe data compare 3f9c2a41 reviews")]
+    Compare {
+        /// The former one: its name, or the beginning of its digest.
+        from: String,
+        /// The latter one.
+        to: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -76,6 +105,12 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         Command::List { json } => list(globals, *json)?,
         Command::Show { dataset, json } => show(globals, dataset, *json)?,
         Command::Preview(args) => return data_preview::run(globals, args),
+        Command::Bring(args) => return data_bring::run(globals, args),
+        Command::Brought { json } => return operate(globals, *json, &Operation::Brought {}),
+        Command::Forget { id, json } => {
+            return operate(globals, *json, &Operation::BringForget { id: id.clone() });
+        }
+        Command::Compare { from, to, json } => return compare(globals, [from, to], *json),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -175,22 +210,36 @@ fn list(globals: &Globals, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What one dataset has and another lacks.
+fn compare(globals: &Globals, wanted: [&str; 2], json: bool) -> Outcome {
+    let [from, to] = wanted.map(|it| find(globals, it));
+    let operation = Operation::DataCompare {
+        from: from?.digest,
+        to: to?.digest,
+    };
+    operate(globals, json, &operation)
+}
+
 fn show(globals: &Globals, wanted: &str, json: bool) -> Result<(), Failure> {
-    let found = datasets(globals)?
-        .into_iter()
-        .find(|dataset| dataset.name == wanted || dataset.digest.starts_with(wanted));
-    match found {
-        Some(dataset) if json => print_json(&dataset),
-        Some(dataset) => {
-            tell(&dataset);
-            Ok(())
-        }
-        None => Err(Failure::new(
-            "dataset-unknown",
-            format!("no dataset is called {wanted:?} or begins with it"),
-            "list them with `lathe data list`",
-        )),
+    let dataset = find(globals, wanted)?;
+    if json {
+        return print_json(&dataset);
     }
+    tell(&dataset);
+    Ok(())
+}
+
+/// The newest dataset of a name, or that whose digest begins so.
+fn find(globals: &Globals, wanted: &str) -> Result<DatasetView, Failure> {
+    let mut all = datasets(globals)?.into_iter();
+    all.find(|dataset| dataset.name == wanted || dataset.digest.starts_with(wanted))
+        .ok_or_else(|| {
+            Failure::new(
+                "dataset-unknown",
+                format!("no dataset is called {wanted:?} or begins with it"),
+                "list them with `lathe data list`",
+            )
+        })
 }
 
 fn tell(dataset: &DatasetView) {

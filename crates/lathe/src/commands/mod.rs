@@ -6,6 +6,7 @@ pub mod breaker;
 pub mod bundle;
 pub mod checkpoint;
 pub mod data;
+mod data_bring;
 mod data_card;
 mod data_preview;
 pub mod doctor;

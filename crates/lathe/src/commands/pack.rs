@@ -1,13 +1,14 @@
-//! `lathe pack`: check a pack without running it.
+//! `lathe pack`: which packs there are, what one sets, whether it is sound, without running it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use lathe_workshop::Operation;
 use lathe_workshop::words::{self, Lang};
 use serde_json::json;
 
-use super::print_json;
+use super::{Globals, absolute, operate, print_json};
 use crate::fail::Outcome;
 
 /// Arguments of `lathe pack`.
@@ -28,14 +29,50 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// List the packs that an order can be made of: those beside the daemon, in `packs`, and those made of files that
+    /// were brought.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a pack with every setting it makes.
+    #[command(
+        after_help = "Examples:\n  lathe pack show packs/customer-care --quick\n  lathe pack show reviews"
+    )]
+    Show {
+        /// The pack's folder, or the name of one made here.
+        pack: PathBuf,
+        /// As its `quick` section changes it.
+        #[arg(long)]
+        quick: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
-/// Checks the pack.
-pub fn run(args: &Args) -> Outcome {
-    let Command::Check { pack, json } = &args.command;
+/// Checks, lists, shows.
+pub fn run(globals: &Globals, args: &Args) -> Outcome {
+    match &args.command {
+        Command::Check { pack, json } => check(pack, *json),
+        Command::List { json } => operate(globals, *json, &Operation::Packs {}),
+        Command::Show { pack, quick, json } => {
+            // A name that is no folder here is looked up in the home.
+            let pack = match pack.exists() {
+                true => absolute(pack)?,
+                false => pack.clone(),
+            };
+            let quick = *quick;
+            operate(globals, *json, &Operation::PackShow { pack, quick })
+        }
+    }
+}
+
+fn check(pack: &Path, json: bool) -> Outcome {
     let loaded = lathe_workshop::pack::load(pack, false)?;
     let name = &loaded.pack.name;
-    if *json {
+    if json {
         print_json(&json!({ "pack": name }))?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -102,20 +102,8 @@ const PAGES: &[(&str, Same)] = &[
 /// Operations that a command does without asking the daemon: by the same function, on its own copy.
 const WITHOUT: [(&str, &str); 2] = [("filing-check", "filing_check("), ("flip", "copy.flip(")];
 
-/// Operations that no command does yet: they are for files that a browser brings to the machine, where a command
-/// has them already, for looking at packs, which are folders there, and for deciding by who is logged in.
-const PAGES_ONLY: [&str; 10] = [
-    "packs",
-    "pack-show",
-    "bring-begin",
-    "bring-end",
-    "brought",
-    "bring-forget",
-    "bring-look",
-    "bring-make",
-    "data-compare",
-    "decide",
-];
+/// The operation that no command does: deciding by who is logged in. A command decides with a key of its own.
+const PAGES_ONLY: [&str; 1] = ["decide"];
 
 /// The names of all operations, as the description has them.
 fn operations(document: &Value) -> BTreeSet<String> {

@@ -2,7 +2,9 @@
 //!
 //! Built: comparisons of `name`, `version_number` and `run_id` joined by `AND`; `=`, `!=`, `LIKE` and `ILIKE` of
 //! texts, `=`, `!=`, `<`, `<=`, `>` and `>=` of numbers. What else MLflow knows (tags, source paths, `IN`)
-//! is refused by name rather than passed over, since a filter that is not heeded tells too much.
+//! is refused by name rather than passed over, since a filter that is not heeded tells too much. One tag is
+//! known, that of prompts: MLflow keeps them beside the models, and its client leaves them out by a
+//! comparison that it adds to every search. A register has none.
 
 use std::cmp::Ordering;
 
@@ -21,6 +23,8 @@ pub(super) enum Wanted {
     /// Of the run a version came from, which here has none.
     Run(Text),
     Number(&'static str, u32),
+    /// Prompts, or all but them.
+    Prompts(bool),
 }
 
 /// A comparison with a text.
@@ -38,6 +42,7 @@ impl Wanted {
     pub(super) fn fits(&self, name: &str, version: Option<&ShelfVersion>) -> bool {
         match (self, version) {
             (Wanted::Name(text), _) => text.fits(name),
+            (Wanted::Prompts(wanted), _) => !wanted,
             (Wanted::Run(text), Some(_)) => text.fits(""),
             (Wanted::Number(operator, number), Some(version)) => {
                 let found = version.number.cmp(number);
@@ -160,6 +165,13 @@ fn comparison(words: &[Word]) -> Result<Wanted, String> {
             let both = operator.zip(number);
             both.map(|(operator, number)| Wanted::Number(operator, number))
                 .ok_or_else(unknown)
+        }
+        ("tag.`mlflow.prompt.is_prompt`" | "tags.`mlflow.prompt.is_prompt`", Word::Quoted(is)) => {
+            match (operator.as_str(), is.as_str()) {
+                ("=", "true") | ("!=", "false") => Ok(Wanted::Prompts(true)),
+                ("!=", "true") | ("=", "false") => Ok(Wanted::Prompts(false)),
+                _ => Err(unknown()),
+            }
         }
         ("name" | "run_id", Word::Quoted(text)) => {
             let text = match operator.as_str() {
@@ -320,8 +332,14 @@ mod tests {
         assert!(fits("name ilike 'C_RE'", "care") && !fits("name LIKE 'C_RE'", "care"));
         assert!(fits("name LIKE '%' and name != 'a and b'", "a"));
         assert!(!fits("name LIKE '%' AND name != 'a'", "a"));
+        assert!(fits(
+            "name = 'a' AND tag.`mlflow.prompt.is_prompt` != 'true'",
+            "a"
+        ));
+        assert!(!fits("tags.`mlflow.prompt.is_prompt` = 'true'", "a"));
         for unbuilt in [
             "tags.a = 'b'",
+            "tag.`mlflow.prompt.is_prompt` = 'b'",
             "name IN ('a')",
             "name = care",
             "name = 'care",
