@@ -24,10 +24,17 @@ fn a_table_becomes_a_pack() {
     let home = Home::new();
     let path = table(&home, 60);
     let path = path.to_str().expect("a plain name");
-    // Nothing says which column is asked: a look tells, and is no success.
-    let blind = home.output(&["data", "bring", path]);
-    assert_eq!(blind.status.code(), Some(1), "{}", text(&blind.stdout));
-    assert!(text(&blind.stdout).contains("columns: id, words, team"));
+    // Which column is what is guessed by names and values, and said.
+    let guessed = home.output(&["data", "bring", path]);
+    let said = text(&guessed.stdout);
+    assert!(guessed.status.success(), "{said}");
+    for words in ["columns: id, words, team", "--answer 'team'", "60 records"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    // What cannot be is no success.
+    let wrong = home.output(&["data", "bring", path, "--answer", "none"]);
+    assert_eq!(wrong.status.code(), Some(1));
+    assert!(text(&wrong.stdout).contains("✗ answer"), "{wrong:?}");
 
     let columns = ["--question", "words", "--answer", "team", "--kind", "label"];
     let look = [&["data", "bring", path, "--json"], &columns[..]].concat();

@@ -249,10 +249,24 @@ fn a_clone_takes_over_what_did_not_change_and_proves_the_rest() {
     assert_eq!(step(&failed, "deploy")["error"]["code"], "gate-refused");
     let deployments = serving.get("/api/deployments");
     assert_eq!(deployments["deployments"][0]["order"], second);
+    answers_again(&home, &serving, &first, &clone(&[]));
     let verified = home.output(&["verify"]);
     assert!(verified.status.success(), "{}", text(&verified.stdout));
     compared(&home, &serving, &first, &second);
     assert_eq!(serving.interrupt().code(), Some(0));
+}
+
+/// An order placed again with nothing changed: its steps are taken over and its model takes the name back.
+fn answers_again(home: &Home, serving: &Serving, first: &str, again: &str) {
+    let done = wait_until(home, again, "done");
+    assert_eq!(done["origin"], json!({ "order": first, "changes": [] }));
+    for step in ["tune", "evaluate"] {
+        assert_eq!(self::step(&done, step)["state"], "reused", "{step}");
+    }
+    let deployments = serving.get("/api/deployments");
+    assert_eq!(deployments["deployments"][0]["order"], again);
+    let adapter = |id: &str| step(&order(home, id), "deploy")["figures"]["adapter"].clone();
+    assert_eq!(adapter(again), adapter(first));
 }
 
 /// The two orders side by side: as JSON, over HTTP and as tables.
