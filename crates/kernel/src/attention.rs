@@ -11,6 +11,7 @@
 //! no bias and no mask other than these.
 
 mod backward;
+mod block;
 mod cache;
 mod cached;
 mod forward;

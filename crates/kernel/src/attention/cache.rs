@@ -4,10 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::block::Block;
 use super::panels::{KEYS, Panels, VECTORS, by_columns_words, by_depth_words};
 use crate::Isa;
 use crate::bf16::to_bf16;
-use crate::buffer::Words;
 use crate::gemm::{PairUnit, lanes};
 use crate::simd::{self, Kernel, Simd};
 
@@ -20,7 +20,7 @@ pub struct KvLayer {
     head_dim: usize,
     len: usize,
     /// Each holds, head after head, the keys by columns and then the values by depth.
-    blocks: Vec<Arc<Words>>,
+    blocks: Vec<Arc<Block>>,
 }
 
 impl fmt::Debug for KvLayer {
@@ -69,7 +69,7 @@ impl KvLayer {
             let count = (KEYS - slot).min(rows - done);
             if slot == 0 {
                 self.blocks
-                    .push(Arc::new(Words::zeroed(self.kv_heads * self.head_words())));
+                    .push(Arc::new(Block::zeroed(self.kv_heads * self.head_words())));
             }
             let here = done * width..(done + count) * width;
             let (keys, values) = (&keys[here.clone()], &values[here]);
