@@ -76,6 +76,7 @@ pub fn over_records<T>(
             total: total as u64,
             unit: "unit.records".to_owned(),
             eta_s: None,
+            memory: None,
         };
         bar.show(name, Some(&progress));
     })
@@ -134,6 +135,7 @@ mod tests {
             total: 208,
             unit: "unit.steps".to_owned(),
             eta_s: Some(45.0),
+            memory: None,
         };
         assert_eq!(message(Lang::En, &progress), "120/208 steps · 0:45 left");
         let bytes = Progress {
@@ -141,6 +143,7 @@ mod tests {
             done: 1_500_000,
             total: 3_000_000,
             eta_s: None,
+            memory: None,
         };
         assert_eq!(message(Lang::En, &bytes), "1.5/3.0 MB");
     }

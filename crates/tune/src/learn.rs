@@ -88,6 +88,8 @@ pub struct TuneEvent {
     pub grad_norm: f64,
     /// Token rows per second since this process began.
     pub tokens_per_s: f64,
+    /// Token rows per second of this step alone, without what was measured after it.
+    pub step_tokens_per_s: f64,
     /// Seconds until the last step at that rate.
     pub eta_s: f64,
     /// Whether this attempt went on from a checkpoint.
@@ -313,6 +315,7 @@ impl<'r, 'a> Run<'r, 'a> {
 
     /// The next step, or the way back from one that went wrong.
     fn advance(&mut self) -> Result<TuneEvent, TuneError> {
+        let began = Instant::now();
         let step = self.optimizer.steps();
         let batch = self.plan.batches(step).next();
         let batch = batch.expect("the run goes on only below the plan's last step");
@@ -335,8 +338,9 @@ impl<'r, 'a> Run<'r, 'a> {
             optimizer.step(pool, values, gradients, factor, learning_rate);
         });
         self.losses.push(measured.loss);
+        let speed = measured.tokens as f64 / began.elapsed().as_secs_f64().max(1e-9);
         let eval = self.watch()?;
-        let event = self.event(&measured, (learning_rate, grad_norm), eval);
+        let event = self.event(&measured, (learning_rate, grad_norm, speed), eval);
         self.log.write(&self.log_line(&event))?;
         let step = self.optimizer.steps();
         let due = step.is_multiple_of(self.job.spec.checkpoint_steps);
@@ -399,7 +403,7 @@ impl<'r, 'a> Run<'r, 'a> {
             tokens: 0,
             preferred: None,
         };
-        let event = self.event(&measured, (0.0, 0.0), None);
+        let event = self.event(&measured, (0.0, 0.0, 0.0), None);
         Ok(TuneEvent {
             set_back_to: Some(back_to),
             ..event
@@ -416,6 +420,9 @@ impl<'r, 'a> Run<'r, 'a> {
             return Ok(None);
         }
         let value = (watch.measure)(self.learner)?;
+        if watch.only_told {
+            return Ok(Some(value));
+        }
         let (keep_best, higher) = (watch.keep_best, watch.higher);
         self.course.evals.push(Eval { step, value });
         if keep_best
@@ -467,7 +474,7 @@ impl<'r, 'a> Run<'r, 'a> {
     fn event(
         &self,
         measured: &Measured,
-        (learning_rate, grad_norm): (f64, f64),
+        (learning_rate, grad_norm, step_tokens_per_s): (f64, f64, f64),
         eval: Option<f64>,
     ) -> TuneEvent {
         let (tokens_per_s, eta_s) = self.pace();
@@ -478,6 +485,7 @@ impl<'r, 'a> Run<'r, 'a> {
             learning_rate,
             grad_norm,
             tokens_per_s,
+            step_tokens_per_s,
             eta_s,
             resumed: self.resumed_from.is_some(),
             eval,
@@ -572,7 +580,8 @@ impl<'r, 'a> Run<'r, 'a> {
 fn identity(job: &Job<'_>, learner: &dyn Learner) -> Digest {
     let mut hasher = Hasher::new();
     let spec = serde_json::to_string(job.spec).expect("a spec is plain JSON");
-    let watch = job.watch.as_ref().map(Watch::described).unwrap_or_default();
+    let watch = job.watch.as_ref().filter(|watch| !watch.only_told);
+    let watch = watch.map(Watch::described).unwrap_or_default();
     let machine = Isa::detect().to_string();
     for text in [&spec, learner.stage(), &watch, &machine] {
         hasher.update(&(text.len() as u64).to_le_bytes());

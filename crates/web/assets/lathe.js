@@ -98,7 +98,8 @@ function chartReadout(event) {
     const [low, high] = [Number(plot.dataset.low), Number(plot.dataset.high)];
     const share = 1 - nearest.y / 200;
     const value = "log" in plot.dataset ? low * (high / low) ** share : low + share * (high - low);
-    texts.push(value >= 0.01 ? value.toFixed(3) : value.toExponential(1));
+    const exact = value >= 0.01 ? value.toFixed(3) : value.toExponential(1);
+    texts.push("digits" in plot.dataset ? value.toFixed(plot.dataset.digits) : exact);
     plot.querySelector(".cursor").setAttribute("d", `M${at.x} 0V200`);
   }
   const step = Math.round((at.x / 1000) * Number(chart.dataset.steps));
@@ -130,96 +131,136 @@ async function* streamed(response) {
 
 const filled = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 
-// The try page: the form's answer streams from /v1/chat/completions, then the server draws what
-// it reads in it.
+// One answer: it streams from /v1/chat/completions into its panel, then the server draws what it reads in it.
+async function streamAnswer(panel, body, words, signal) {
+  const raw = panel.querySelector(".raw");
+  const usage = panel.querySelector(".usage");
+  const origin = panel.querySelector(".origin");
+  const began = performance.now();
+  let first = 0;
+  let counted = null;
+  const response = await fetch("/v1/chat/completions", {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...ours },
+    body: JSON.stringify(body),
+    signal,
+  });
+  if (!response.ok) {
+    const reason = await response.json().catch(() => null);
+    throw new Error(reason?.error?.message ?? response.statusText);
+  }
+  for await (const data of streamed(response)) {
+    if (data === "[DONE]") break;
+    const chunk = JSON.parse(data);
+    if (chunk.error) throw new Error(chunk.error.message);
+    const text = chunk.choices?.[0]?.delta?.content ?? "";
+    if (text && !first) {
+      first = performance.now();
+      usage.textContent = "";
+    }
+    raw.textContent += text;
+    counted = chunk.usage ?? counted;
+  }
+  const receipt = response.headers.get("x-lathe-receipt");
+  if (receipt) {
+    origin.querySelector("a").href = `/receipts/${encodeURIComponent(receipt)}`;
+    origin.hidden = false;
+  }
+  const total = Math.round(performance.now() - began);
+  const timing = filled(words.timing, { first: Math.round((first || performance.now()) - began), total });
+  const cost = counted ? filled(words.usage, { prompt: counted.prompt_tokens, completion: counted.completion_tokens }) + " · " : "";
+  usage.textContent = cost + timing;
+  const drawn = await fetch("/try/answer", {
+    method: "POST",
+    headers: ours,
+    body: new URLSearchParams({ model: body.model, text: raw.textContent }),
+  });
+  if (drawn.ok) panel.querySelector(".gauges").innerHTML = await drawn.text();
+}
+
+async function showAnswer(panel, body, words, signal) {
+  for (const old of panel.querySelectorAll(".hint, .alert")) old.remove();
+  panel.querySelector(".gauges").replaceChildren();
+  panel.querySelector(".raw").textContent = "";
+  panel.querySelector(".origin").hidden = true;
+  panel.querySelector("[data-who]").textContent = body.model;
+  const usage = panel.querySelector(".usage");
+  usage.textContent = words.waiting;
+  try {
+    await streamAnswer(panel, body, words, signal);
+  } catch (error) {
+    usage.textContent = error.name === "AbortError" ? words.stopped : words.failed.replace("{value}", error.message);
+  }
+}
+
+// The try page: one question to one model, or to two at once, each answer in its panel.
 function askModel(form) {
-  const answer = document.getElementById("answer");
-  const raw = answer.querySelector(".raw");
-  const usage = answer.querySelector(".usage");
-  const gauges = answer.querySelector(".gauges");
-  const origin = answer.querySelector(".origin");
+  const { model, other, user, system, schema } = form.elements;
+  const panels = [document.getElementById("answer"), document.getElementById("answer-2")];
   const button = form.querySelector("button[type=submit]");
   const stop = form.querySelector("[data-stop]");
-  const words = form.dataset;
   let abort = null;
 
-  async function ask() {
-    const fields = new FormData(form);
-    const messages = [{ role: "user", content: fields.get("user") }];
-    if (fields.get("system").trim()) messages.unshift({ role: "system", content: fields.get("system") });
-    const body = { model: fields.get("model"), messages, temperature: 0, stream: true, stream_options: { include_usage: true } };
-    const began = performance.now();
-    let first = 0;
-    let counted = null;
-    const response = await fetch("/v1/chat/completions", {
-      method: "POST",
-      headers: { "Content-Type": "application/json", ...ours },
-      body: JSON.stringify(body),
-      signal: abort.signal,
-    });
-    if (!response.ok) {
-      const reason = await response.json().catch(() => null);
-      throw new Error(reason?.error?.message ?? response.statusText);
+  // What is left empty is not sent.
+  function parameters() {
+    const read = {};
+    for (const name of ["temperature", "top_p", "max_tokens", "seed"]) {
+      const text = form.elements[name].value.trim();
+      if (text) read[name] = Number(text);
     }
-    for await (const data of streamed(response)) {
-      if (data === "[DONE]") break;
-      const chunk = JSON.parse(data);
-      if (chunk.error) throw new Error(chunk.error.message);
-      const text = chunk.choices?.[0]?.delta?.content ?? "";
-      if (text && !first) {
-        first = performance.now();
-        usage.textContent = "";
-      }
-      raw.textContent += text;
-      counted = chunk.usage ?? counted;
+    if (schema.value.trim()) {
+      read.response_format = { type: "json_schema", json_schema: { name: "answer", schema: JSON.parse(schema.value) } };
     }
-    const receipt = response.headers.get("x-lathe-receipt");
-    if (receipt) {
-      origin.querySelector("a").href = `/receipts/${encodeURIComponent(receipt)}`;
-      origin.hidden = false;
-    }
-    const total = Math.round(performance.now() - began);
-    const timing = filled(words.timing, { first: Math.round((first || performance.now()) - began), total });
-    const cost = counted ? filled(words.usage, { prompt: counted.prompt_tokens, completion: counted.completion_tokens }) + " · " : "";
-    usage.textContent = cost + timing;
-    const drawn = await fetch("/try/answer", {
-      method: "POST",
-      headers: ours,
-      body: new URLSearchParams({ model: body.model, text: raw.textContent }),
-    });
-    if (drawn.ok) gauges.innerHTML = await drawn.text();
+    return read;
+  }
+
+  function body(name, told, parameters) {
+    const messages = [{ role: "user", content: user.value }];
+    if (told.trim()) messages.unshift({ role: "system", content: told });
+    return { ...parameters, model: name, messages, stream: true, stream_options: { include_usage: true } };
   }
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    answer.querySelector(".hint")?.remove();
-    answer.querySelector(".alert")?.remove();
-    gauges.replaceChildren();
-    raw.textContent = "";
-    usage.textContent = words.waiting;
-    origin.hidden = true;
+    let chosen;
+    try {
+      chosen = parameters();
+    } catch (error) {
+      schema.closest("details").open = true;
+      schema.setCustomValidity(filled(schema.dataset.not, { name: schema.dataset.name, value: error.message }));
+      schema.reportValidity();
+      return;
+    }
+    const asked = [body(model.value, system.value, chosen)];
+    if (other.value) {
+      // Each gets the system message it was tuned with, unless one was written.
+      const own = system.value === system.dataset.own ? other.selectedOptions[0].dataset.system : system.value;
+      asked.push(body(other.value, own, chosen));
+    }
     abort = new AbortController();
     button.disabled = true;
     stop.hidden = false;
-    try {
-      await ask();
-    } catch (error) {
-      usage.textContent = error.name === "AbortError" ? words.stopped : words.failed.replace("{value}", error.message);
-    }
+    await Promise.all(asked.map((it, at) => showAnswer(panels[at], it, form.dataset, abort.signal)));
     button.disabled = false;
     stop.hidden = true;
   });
+  schema.addEventListener("input", () => schema.setCustomValidity(""));
   stop.addEventListener("click", () => abort?.abort());
-  form.elements.model.addEventListener("change", () => {
-    location.search = `?model=${encodeURIComponent(form.elements.model.value)}`;
+  model.addEventListener("change", () => {
+    const beside = other.value ? `&other=${encodeURIComponent(other.value)}` : "";
+    location.search = `?model=${encodeURIComponent(model.value)}${beside}`;
   });
-  form.elements.user.addEventListener("keydown", (event) => {
+  other.addEventListener("change", () => {
+    panels[1].hidden = !other.value;
+    panels[1].querySelector("[data-who]").textContent = other.value;
+  });
+  user.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });
   for (const sample of form.querySelectorAll("[data-sample]")) {
     sample.addEventListener("click", (event) => {
       event.preventDefault();
-      form.elements.user.value = sample.dataset.sample;
+      user.value = sample.dataset.sample;
       form.requestSubmit();
     });
   }

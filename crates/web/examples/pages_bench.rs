@@ -85,6 +85,7 @@ async fn ask(home: &Path, requests: usize) -> Outcome<Value> {
 fn paths(seeded: &Seeded) -> Vec<String> {
     let Seeded {
         order,
+        model,
         long_order,
         dataset,
         leaf,
@@ -107,6 +108,10 @@ fn paths(seeded: &Seeded) -> Vec<String> {
         format!("/orders/compare?ids={order}&ids={long_order}"),
         "/try".to_owned(),
         "/tour".to_owned(),
+        "/models".to_owned(),
+        "/models?page=150".to_owned(),
+        "/models?kind=base&q=nowhere".to_owned(),
+        format!("/models/{model}"),
         "/data".to_owned(),
         format!("/data/{dataset}"),
         "/receipts".to_owned(),
@@ -129,7 +134,7 @@ fn paths(seeded: &Seeded) -> Vec<String> {
         format!("/api/orders/{long_order}/curve"),
         format!("/api/orders/{long_order}/log"),
         "/api/data".to_owned(),
-        "/api/models".to_owned(),
+        "/api/models?limit=500&offset=8000".to_owned(),
         "/api/deployments".to_owned(),
         "/api/receipts?limit=500".to_owned(),
         "/api/receipts?limit=500&offset=100000".to_owned(),

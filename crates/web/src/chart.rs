@@ -24,6 +24,8 @@ pub(crate) struct Panel {
     pub raw: String,
     /// `points` of the smoothed polyline; empty where there are too few values to smooth.
     pub smooth: String,
+    /// `points` of the polyline through what is drawn beside them on the same axis; empty without any.
+    pub beside: String,
     /// Where the last value lies, for a dot.
     pub end: (f64, f64),
     /// Labels from top to bottom, evenly spaced.
@@ -70,7 +72,7 @@ pub(crate) fn panel(
     x_high: f64,
     label: impl Fn(f64) -> String,
 ) -> Option<Panel> {
-    draw(points, x_high, label, |least, greatest| {
+    draw((points, &[]), x_high, label, |least, greatest| {
         let from = if least >= 0.0 && least < 0.6 * greatest {
             0.0
         } else {
@@ -81,13 +83,13 @@ pub(crate) fn panel(
 }
 
 /// As [`panel`], but on a logarithmic axis where the values span a wide ratio: a loss falls tenfold
-/// in its first steps and what follows would be a flat line.
+/// in its first steps and what follows would be a flat line. `beside` is drawn on the same axis.
 pub(crate) fn loss_panel(
-    points: &[(f64, f64)],
+    (points, beside): (&[(f64, f64)], &[(f64, f64)]),
     x_high: f64,
     label: impl Fn(f64) -> String,
 ) -> Option<Panel> {
-    draw(points, x_high, label, |least, greatest| {
+    draw((points, beside), x_high, label, |least, greatest| {
         if least > 0.0 && greatest / least > LOG_RATIO_MIN {
             ratio_axis(least, greatest)
         } else {
@@ -96,19 +98,22 @@ pub(crate) fn loss_panel(
     })
 }
 
+/// The points that have a place.
+fn finite(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let points = points.iter().copied();
+    points.filter(|(_, value)| value.is_finite()).collect()
+}
+
 fn draw(
-    points: &[(f64, f64)],
+    (points, beside): (&[(f64, f64)], &[(f64, f64)]),
     x_high: f64,
     label: impl Fn(f64) -> String,
     axis: impl Fn(f64, f64) -> Axis,
 ) -> Option<Panel> {
-    let points: Vec<_> = points
-        .iter()
-        .copied()
-        .filter(|(_, value)| value.is_finite())
-        .collect();
+    let (points, beside) = (finite(points), finite(beside));
     let last = *points.last()?;
-    let (least, greatest) = extremes(points.iter().map(|point| point.1));
+    let all = points.iter().chain(&beside);
+    let (least, greatest) = extremes(all.map(|point| point.1));
     let axis = axis(least, greatest);
     let place = |(x, value): (f64, f64)| {
         let across = if x_high > 0.0 {
@@ -130,6 +135,7 @@ fn draw(
     Some(Panel {
         raw: line(&points),
         smooth: line(&smoothed),
+        beside: line(&beside),
         end: place(smoothed.last().copied().unwrap_or(last)),
         labels: labels.collect(),
         axis,
@@ -344,12 +350,27 @@ mod tests {
     #[test]
     fn a_wide_range_of_losses_is_drawn_by_ratio() {
         let losses = [(1.0, 3.1), (2.0, 0.8), (3.0, 0.25)];
-        let panel = loss_panel(&losses, 3.0, |value| format!("{value:.1}")).expect("a panel");
+        let panel =
+            loss_panel((&losses, &[]), 3.0, |value| format!("{value:.1}")).expect("a panel");
         assert_eq!(panel.labels, ["3.2", "1.6", "0.8", "0.4", "0.2"]);
-        let narrow = loss_panel(&losses[1..], 3.0, |value| format!("{value}")).expect("a panel");
+        let narrow =
+            loss_panel((&losses[1..], &[]), 3.0, |value| format!("{value}")).expect("a panel");
         assert!(!narrow.axis.is_log);
-        let zero = loss_panel(&[(1.0, 3.0), (2.0, 0.0)], 2.0, |value| format!("{value}"));
+        let zero = loss_panel((&[(1.0, 3.0), (2.0, 0.0)], &[]), 2.0, |value| {
+            format!("{value}")
+        });
         assert!(!zero.expect("a panel").axis.is_log, "zero has no logarithm");
+    }
+
+    #[test]
+    fn what_stands_beside_is_drawn_on_the_same_axis() {
+        let label = |value: f64| format!("{value}");
+        let losses = [(1.0, 2.0), (2.0, 1.0)];
+        let panel = loss_panel((&losses, &[(2.0, 4.0), (4.0, f64::NAN)]), 4.0, label);
+        let panel = panel.expect("a panel");
+        assert_eq!(panel.labels, ["4", "3", "2", "1", "0"]);
+        assert_eq!(panel.raw, "250.0,100.0 500.0,150.0");
+        assert_eq!(panel.beside, "500.0,0.0");
     }
 
     #[test]

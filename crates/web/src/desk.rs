@@ -21,9 +21,9 @@ use lathe_workshop::trace::{
 };
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
-    BoxFuture, CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView,
-    Operation, OrderId, OrderRequest, OrderSummary, OrderView, OrdersAsked, ReceiptsFrom,
-    UpstreamView, Workshop, WorkshopError,
+    BoxFuture, CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelDetail,
+    ModelRow, ModelView, ModelsAsked, Operation, OrderId, OrderRequest, OrderSummary, OrderView,
+    OrdersAsked, ReceiptsFrom, UpstreamView, Workshop, WorkshopError,
 };
 use serde_json::Value;
 use tokio::sync::watch;
@@ -79,6 +79,15 @@ pub trait Desk: Send + Sync + 'static {
     ) -> Asked<'a, BroughtFile>;
     /// Models, newest first.
     fn models(&self, limit: u32, offset: u32) -> Asked<'_, Vec<ModelView>>;
+    /// The models that are asked for, with what became of each, newest first.
+    fn models_asked<'a>(
+        &'a self,
+        asked: &'a ModelsAsked,
+        limit: u32,
+        offset: u32,
+    ) -> Asked<'a, Vec<ModelRow>>;
+    /// One model with all that is known of it.
+    fn model<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<ModelDetail>>;
     /// The registered models with their versions, by name.
     fn shelf(&self) -> Asked<'_, Vec<ShelfModel>>;
     /// The files of a version that is handed out.
@@ -198,6 +207,17 @@ impl Desk for Workshop {
     }
     fn models(&self, limit: u32, offset: u32) -> Asked<'_, Vec<ModelView>> {
         Box::pin(Workshop::models(self, limit, offset))
+    }
+    fn models_asked<'a>(
+        &'a self,
+        asked: &'a ModelsAsked,
+        limit: u32,
+        offset: u32,
+    ) -> Asked<'a, Vec<ModelRow>> {
+        Box::pin(Workshop::models_asked(self, asked, limit, offset))
+    }
+    fn model<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<ModelDetail>> {
+        Box::pin(Workshop::model(self, digest))
     }
     fn shelf(&self) -> Asked<'_, Vec<ShelfModel>> {
         Box::pin(Workshop::shelf(self))

@@ -31,6 +31,8 @@ pub mod keyring;
 mod ledger;
 pub mod lesson;
 pub mod listing;
+mod memory;
+pub mod models;
 pub mod objects;
 pub mod ops;
 pub mod order;
@@ -69,10 +71,11 @@ pub use error::WorkshopError;
 pub use home::Home;
 pub use lathe_tune::preview;
 pub use listing::{OrdersAsked, OrdersSort, ReceiptsFrom};
+pub use models::{ModelDetail, ModelKind, ModelRow, ModelsAsked};
 pub use ops::Operation;
 pub use order::{
-    CurvePoint, LogLine, OrderId, OrderRequest, OrderState, OrderSummary, OrderView, Origin,
-    Output, Progress, SettingChange, StepError, StepName, StepState, StepView, Title,
+    CurvePoint, LogLine, Memory, OrderId, OrderRequest, OrderState, OrderSummary, OrderView,
+    Origin, Output, Progress, SettingChange, StepError, StepName, StepState, StepView, Title,
 };
 pub use people::People;
 pub use token::{Caller, Token, TokenRequest, Tokens};

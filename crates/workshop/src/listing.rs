@@ -70,10 +70,14 @@ impl OrdersAsked {
 
     /// The text as it is looked for: without the spaces around it, within its bound, or none.
     pub fn sought(&self) -> Option<String> {
-        let text = self.text.as_deref()?.trim();
-        let text: String = text.chars().take(SOUGHT_CHARS_MAX).collect();
-        (!text.is_empty()).then_some(text)
+        sought(self.text.as_deref()?)
     }
+}
+
+/// A text as a list is searched for it: without the spaces around it, within its bound, or none.
+pub(crate) fn sought(text: &str) -> Option<String> {
+    let text: String = text.trim().chars().take(SOUGHT_CHARS_MAX).collect();
+    (!text.is_empty()).then_some(text)
 }
 
 /// From where a list of receipts is read. By a receipt's id rather than by a count, so that a page deep

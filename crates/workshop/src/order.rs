@@ -249,6 +249,18 @@ pub struct Progress {
     pub unit: String,
     /// Estimated seconds to the end of this step.
     pub eta_s: Option<f64>,
+    /// What the working process holds, where its system says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
+}
+
+/// The memory of a working process, as its system counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// Held now, in bytes; pages of mapped files among it.
+    pub now_bytes: u64,
+    /// The most it has held.
+    pub peak_bytes: u64,
 }
 
 /// Why a step failed, for people and for scripts.
@@ -349,7 +361,7 @@ pub struct OrderView {
 }
 
 /// One point of the loss curve.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CurvePoint {
     /// Optimizer step, from 1.
     pub step: u64,
@@ -363,6 +375,15 @@ pub struct CurvePoint {
     pub tokens_per_s: f64,
     /// Estimated seconds to the end.
     pub eta_s: f64,
+    /// Tokens per second of this step alone; absent in points of earlier versions, as what follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_tokens_per_s: Option<f64>,
+    /// Mean loss on held-out records after this step, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out_loss: Option<f64>,
+    /// What the working process held then, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
 }
 
 /// One line of an order's log.

@@ -11,19 +11,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lathe_evidence::Digest;
+use lathe_evidence::manifest::{Manifest, ManifestFile};
 use lathe_evidence::receipt::{Part, Receipt, Span};
 use lathe_evidence::statement::{
     Approval, DatasetUse, Deployment, Evaluation, Link, Predicate, Registration, Training, Verdict,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::catalogue::DatasetRequest;
+use crate::catalogue::{DatasetRequest, ModelView};
 use crate::error::WorkshopError;
 use crate::home::Home;
-use crate::order::{CurvePoint, OrderId, OrderState, StepError, StepName};
+use crate::order::{CurvePoint, OrderId, OrderState, Output, StepError, StepName};
 use crate::rehearsal::Nobody;
 use crate::steps;
-use crate::store::change::NewOrder;
+use crate::store::change::{self, Finished, NewArtifact, NewOrder};
 use crate::store::orders::{OrderRow, StepRow};
 use crate::store::receipts::{ClosedReceipt, OpenReceipt};
 use crate::store::{Change, Speaker};
@@ -52,6 +53,8 @@ pub struct Amounts {
 pub struct Seeded {
     /// The finished order that all are copies of.
     pub order: String,
+    /// The model that it tuned.
+    pub model: String,
     /// An order with a long curve and a long log.
     pub long_order: String,
     /// The digest of the large dataset.
@@ -104,6 +107,8 @@ pub async fn fill(shop: &Workshop, amounts: Amounts) -> Result<Seeded, WorkshopE
     let order = shop.store().order(&id).await?;
     let order = order.ok_or_else(|| lacking("order"))?;
     let steps = shop.store().steps(&id).await?;
+    let tuned = steps.iter().find(|step| step.name == StepName::Tune);
+    let model = tuned.and_then(|step| step.artifact.clone());
     let long_order = copy_orders(shop, &order, &steps, amounts).await?;
     let (dataset, leaf) = add_records(shop, amounts.records).await?;
     let number = register(shop, dataset, amounts.registrations).await?;
@@ -112,6 +117,7 @@ pub async fn fill(shop: &Workshop, amounts: Amounts) -> Result<Seeded, WorkshopE
     let (receipt, middle) = answer(shop, &name, deployment, leaf, amounts.receipts).await?;
     Ok(Seeded {
         order: id.0,
+        model: model.ok_or_else(|| lacking("model"))?,
         long_order: long_order.0,
         dataset: dataset.to_string(),
         leaf: leaf.to_string(),
@@ -154,6 +160,7 @@ async fn copy_orders(
             learning_rate: 5e-4,
             tokens_per_s: 250.0,
             eta_s: 0.0,
+            ..CurvePoint::default()
         };
         let order = last.clone();
         changes.push(Change::Point { order, point });
@@ -211,6 +218,9 @@ fn copy_order(changes: &mut Vec<Change>, id: &OrderId, of: &OrderRow, steps: &[S
             at_ms: order_ms(at) + 1_000,
         });
     }
+    if state == OrderState::Done {
+        changes.push(tuned_model(id, at));
+    }
     let at_ms = order_ms(at) + 2_000 + i64::from(at % 977) * 1_000;
     if state == OrderState::Failed {
         changes.push(Change::StepFails {
@@ -230,6 +240,40 @@ fn copy_order(changes: &mut Vec<Change>, id: &OrderId, of: &OrderRow, steps: &[S
             state,
             at_ms,
         });
+    }
+}
+
+/// A model of its own that an order tuned; its files are nowhere.
+fn tuned_model(order: &OrderId, at: u32) -> Change {
+    let file = ManifestFile {
+        path: "adapter_model.safetensors".to_owned(),
+        size: 19_700_000,
+        sha256: Digest::of(order.0.as_bytes()),
+    };
+    let manifest = Manifest::new(vec![file]).expect("one plain path");
+    let digest = manifest.digest().to_string();
+    let model = ModelView {
+        digest: digest.clone(),
+        kind: "tuned".to_owned(),
+        name: format!("model-{}", at % 100),
+        source: format!("order:{order}"),
+        licence: "Apache-2.0".to_owned(),
+        owner: "somebody".to_owned(),
+        bytes: 19_700_000,
+        demonstration: at.is_multiple_of(7),
+        created_ms: order_ms(at),
+    };
+    let finished = Finished {
+        order: order.clone(),
+        step: StepName::Tune,
+        input: digest.clone(),
+        output: Output::default(),
+        artifact: Some(NewArtifact { digest, manifest }),
+        registers: vec![change::Registration::Model(model)],
+    };
+    Change::StepDone {
+        finished: Box::new(finished),
+        at_ms: order_ms(at) + 1_500,
     }
 }
 

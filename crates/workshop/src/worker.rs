@@ -17,6 +17,7 @@ use lathe_evidence::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::home::{Home, io_error};
+use crate::memory;
 use crate::objects;
 use crate::order::{CurvePoint, OrderId, Output, Progress, StepError, StepName};
 use crate::pack::Pack;
@@ -27,6 +28,9 @@ const JOB_BYTES_MAX: u64 = 16 << 20;
 
 /// Progress is told at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(100);
+
+/// The figure of every step that a worker ran: the most memory it held, in bytes.
+pub const PEAK_MEMORY: &str = "peak_memory_bytes";
 
 /// How much a step counts beside answers: as little as there is (setpriority(2)).
 const NICE: i32 = 19;
@@ -162,6 +166,7 @@ impl<'a> Emit<'a> {
             total,
             unit: unit.to_owned(),
             eta_s,
+            memory: memory::held(),
         }));
     }
 
@@ -245,7 +250,11 @@ fn run(job: &Job, say: &mut dyn FnMut(Event)) -> Result<Output, StepError> {
         .map_err(|error| io_error("create the folder", &job.out, &error))?;
     crate::pause::at(&job.home, job.step, "begun");
     let step = steps::worker_step(job.step).ok_or_else(|| incomplete(job.step))?;
-    let output = (step.run)(job, &mut Emit::new(say))?;
+    let mut output = (step.run)(job, &mut Emit::new(say))?;
+    if let Some(memory) = memory::held() {
+        let peak = memory.peak_bytes.into();
+        output.figures.insert(PEAK_MEMORY.to_owned(), peak);
+    }
     crate::pause::at(&job.home, job.step, "built");
     Ok(output)
 }
@@ -275,6 +284,7 @@ mod tests {
                 total: 2,
                 unit: "unit.steps".to_owned(),
                 eta_s: None,
+                memory: memory::held(),
             }),
             Event::Result(Output::default()),
         ] {

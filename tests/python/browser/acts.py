@@ -3,7 +3,7 @@
 Each function is one errand. `visit` goes to an address of the sample workshop in a page that is watched.
 """
 
-from pages import DATASET, DONE, FAILED, LEAF, NUMBER, PAUSED, RECEIPT, RUNNING
+from pages import BASE, DATASET, DONE, FAILED, LEAF, MODEL, NUMBER, PAUSED, RECEIPT, RUNNING
 
 
 def finds_orders(visit):
@@ -112,6 +112,42 @@ def asks_the_model(visit):
     page.wait_for_url("**/try?model=big")
 
 
+def asks_two_models(visit):
+    page = visit("/try")
+    page.locator("[name=other]").select_option("big")
+    assert page.locator("#answer-2").is_visible()
+    page.locator("#parameters summary").focus()
+    page.keyboard.press("Enter")
+    page.locator("[name=schema]").fill("{")
+    page.locator("[name=user]").fill("Lovely.")
+    page.keyboard.press("Control+Enter")
+    assert page.evaluate("document.querySelector('[name=schema]').validationMessage")
+    page.locator("[name=schema]").fill('{"type": "object"}')
+    page.locator("[name=temperature]").fill("0.5")
+    page.locator("[name=user]").focus()
+    page.keyboard.press("Control+Enter")
+    for panel in ("#answer", "#answer-2"):
+        page.wait_for_selector(f"{panel} .gauge")
+        assert page.locator(f"{panel} .origin a").get_attribute("href").endswith(RECEIPT)
+    page.locator("[name=other]").select_option("")
+    assert page.locator("#answer-2").is_hidden()
+
+
+def follows_a_model(visit):
+    page = visit("/models")
+    page.locator("[name=q]").fill("customer-care")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/models?q=customer-care**")
+    page.locator(".row-link").first.click()
+    page.wait_for_url(f"**/models/{MODEL}")
+    assert page.locator(".exports .command").count() > 0
+    page.locator("#settings summary").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#settings dl").is_visible()
+    page.locator(f"a[href='/models/{BASE}']").first.click()
+    page.wait_for_url(f"**/models/{BASE}")
+
+
 def takes_the_tour(visit):
     page = visit("/tour")
     page.locator("form[action='/tour'] button").first.click()
@@ -191,6 +227,8 @@ ACTS = [
     clones_an_order,
     looks_at_a_lesson,
     asks_the_model,
+    asks_two_models,
+    follows_a_model,
     takes_the_tour,
     walks_from_an_answer_to_a_record,
     looks_at_data,

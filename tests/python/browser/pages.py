@@ -11,6 +11,8 @@ DATASET = "6e1f0b6a2d0c4f7cb1a8e6f7d9c24b53a3f0d1c87e5b49266f1d0a9c8b7e6f54"
 RECEIPT = "019a4a33-7d1c-7b52-a0e8-41c95f20bb66"
 NUMBER = "LR-2026-0001"
 LEAF = hashlib.sha256(b"leaf 1").hexdigest()
+MODEL = hashlib.sha256(b"adapter").hexdigest()
+BASE = hashlib.sha256(b"base").hexdigest()
 ANSWERED = "?public=yes&generative=yes&base-filed=no&opinion=no&recommends=no"
 
 PAGES = {
@@ -29,7 +31,14 @@ PAGES = {
     "lesson": ("sample", f"/orders/{DONE}/lesson"),
     "clone": ("sample", f"/orders/{DONE}/clone"),
     "clone-long": ("long", f"/orders/{DONE}/clone"),
+    "models": ("sample", "/models"),
+    "models-many": ("many", "/models?kind=tuned&page=1"),
+    "models-empty": ("empty", "/models"),
+    "model": ("sample", f"/models/{MODEL}"),
+    "model-long": ("long", f"/models/{MODEL}"),
+    "model-base": ("sample", f"/models/{BASE}"),
     "try": ("sample", "/try"),
+    "try-two": ("sample", "/try?model=customer-care&other=big"),
     "try-upstream": ("sample", "/try?model=big"),
     "try-empty": ("empty", "/try"),
     "try-long": ("long", "/try"),

@@ -40,6 +40,7 @@ const FILES: &[(&str, &str)] = &[
     ("crates/workshop/src/catalogue.rs", ""),
     ("crates/workshop/src/compare.rs", ""),
     ("crates/workshop/src/feedback.rs", ""),
+    ("crates/workshop/src/models.rs", ""),
     ("crates/workshop/src/ops/mod.rs", ""),
     ("crates/workshop/src/order.rs", ""),
     ("crates/workshop/src/people.rs", ""),

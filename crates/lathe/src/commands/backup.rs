@@ -73,5 +73,6 @@ pub(super) fn bytes(done: u64, total: u64) -> Progress {
         total,
         unit: "unit.bytes".to_owned(),
         eta_s: None,
+        memory: None,
     }
 }

@@ -121,6 +121,7 @@ impl Files {
                 total: progress.total.unwrap_or(0),
                 unit: "unit.bytes".to_owned(),
                 eta_s: None,
+                memory: None,
             };
             bar.show(progress.what, Some(&shown));
         });
@@ -204,6 +205,7 @@ pub fn tokenising_bar() -> impl FnMut(&Path, Tokenised) {
             total,
             unit: "unit.bytes".to_owned(),
             eta_s: left.is_finite().then_some(left),
+            memory: None,
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         bar.show(&name, Some(&shown));

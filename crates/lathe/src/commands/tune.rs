@@ -399,6 +399,7 @@ impl Run<'_> {
             patience: settings.early_stopping_steps,
             keep_best: settings.load_best_model_at_end,
             higher: held.higher(),
+            only_told: false,
             measure: Box::new(move |learner: &mut dyn Learner| {
                 let model = (learner.model(), learner.adapter());
                 held.metric(model, learner.pool(), reference)

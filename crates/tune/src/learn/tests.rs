@@ -115,6 +115,7 @@ fn run(
         patience: Some(2),
         keep_best: true,
         higher: true,
+        only_told: false,
         measure,
     };
     let mut job = Job {
@@ -230,6 +231,46 @@ fn the_best_is_kept_and_the_run_stops_after_its_patience() {
     assert_eq!(ran.files[0].0, "one");
     let kept = f32::from_le_bytes(ran.files[0].1[..].try_into().expect("four bytes"));
     assert!((kept - 2.0).abs() < 0.1, "{kept}");
+}
+
+#[test]
+fn what_is_only_told_leaves_no_trace_in_the_result() {
+    let out = |only_told: bool| {
+        let folder = folder();
+        let (work_dir, out_dir) = (folder.path().join("work"), folder.path().join("out"));
+        let watch = || Watch {
+            every: 2,
+            patience: None,
+            keep_best: false,
+            higher: false,
+            only_told,
+            measure: Box::new(measure),
+        };
+        let looks = |watched: bool, events: &mut Vec<TuneEvent>| {
+            let mut job = Job {
+                spec: &spec(1.0),
+                base_name: "base",
+                work_dir: &work_dir,
+                out_dir: &out_dir,
+                watch: watched.then(watch),
+                place: None,
+            };
+            super::run(&mut job, &mut one(99.0), &mut |event| events.push(*event))
+                .expect("it ends");
+            fs::read(out_dir.join(TRAINING)).expect("an account")
+        };
+        let (mut seen, mut unseen) = (Vec::new(), Vec::new());
+        let watched = looks(true, &mut seen);
+        let told: Vec<bool> = seen.iter().map(|it| it.eval.is_some()).collect();
+        assert_eq!(told, [false, true, false, true, false, true]);
+        let log = fs::read_to_string(work_dir.join(crate::trainer_log::TRAINER_LOG));
+        assert_eq!(log.expect("a log").matches("eval_loss").count(), 3);
+        // The same work folder: its checkpoint is taken up only by the same run.
+        let plain = looks(false, &mut unseen);
+        (watched == plain, unseen.len())
+    };
+    assert_eq!(out(true), (true, 0));
+    assert_eq!(out(false), (false, 6));
 }
 
 #[test]

@@ -16,6 +16,9 @@ pub struct Watch<'a> {
     pub keep_best: bool,
     /// Whether more is better, as of an accuracy; of a loss, less is.
     pub higher: bool,
+    /// Whether what is measured is told and nothing more: the result does not have it, and a run that
+    /// is looked at is the same as one that is not.
+    pub only_told: bool,
     /// Gives the metric of what was learnt so far.
     pub measure: Measure<'a>,
 }

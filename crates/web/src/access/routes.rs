@@ -67,6 +67,8 @@ pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
     ("GET", "/orders/{id}/clone", TUNE),
     ("POST", "/orders/{id}/clone", TUNE),
     // Models.
+    ("GET", "/models", LOOK),
+    ("GET", "/models/{digest}", LOOK),
     ("GET", "/try", ASK),
     ("POST", "/try", ASK),
     ("POST", "/try/answer", ASK),
@@ -121,6 +123,7 @@ pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
     ("GET", "/api/brought", DATA),
     ("PUT", "/api/brought/{id}", DATA),
     ("GET", "/api/models", LOOK),
+    ("GET", "/api/models/{digest}", LOOK),
     ("GET", "/api/deployments", LOOK),
     ("GET", "/api/deployments/{name}/ml-bom", LOOK),
     ("GET", "/api/receipts", LOOK),

@@ -4,7 +4,8 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use lathe_workshop::{DatasetRequest, DatasetView};
+use lathe_workshop::{DatasetRequest, DatasetView, ModelDetail, ModelKind, ModelsAsked};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::in_path::InPath;
@@ -41,13 +42,45 @@ pub(super) async fn one(
     found(state.desk.dataset(&digest).await?, missing, next)
 }
 
-/// `GET /api/models?limit=&offset=`: `{"models": […], "limit", "offset", "more"}`, newest first.
+/// `?limit=&offset=&kind=&q=` of the list of models.
+#[derive(Debug, Deserialize)]
+pub(super) struct Models {
+    #[serde(default = "super::rows_default")]
+    limit: u32,
+    #[serde(default)]
+    offset: u32,
+    kind: Option<ModelKind>,
+    q: Option<String>,
+}
+
+/// `GET /api/models?limit=&offset=&kind=&q=`: `{"models": […], "limit", "offset", "more"}`, newest first.
 pub(super) async fn models(
     State(state): State<AppState>,
-    window: Result<Query<Window>, QueryRejection>,
+    listing: Result<Query<Models>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let read = |limit, offset| state.desk.models(limit, offset);
-    listed(window, "models", read).await
+    let Query(listing) = listing?;
+    let window = Window {
+        limit: listing.limit,
+        offset: listing.offset,
+    };
+    let asked = ModelsAsked {
+        kind: listing.kind,
+        text: listing.q,
+    };
+    let read = state
+        .desk
+        .models_asked(&asked, window.rows() + 1, window.offset);
+    window.page("models", read.await?)
+}
+
+/// `GET /api/models/{digest}`: one model with its lineage, files, deployments and exports.
+pub(super) async fn model(
+    State(state): State<AppState>,
+    InPath(digest): InPath,
+) -> Result<Json<ModelDetail>, Problem> {
+    let missing = format!("this workshop has no model {digest}");
+    let next = "List the models with GET /api/models.";
+    found(state.desk.model(&digest).await?, missing, next)
 }
 
 /// `GET /api/deployments`: `{"deployments": […], "upstreams": […]}`, the models that answer now, and the

@@ -57,6 +57,7 @@ pub(crate) fn router() -> Router<AppState> {
             put(brought::piece).layer(DefaultBodyLimit::max(PIECE_BYTES_MAX)),
         )
         .route("/api/models", get(data::models))
+        .route("/api/models/{digest}", get(data::model))
         .route("/api/deployments", get(data::deployments))
         .route("/api/deployments/{name}/ml-bom", get(evidence::ml_bom))
         .route("/api/receipts", get(evidence::receipts))

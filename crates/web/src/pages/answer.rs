@@ -47,6 +47,14 @@ pub(super) struct Word {
 }
 
 impl AnswerView {
+    /// In the place of an answer why there is none.
+    pub fn refused(reason: String) -> AnswerView {
+        AnswerView {
+            error: Some(reason),
+            ..AnswerView::default()
+        }
+    }
+
     /// Reads `text` by `schema`.
     pub fn read(say: Say, text: String, schema: Option<&Value>) -> AnswerView {
         let parsed = serde_json::from_str::<Value>(text.trim()).unwrap_or_default();

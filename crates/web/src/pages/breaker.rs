@@ -61,6 +61,7 @@ struct DeploymentPage {
     name: String,
     try_href: String,
     bom_href: String,
+    model_href: Option<String>,
     breaker: BreakerBadge,
     meaning: String,
     reason: String,
@@ -128,6 +129,9 @@ fn show(
         frame: Frame::new(tongue, "register"),
         try_href: format!("/try?model={}", encoded(&view.name)),
         bom_href: super::register::bom_href(&view.name),
+        model_href: chain
+            .and_then(|it| it.deployment.as_ref())
+            .map(|it| format!("/models/{}", it.subject)),
         breaker: BreakerBadge::new(say, state),
         meaning: say.of(&format!("web.breaker.{}.text", word(state)), &view.name),
         reason: view.now.map_or_else(String::new, |it| it.reason),

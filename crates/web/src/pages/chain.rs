@@ -89,7 +89,7 @@ pub(super) fn links(say: Say, chain: &ChainView) -> Vec<Link> {
     links.push(link(say, "base-model", chain.base.as_ref(), |it| {
         (
             format!("{} · {}", it.said.name, it.said.licence),
-            String::new(),
+            format!("/models/{}", it.subject),
         )
     }));
     links

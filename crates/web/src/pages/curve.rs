@@ -1,7 +1,9 @@
-//! The loss and learning-rate curves of an order, with the figures of the last step.
+//! The curves of an order: loss, learning rate, tokens per second and memory, with the figures of the last
+//! step.
 
-use lathe_workshop::CurvePoint;
+use lathe_workshop::{CurvePoint, Memory};
 
+use super::steps;
 use crate::chart::{self, Panel};
 use crate::format;
 use crate::lang::Say;
@@ -10,51 +12,123 @@ use crate::lang::Say;
 pub(super) struct Curve {
     /// Optimizer steps of the whole run: where the drawings end.
     pub steps: u64,
+    /// The loss; beside it that on held-out records, where it was measured.
     pub loss: Panel,
-    pub rate: Panel,
+    /// The lower drawings, from top to bottom.
+    pub below: Vec<Small>,
     pub step_labels: Vec<String>,
     /// Names and values of the last step's figures.
     pub now: Vec<(String, String)>,
-    /// What the drawings show, for those who do not see them.
+    /// What the drawing of the loss shows, for those who do not see it.
     pub loss_summary: String,
-    pub rate_summary: String,
+}
+
+/// A drawing a third as high as that of the loss.
+pub(super) struct Small {
+    pub class: &'static str,
+    pub name: String,
+    pub panel: Panel,
+    pub summary: String,
+    /// Decimals of a value under the pointer, where they are not those of a loss.
+    pub digits: Option<u8>,
 }
 
 impl Curve {
-    /// Draws `points`; nothing before the first step. Only a run under way has time left.
-    pub fn new(say: Say, points: &[CurvePoint], is_tuning: bool) -> Option<Curve> {
+    /// Draws `points`; nothing before the first step. Only a run under way has time left, and a process
+    /// that holds memory.
+    pub fn new(
+        say: Say,
+        points: &[CurvePoint],
+        is_tuning: bool,
+        memory: Option<Memory>,
+    ) -> Option<Curve> {
         let last = points.last()?;
         let steps = last.steps.max(last.step);
-        let along = |figure: fn(&CurvePoint) -> f64| -> Vec<(f64, f64)> {
-            points
-                .iter()
-                .map(|point| (point.step as f64, figure(point)))
-                .collect()
-        };
-        let losses = along(|point| point.loss);
-        let rates = along(|point| point.learning_rate);
-        let loss = chart::loss_panel(&losses, steps as f64, |value| format::decimals(value, 2))?;
-        let mut rate = chart::panel(&rates, steps as f64, format::small)?;
-        // The lower drawing is a third as high and has room for every other label.
-        rate.labels = rate.labels.into_iter().step_by(2).collect();
-        let at = [
-            ("step", last.step.to_string()),
-            ("loss", format::decimals(last.loss, 3)),
-        ];
-        let at = at.each_ref().map(|(name, text)| (*name, text.as_str()));
+        let losses = along(points, |point| Some(point.loss));
+        let held = along(points, |point| point.held_out_loss);
+        let label = |value| format::decimals(value, 2);
+        let loss = chart::loss_panel((&losses, &held), steps as f64, label)?;
         Some(Curve {
             steps,
             loss,
-            rate,
+            below: below(say, points, steps),
             step_labels: chart::step_labels(steps),
-            now: now(say, last, is_tuning && last.step < steps),
-            loss_summary: say.with("web.curve.loss.summary", &at),
-            rate_summary: say.of("web.curve.rate.summary", format::small(last.learning_rate)),
+            now: now(say, points, last, is_tuning && last.step < steps, memory),
+            loss_summary: loss_summary(say, points, last),
         })
     }
 }
 
-fn now(say: Say, last: &CurvePoint, is_under_way: bool) -> Vec<(String, String)> {
+/// The values that points have of a figure, each at its step.
+fn along(points: &[CurvePoint], figure: fn(&CurvePoint) -> Option<f64>) -> Vec<(f64, f64)> {
+    let placed = |point: &CurvePoint| Some((point.step as f64, figure(point)?));
+    points.iter().filter_map(placed).collect()
+}
+
+/// What a step's tokens took: of points that do not say it, the mean since their process began.
+fn speed(point: &CurvePoint) -> Option<f64> {
+    Some(point.step_tokens_per_s.unwrap_or(point.tokens_per_s))
+}
+
+fn mebibytes(point: &CurvePoint) -> Option<f64> {
+    Some(point.memory_bytes? as f64 / f64::from(1 << 20))
+}
+
+fn below(say: Say, points: &[CurvePoint], steps: u64) -> Vec<Small> {
+    type Figure = fn(&CurvePoint) -> Option<f64>;
+    let rate: Figure = |point| Some(point.learning_rate);
+    let whole = |value: f64| format::count(value.max(0.0).round() as u64);
+    let drawn = |class: &'static str, figure: Figure, label: &dyn Fn(f64) -> String, digits| {
+        let values = along(points, figure);
+        let last = values.last()?.1;
+        let mut panel = chart::panel(&values, steps as f64, label)?;
+        // It is a third as high and has room for every other label.
+        panel.labels = panel.labels.into_iter().step_by(2).collect();
+        Some(Small {
+            class,
+            name: say.it_of("web.curve.drawn", class),
+            panel,
+            summary: say.of(&format!("web.curve.drawn.{class}.summary"), label(last)),
+            digits,
+        })
+    };
+    let all = [
+        drawn("rate", rate, &format::small, None),
+        drawn("speed", speed, &whole, Some(0)),
+        drawn("memory", mebibytes, &whole, Some(0)),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn loss_summary(say: Say, points: &[CurvePoint], last: &CurvePoint) -> String {
+    let (step, loss) = (last.step.to_string(), format::decimals(last.loss, 3));
+    let summary = say.with(
+        "web.curve.loss.summary",
+        &[("step", &step), ("loss", &loss)],
+    );
+    match held_out(points) {
+        None => summary,
+        Some((step, loss)) => {
+            let (step, loss) = (step.to_string(), format::decimals(loss, 3));
+            let at = [("step", step.as_str()), ("loss", loss.as_str())];
+            summary + &say.with("web.curve.held.summary", &at)
+        }
+    }
+}
+
+/// The last measurement on held-out records, and its step.
+fn held_out(points: &[CurvePoint]) -> Option<(u64, f64)> {
+    let mut points = points.iter().rev();
+    points.find_map(|point| Some((point.step, point.held_out_loss?)))
+}
+
+fn now(
+    say: Say,
+    points: &[CurvePoint],
+    last: &CurvePoint,
+    is_under_way: bool,
+    memory: Option<Memory>,
+) -> Vec<(String, String)> {
     let step = format!(
         "{} / {}",
         format::count(last.step),
@@ -64,12 +138,82 @@ fn now(say: Say, last: &CurvePoint, is_under_way: bool) -> Vec<(String, String)>
     let mut now = vec![
         (say.it("web.curve.step"), step),
         (say.it("web.curve.loss"), format::decimals(last.loss, 3)),
-        (say.it("web.curve.rate"), format::small(last.learning_rate)),
-        (say.it("web.curve.speed"), speed),
     ];
+    if let Some((_, loss)) = held_out(points) {
+        now.push((say.it("web.curve.held"), format::decimals(loss, 3)));
+    }
+    now.push((say.it("web.curve.rate"), format::small(last.learning_rate)));
+    now.push((say.it("web.curve.speed"), speed));
+    if let Some(memory) = memory {
+        let text = steps::memory(say, "web.curve.memory.value", memory);
+        now.push((say.it("web.curve.memory"), text));
+    }
     if is_under_way && last.eta_s.is_finite() {
         let left_ms = (last.eta_s.max(0.0) * 1000.0) as u64;
         now.push((say.it("web.curve.left"), format::duration(say, left_ms)));
     }
     now
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lathe_workshop::words::Lang;
+
+    fn point(step: u64) -> CurvePoint {
+        CurvePoint {
+            step,
+            steps: 4,
+            loss: 1.0 / step as f64,
+            learning_rate: 1e-4,
+            tokens_per_s: 100.0,
+            eta_s: 60.0,
+            ..CurvePoint::default()
+        }
+    }
+
+    #[test]
+    fn points_of_earlier_versions_draw_what_they_have() {
+        let say = Say::new(Lang::En);
+        let curve = Curve::new(say, &[point(1), point(2)], false, None).expect("a curve");
+        let classes: Vec<_> = curve.below.iter().map(|it| it.class).collect();
+        assert_eq!(classes, ["rate", "speed"]);
+        assert_eq!(curve.loss.beside, "");
+        assert!(curve.loss_summary.ends_with("0.500 at step 2"));
+        assert!(Curve::new(say, &[], true, None).is_none());
+    }
+
+    #[test]
+    fn what_is_measured_on_the_way_is_drawn_and_said() {
+        let say = Say::new(Lang::En);
+        let measured = CurvePoint {
+            step_tokens_per_s: Some(300.0),
+            held_out_loss: Some(0.75),
+            memory_bytes: Some(512 << 20),
+            ..point(2)
+        };
+        let memory = Memory {
+            now_bytes: 512 << 20,
+            peak_bytes: 1 << 30,
+        };
+        let points = [point(1), measured, point(3)];
+        let curve = Curve::new(say, &points, true, Some(memory)).expect("a curve");
+        let classes: Vec<_> = curve.below.iter().map(|it| it.class).collect();
+        assert_eq!(classes, ["rate", "speed", "memory"]);
+        assert_eq!(curve.loss.beside.matches(',').count(), 1);
+        assert_eq!(curve.below[2].summary, "Memory by step; last 512 MiB");
+        assert!(curve.loss_summary.contains("0.750 at step 2"));
+        let said: Vec<_> = curve.now.iter().map(|(name, _)| name.as_str()).collect();
+        let all = [
+            "Step",
+            "Loss",
+            "Held-out loss",
+            "Learning rate",
+            "Speed",
+            "Memory",
+            "Left",
+        ];
+        assert_eq!(said, all);
+        assert_eq!(curve.now[5].1, "512.0 MiB, at most 1.0 GiB");
+    }
 }

@@ -26,9 +26,12 @@ mod keys;
 mod ledger;
 mod lesson;
 mod login;
+mod model;
+mod models;
 mod new_order;
 mod order;
 mod orders;
+mod parameters;
 mod pending;
 mod people;
 mod playground;
@@ -76,6 +79,8 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/orders/{id}/pause", post(change::pause))
         .route("/orders/{id}/resume", post(change::resume))
         .route("/orders/{id}/clone", get(change::form).post(change::clone))
+        .route("/models", get(models::page))
+        .route("/models/{digest}", get(model::page))
         .route("/try", get(playground::page).post(playground::ask))
         .route("/try/answer", post(playground::show_answer))
         .route("/data", get(datasets::page))
@@ -206,10 +211,11 @@ impl Frame {
     }
 
     /// Name and address of the parts of the workshop, as the navigation lists them.
-    fn sections(&self) -> [(&'static str, &'static str); 6] {
+    fn sections(&self) -> [(&'static str, &'static str); 7] {
         [
             ("orders", "/"),
             ("data", "/data"),
+            ("models", "/models"),
             ("try", "/try"),
             ("receipts", "/receipts"),
             ("register", "/register"),

@@ -71,6 +71,8 @@ struct Head {
     origin: Option<OriginRow>,
     /// Whether its training records can be looked at.
     prepared: bool,
+    /// The page of the model that it made; none before a stage is done.
+    model: Option<String>,
     state: &'static str,
     state_text: String,
     took: String,
@@ -158,22 +160,42 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
         .map(|report| super::report::tiles(say, report))
         .unwrap_or_default();
     highlights.extend(gate.as_ref().map(|gate| gate.tile(say)));
-    let is_tuning = order
-        .steps
-        .iter()
-        .any(|step| step.name == StepName::Tune && step.state == StepState::Running);
+    // The curve is that of the stage that tunes now, or of one that has.
+    let tuning = order.steps.iter().find(|step| tunes(step));
+    let memory = tuning.and_then(|step| step.progress.as_ref()?.memory);
     Ok(OrderPage {
         frame: Frame::new(tongue.clone(), "orders"),
         order: head(say, &order),
         pending: pending.iter().map(Pending::new).collect(),
         highlights,
-        curve: Curve::new(say, &points, is_tuning),
+        curve: Curve::new(say, &points, tuning.is_some(), memory),
         steps: steps::rows(say, order.steps),
         deployment,
         report: report_view,
         gate,
         log: log.into_iter().map(|line| log_row(say, line)).collect(),
     })
+}
+
+/// The steps that tune, the last one last.
+const STAGES: [StepName; 4] = [
+    StepName::Pretrain,
+    StepName::Tune,
+    StepName::Preference,
+    StepName::Corrections,
+];
+
+/// Whether it is a stage that runs now.
+fn tunes(step: &StepView) -> bool {
+    STAGES.contains(&step.name) && step.state == StepState::Running
+}
+
+/// The page of what the last finished stage left.
+fn made(order: &OrderView) -> Option<String> {
+    let finished = |step: &&StepView| matches!(step.state, StepState::Done | StepState::Reused);
+    let mut steps = order.steps.iter().rev().filter(finished);
+    let stage = steps.find(|step| STAGES.contains(&step.name))?;
+    Some(format!("/models/{}", stage.artifact.as_ref()?))
 }
 
 fn head(say: Say, order: &OrderView) -> Head {
@@ -199,6 +221,7 @@ fn head(say: Say, order: &OrderView) -> Head {
             let is_there = matches!(step.state, StepState::Done | StepState::Reused);
             step.name == StepName::Prepare && is_there
         }),
+        model: made(order),
         live: matches!(
             order.state,
             OrderState::Queued | OrderState::Running | OrderState::Waiting | OrderState::Paused

@@ -2,7 +2,8 @@
 //!
 //! The script streams the answer from `/v1/chat/completions`; without it the form posts here and
 //! the page asks the same router, so that both ways pass the same door. What was read from an
-//! answer is drawn by one template in both cases. Not here: history and comparison.
+//! answer is drawn by one template in both cases. Two can be asked the same at once, each with a
+//! receipt of its own. Not here: history.
 
 use askama::Template;
 use axum::body::Body;
@@ -14,10 +15,11 @@ use axum::response::{IntoResponse, Response};
 use lathe_workshop::upstream::UpstreamState;
 use lathe_workshop::{DeploymentView, UpstreamView, WorkshopError};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tower::ServiceExt as _;
 
 use super::answer::AnswerView;
+use super::parameters::Parameters;
 use super::{Frame, Problem, html};
 use crate::AppState;
 use crate::lang::{Say, Tongue};
@@ -34,8 +36,27 @@ struct TryPage {
     own: Vec<Choice>,
     upstreams: Vec<Choice>,
     model: Option<Model>,
+    /// Who can be asked beside it.
+    others: Vec<Other>,
     asked: Asked,
+    parameters: Parameters,
+    panels: [Panel; 2],
+}
+
+/// Where an answer appears.
+struct Panel {
+    id: &'static str,
+    /// Who answers; empty where nobody is asked.
+    model: String,
     answer: AnswerView,
+}
+
+/// Somebody who can be asked beside the first.
+struct Other {
+    name: String,
+    selected: bool,
+    /// The system message that it was tuned with.
+    system: String,
 }
 
 /// What was read from an answer, alone.
@@ -52,12 +73,12 @@ struct Choice {
 
 struct Model {
     demonstration: bool,
-    upstream: Option<Other>,
+    upstream: Option<Elsewhere>,
     examples: Vec<Example>,
 }
 
 /// What is said of an upstream.
-struct Other {
+struct Elsewhere {
     remote: bool,
     /// That it does not answer, and why.
     down: Option<String>,
@@ -72,23 +93,57 @@ struct Example {
 struct Asked {
     user: String,
     system: String,
-    system_changed: bool,
+    /// What the first of them was tuned with.
+    system_own: String,
 }
 
-/// `?model=NAME&sample=N`.
+/// `?model=NAME&other=NAME&sample=N`.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Choosing {
     model: Option<String>,
+    other: Option<String>,
     sample: Option<usize>,
 }
 
 /// The form of the page.
 #[derive(Debug, Deserialize)]
 pub(super) struct AskForm {
-    pub model: String,
-    pub user: String,
+    model: String,
+    /// Asked beside it; empty where nobody is.
     #[serde(default)]
-    pub system: String,
+    other: String,
+    user: String,
+    #[serde(default)]
+    system: String,
+    #[serde(flatten)]
+    parameters: Parameters,
+}
+
+impl AskForm {
+    /// The question for a model; with its `own` system message, or the one that was written.
+    fn question<'a>(
+        &'a self,
+        model: Chosen<'a>,
+        own: bool,
+        parameters: &Map<String, Value>,
+    ) -> Question<'a> {
+        Question {
+            model: model.name(),
+            user: &self.user,
+            system: if own { model.system() } else { &self.system },
+            parameters: parameters.clone(),
+        }
+    }
+}
+
+/// What a model is asked.
+pub(super) struct Question<'a> {
+    pub model: &'a str,
+    pub user: &'a str,
+    /// Empty for none.
+    pub system: &'a str,
+    /// Further members of the request.
+    pub parameters: Map<String, Value>,
 }
 
 /// An answer that the script received, to be drawn.
@@ -111,57 +166,108 @@ pub(super) async fn page(
     };
     let named = choosing.model.and_then(|name| offered.find(&name));
     let chosen = named.or(offered.first());
+    let other = choosing.other.and_then(|name| offered.find(&name));
     let sample = choosing
         .sample
         .and_then(|index| chosen?.examples().get(index).cloned());
+    let own = chosen.map_or("", Chosen::system).to_owned();
     let asked = Asked {
         user: sample.unwrap_or_default(),
-        system: chosen.map_or("", Chosen::system).to_owned(),
-        system_changed: false,
+        system: own.clone(),
+        system_own: own,
     };
-    let answer = AnswerView::default();
-    show(tongue, StatusCode::OK, &offered, chosen, asked, answer)
+    let answers = [AnswerView::default(), AnswerView::default()];
+    let parameters = Parameters::default();
+    let page = view(
+        tongue,
+        &offered,
+        (chosen, other),
+        (asked, parameters),
+        answers,
+    );
+    page.frame.answer(StatusCode::OK, &page)
 }
 
-/// `POST /try`: asks and shows the page with the answer.
+/// `POST /try`: asks and shows the page with the answers.
 pub(super) async fn ask(
     State(state): State<AppState>,
     tongue: Tongue,
     form: Result<Form<AskForm>, FormRejection>,
 ) -> Response {
-    let Form(form) = match form {
+    let Form(mut form) = match form {
         Ok(form) => form,
         Err(rejection) => return rejection.into_response(),
     };
+    // Browsers send the lines of a field apart by two characters.
+    form.system = form.system.replace("\r\n", "\n");
     let offered = match Offered::read(&state).await {
         Ok(offered) => offered,
         Err(error) => return Problem::from(error).page(tongue),
     };
-    let Some(chosen) = offered.find(&form.model) else {
+    let other = offered.find(&form.other);
+    let (Some(chosen), true) = (
+        offered.find(&form.model),
+        form.other.is_empty() || other.is_some(),
+    ) else {
         return Problem::Missing.page(tongue);
     };
-    let (status, answer) = match complete(&state, tongue.say, &form).await {
+    let (status, answers) = answers(&state, tongue.say, &form, (chosen, other)).await;
+    let asked = Asked {
+        user: form.user,
+        system: form.system,
+        system_own: chosen.system().to_owned(),
+    };
+    let asked = (asked, form.parameters);
+    let page = view(tongue, &offered, (Some(chosen), other), asked, answers);
+    page.frame.answer(status, &page)
+}
+
+/// What one or two models answer to the form's question; the better of their statuses.
+async fn answers(
+    state: &AppState,
+    say: Say,
+    form: &AskForm,
+    (chosen, other): (Chosen<'_>, Option<Chosen<'_>>),
+) -> (StatusCode, [AnswerView; 2]) {
+    let parameters = match form.parameters.read(say) {
+        Ok(parameters) => parameters,
+        Err(text) => {
+            let answers = [AnswerView::refused(text), AnswerView::default()];
+            return (StatusCode::BAD_REQUEST, answers);
+        }
+    };
+    // Each gets the system message it was tuned with, unless one was written.
+    let own = form.system == chosen.system();
+    let first = answer(state, say, form.question(chosen, own, &parameters), chosen);
+    let Some(other) = other else {
+        let (status, answer) = first.await;
+        return (status, [answer, AnswerView::default()]);
+    };
+    let second = answer(state, say, form.question(other, own, &parameters), other);
+    let (first, second) = tokio::join!(first, second);
+    let better = match second.0.is_success() {
+        true => second.0,
+        false => first.0,
+    };
+    (better, [first.1, second.1])
+}
+
+/// What one model answers, or why it does not, and the status of that.
+async fn answer(
+    state: &AppState,
+    say: Say,
+    question: Question<'_>,
+    model: Chosen<'_>,
+) -> (StatusCode, AnswerView) {
+    match complete(state, say, question).await {
         Ok(told) => {
-            let mut answer = AnswerView::read(tongue.say, told.text, chosen.schema());
+            let mut answer = AnswerView::read(say, told.text, model.schema());
             answer.usage = told.usage;
             answer.receipt = told.receipt;
             (StatusCode::OK, answer)
         }
-        Err((status, text)) => (
-            status,
-            AnswerView {
-                error: Some(text),
-                ..AnswerView::default()
-            },
-        ),
-    };
-    let system_changed = chosen.system() != form.system;
-    let asked = Asked {
-        user: form.user,
-        system: form.system,
-        system_changed,
-    };
-    show(tongue, status, &offered, Some(chosen), asked, answer)
+        Err((status, text)) => (status, AnswerView::refused(text)),
+    }
 }
 
 /// `POST /try/answer`: the drawing of an answer the script has received.
@@ -252,28 +358,42 @@ impl<'a> Chosen<'a> {
     }
 }
 
-fn show(
+fn view(
     tongue: Tongue,
-    status: StatusCode,
     offered: &Offered,
-    chosen: Option<Chosen<'_>>,
-    asked: Asked,
-    answer: AnswerView,
-) -> Response {
+    (chosen, other): (Option<Chosen<'_>>, Option<Chosen<'_>>),
+    (asked, parameters): (Asked, Parameters),
+    [first, second]: [AnswerView; 2],
+) -> TryPage {
+    let is = |it: Option<Chosen<'_>>, name: &str| it.is_some_and(|it| it.name() == name);
     let choice = |name: &String| Choice {
         name: name.clone(),
-        selected: chosen.is_some_and(|chosen| chosen.name() == name),
+        selected: is(chosen, name),
+    };
+    let beside = |it: Chosen<'_>| Other {
+        name: it.name().to_owned(),
+        selected: is(other, it.name()),
+        system: it.system().to_owned(),
+    };
+    let panel = |id, model: Option<Chosen<'_>>, answer| Panel {
+        id,
+        model: model.map_or("", Chosen::name).to_owned(),
+        answer,
     };
     let upstreams = offered.upstreams.iter();
-    let page = TryPage {
+    TryPage {
         own: offered.own.iter().map(|it| choice(&it.name)).collect(),
         upstreams: upstreams.map(|it| choice(&it.name)).collect(),
         model: chosen.map(|chosen| model(tongue.say, chosen)),
+        others: offered.all().map(beside).collect(),
         frame: Frame::new(tongue, "try"),
         asked,
-        answer,
-    };
-    page.frame.answer(status, &page)
+        parameters,
+        panels: [
+            panel("answer", chosen, first),
+            panel("answer-2", other, second),
+        ],
+    }
 }
 
 fn model(say: Say, chosen: Chosen<'_>) -> Model {
@@ -285,7 +405,7 @@ fn model(say: Say, chosen: Chosen<'_>) -> Model {
     };
     let upstream = match chosen {
         Chosen::Own(_) => None,
-        Chosen::Upstream(it) => Some(Other {
+        Chosen::Upstream(it) => Some(Elsewhere {
             remote: it.remote,
             down: (it.state == UpstreamState::Down)
                 .then(|| say.of("web.try.upstream.down", &it.reason)),
@@ -311,14 +431,17 @@ pub(super) struct Told {
 pub(super) async fn complete(
     state: &AppState,
     say: Say,
-    form: &AskForm,
+    question: Question<'_>,
 ) -> Result<Told, (StatusCode, String)> {
     let mut messages = Vec::new();
-    if !form.system.trim().is_empty() {
-        messages.push(json!({ "role": "system", "content": form.system }));
+    if !question.system.trim().is_empty() {
+        messages.push(json!({ "role": "system", "content": question.system }));
     }
-    messages.push(json!({ "role": "user", "content": form.user }));
-    let body = json!({ "model": form.model, "messages": messages, "temperature": 0 }).to_string();
+    messages.push(json!({ "role": "user", "content": question.user }));
+    let mut body = question.parameters;
+    body.insert("model".to_owned(), question.model.into());
+    body.insert("messages".to_owned(), messages.into());
+    let body = Value::Object(body).to_string();
     let request = Request::post("/v1/chat/completions")
         .header(CONTENT_TYPE, "application/json")
         .body(Body::from(body))

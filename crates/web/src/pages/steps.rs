@@ -1,6 +1,7 @@
 //! The steps of an order as a list: state, figure, duration, progress with the time left.
 
-use lathe_workshop::{OrderState, Progress, StepError, StepName, StepState, StepView};
+use lathe_workshop::worker::PEAK_MEMORY;
+use lathe_workshop::{Memory, OrderState, Progress, StepError, StepName, StepState, StepView};
 use serde_json::Value;
 
 use super::took;
@@ -26,6 +27,8 @@ pub(super) struct ProgressRow {
     pub per_mille: Option<u64>,
     pub text: String,
     pub eta: String,
+    /// What the working process holds; empty where it is not known.
+    pub memory: String,
 }
 
 /// The rows of `steps`.
@@ -47,7 +50,7 @@ fn row(say: Say, step: StepView) -> StepRow {
         figures: step
             .figures
             .iter()
-            .map(|(name, value)| (name.clone(), plain(value)))
+            .map(|(name, value)| figure_row(say, name, value))
             .collect(),
         // A step that neither runs nor ended was interrupted; it has no duration yet.
         took: if is_running || step.ended_ms.is_some() {
@@ -95,6 +98,28 @@ fn progress_row(say: Say, progress: &Progress) -> ProgressRow {
         per_mille,
         text,
         eta: eta.unwrap_or_default(),
+        memory: progress
+            .memory
+            .map_or_else(String::new, |it| memory(say, "web.steps.memory", it)),
+    }
+}
+
+/// What a process holds, and the most it has held, in the words of `key`.
+pub(super) fn memory(say: Say, key: &str, memory: Memory) -> String {
+    say.with(
+        key,
+        &[
+            ("now", &format::bytes(memory.now_bytes)),
+            ("peak", &format::bytes(memory.peak_bytes)),
+        ],
+    )
+}
+
+/// A figure with its name; those that every worker's step has are named in words.
+fn figure_row(say: Say, name: &str, value: &Value) -> (String, String) {
+    match value.as_u64() {
+        Some(bytes) if name == PEAK_MEMORY => (say.it("web.steps.peak"), format::bytes(bytes)),
+        _ => (name.to_owned(), plain(value)),
     }
 }
 
@@ -167,6 +192,7 @@ mod tests {
                 total,
                 unit,
                 eta_s,
+                memory: None,
             },
         )
     }
@@ -187,6 +213,21 @@ mod tests {
             (None, "2.0 KiB", "")
         );
         assert_eq!(progress(5, 3, "unit.steps", None).per_mille, Some(1000));
+    }
+
+    #[test]
+    fn memory_is_told_in_words_and_units() {
+        let say = Say::new(Lang::En);
+        let held = Memory {
+            now_bytes: 512 << 20,
+            peak_bytes: 3 << 29,
+        };
+        let told = memory(say, "web.steps.memory", held);
+        assert_eq!(told, "512.0 MiB of memory, at most 1.5 GiB");
+        let row = figure_row(say, PEAK_MEMORY, &json!(3_u64 << 29));
+        assert_eq!(row, ("Memory at most".to_owned(), "1.5 GiB".to_owned()));
+        let other = figure_row(say, "bytes", &json!(1024));
+        assert_eq!(other, ("bytes".to_owned(), "1,024".to_owned()));
     }
 
     #[test]

@@ -13,9 +13,9 @@ use lathe_evidence::receipt::Part;
 use lathe_workshop::trace::TraceView;
 use lathe_workshop::{DeploymentView, Operation};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::playground::{self, AskForm, Told};
+use super::playground::{self, Question, Told};
 use super::receipt::{self, Sentence};
 use super::{Frame, Problem, short};
 use crate::AppState;
@@ -119,12 +119,13 @@ async fn asked(
 ) -> Result<Option<Asked>, Problem> {
     let mut last = None;
     for question in model.examples.iter().take(QUESTIONS_MAX) {
-        let form = AskForm {
-            model: model.name.clone(),
-            user: question.clone(),
-            system: model.system.clone().unwrap_or_default(),
+        let asked = Question {
+            model: &model.name,
+            user: question,
+            system: model.system.as_deref().unwrap_or_default(),
+            parameters: Map::from_iter([("temperature".to_owned(), 0.into())]),
         };
-        let told = playground::complete(state, say, &form)
+        let told = playground::complete(state, say, asked)
             .await
             .map_err(|(status, text)| Problem::Refused { status, text })?;
         let Told { text, receipt, .. } = told;

@@ -40,6 +40,8 @@ const PAGES: &[(&str, Same)] = &[
         As("GET /api/orders/{id}/settings"),
     ),
     ("POST /orders/{id}/clone", Operation("order-clone")),
+    ("GET /models", As("GET /api/models")),
+    ("GET /models/{digest}", As("GET /api/models/{digest}")),
     ("GET /try", As("GET /api/deployments")),
     ("POST /try", As("POST /v1/chat/completions")),
     ("POST /try/answer", Draws),

@@ -113,8 +113,16 @@ async fn every_route_is_described_and_every_description_answers() {
 
 /// A path of the description with what the sample workshop has in the place of its parameters.
 fn filled(path: &str) -> String {
+    let model = crate::sample::models::tuned().model.digest;
     let named = [
-        ("{digest}", DATASET),
+        (
+            "{digest}",
+            if path.contains("models") {
+                model.as_str()
+            } else {
+                DATASET
+            },
+        ),
         ("{leaf}", "leaf"),
         ("{number}", crate::sample::trace::NUMBER),
         ("{entry}", "0"),

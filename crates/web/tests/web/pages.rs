@@ -11,7 +11,7 @@ use lathe_workshop::words;
 use tower::ServiceExt as _;
 
 use crate::sample::trace::{NUMBER, RECEIPT, leaf};
-use crate::sample::{DATASET, DONE, FAILED, PAUSED, QUEUED, RUNNING, SampleDesk};
+use crate::sample::{DATASET, DONE, FAILED, PAUSED, QUEUED, RUNNING, SampleDesk, models};
 
 const BODY_BYTES_MAX: usize = 4 << 20;
 
@@ -76,12 +76,22 @@ pub async fn post(app: &Router, path: &str, body: &str) -> Answer {
 }
 
 /// Pages that show JSON, and so braces.
-const WITH_JSON: [&str; 5] = ["try", "orders/", "receipts/", "records/", "ledger/"];
+const WITH_JSON: [&str; 6] = [
+    "try",
+    "orders/",
+    "models/",
+    "receipts/",
+    "records/",
+    "ledger/",
+];
 
 fn pages() -> Vec<String> {
     let mut pages = vec![
         "/".to_owned(),
         "/try".to_owned(),
+        "/models".to_owned(),
+        format!("/models/{}", models::tuned().model.digest),
+        format!("/models/{}", models::base().model.digest),
         "/data".to_owned(),
         format!("/data/{DATASET}"),
         "/receipts".to_owned(),
@@ -167,10 +177,16 @@ async fn an_order_shows_its_steps_report_gate_and_deployment() {
         "<polyline",
         "data-events=\"/api/orders/",
         "Learning rate",
+        "Held-out loss",
+        "Speed (tokens/s)",
+        "Memory (MiB)",
+        "612.0 MiB of memory, at most 640.0 MiB",
+        "class=\"held\" points=\"",
     ] {
         assert!(running.contains(words), "{words}");
     }
     assert!(!running.contains("Evaluation report"));
+    assert!(zh.contains("内存峰值") && zh.contains("640.0 MiB") && zh.contains("留出集损失"));
     let failed = get(&app, &format!("/orders/{FAILED}"), "en").await.text;
     for words in ["data-digest", "Compare the digest", "A demonstration:"] {
         assert!(failed.contains(words), "{words}");
@@ -218,7 +234,7 @@ async fn what_an_order_learns_from_is_shown_token_by_token() {
 #[tokio::test]
 async fn an_empty_workshop_explains_itself() {
     let app = app(SampleDesk::empty());
-    for page in ["/", "/try", "/data"] {
+    for page in ["/", "/try", "/models", "/data"] {
         for lang in ["zh", "en"] {
             assert!(
                 get(&app, page, lang).await.text.contains("<code>lathe "),
@@ -478,41 +494,6 @@ async fn ticked_orders_stand_side_by_side() {
 }
 
 #[tokio::test]
-async fn the_model_answers_a_plain_form() {
-    let app = app(SampleDesk::new());
-    let answer = post(&app, "/try", "model=customer-care&user=Lovely.&system=").await;
-    assert_eq!(answer.status, StatusCode::OK);
-    for words in [
-        "+2.3",
-        "positive",
-        "−4",
-        "+4",
-        "74 prompt tokens, 14 answered",
-        ">Lovely.</textarea>",
-    ] {
-        assert!(answer.text.contains(words), "{words}");
-    }
-    let refused = post(&app, "/try", "model=customer-care&user=refuse").await;
-    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
-    assert!(refused.text.contains("the prompt is too long &#60;b&#62;"));
-    let unknown = post(&app, "/try", "model=nobody&user=Lovely.").await;
-    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
-}
-
-#[tokio::test]
-async fn an_answer_the_script_received_is_drawn_as_text() {
-    let app = app(SampleDesk::new());
-    let body = "model=customer-care&text=%7B%22sentiment%22%3A-2%2C%22label%22%3A%22%3Cb%3E%22%7D";
-    let drawn = post(&app, "/try/answer", body).await;
-    assert_eq!(drawn.status, StatusCode::OK);
-    assert!(
-        drawn.text.contains("−2.0") && drawn.text.contains("&#60;b&#62;"),
-        "{}",
-        drawn.text
-    );
-}
-
-#[tokio::test]
 async fn every_form_refuses_another_origin_and_a_large_body() {
     let app = app(SampleDesk::new());
     let form = ("content-type", "application/x-www-form-urlencoded");
@@ -548,13 +529,14 @@ async fn every_form_refuses_another_origin_and_a_large_body() {
 }
 
 /// Groups of keys, named by their beginning; their members come from fixed lists or from packs.
-const GROUPS: [&str; 38] = [
+const GROUPS: [&str; 42] = [
     "web.action",
     "web.audit.event",
     "web.breaker",
     "web.bring.answers",
     "web.bring.kind",
     "web.cause",
+    "web.curve.drawn",
     "web.data.compare",
     "web.decision",
     "web.duty",
@@ -565,6 +547,8 @@ const GROUPS: [&str; 38] = [
     "web.keys.limit",
     "web.kind",
     "web.ledger.approval",
+    "web.model.export",
+    "web.models.kind",
     "web.review.kind",
     "web.review.role",
     "web.review.state",
@@ -577,6 +561,7 @@ const GROUPS: [&str; 38] = [
     "web.new.takes",
     "web.office",
     "web.orders.sort",
+    "web.stage",
     "web.step",
     "web.slice",
     "web.metric",

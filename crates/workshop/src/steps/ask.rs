@@ -101,6 +101,7 @@ fn ask_all(context: &Context, name: &str, dataset: &Dataset) -> Result<Vec<Asked
             total: chosen.len() as u64,
             unit: "unit.questions".to_owned(),
             eta_s: None,
+            memory: None,
         };
         context
             .shop

@@ -34,9 +34,20 @@ pub(super) fn packed(
     records: &Records,
     spec: &SftSpec,
 ) -> Result<Packed, StepError> {
+    let train = records.dataset.prepared.train.iter();
+    packed_of(machine, records, train, spec)
+}
+
+/// These conversations as rows, as [`packed`] makes them.
+pub(super) fn packed_of<'a>(
+    machine: &Machine,
+    records: &Records,
+    learnt: impl Iterator<Item = &'a Sealed>,
+    spec: &SftSpec,
+) -> Result<Packed, StepError> {
     let conversations = Conversations::new(&machine.model, &records.task)?;
     let mut rows: Vec<Row> = Vec::new();
-    for sealed in &records.dataset.prepared.train {
+    for sealed in learnt {
         rows.extend(conversations.rows(sealed)?);
     }
     let spec = within(spec, machine.model.config.context);

@@ -55,7 +55,7 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
         None => Adapter::new(&model.config, &plan.spec.lora(), plan.spec.seed)?,
     };
     let mut learner = AdapterRows::new(plan.stage, (model, adapter), pool, &packed, &plan.spec);
-    stage::learn(job, emit, &mut learner, &plan)
+    stage::learn(job, emit, &mut learner, &plan, None)
 }
 
 /// The corrected conversations that are learnt.

@@ -15,6 +15,7 @@ pub mod deploy;
 pub mod evaluate;
 mod fetching;
 pub(crate) mod figures;
+mod look;
 pub mod model;
 pub mod preference;
 pub mod prepare;

@@ -64,7 +64,7 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
             };
             let within = chat::within(&plan.spec, model.config.context);
             let mut learner = Dpo::new((model, start.as_ref()), pool, pairs, &within, spec.beta)?;
-            stage::learn(job, emit, &mut learner, &plan)
+            stage::learn(job, emit, &mut learner, &plan, None)
         }
         Method::Kto => {
             let judged = stages::judged(model, &records.judged(emit)?)?;
@@ -74,7 +74,7 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
             };
             let start = (model, start.as_ref());
             let mut learner = Kto::new(start, pool, judged, (&plan.spec, kto))?;
-            stage::learn(job, emit, &mut learner, &plan)
+            stage::learn(job, emit, &mut learner, &plan, None)
         }
     }
 }

@@ -10,7 +10,7 @@ use lathe_data::prepare::{Sealed, letters};
 use lathe_engine::Adapter;
 use lathe_evidence::Digest;
 use lathe_evidence::statement::{DatasetUse, PreviousStage, Training};
-use lathe_tune::learn::{self, Place, TuneEvent};
+use lathe_tune::learn::{self, Place, TuneEvent, Watch};
 use lathe_tune::learner::Learner;
 use lathe_tune::sft::SftSpec;
 use serde_json::{Map, Value, json};
@@ -22,6 +22,7 @@ use crate::catalogue::ModelView;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::key::digest_of;
+use crate::memory;
 use crate::objects;
 use crate::order::{CurvePoint, Output, StepError, StepName};
 use crate::pause;
@@ -136,12 +137,13 @@ pub(super) fn start(job: &Job, machine: &Machine) -> Result<Option<Adapter>, Ste
     Ok(Some(Adapter::load_peft(&folder, &machine.model.config)?))
 }
 
-/// Lets `learner` learn as this job's stage.
+/// Lets `learner` learn as this job's stage; `watch` is what is measured on the way, and only told.
 pub(super) fn learn(
     job: &Job,
     emit: &mut Emit<'_>,
     learner: &mut dyn Learner,
     plan: &Plan,
+    watch: Option<Watch<'_>>,
 ) -> Result<Output, StepError> {
     let name = compute::model_name(job)?;
     let before = match job.pack.stage_before(job.step) {
@@ -157,7 +159,7 @@ pub(super) fn learn(
         base_name: &name,
         work_dir: &job.work,
         out_dir: &job.out,
-        watch: None,
+        watch,
         place: Some(&place),
     };
     let mut tokens_per_s = 0.0;
@@ -212,6 +214,9 @@ fn tell(job: &Job, emit: &mut Emit<'_>, event: &TuneEvent) {
             learning_rate: event.learning_rate,
             tokens_per_s: event.tokens_per_s,
             eta_s: event.eta_s,
+            step_tokens_per_s: Some(event.step_tokens_per_s),
+            held_out_loss: event.eval,
+            memory_bytes: memory::held().map(|it| it.now_bytes),
         });
     }
     emit.progress_with_eta(event.step, event.steps, "unit.steps", Some(event.eta_s));

@@ -1,6 +1,7 @@
 //! Step `tune`: supervised tuning of an adapter on the training records. The
 //! artifact is the adapter's folder in PEFT's format; checkpoints lie in the
-//! step's work folder and are taken up again after a kill.
+//! step's work folder and are taken up again after a kill. On the way the loss on some held-out
+//! records is told ([`look`]).
 
 use lathe_engine::Adapter;
 use lathe_tune::pack::pack;
@@ -9,7 +10,7 @@ use serde_json::Map;
 
 use super::compute::{Machine, Records};
 use super::stage::{self, Plan};
-use super::{WorkerStep, chat};
+use super::{WorkerStep, chat, look};
 use crate::order::{Output, StepError, StepName};
 use crate::pack::Pack;
 use crate::worker::{Emit, Job};
@@ -47,6 +48,7 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
         Some(adapter) => adapter,
         None => Adapter::new(&model.config, &plan.spec.lora(), plan.spec.seed)?,
     };
+    let watch = look::watch(&machine, &records, &packed, &plan.spec)?;
     let mut learner = AdapterRows::new(plan.stage, (model, adapter), pool, &packed, &plan.spec);
-    stage::learn(job, emit, &mut learner, &plan)
+    stage::learn(job, emit, &mut learner, &plan, watch)
 }

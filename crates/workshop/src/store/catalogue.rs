@@ -38,7 +38,7 @@ fn dataset(row: &SqliteRow) -> Result<DatasetView, WorkshopError> {
     })
 }
 
-fn model(row: &SqliteRow) -> ModelView {
+pub(super) fn model(row: &SqliteRow) -> ModelView {
     ModelView {
         digest: row.get("digest"),
         kind: row.get("kind"),

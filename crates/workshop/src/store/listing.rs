@@ -51,7 +51,7 @@ fn sql(sort: OrdersSort) -> &'static str {
 }
 
 /// What LIKE finds anywhere in a text; what it would take for a pattern stands for itself.
-fn pattern(text: &str) -> String {
+pub(super) fn pattern(text: &str) -> String {
     let mut pattern = "%".to_owned();
     for letter in text.chars() {
         if matches!(letter, '%' | '_' | '\\') {

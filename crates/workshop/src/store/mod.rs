@@ -15,6 +15,7 @@ mod feedback;
 pub(crate) mod labels;
 pub(crate) mod ledger;
 mod listing;
+mod models;
 mod naming;
 pub mod orders;
 mod people;
@@ -272,6 +273,7 @@ mod tests {
                 learning_rate: 0.1,
                 tokens_per_s: 10.0,
                 eta_s: 1.0,
+                ..CurvePoint::default()
             };
             let of_nobody = Change::Point {
                 order: unknown,

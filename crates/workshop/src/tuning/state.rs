@@ -319,6 +319,7 @@ mod tests {
                 learning_rate: 1e-4,
                 tokens_per_s: 1.0,
                 eta_s: 1.0,
+                ..CurvePoint::default()
             },
         }
     }

@@ -36,6 +36,7 @@ impl Teller {
             total: event.steps,
             unit: "unit.steps".to_owned(),
             eta_s: Some(event.eta_s),
+            memory: None,
         };
         self.bar
             .show(&format!("loss {:.4}", event.loss), Some(&progress));

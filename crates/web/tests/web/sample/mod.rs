@@ -25,9 +25,10 @@ use lathe_workshop::trace::{
 };
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
-    CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelView, Operation,
-    OrderId, OrderRequest, OrderState, OrderSummary, OrderView, OrdersAsked, OrdersSort,
-    ReceiptsFrom, StepName, StepState, StepView, UpstreamView, WorkshopError,
+    CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelDetail, ModelRow,
+    ModelView, ModelsAsked, Operation, OrderId, OrderRequest, OrderState, OrderSummary, OrderView,
+    OrdersAsked, OrdersSort, ReceiptsFrom, StepName, StepState, StepView, UpstreamView,
+    WorkshopError,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -35,6 +36,7 @@ use tokio::sync::watch;
 pub mod compare;
 pub mod evidence;
 pub mod lesson;
+pub mod models;
 pub mod orders;
 pub mod shelf;
 pub mod trace;
@@ -61,6 +63,7 @@ pub struct SampleDesk {
     datasets: Vec<DatasetView>,
     deployments: Vec<DeploymentView>,
     pub upstreams: Vec<UpstreamView>,
+    models: Vec<ModelRow>,
     report: Report,
     verdict: Verdict,
     lesson: Preview,
@@ -91,6 +94,7 @@ impl SampleDesk {
             datasets: vec![evidence::dataset()],
             deployments: vec![evidence::deployment()],
             upstreams: vec![evidence::upstream()],
+            models: vec![models::tuned(), models::base()],
             report: evidence::report(),
             verdict: evidence::verdict(),
             lesson: lesson::lesson(),
@@ -114,6 +118,7 @@ impl SampleDesk {
             datasets: Vec::new(),
             deployments: Vec::new(),
             upstreams: Vec::new(),
+            models: Vec::new(),
             registrations: Vec::new(),
             pending: Vec::new(),
             receipts: Vec::new(),
@@ -136,8 +141,15 @@ impl SampleDesk {
         let all = desk.orders.iter().cycle().take(120).enumerate();
         SampleDesk {
             orders: all.map(copy).collect(),
+            models: models::many(120),
             ..desk
         }
+    }
+
+    /// The same workshop with another deployment.
+    pub fn with_deployment(mut self, deployment: DeploymentView) -> SampleDesk {
+        self.deployments.push(deployment);
+        self
     }
 
     /// The same workshop, its registration filed with the authority.
@@ -174,6 +186,9 @@ impl SampleDesk {
         for upstream in &mut desk.upstreams {
             upstream.name = text.to_owned();
             upstream.reason = text.to_owned();
+        }
+        for row in &mut desk.models {
+            models::write_over(row, text);
         }
         evidence::write_over_report(&mut desk.report, text);
         evidence::write_over_verdict(&mut desk.verdict, text);
@@ -398,6 +413,20 @@ impl Desk for SampleDesk {
     fn models(&self, _limit: u32, _offset: u32) -> Asked<'_, Vec<ModelView>> {
         asked(Vec::new())
     }
+    fn models_asked<'a>(
+        &'a self,
+        wanted: &'a ModelsAsked,
+        limit: u32,
+        offset: u32,
+    ) -> Asked<'a, Vec<ModelRow>> {
+        let mut rows = self.models.clone();
+        rows.retain(|it| models::fits(it, wanted));
+        asked(window(&rows, limit, offset))
+    }
+    fn model<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<ModelDetail>> {
+        let found = self.models.iter().find(|it| it.model.digest == digest);
+        asked(found.map(models::detail))
+    }
     fn shelf(&self) -> Asked<'_, Vec<ShelfModel>> {
         let all = self.deployments.iter();
         asked(all.map(|it| shelf::model(&it.name)).collect())
@@ -521,7 +550,7 @@ impl Desk for SampleDesk {
 }
 
 /// A model server that always answers the same, streamed or whole; a message of `refuse` is
-/// answered with an error.
+/// answered with an error, one of `echo` with what was sent.
 pub fn door() -> Router {
     Router::new().route("/v1/chat/completions", post(answer))
 }
@@ -535,7 +564,10 @@ async fn answer(Json(body): Json<Value>) -> Response {
         let error = json!({ "error": { "message": "the prompt is too long <b>" } });
         return (StatusCode::BAD_REQUEST, Json(error)).into_response();
     }
-    let text = r#"{"sentiment":2.3,"label":"positive"}"#;
+    let text = match asked.and_then(|message| message["content"].as_str()) {
+        Some("echo") => body.to_string(),
+        _ => r#"{"sentiment":2.3,"label":"positive"}"#.to_owned(),
+    };
     let usage = json!({ "prompt_tokens": 74, "completion_tokens": 14 });
     if body["stream"] != true {
         let message = json!({ "role": "assistant", "content": text });

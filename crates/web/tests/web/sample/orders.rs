@@ -1,8 +1,8 @@
 //! Sample orders: waiting, tuning, done and failed; their curve and their log.
 
 use lathe_workshop::{
-    CurvePoint, LogLine, OrderId, OrderState, OrderView, Progress, StepError, StepName, StepState,
-    StepView, Title,
+    CurvePoint, LogLine, Memory, OrderId, OrderState, OrderView, Progress, StepError, StepName,
+    StepState, StepView, Title,
 };
 use serde_json::{Map, Value, json};
 
@@ -85,6 +85,10 @@ pub fn running() -> OrderView {
         total: STEPS,
         unit,
         eta_s: Some(402.0),
+        memory: Some(Memory {
+            now_bytes: 612 << 20,
+            peak_bytes: 640 << 20,
+        }),
     });
     for later in &mut steps[6..] {
         *later = step(later.name, StepState::Waiting);
@@ -175,7 +179,7 @@ fn finished(began_ms: i64) -> Vec<StepView> {
             "371 steps, loss 0.284, 268 tokens/s",
             "371 步，损失 0.284，268 token/s",
             701,
-            json!({"steps": 371, "tokens": 187_880, "final_loss": 0.2837}),
+            json!({"steps": 371, "tokens": 187_880, "final_loss": 0.2837, "peak_memory_bytes": 671_088_640}),
         ),
         (
             "r 0.871 on 742 records, 100 % valid",
@@ -207,6 +211,7 @@ fn finished(began_ms: i64) -> Vec<StepView> {
             zh: zh.to_owned(),
         });
         step.figures = figures.as_object().cloned().unwrap_or_default();
+        step.artifact = (name == StepName::Tune).then(|| super::models::tuned().model.digest);
         step
     };
     StepName::ALL.into_iter().zip(figures).map(finish).collect()
@@ -254,6 +259,9 @@ pub fn curve(steps: u64) -> Vec<CurvePoint> {
             learning_rate: 5e-4 * share,
             tokens_per_s: 268.0,
             eta_s: (STEPS - step) as f64 * 1.86,
+            step_tokens_per_s: Some(268.0 + 80.0 * (noise - 0.06)),
+            held_out_loss: (step % 38 == 0).then(|| 0.36 + 0.4 * (-at / 90.0).exp()),
+            memory_bytes: Some((612 << 20) + (step % 7) * (3 << 20)),
         }
     };
     (1..=steps).map(point).collect()
