@@ -544,8 +544,9 @@ async fn every_form_refuses_another_origin_and_a_large_body() {
 }
 
 /// Groups of keys, named by their beginning; their members come from fixed lists or from packs.
-const GROUPS: [&str; 38] = [
+const GROUPS: [&str; 39] = [
     "web.action",
+    "web.audit.by",
     "web.audit.event",
     "web.breaker",
     "web.bring.answers",
