@@ -188,6 +188,13 @@ async fn turned_away(guard: &Guard, refusal: Refusal, mut parts: Parts) -> Respo
     }
 }
 
+/// Method and path of every page and every form on one: what the table of rights has for people. What does not
+/// stand there is denied to whoever is logged in.
+pub fn page_routes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let rows = routes::ROUTES.iter().map(|row| (row.0, row.1));
+    rows.filter(|(_, path)| is_page(path))
+}
+
 /// Whether people read what stands there.
 fn is_page(path: &str) -> bool {
     let first = path.split('/').nth(1).unwrap_or_default();

@@ -30,7 +30,7 @@ use lathe_workshop::{People, Tokens, Workshop};
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
-pub use access::{Access, KeyDigest};
+pub use access::{Access, KeyDigest, page_routes};
 pub use desk::{Asked, Desk};
 pub use visitor::OverTls;
 

@@ -1,6 +1,7 @@
 """What people do on the pages, in any language: by addresses, roles and forms, never by words.
 
-Each function is one errand. `visit` goes to an address of the sample workshop in a page that is watched.
+Each function is one errand. `visit` goes to an address of a workshop in a page that is watched. The errands are done
+once in each language, one after the other, in the same workshops.
 """
 
 from pages import BASE, DATASET, DONE, FAILED, LEAF, MODEL, NUMBER, PAUSED, RECEIPT, RUNNING
@@ -218,6 +219,260 @@ def reads_the_ledger(visit):
     assert page.locator("main details .json").is_visible()
 
 
+def fills_in_an_order(visit):
+    page = visit("/orders/new?pack={pack}", "staffed")
+    epochs, check = page.locator("[name='tune.sft.epochs']"), page.locator("button[value=check]")
+    epochs.fill("2")
+    check.click()
+    yaml, command = page.locator("[name=yaml]"), page.locator(".command code")
+    assert "tune.sft.epochs: 2" in yaml.input_value(), yaml.input_value()
+    assert "--set tune.sft.epochs=2" in command.inner_text(), command.inner_text()
+    yaml.fill(yaml.input_value().replace("epochs: 2", "epochs: 3"))
+    page.locator("button[value=yaml]").click()
+    assert epochs.input_value() == "3"
+    rank = page.locator("[name='tune.sft.rank']")
+    rank.fill("0")
+    page.locator("button[value=place]").click()
+    told = page.locator("#m-tune\\.sft\\.rank")
+    assert told.is_visible() and rank.get_attribute("aria-describedby") == "m-tune.sft.rank"
+    rank.fill("4")
+    # What differs is another order in each language.
+    page.locator("[name='tune.sft.seed']").fill(str(len(visit.lang) + ord(visit.lang[0])))
+    page.locator("button[value=place]").click()
+    page.wait_for_url(lambda url: "/orders/" in url and "/new" not in url)
+
+
+def brings_a_table(visit):
+    name = f"tickets-{visit.lang}"
+    rows = (f"{row},The till printed {row} receipts too many.,{('till', 'stock')[row % 2]}" for row in range(24))
+    table = "\n".join(("no,subject,team", *rows, "99,Call 13800138000 about the till.,till"))
+    page = visit("/data/bring", "staffed")
+    file = {"name": f"{name}.csv", "mimeType": "text/csv", "buffer": table.encode()}
+    page.locator("[name=file]").set_input_files(file)
+    page.locator("#bring button").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/data/bring/*")
+    page.locator("[name=kind][value=label]").check()
+    page.locator("[name=question]").select_option("subject")
+    page.locator("[name=answer]").select_option("team")
+    page.locator("button[value=check]").click()
+    assert page.locator("text=138••••••00").count() == 1, "personal data is found and masked"
+    page.locator("[name=name]").fill("Not A Name")
+    page.locator("button[value=make]").click()
+    assert page.locator("[name=name]").get_attribute("aria-invalid") == "true"
+    assert page.locator("#m-name").is_visible()
+    assert page.locator("[name=question]").input_value() == "subject", "the form keeps what was chosen"
+    page.locator("[name=name]").fill(name)
+    page.locator("[name=licence]").fill("CC-BY-4.0")
+    page.locator("[name=owner]").fill("Our shop")
+    page.locator("button[value=make]").click()
+    page.wait_for_url(f"**/orders/new?pack={name}")
+    assert page.locator("#plan-title + dl").is_visible(), "what tuning on it would take"
+    page = visit("/data", "staffed")
+    assert page.locator(".row-link").first.inner_text() == name
+
+
+def goes_on_with_a_file_that_broke_off(visit):
+    page = visit("/data/bring", "staffed")
+    table = "text,label\n" + "".join(f"line {row},{'ab'[row % 2]}\n" for row in range(4000))
+    begin = f"""async () => {{
+        const text = {table!r}, headers = {{...ours, "Content-Type": "application/json"}};
+        const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+        const sha256 = Array.from(sum, (byte) => byte.toString(16).padStart(2, "0")).join("");
+        const begin = {{do: "bring-begin", name: "broken-{visit.lang}.csv", bytes: text.length, sha256}};
+        const asked = {{method: "POST", headers, body: JSON.stringify(begin)}};
+        const {{id}} = await (await fetch("/api/operations", asked)).json();
+        await fetch(`/api/brought/${{id}}?offset=0`, {{method: "PUT", headers: ours, body: text.slice(0, 9000)}});
+        return id;
+    }}"""
+    id = page.evaluate(begin)
+    offsets = []
+    page.on("request", lambda request: offsets.append(request.url) if request.method == "PUT" else None)
+    file = {"name": f"broken-{visit.lang}.csv", "mimeType": "text/csv", "buffer": table.encode()}
+    page.locator("[name=file]").set_input_files(file)
+    page.locator("#bring button").click()
+    page.wait_for_url(f"**/data/bring/{id}")
+    assert offsets == [visit.url(f"/api/brought/{id}?offset=9000", "staffed")], offsets
+    page.locator("button[value=forget]").click()
+    page.wait_for_url("**/data/bring")
+
+
+def compares_versions(visit):
+    page = visit("/data/{to}", "staffed")
+    page.locator("a[href^='/data/compare']").click()
+    page.wait_for_url("**/data/compare?**")
+    counts = page.locator("main dd").all_inner_texts()[2:]
+    assert counts == ["40", "5", "0"], counts
+    page.locator("main dd a").first.click()
+    page.wait_for_url(f"**{visit.url('/data/{from}', 'staffed').split('/', 3)[3]}")
+
+
+def reviews_feedback(visit):
+    page = visit("/review", "staffed")
+    cards = page.locator("[data-card]")
+    waiting = cards.count()
+    # By keys alone: to the second card and back, then a reason, and the button after it.
+    for key in "jjk":
+        page.keyboard.press(key)
+    page.keyboard.press("r")
+    page.keyboard.type("not so")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.value") == "reject"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/review?state=received**")
+    assert cards.count() == waiting - 1
+    page.keyboard.press("j")
+    page.keyboard.press("e")
+    page.keyboard.press("Control+a")
+    page.keyboard.type(f"warehouse {visit.lang}")
+    cards.first.locator("[value=accept]").click()
+    page.wait_for_load_state()
+    page.keyboard.press("j")
+    page.keyboard.press("a")
+    page.wait_for_load_state()
+    page.locator(".kinds a[href*='state=accepted']").click()
+    page.wait_for_url("**/review?state=accepted**")
+    assert f"warehouse {visit.lang}" in page.locator("#review").inner_text()
+    page.locator("[name=dataset]").fill(f"corrections-{visit.lang}")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/data/*")
+    assert page.locator("h1").inner_text() == f"corrections-{visit.lang}"
+
+
+def decides_about_a_model(visit):
+    page = visit("/register", "signed")
+    form = page.locator("form.decide").first
+    form.locator("[name=reason]").fill("the report holds")
+    with page.expect_response("**/decide") as answer:
+        form.locator("[value=approved]").click()
+    assert answer.value.status == 303
+    assert "decision=approved" in answer.value.request.post_data
+
+
+def lets_the_first_person_in(visit):
+    kind = f"first-{visit.lang}"
+    page = visit("/people", kind)
+    assert page.locator("[value=administrator]").is_checked()
+    page.locator("[value=operator]").check()
+    page.locator("[name=display]").fill("Li Lei 李雷")
+    page.locator("[name=name]").fill("li.lei")
+    page.keyboard.press("Enter")
+    password = page.locator("[role=status] code").inner_text()
+    page.goto(visit.url("/keys", kind))
+    page.wait_for_url("**/login?next=%2Fkeys")
+    assert page.evaluate("document.activeElement.name") == "name"
+    page.keyboard.type("li.lei")
+    page.keyboard.press("Tab")
+    page.keyboard.type("not the password")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[role=alert]")
+    assert page.locator("[name=name]").input_value() == "li.lei", "the form keeps what was typed"
+    page.locator("[name=password]").fill(password)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/keys")
+    assert page.locator(".who").inner_text() == "Li Lei 李雷"
+
+
+def manages_people(visit):
+    name = f"wang.{visit.lang}"
+    page = visit("/people", "staffed")
+    page.locator("[name=roles][value=tuner]").check()
+    page.locator("[name=name]").fill("anna.berg")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[role=alert]")
+    assert page.locator("[name=roles][value=tuner]").is_checked(), "the form keeps what was ticked"
+    page.locator("[name=name]").fill(name)
+    page.locator("[name=display]").fill("王芳")
+    page.keyboard.press("Enter")
+    assert page.locator("[role=status] code").inner_text()
+    page = visit("/people", "staffed")
+    page.locator(f".row-link[href$='{name}']").click()
+    page.locator("[name=roles][value=operator]").check()
+    page.locator("[name=denied][value=ask]").focus()
+    page.keyboard.press("Space")
+    page.locator("form[action$='/roles'] button").click()
+    page.wait_for_url(f"**/people/{name}")
+    assert page.locator("[name=roles]:checked").count() == 2
+    assert page.locator("[name=denied]:checked").get_attribute("value") == "ask"
+    page.locator("form[action$='/password'] button").click()
+    page.wait_for_selector("[role=status] code")
+    page.locator("form[action$='/disable'] button").click()
+    page.wait_for_selector(".headline .badge.bad")
+    page.locator("form[action$='/enable'] button").click()
+    page.wait_for_selector("form[action$='/disable']")
+    assert page.locator(".headline .badge.bad").count() == 0
+
+
+def issues_a_key(visit):
+    page = visit("/keys", "staffed")
+    page.locator("[name=name]").fill(f"Till {visit.lang}")
+    page.locator("[name=scopes][value=feedback]").check()
+    page.locator("[name=tokens_per_day]").fill("100000")
+    page.keyboard.press("Enter")
+    key = page.locator("[role=status] code").inner_text()
+    assert key.startswith("lathe-"), key
+    row = page.locator("tbody tr").first
+    assert row.locator("b").inner_text() == f"Till {visit.lang}"
+    row.locator("summary").focus()
+    page.keyboard.press("Enter")
+    row.locator("[name=reason]").fill("lost")
+    page.keyboard.press("Enter")
+    row.locator("summary").wait_for(state="detached")
+    assert key not in page.content(), "it is shown once"
+
+
+def reads_the_audit(visit):
+    page = visit("/audit", "staffed")
+    assert page.locator("tbody tr").count() == 50
+    page.locator("[rel=next]").click()
+    page.wait_for_url("**/audit?before=*")
+    page.locator("[rel=prev]").click()
+    page.wait_for_url("**/audit")
+
+
+def keeps_an_account(visit):
+    old, new = "correct horse battery", "battery staple horse"
+
+    def log_in(password):
+        visit.as_stranger()
+        page = visit("/login?next=/account", "staffed")
+        page.locator("[name=name]").fill("anna.berg")
+        page.locator("[name=password]").fill(password)
+        page.keyboard.press("Enter")
+        page.wait_for_url(lambda url: "/login" not in url)
+        assert page.url.endswith("/account")
+        return page
+
+    def change(page, old, new, again):
+        for name, text in (("old", old), ("new", new), ("again", again)):
+            page.locator(f"[name={name}]").fill(text)
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+
+    page = log_in(old)
+    assert page.locator("a[href='/people']").count() == 0, "what she may not open is not offered"
+    visit("/people", "staffed", status=403)
+    page = visit("/account", "staffed")
+    change(page, old, new, new + "s")
+    assert page.locator("[role=alert]").count() == 1
+    change(page, old, new, new)
+    assert page.locator("[role=alert]").count() == 0
+    # Changed, she is logged in here and nowhere else.
+    assert page.locator("tbody tr").count() == 1
+    page = log_in(new)
+    rows = page.locator("tbody tr")
+    assert rows.count() == 2
+    rows.filter(has_not=page.locator(".badge")).locator("button").click()
+    rows.nth(1).wait_for(state="detached")
+    change(page, new, old, old)
+    assert page.locator("[role=alert]").count() == 0
+    page.locator("form[action='/logout'] button").click()
+    page.wait_for_url("**/login")
+    page.goto(visit.url("/account", "staffed"))
+    page.wait_for_url("**/login?next=**")
+
+
 ACTS = [
     finds_orders,
     compares_orders,
@@ -234,4 +489,15 @@ ACTS = [
     looks_at_data,
     files_a_registration,
     reads_the_ledger,
+    fills_in_an_order,
+    brings_a_table,
+    goes_on_with_a_file_that_broke_off,
+    compares_versions,
+    reviews_feedback,
+    decides_about_a_model,
+    lets_the_first_person_in,
+    manages_people,
+    issues_a_key,
+    reads_the_audit,
+    keeps_an_account,
 ]

@@ -21,7 +21,7 @@ TOO_WIDE = """() => {
   const found = [];
   const root = document.documentElement;
   if (root.scrollWidth > root.clientWidth) found.push(`the page is ${root.scrollWidth} px wide`);
-  const apart = ".sr, .skip, .defs, .scroll, .clip, .log, select, input, textarea, svg *, option";
+  const apart = ".sr, .skip, .defs, .scroll, .clip, .who, .log, select, input, textarea, svg *, option";
   for (const element of document.querySelectorAll("body *")) {
     const box = element.getBoundingClientRect();
     if (!box.width || !box.height || element.closest(apart)) continue;
@@ -45,8 +45,8 @@ AXE_RUN = "() => axe.run(document, {resultTypes: ['violations'], preload: false}
 class Watch:
     """Listens to a page: what it asks for, and what goes wrong in it."""
 
-    def __init__(self, context, base, seen):
-        context.add_init_script(SHIFT)
+    def __init__(self, context, base, seen, axe=False):
+        context.add_init_script(SHIFT + (AXE if axe else ""))
         self.page = context.new_page()
         self.base = base
         self.wrong = []
@@ -54,6 +54,7 @@ class Watch:
         self.page.on("console", self.console)
         self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
         self.page.on("request", self.request)
+        self.page.on("response", self.response)
 
     def console(self, message):
         # A page that is not there, or a form that is refused, is a failed resource to the console.
@@ -63,9 +64,13 @@ class Watch:
     def request(self, request):
         if not request.url.startswith(tuple(self.base.values())):
             self.wrong.append(f"a request to {request.url}")
-            return
-        path = "/" + request.url.split("/", 3)[3].split("?")[0]
-        self.seen.add((request.method, path))
+
+    def response(self, response):
+        method = response.request.method
+        # What was refused was not used; a form that was taken leads on.
+        if response.status == 200 or (method == "POST" and response.status == 303):
+            path = "/" + response.url.split("/", 3)[3].split("?")[0]
+            self.seen.add((method, path))
 
     def problems(self, html_lang):
         """What is wrong with the page as it stands."""
@@ -84,7 +89,6 @@ class Watch:
 
     def axe(self):
         """What axe-core finds serious or critical."""
-        self.page.evaluate(AXE)
         found = []
         for it in self.page.evaluate(AXE_RUN)["violations"]:
             if it["impact"] in ("serious", "critical"):

@@ -1,4 +1,5 @@
-"""Every page, by a name: which workshop shows it, and where it stands."""
+"""Every page, by a name: which workshop shows it, to whom, and where it stands. `{name}` is filled in with what the
+workshop said of itself."""
 
 import hashlib
 
@@ -68,4 +69,53 @@ PAGES = {
     "ledger-kind": ("sample", "/ledger?kind=training"),
     "entry": ("sample", "/ledger/6"),
     "missing": ("sample", "/nowhere"),
+    # What people do there.
+    "orders-signed": ("signed", "/"),
+    "order-new": ("staffed", "/orders/new?pack={pack}"),
+    "order-new-quick": ("staffed", "/orders/new?pack={pack}&quick=true"),
+    "order-new-first": ("fresh", "/orders/new"),
+    "order-new-none": ("staffed", "/orders/new?pack=nowhere"),
+    "order-placed": ("staffed", "/orders/{order}"),
+    "pending": ("signed", "/register"),
+    "bring": ("staffed", "/data/bring"),
+    "bring-empty": ("fresh", "/data/bring"),
+    "bring-long": ("crowded", "/data/bring"),
+    "brought": ("staffed", "/data/bring/{file}"),
+    "brought-long": ("crowded", "/data/bring/{file}"),
+    "data-versions": ("staffed", "/data"),
+    "dataset-versions": ("staffed", "/data/{to}"),
+    "data-compare": ("staffed", "/data/compare?from={from}&to={to}"),
+    "data-compare-long": ("crowded", "/data/compare?from={from}&to={to}"),
+    "review": ("staffed", "/review"),
+    "review-accepted": ("staffed", "/review?state=accepted"),
+    "review-empty": ("fresh", "/review"),
+    "review-long": ("crowded", "/review"),
+    # Who may come in.
+    "login": ("stranger", "/login?next=/data"),
+    "account": ("staffed", "/account"),
+    "account-long": ("crowded", "/account"),
+    "people": ("staffed", "/people"),
+    "people-empty": ("fresh", "/people"),
+    "people-long": ("crowded", "/people"),
+    "person": ("staffed", "/people/chen.wei"),
+    "person-out": ("staffed", "/people/zoe.hart"),
+    "person-long": ("crowded", "/people/chen.wei"),
+    "keys": ("staffed", "/keys"),
+    "keys-empty": ("fresh", "/keys"),
+    "keys-long": ("crowded", "/keys"),
+    "audit": ("staffed", "/audit"),
+    "audit-empty": ("fresh", "/audit"),
+    "audit-long": ("crowded", "/audit"),
+    "denied": ("tuner", "/people"),
+}
+
+# What is answered where it is not 200.
+STATUS = {"missing": 404, "order-new-none": 400, "denied": 403}
+
+# What is answered at a GET and is no page of its own, and why.
+NO_PAGES = {
+    "/favicon.ico": "a picture",
+    "/orders/{id}/live": "a part of an order's page, for its script",
+    "/register/{number}/dossier": "a document, drawn by lathe-register",
+    "/register/{number}/filing/package": "a document, drawn by lathe-register",
 }

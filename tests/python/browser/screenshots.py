@@ -8,7 +8,7 @@ import pathlib
 import sys
 
 from pages import PAGES
-from workshop import KINDS, LANGS, Browser, Workshops
+from workshop import KINDS, LANGS, OTHERS, Browser, Workshops
 
 OUT = pathlib.Path(os.environ["LATHE_SCREENSHOTS"])
 
@@ -23,10 +23,14 @@ def main(names):
             for dark in (False, True):
                 folder = OUT / f"{lang[:2]}-{width}-{'dark' if dark else 'light'}"
                 folder.mkdir(parents=True, exist_ok=True)
-                page = browser.context(lang, width, dark).new_page()
+                readers = {
+                    reader: browser.context(lang, width, dark, workshops.cookies(reader)).new_page()
+                    for reader in (None, *OTHERS)
+                }
                 for name, (kind, path) in PAGES.items():
                     if not names or name in names:
-                        page.goto(workshops.urls[kind] + path)
+                        page = readers.get(kind, readers[None])
+                        page.goto(workshops.url(kind, path))
                         page.screenshot(path=folder / f"{name}.png", full_page=True)
     browser.stop()
     workshops.stop()

@@ -1,66 +1,76 @@
 """The pages in headless Chromium, as people use them: in both languages, wide and narrow, light and dark,
 with a pointer, with keys, without JavaScript.
 
-usage: cargo xtask browser
-A page without an entry in pages.py, or a form that nothing in acts.py sends, fails the last test here.
+usage: cargo xtask browser [TEST]...
+A page without an entry in pages.py fails the first test here, a form that nothing in acts.py sends the last one. The
+tests run in two halves beside each other; those that are named, one after the other.
 """
 
+import io
+import multiprocessing
 import sys
 import unittest
 
 from acts import ACTS
 from checks import Watch
-from pages import DONE, PAGES
-from workshop import KINDS, LANGS, Browser, Workshops, route_of, routes
+from pages import NO_PAGES, PAGES, STATUS
+from workshop import FIRST, KINDS, LANGS, OTHERS, Browser, Workshops, route_of, routes
 
 FIRST_PAGE_BYTES_MAX = 100_000
 seen = set()
 workshops = browser = None
 
 
-def setUpModule():
+def begin():
     global workshops, browser
-    workshops, browser = Workshops(KINDS), Browser()
+    workshops, browser = Workshops(KINDS | FIRST), Browser()
 
 
-def tearDownModule():
+def end():
     browser.stop()
     workshops.stop()
 
 
-def watch(**options):
-    return Watch(browser.context(**options), workshops.urls, seen)
+def watch(kind=None, axe=False, **options):
+    context = browser.context(cookies=workshops.cookies(kind), **options)
+    return Watch(context, workshops.urls, seen, axe)
 
 
 class Visit:
     """Goes to addresses as one reader, in one language."""
 
     def __init__(self, lang, width):
-        context = browser.context(lang, width, permissions=["clipboard-read", "clipboard-write"])
-        self.watch = Watch(context, workshops.urls, seen)
+        self.watch = watch(lang=lang, width=width, permissions=["clipboard-read", "clipboard-write"])
+        self.lang = lang[:2]
         self.page = self.watch.page
         self.page.set_default_timeout(8_000)
 
     def url(self, path, kind="sample"):
-        return workshops.urls[kind] + path
+        return workshops.url(kind, path)
 
-    def __call__(self, path, kind="sample"):
+    def __call__(self, path, kind="sample", status=200):
         answer = self.page.goto(self.url(path, kind))
-        assert answer.status == 200, f"{path}: {answer.status}"
+        assert answer.status == status, f"{path}: {answer.status}"
         return self.page
+
+    def as_stranger(self):
+        """Whoever reads has no session any more."""
+        self.page.context.clear_cookies(name="lathe_session")
 
 
 class EveryPage(unittest.TestCase):
     def look(self, lang, width, dark, axe=False):
-        watched = watch(lang=lang, width=width, dark=dark)
+        readers = {kind: watch(kind, axe, lang=lang, width=width, dark=dark) for kind in (None, *OTHERS)}
         for name, (kind, path) in PAGES.items():
+            watched = readers.get(kind, readers[None])
             with self.subTest(page=name, lang=lang, width=width, dark=dark):
-                answer = watched.page.goto(workshops.urls[kind] + path)
-                self.assertEqual(answer.status, 404 if name == "missing" else 200)
+                answer = watched.page.goto(workshops.url(kind, path))
+                self.assertEqual(answer.status, STATUS.get(name, 200))
                 found = watched.problems(LANGS[lang])
                 found += watched.axe() if axe else []
                 self.assertEqual(found, [])
-        watched.page.context.close()
+        for watched in readers.values():
+            watched.page.context.close()
 
     def test_english_wide_light(self):
         self.look("en-GB", 1440, dark=False, axe=True)
@@ -77,14 +87,16 @@ class EveryPage(unittest.TestCase):
 
 class WithoutScript(unittest.TestCase):
     def test_every_page_is_there(self):
-        plain = watch(java_script_enabled=False)
+        readers = {kind: watch(kind, java_script_enabled=False) for kind in (None, *OTHERS)}
         for name, (kind, path) in PAGES.items():
+            page = readers.get(kind, readers[None]).page
             with self.subTest(page=name):
-                plain.page.goto(workshops.urls[kind] + path)
-                text = plain.page.locator("main").inner_text()
+                page.goto(workshops.url(kind, path))
+                text = page.locator("main").inner_text()
                 self.assertGreater(len(text), 60, text)
-                self.assertEqual(plain.page.locator("main :disabled").count(), 0)
-        plain.page.context.close()
+                self.assertEqual(page.locator("main :disabled").count(), 0)
+        for plain in readers.values():
+            plain.page.context.close()
 
     def test_orders_are_narrowed_and_a_model_answers(self):
         page = watch(lang="zh-CN", java_script_enabled=False).page
@@ -96,6 +108,20 @@ class WithoutScript(unittest.TestCase):
         page.locator("[name=user]").fill("Lovely.")
         page.locator("#ask button[type=submit]").click()
         page.wait_for_selector(".gauge")
+        page.context.close()
+
+    def test_a_file_is_brought_and_forgotten(self):
+        page = watch(java_script_enabled=False).page
+        page.goto(workshops.url("staffed", "/data/bring"))
+        table = "text,label\n" + "".join(f"question {row},{'ab'[row % 2]}\n" for row in range(20))
+        file = {"name": "plain.csv", "mimeType": "text/csv", "buffer": table.encode()}
+        page.locator("[name=file]").set_input_files(file)
+        page.locator("#bring button").click()
+        self.assertRegex(page.url, "/data/bring/[0-9a-f]+$")
+        self.assertEqual(page.locator("[name=question]").input_value(), "text")
+        page.locator("button[value=forget]").click()
+        self.assertTrue(page.url.endswith("/data/bring"))
+        self.assertEqual(page.get_by_text("plain.csv").count(), 0)
         page.context.close()
 
 
@@ -116,7 +142,7 @@ class FirstVisit(unittest.TestCase):
         for kind in ("empty", "sample", "many"):
             page = watch().page
             answers = []
-            page.on("response", answers.append)
+            page.on("response", lambda answer: answers.append(answer))
             page.goto(workshops.urls[kind], wait_until="networkidle")
             # As they are, not as they are compressed.
             size = sum(len(answer.body()) for answer in answers)
@@ -163,21 +189,65 @@ class Errands(unittest.TestCase):
         self.run_all("zh-CN", 390)
 
 
+class Table(unittest.TestCase):
+    def test_every_page_stands_in_it(self):
+        known = routes()
+        pages = {route for method, route in known if method == "GET"}
+        self.assertGreater(len(pages), 30, pages)
+        stand = set()
+        for kind, path in PAGES.values():
+            url = workshops.url(kind, path)
+            route = route_of("GET", "/" + url.split("/", 3)[3].split("?")[0], known)
+            stand.add(route and route[1])
+        self.assertEqual(pages - stand - set(NO_PAGES), set(), "pages without a line in pages.py")
+        self.assertEqual(set(NO_PAGES) - pages, set(), "no pages, and nothing else either")
+
+
 class Routes(unittest.TestCase):
     def test_every_route_was_used(self):
-        known = routes()
-        self.assertGreater(len(known), 30, "the router is read as it is written")
+        known = routes() - {("GET", "/favicon.ico")}
+        self.assertGreater(len(known), 60, "the table of rights is read as the server has it")
         used = {route_of(method, path, known) for method, path in seen}
         self.assertEqual(known - used, set(), "pages that no test opens, forms that no test sends")
 
 
-def load_tests(loader, _tests, _pattern):
-    suite = unittest.TestSuite()
-    # The last one looks at what the others did.
-    for case in (FirstVisit, EveryPage, WithoutScript, Errands, Routes):
-        suite.addTests(loader.loadTestsFromTestCase(case))
-    return suite
+# Each half takes about as long as the other.
+HALVES = ((Table, FirstVisit, WithoutScript, Errands), (EveryPage,))
+
+
+def run(cases):
+    """Runs the tests of these; whether they passed, and what is to be told of it."""
+    suite = unittest.TestSuite(map(unittest.defaultTestLoader.loadTestsFromTestCase, cases))
+    told = io.StringIO()
+    passed = unittest.TextTestRunner(told).run(suite).wasSuccessful()
+    return passed, told.getvalue()
+
+
+def half(cases):
+    """One half, with workshops and a browser of its own; what it used, too."""
+    begin()
+    try:
+        return *run(cases), seen
+    finally:
+        end()
+
+
+def main():
+    if sys.argv[1:]:
+        begin()
+        try:
+            return unittest.main(exit=False).result.wasSuccessful()
+        finally:
+            end()
+    with multiprocessing.get_context("fork").Pool(len(HALVES)) as pool:
+        halves = pool.map(half, HALVES, chunksize=1)
+    for _, told, used in halves:
+        print(told)
+        seen.update(used)
+    passed, told = run((Routes,))
+    print(told)
+    return passed and all(it[0] for it in halves)
 
 
 if __name__ == "__main__":
-    unittest.main(argv=[sys.argv[0], "-q", *sys.argv[1:]])
+    sys.exit(not main())

@@ -32,6 +32,8 @@ struct AccountPage {
 /// A place where they are logged in.
 struct Row {
     id: String,
+    browser: String,
+    /// The browser, as it calls itself.
     agent: String,
     is_this: bool,
     began: String,
@@ -129,6 +131,7 @@ fn show(state: &AppState, tongue: Tongue, who: &Signed, error: Option<&WorkshopE
         let row = session.row();
         Row {
             id: session.id(),
+            browser: browser(&row.agent),
             agent: row.agent,
             is_this: session.id() == who.session.id(),
             began: format::moment(row.created_ms),
@@ -156,4 +159,65 @@ fn show(state: &AppState, tongue: Tongue, who: &Signed, error: Option<&WorkshopE
     };
     let status = error.map_or(StatusCode::OK, api::status_of);
     page.frame.answer(status, &page)
+}
+
+/// A browser and its system by the names that people know; what is none of them stands as it calls itself.
+/// Several claim to be others too: those come first.
+fn browser(agent: &str) -> String {
+    let browsers = [
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+    ];
+    let systems = [
+        ("HarmonyOS", "HarmonyOS"),
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Macintosh", "macOS"),
+        ("Linux", "Linux"),
+    ];
+    let known = |names: &[(&str, &'static str)]| {
+        let mut names = names.iter();
+        names.find(|it| agent.contains(it.0)).map(|it| it.1)
+    };
+    match (known(&browsers), known(&systems)) {
+        (Some(browser), Some(system)) => format!("{browser} · {system}"),
+        (Some(browser), None) => browser.to_owned(),
+        (None, _) => agent.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::browser;
+
+    #[test]
+    fn browsers_are_called_by_the_names_that_people_know() {
+        for (agent, name) in [
+            (
+                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+                "Chrome · Linux",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
+                "Edge · Windows",
+            ),
+            (
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1",
+                "Safari · iPhone",
+            ),
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0",
+                "Firefox · Windows",
+            ),
+            ("curl/8.5.0", "curl/8.5.0"),
+            ("", ""),
+        ] {
+            assert_eq!(browser(agent), name, "{agent}");
+        }
+    }
 }

@@ -68,9 +68,25 @@ fn row(say: Say, row: &AuditRow) -> Row {
         at: format::moment(row.at_ms),
         at_text: format::moment_text(row.at_ms),
         event: say.name_of("web.audit.event", &row.event),
-        by: row.by.clone(),
+        by: who(say, &row.by),
         what: row.what.clone(),
         outcome: row.outcome.clone(),
         is_bad: !is_good,
+    }
+}
+
+/// Who it was, in the reader's language. What the audit has is a beginning that says what they are, and a name.
+fn who(say: Say, by: &str) -> String {
+    match by {
+        "" => "–".to_owned(),
+        "a key of the operator's file" => say.it("web.audit.by.file"),
+        "anybody on this machine" => say.it("web.audit.by.anybody"),
+        "a stranger" => say.it("web.audit.by.stranger"),
+        _ => match by.split_once(' ') {
+            Some((what @ ("person" | "key"), name)) => {
+                say.of(&format!("web.audit.by.{what}"), name)
+            }
+            _ => by.to_owned(),
+        },
     }
 }

@@ -419,7 +419,8 @@ fn at(error: &WorkshopError) -> Option<String> {
     }
 }
 
-fn cells(columns: &[String], row: &Map<String, Value>) -> Vec<String> {
+/// What a row has in these columns.
+pub(super) fn cells(columns: &[String], row: &Map<String, Value>) -> Vec<String> {
     let cell = |name: &String| match row.get(name) {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.chars().take(CELL_CHARS_MAX).collect(),

@@ -10,10 +10,11 @@ use lathe_workshop::bring::DatasetDifference;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::bring::cells;
 use super::{Frame, Problem, asked};
 use crate::AppState;
 use crate::format;
-use crate::lang::Tongue;
+use crate::lang::{Say, Tongue};
 
 #[derive(Template)]
 #[template(path = "data_compare.html")]
@@ -22,8 +23,17 @@ struct ComparePage {
     from: (String, String),
     to: (String, String),
     counts: Vec<(String, String)>,
-    added: Vec<String>,
-    removed: Vec<String>,
+    parts: Vec<Part>,
+}
+
+/// The records that only one of them has.
+struct Part {
+    id: &'static str,
+    title: String,
+    /// How many of them are shown, where not all are.
+    first: String,
+    columns: Vec<String>,
+    rows: Vec<Vec<String>>,
 }
 
 /// Which two.
@@ -55,18 +65,42 @@ pub(super) async fn page(
         ("removed", difference.removed),
     ];
     let count = |(name, count)| (say.it_of("web.data.compare", name), format::count(count));
+    let parts = [
+        part(say, "added", difference.added, &difference.added_first),
+        part(
+            say,
+            "removed",
+            difference.removed,
+            &difference.removed_first,
+        ),
+    ];
     let page = ComparePage {
         from: (difference.from.digest, difference.from.name),
         to: (difference.to.digest, difference.to.name),
         counts: counts.map(count).into(),
-        added: lines(&difference.added_first),
-        removed: lines(&difference.removed_first),
+        parts: parts.into_iter().flatten().collect(),
         frame: Frame::new(tongue, "data"),
     };
     page.frame.answer(StatusCode::OK, &page)
 }
 
-fn lines(records: &[Map<String, Value>]) -> Vec<String> {
-    let line = |record: &Map<String, Value>| Value::Object(record.clone()).to_string();
-    records.iter().map(line).collect()
+/// The records as a table; nothing where there are none.
+fn part(say: Say, name: &'static str, count: u64, records: &[Map<String, Value>]) -> Option<Part> {
+    let mut columns: Vec<String> = Vec::new();
+    for key in records.iter().flat_map(Map::keys) {
+        if !columns.contains(key) {
+            columns.push(key.clone());
+        }
+    }
+    let is_cut = count > records.len() as u64;
+    (!records.is_empty()).then(|| Part {
+        id: name,
+        title: say.it_of("web.data.compare", name),
+        first: match is_cut {
+            true => say.of("web.data.compare.first", records.len()),
+            false => String::new(),
+        },
+        rows: records.iter().map(|row| cells(&columns, row)).collect(),
+        columns,
+    })
 }

@@ -14,6 +14,7 @@ use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use lathe_workshop::draft::{Estimate, OrderPlan, PackLine, PackSettings, SettingMistake};
+use lathe_workshop::words::Lang;
 use lathe_workshop::{Operation, OrderRequest, WorkshopError};
 use serde::Deserialize;
 
@@ -320,5 +321,8 @@ fn note(say: Say, estimate: &Estimate) -> String {
     ];
     let open = open.into_iter().filter(|(is_open, _)| *is_open);
     let texts: Vec<String> = open.map(|(_, key)| say.it(key)).collect();
-    texts.join(" ")
+    texts.join(match say.lang() {
+        Lang::En => " ",
+        Lang::Zh => "",
+    })
 }

@@ -14,11 +14,12 @@ use lathe_workshop::feedback::{
     Review,
 };
 use lathe_workshop::people::Signed;
+use lathe_workshop::trace::TextsView;
 use lathe_workshop::{Caller, Operation, WorkshopError};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Frame, Problem, short};
+use super::{Frame, Problem};
 use crate::format;
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api};
@@ -267,8 +268,7 @@ async fn show(state: &AppState, tongue: Tongue, wanted: Wanted, told: Told) -> R
             let shown = state.desk.operate(Operation::FeedbackShow { id }).await?;
             let receipt = shown["receipt"].as_str().unwrap_or_default();
             let traced = state.desk.trace(receipt).await?;
-            let answer = traced.and_then(|it| it.texts).map(|it| it.answer);
-            cards.push(card(say, &shown, answer.unwrap_or_default()));
+            cards.push(card(say, &shown, traced.and_then(|it| it.texts)));
         }
         let names = state.desk.deployments().await?;
         let names = names.into_iter().map(|it| it.name).collect();
@@ -330,22 +330,22 @@ fn states(say: Say, kept: Option<FeedbackState>) -> Vec<(&'static str, String, b
         .into()
 }
 
-fn card(say: Say, shown: &Value, answer: String) -> Card {
+/// A card; what was asked stands in a correction, of a complaint in the texts that the workshop keeps.
+fn card(say: Say, shown: &Value, texts: Option<TextsView>) -> Card {
     let text = |name: &str| shown[name].as_str().unwrap_or_default().to_owned();
     let (id, kind, state) = (text("id"), text("kind"), text("state"));
     let created_ms = shown["created"].as_i64().unwrap_or_default() * 1000;
-    let messages = shown["messages"].as_array().into_iter().flatten();
-    let asked = messages.map(|message| {
-        let content = match &message["content"] {
-            Value::String(text) => text.clone(),
-            Value::Null => message.to_string(),
-            other => other.to_string(),
-        };
-        let role = message["role"].as_str().unwrap_or_default();
-        (say.name_of("web.review.role", role), content)
-    });
+    let (prompt, answer) = texts.map_or_else(Default::default, |it| (it.prompt, it.answer));
+    let asked = match shown["messages"].is_array() {
+        true => messages(say, &shown["messages"]),
+        false => messages(say, &serde_json::from_str(&prompt).unwrap_or_default()),
+    };
     Card {
-        short_id: short(&id).to_owned(),
+        // Its beginning is time, which many share.
+        short_id: id
+            .get(id.len().saturating_sub(8)..)
+            .unwrap_or(&id)
+            .to_owned(),
         is_correction: kind == "correction",
         pending: state == "received",
         kind: say.name_of("web.review.kind", &kind),
@@ -358,7 +358,7 @@ fn card(say: Say, shown: &Value, answer: String) -> Card {
         created: format::moment(created_ms),
         created_text: format::moment_text(created_ms),
         reason: text("reason"),
-        asked: asked.collect(),
+        asked,
         answer,
         correction: text("correction"),
         agreement: agreement(say, &shown["agreement"]),
@@ -366,6 +366,21 @@ fn card(say: Say, shown: &Value, answer: String) -> Card {
         decided: decided(say, &shown["review"]),
         id,
     }
+}
+
+/// Role and text of each message.
+fn messages(say: Say, all: &Value) -> Vec<(String, String)> {
+    let all = all.as_array().into_iter().flatten();
+    let message = |message: &Value| {
+        let content = match &message["content"] {
+            Value::String(text) => text.clone(),
+            Value::Null => message.to_string(),
+            other => other.to_string(),
+        };
+        let role = message["role"].as_str().unwrap_or_default();
+        (say.name_of("web.review.role", role), content)
+    };
+    all.map(message).collect()
 }
 
 /// How many of the corrections of one answer say the same; nothing where there is but one.

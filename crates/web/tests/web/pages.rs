@@ -529,8 +529,9 @@ async fn every_form_refuses_another_origin_and_a_large_body() {
 }
 
 /// Groups of keys, named by their beginning; their members come from fixed lists or from packs.
-const GROUPS: [&str; 42] = [
+const GROUPS: [&str; 43] = [
     "web.action",
+    "web.audit.by",
     "web.audit.event",
     "web.breaker",
     "web.bring.answers",
