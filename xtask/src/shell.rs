@@ -29,12 +29,29 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Comm
     command
 }
 
+/// What cargo tells a program that it runs about that program's own package.
+const OWN: [&str; 4] = [
+    "CARGO_PKG_",
+    "CARGO_MANIFEST_",
+    "CARGO_CRATE_",
+    "CARGO_BIN_",
+];
+
 /// `cargo ARGUMENTS`, with the cargo that runs this.
 pub fn cargo(arguments: &[&str]) -> Command {
-    command(
+    let mut command = command(
         std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
         arguments,
-    )
+    );
+    // Build scripts that watch these would run again for each way of starting cargo, and with them every
+    // crate above theirs is built anew.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if OWN.iter().any(|start| text.starts_with(start)) {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 /// Prints the command, runs it and reports a failure as a sentence.

@@ -4,6 +4,9 @@
 //! [`WIDTH`] × [`HEIGHT`] and text never is: labels stand beside the drawing as HTML, evenly spaced,
 //! and stay crisp at any width. Not here: markup and colours.
 
+/// Where a line goes: pairs of where and how high.
+type Points<'a> = &'a [(f64, f64)];
+
 /// Width of the drawing box.
 pub(crate) const WIDTH: f64 = 1000.0;
 /// Height of the drawing box.
@@ -85,7 +88,7 @@ pub(crate) fn panel(
 /// As [`panel`], but on a logarithmic axis where the values span a wide ratio: a loss falls tenfold
 /// in its first steps and what follows would be a flat line. `beside` is drawn on the same axis.
 pub(crate) fn loss_panel(
-    (points, beside): (&[(f64, f64)], &[(f64, f64)]),
+    (points, beside): (Points<'_>, Points<'_>),
     x_high: f64,
     label: impl Fn(f64) -> String,
 ) -> Option<Panel> {
@@ -105,7 +108,7 @@ fn finite(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 fn draw(
-    (points, beside): (&[(f64, f64)], &[(f64, f64)]),
+    (points, beside): (Points<'_>, Points<'_>),
     x_high: f64,
     label: impl Fn(f64) -> String,
     axis: impl Fn(f64, f64) -> Axis,

@@ -335,7 +335,7 @@ fn lines(seen: &BringSeen, lang: Lang) -> Vec<String> {
         }
     }
     if let Some(found) = &seen.found {
-        lines.extend(counts(found, &say));
+        lines.extend(counts(found, lang));
     }
     for mistake in &seen.mistakes {
         lines.push(format!("✗ {}: {}", mistake.key, mistake.text));
@@ -357,7 +357,8 @@ fn kind_name(kind: AnswerKind) -> &'static str {
     }
 }
 
-fn counts(found: &BringFound, say: &dyn Fn(&str, &[(&str, &str)]) -> String) -> Vec<String> {
+fn counts(found: &BringFound, lang: Lang) -> Vec<String> {
+    let say = |key: &str, args: &[(&str, &str)]| words::get(lang, key, args);
     let statistics = &found.statistics;
     let [records, train, test, duplicates, contradictions, broken] = [
         statistics.records,

@@ -55,7 +55,9 @@ fn two() -> SampleDesk {
     let mut other = evidence::deployment();
     other.name = "after-sales".to_owned();
     other.system = Some("echo".to_owned());
-    SampleDesk::new().with_deployment(other)
+    let mut desk = SampleDesk::new();
+    desk.deployments.push(other);
+    desk
 }
 
 #[tokio::test]

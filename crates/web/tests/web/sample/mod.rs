@@ -61,7 +61,7 @@ pub const DATASET: &str = "6e1f0b6a2d0c4f7cb1a8e6f7d9c24b53a3f0d1c87e5b49266f1d0
 pub struct SampleDesk {
     orders: Vec<OrderView>,
     datasets: Vec<DatasetView>,
-    deployments: Vec<DeploymentView>,
+    pub deployments: Vec<DeploymentView>,
     pub upstreams: Vec<UpstreamView>,
     models: Vec<ModelRow>,
     report: Report,
@@ -144,12 +144,6 @@ impl SampleDesk {
             models: models::many(120),
             ..desk
         }
-    }
-
-    /// The same workshop with another deployment.
-    pub fn with_deployment(mut self, deployment: DeploymentView) -> SampleDesk {
-        self.deployments.push(deployment);
-        self
     }
 
     /// The same workshop, its registration filed with the authority.

@@ -206,10 +206,8 @@ fn finished(began_ms: i64) -> Vec<StepView> {
         step.started_ms = Some(at);
         at += seconds * SECOND_MS + 340;
         step.ended_ms = Some(at);
-        step.figure = Some(Title {
-            en: en.to_owned(),
-            zh: zh.to_owned(),
-        });
+        let [en, zh] = [en, zh].map(str::to_owned);
+        step.figure = Some(Title { en, zh });
         step.figures = figures.as_object().cloned().unwrap_or_default();
         step.artifact = (name == StepName::Tune).then(|| super::models::tuned().model.digest);
         step
@@ -260,7 +258,9 @@ pub fn curve(steps: u64) -> Vec<CurvePoint> {
             tokens_per_s: 268.0,
             eta_s: (STEPS - step) as f64 * 1.86,
             step_tokens_per_s: Some(268.0 + 80.0 * (noise - 0.06)),
-            held_out_loss: (step % 38 == 0).then(|| 0.36 + 0.4 * (-at / 90.0).exp()),
+            held_out_loss: step
+                .is_multiple_of(38)
+                .then(|| 0.36 + 0.4 * (-at / 90.0).exp()),
             memory_bytes: Some((612 << 20) + (step % 7) * (3 << 20)),
         }
     };
