@@ -1,7 +1,7 @@
 //! Step `tune`: supervised tuning of an adapter on the training records. The
 //! artifact is the adapter's folder in PEFT's format; checkpoints lie in the
 //! step's work folder and are taken up again after a kill. On the way the loss on some held-out
-//! records is told ([`look`]).
+//! records is told (`look.rs`).
 
 use lathe_engine::Adapter;
 use lathe_tune::pack::pack;
