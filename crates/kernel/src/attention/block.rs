@@ -2,8 +2,9 @@
 //!
 //! Blocks come and go with every answer, thousands a second, between allocations that stay. Given back to
 //! the allocator each time, they leave holes that it fills with other things, and a server's memory creeps
-//! up for hours at the same load. What is dropped here waits for the next block of its size instead: what
-//! is in use and what waits together are never more than what was once in use.
+//! up for hours at the same load. What is dropped here waits for the next block of its size instead. Of one
+//! size, what is in use and what waits are never more than what was once in use; of sizes that no model has
+//! any more, [`WAITING_BYTES_MAX`] stay.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};

@@ -14,12 +14,12 @@ use lathe_workshop::feedback::{FeedbackKind, FeedbackReview, Given, Giver, Revie
 use lathe_workshop::people::{Attempt, AuditRow, PersonRequest, PersonRole, Right, Secret};
 use lathe_workshop::token::{Allowance, Scope, TokenRequest};
 use lathe_workshop::{
-    Admitted, Book, BoxFuture, DeployableFiles, Door, DoorError, Home, Opening, Operation,
-    OrderRequest, ReceiptDraft, Texts, Workshop, WorkshopOptions,
+    Home, Opening, Operation, OrderRequest, ReceiptDraft, Texts, Workshop, WorkshopOptions,
 };
 use serde_json::{Value, json};
 
 use crate::Outcome;
+use crate::sample::nobody::Nobody;
 
 /// Everybody's password.
 const PASSWORD: &str = "correct horse battery";
@@ -34,23 +34,6 @@ const AGENTS: [&str; 2] = [
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:145.0) Gecko/20100101 Firefox/145.0",
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
 ];
-
-/// Nobody answers.
-struct Nobody;
-
-impl Door for Nobody {
-    fn open(
-        &self,
-        _: Admitted<DeployableFiles>,
-        _: Arc<dyn Book>,
-    ) -> BoxFuture<'_, Result<(), DoorError>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn close<'a>(&'a self, _: &'a str) -> BoxFuture<'a, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 /// A workshop in which nobody and nothing is yet. Its folder is left to whoever gave the folder for such files.
 pub async fn fresh() -> Outcome<Workshop> {

@@ -13,31 +13,13 @@ use lathe_evidence::receipt::Ended;
 use lathe_evidence::{Digest, canonical};
 use lathe_web::{Access, AppState, router};
 use lathe_workshop::feedback::{FeedbackKind, Given, Giver};
-use lathe_workshop::{
-    Admitted, Book, BoxFuture, DeployableFiles, Door, DoorError, Home, Opening, ReceiptDraft,
-    Texts, Workshop, WorkshopOptions,
-};
+use lathe_workshop::{Home, Opening, ReceiptDraft, Texts, Workshop, WorkshopOptions};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::sample::nobody::Nobody;
+
 const BODY_BYTES_MAX: usize = 4 << 20;
-
-/// Nobody answers.
-struct Nobody;
-
-impl Door for Nobody {
-    fn open(
-        &self,
-        _: Admitted<DeployableFiles>,
-        _: Arc<dyn Book>,
-    ) -> BoxFuture<'_, Result<(), DoorError>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn close<'a>(&'a self, _: &'a str) -> BoxFuture<'a, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 /// A workshop, its pages, and the folder that both are gone with.
 struct Shop {

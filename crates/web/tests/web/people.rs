@@ -12,32 +12,15 @@ use axum::{Extension, Router};
 use lathe_web::{Access, AppState, OverTls, router};
 use lathe_workshop::people::{PersonRequest, PersonRole, Secret};
 use lathe_workshop::token::{Allowance, Scope, TokenRequest};
-use lathe_workshop::{
-    Admitted, Book, BoxFuture, DeployableFiles, Door, DoorError, Home, Operation, Workshop,
-    WorkshopOptions,
-};
+use lathe_workshop::{Home, Operation, Workshop, WorkshopOptions};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
+
+use crate::sample::nobody::Nobody;
 
 const BODY_BYTES_MAX: usize = 4 << 20;
 const PASSWORD: &str = "correct horse battery";
 const HOST: &str = "127.0.0.1:7878";
-
-/// A door behind which nobody answers.
-struct Nobody;
-
-impl Door for Nobody {
-    fn open(
-        &self,
-        _: Admitted<DeployableFiles>,
-        _: Arc<dyn Book>,
-    ) -> BoxFuture<'_, Result<(), DoorError>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-    fn close<'a>(&'a self, _: &'a str) -> BoxFuture<'a, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
 
 /// An empty workshop behind its router, gone with the folder.
 struct Shop {

@@ -37,6 +37,7 @@ pub mod compare;
 pub mod evidence;
 pub mod lesson;
 pub mod models;
+pub mod nobody;
 pub mod orders;
 pub mod shelf;
 pub mod trace;
