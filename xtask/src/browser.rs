@@ -27,8 +27,18 @@ pub fn run(arguments: &[String]) -> Outcome {
     shell::run(&mut tests)
 }
 
-/// Takes pictures of the named pages, or of all.
+/// Takes pictures of the named pages, or of all; with `--guide`, those of the guide.
 pub fn screenshots(names: &[String]) -> Outcome {
+    if let [only] = names
+        && only == "--guide"
+    {
+        let mut pictures = driven("tests/python/browser/guide.py")?;
+        pictures.env(
+            "LATHE_SCREENSHOTS",
+            shell::root().join("docs/guide/pictures"),
+        );
+        return shell::run(&mut pictures);
+    }
     let mut pictures = driven("tests/python/browser/screenshots.py")?;
     let folder = shell::target_dir().join("screenshots");
     pictures.env("LATHE_SCREENSHOTS", folder).args(names);

@@ -23,7 +23,8 @@ usage: cargo xtask COMMAND
   tidy                  size limits and house rules over the tree
   docs [--check]        writes docs/reference from the binary; --check only compares
   browser               the pages in headless Chromium, as people use them
-  screenshots [NAME]... the pages in both languages, widths and themes, under target/screenshots
+  screenshots [NAME]... the pages in both languages, widths and themes, under target/screenshots;
+                        --guide: the pictures of docs/guide
   acceptance [NAME]     full orders and Python peers on the real pack; results under benches/results;
                         also: acceptance soak --minutes N
   bench [--only ROW] [--json]

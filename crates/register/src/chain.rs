@@ -15,6 +15,8 @@ mod judge;
 mod standing;
 mod walk;
 
+use std::io::Read;
+
 use lathe_evidence::Digest;
 use lathe_evidence::report::Report;
 use lathe_evidence::statement::{ApprovalPolicy, Deployment, Link};
@@ -26,7 +28,7 @@ pub use judge::{challengers, figures, judge};
 pub use standing::restored_since;
 pub use walk::{Judged, Said, Trunk, Walk, walk, walk_evaluation, walk_verdict};
 
-/// The artifacts, as the caller can read them. Reading is bounded by the caller.
+/// The artifacts, as the caller can read them.
 pub trait Pieces {
     /// The digest of the artifact's manifest, its files hashed now.
     ///
@@ -34,11 +36,11 @@ pub trait Pieces {
     /// Why it cannot be hashed, for people.
     fn manifest(&self, artifact: Digest) -> Result<Digest, String>;
 
-    /// One file of the artifact.
+    /// One file of the artifact, from its start: weights and records are more than is held at once.
     ///
     /// # Errors
-    /// Why it cannot be read, for people.
-    fn file(&self, artifact: Digest, path: &str) -> Result<Vec<u8>, String>;
+    /// Why it cannot be opened, for people.
+    fn open(&self, artifact: Digest, path: &str) -> Result<Box<dyn Read + '_>, String>;
 }
 
 /// A deployment that is whole.

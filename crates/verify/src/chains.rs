@@ -1,5 +1,7 @@
 //! Judging deployments: the chain of each that counts, and that what answers is one of them.
 
+use std::io::Read;
+
 use lathe_evidence::Digest;
 use lathe_evidence::statement::{Deployment, Link};
 use lathe_ledger::History;
@@ -15,8 +17,8 @@ impl Pieces for Objects {
         Objects::manifest(self, artifact).map(|it| it.digest())
     }
 
-    fn file(&self, artifact: Digest, path: &str) -> Result<Vec<u8>, String> {
-        Objects::file(self, artifact, path)
+    fn open(&self, artifact: Digest, path: &str) -> Result<Box<dyn Read + '_>, String> {
+        Ok(Box::new(Objects::open(self, artifact, path)?))
     }
 }
 

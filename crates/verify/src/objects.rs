@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -65,8 +66,8 @@ impl Objects {
     /// A file of an artifact.
     ///
     /// # Errors
-    /// No plain path, or it cannot be read.
-    pub fn file(&self, artifact: Digest, path: &str) -> Result<Vec<u8>, String> {
+    /// No plain path, or it cannot be opened.
+    pub fn open(&self, artifact: Digest, path: &str) -> Result<File, String> {
         let plain = Path::new(path)
             .components()
             .all(|part| matches!(part, std::path::Component::Normal(_)));
@@ -74,12 +75,23 @@ impl Objects {
             return Err(format!("{path:?} is no path inside an artifact"));
         }
         let full = self.folder.join(artifact.to_string()).join(path);
-        let failed = |error: std::io::Error| format!("objects/{artifact}/{path}: {error}");
-        let length = std::fs::metadata(&full).map_err(failed)?.len();
-        if length > FILE_BYTES_MAX {
-            return Err(format!("objects/{artifact}/{path} has {length} bytes"));
+        File::open(&full).map_err(|error| format!("objects/{artifact}/{path}: {error}"))
+    }
+
+    /// A file of an artifact, whole.
+    ///
+    /// # Errors
+    /// As [`Objects::open`]; it has too many bytes, or cannot be read.
+    pub fn file(&self, artifact: Digest, path: &str) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        let mut file = self.open(artifact, path)?.take(FILE_BYTES_MAX + 1);
+        match file.read_to_end(&mut bytes) {
+            Ok(read) if read as u64 <= FILE_BYTES_MAX => Ok(bytes),
+            Ok(_) => Err(format!(
+                "objects/{artifact}/{path} has more than {FILE_BYTES_MAX} bytes"
+            )),
+            Err(error) => Err(format!("objects/{artifact}/{path}: {error}")),
         }
-        std::fs::read(&full).map_err(failed)
     }
 
     /// How the artifact is not what its name says: by file where the store knows its manifest.
@@ -168,7 +180,7 @@ fn collect(
 }
 
 fn hash_file(path: &Path) -> std::io::Result<(u64, Digest)> {
-    let mut file = std::fs::File::open(path)?;
+    let mut file = File::open(path)?;
     let mut hasher = Hasher::new();
     let mut buffer = vec![0; 1 << 20];
     let mut size = 0;

@@ -9,9 +9,6 @@ use lathe_register::chain::Pieces;
 
 use crate::objects;
 
-/// Largest file of an artifact that is read as a whole: a dataset of some million records.
-const FILE_BYTES_MAX: u64 = 4 << 30;
-
 /// The artifacts under one folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Folders {
@@ -32,20 +29,11 @@ impl Pieces for Folders {
         Ok(manifest.digest())
     }
 
-    fn file(&self, artifact: Digest, path: &str) -> Result<Vec<u8>, String> {
+    fn open(&self, artifact: Digest, path: &str) -> Result<Box<dyn Read + '_>, String> {
         let path = self.root.join(artifact.to_string()).join(path);
-        let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let mut bytes = Vec::new();
-        let read = file
-            .take(FILE_BYTES_MAX + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-        if read as u64 > FILE_BYTES_MAX {
-            return Err(format!(
-                "{} has more than {FILE_BYTES_MAX} bytes",
-                path.display()
-            ));
+        match File::open(&path) {
+            Ok(file) => Ok(Box::new(file)),
+            Err(error) => Err(format!("{}: {error}", path.display())),
         }
-        Ok(bytes)
     }
 }

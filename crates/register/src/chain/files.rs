@@ -1,7 +1,9 @@
 //! The files behind the statements: hashed again, and held against what was said of them.
 
 use std::collections::HashMap;
+use std::io::{self, BufRead as _, BufReader, Read};
 
+use lathe_evidence::digest::Hasher;
 use lathe_evidence::report::Report;
 use lathe_evidence::statement::{Dataset, Training};
 use lathe_evidence::{Digest, canonical, merkle};
@@ -21,6 +23,13 @@ const RECORDS_FILE: &str = "records.jsonl";
 const WEIGHTS_FILE: &str = "adapter_model.safetensors";
 /// What the tuning wrote about itself.
 const TRAINING_FILE: &str = "training.json";
+
+/// Largest file that is read as a whole: a card or a report.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+/// Longest line of records.jsonl.
+const LINE_BYTES_MAX: u64 = 64 << 20;
+/// How much of a file that is only hashed is held at once.
+const HASH_BYTES: usize = 64 << 10;
 
 /// What was read on the way.
 pub(super) struct Found {
@@ -74,7 +83,7 @@ struct Reader<'a> {
     denials: &'a mut Vec<Denial>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn deny(&mut self, kind: DenialKind, rule: &str, why: String) {
         self.denials.push(Denial::new(kind, rule, why));
     }
@@ -94,19 +103,31 @@ impl Reader<'_> {
         }
     }
 
+    fn unreadable(&mut self, what: &str, artifact: Digest, path: &str, error: &str) {
+        let why = format!("{path} of {what} {artifact} cannot be read: {error}");
+        let rule = "every piece of evidence can be read";
+        self.deny(DenialKind::Unreadable, rule, why);
+    }
+
+    fn open(&mut self, what: &str, artifact: Digest, path: &str) -> Option<Box<dyn Read + 'a>> {
+        let pieces = self.pieces;
+        let opened = pieces.open(artifact, path);
+        opened
+            .map_err(|error| self.unreadable(what, artifact, path, &error))
+            .ok()
+    }
+
+    /// A file of which more is wanted than its digest.
     fn file(&mut self, what: &str, artifact: Digest, path: &str) -> Option<Vec<u8>> {
-        match self.pieces.file(artifact, path) {
-            Ok(bytes) => Some(bytes),
-            Err(error) => {
-                let why = format!("{path} of {what} {artifact} cannot be read: {error}");
-                self.deny(
-                    DenialKind::Unreadable,
-                    "every piece of evidence can be read",
-                    why,
-                );
-                None
-            }
-        }
+        let file = self.open(what, artifact, path)?;
+        let mut bytes = Vec::new();
+        let error = match file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes) {
+            Ok(read) if read as u64 <= FILE_BYTES_MAX => return Some(bytes),
+            Ok(_) => format!("it has more than {FILE_BYTES_MAX} bytes"),
+            Err(error) => error.to_string(),
+        };
+        self.unreadable(what, artifact, path, &error);
+        None
     }
 
     /// A file of JSON.
@@ -143,10 +164,16 @@ impl Reader<'_> {
 
     fn weights(&mut self, what: &str, training: &Said<'_, Training>) {
         let said = training.what.weights;
-        let Some(bytes) = self.file(what, training.subject, WEIGHTS_FILE) else {
+        let Some(file) = self.open(what, training.subject, WEIGHTS_FILE) else {
             return;
         };
-        let found = Digest::of(&bytes);
+        let found = match digest_of(file) {
+            Ok(found) => found,
+            Err(error) => {
+                let error = error.to_string();
+                return self.unreadable(what, training.subject, WEIGHTS_FILE, &error);
+            }
+        };
         if found != said {
             let why =
                 format!("the training says that the weights hash to {said}, they hash to {found}");
@@ -222,26 +249,22 @@ impl Reader<'_> {
 
     /// The leaves of a dataset, if they make its root.
     fn leaves(&mut self, what: &str, dataset: &Said<'_, Dataset>) -> HashMap<Digest, u64> {
-        let Some(bytes) = self.file(what, dataset.subject, RECORDS_FILE) else {
+        let Some(file) = self.open(what, dataset.subject, RECORDS_FILE) else {
             return HashMap::new();
         };
-        let mut leaves = Vec::new();
-        for line in bytes
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
-            match serde_json::from_slice::<RecordLeaf>(line) {
-                Ok(record) => leaves.push(record.leaf),
-                Err(error) => {
-                    let why = format!(
-                        "line {} of {RECORDS_FILE} of {what}: {error}",
-                        leaves.len() + 1
-                    );
-                    self.deny(DenialKind::Altered, "every record has a leaf", why);
-                    return HashMap::new();
-                }
+        let leaves = match leaves_of(file) {
+            Ok(leaves) => leaves,
+            Err(Unread::Line(line, error)) => {
+                let why = format!("line {line} of {RECORDS_FILE} of {what}: {error}");
+                self.deny(DenialKind::Altered, "every record has a leaf", why);
+                return HashMap::new();
             }
-        }
+            Err(Unread::File(error)) => {
+                let error = error.to_string();
+                self.unreadable(what, dataset.subject, RECORDS_FILE, &error);
+                return HashMap::new();
+            }
+        };
         let root = merkle::root(&leaves);
         if root != dataset.what.root {
             let why = format!(
@@ -291,6 +314,50 @@ impl Reader<'_> {
                 self.deny(DenialKind::Unreadable, rule, why);
                 None
             }
+        }
+    }
+}
+
+/// The digest of what is left to read.
+fn digest_of(mut file: impl Read) -> io::Result<Digest> {
+    let (mut hasher, mut buffer) = (Hasher::new(), vec![0; HASH_BYTES]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}
+
+/// Why there are no leaves.
+enum Unread {
+    /// The line with this number, from one, is no record.
+    Line(usize, String),
+    File(io::Error),
+}
+
+/// The leaf of each line that is not empty.
+fn leaves_of(file: impl Read) -> Result<Vec<Digest>, Unread> {
+    let mut file = BufReader::new(file);
+    let (mut leaves, mut line) = (Vec::new(), Vec::new());
+    loop {
+        line.clear();
+        let mut rest = (&mut file).take(LINE_BYTES_MAX + 1);
+        if rest.read_until(b'\n', &mut line).map_err(Unread::File)? == 0 {
+            return Ok(leaves);
+        }
+        let number = leaves.len() + 1;
+        if line.len() as u64 > LINE_BYTES_MAX {
+            let why = format!("it is longer than {LINE_BYTES_MAX} bytes");
+            return Err(Unread::Line(number, why));
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if text.is_empty() {
+            continue;
+        }
+        match serde_json::from_slice::<RecordLeaf>(text) {
+            Ok(record) => leaves.push(record.leaf),
+            Err(error) => return Err(Unread::Line(number, error.to_string())),
         }
     }
 }

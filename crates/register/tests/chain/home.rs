@@ -1,6 +1,7 @@
 //! An invented home: keys, files, and a ledger in which one model was tuned, judged and deployed.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
 
 use lathe_evidence::manifest::{Manifest, ManifestFile};
 use lathe_evidence::report::{Report, Role as Part};
@@ -57,12 +58,10 @@ impl Pieces for Files {
         Ok(manifest(files))
     }
 
-    fn file(&self, artifact: Digest, path: &str) -> Result<Vec<u8>, String> {
+    fn open(&self, artifact: Digest, path: &str) -> Result<Box<dyn Read + '_>, String> {
         let files = self.0.get(&artifact).ok_or("no such folder")?;
-        files
-            .get(path)
-            .cloned()
-            .ok_or_else(|| "no such file".to_owned())
+        let bytes = files.get(path).ok_or("no such file")?;
+        Ok(Box::new(bytes.as_slice()))
     }
 }
 

@@ -79,8 +79,8 @@ impl Pieces for Copied {
         }
     }
 
-    fn file(&self, artifact: Digest, path: &str) -> Result<Vec<u8>, String> {
-        self.files.file(artifact, path)
+    fn open(&self, artifact: Digest, path: &str) -> Result<Box<dyn Read + '_>, String> {
+        self.files.open(artifact, path)
     }
 }
 

@@ -19,31 +19,14 @@ fn the_c_library_is_read_off_the_program() {
     assert_eq!(Needs::default().depends(), "libc6");
 }
 
-/// Programs of this profile, built if need be.
+/// Programs of this profile: those that the black-box tests are given, or built now, with what the whole
+/// workspace wants of them, since a package alone has other features below it and nearly all is built twice.
 fn programs() -> PathBuf {
-    let mut build = shell::cargo(&[
-        "build",
-        "--quiet",
-        "--package",
-        "lathe",
-        "--package",
-        "lathe-verify",
-    ]);
-    // What cargo tells this test about itself would make build scripts run again.
-    for (name, _) in std::env::vars_os() {
-        let own = [
-            "CARGO_PKG_",
-            "CARGO_MANIFEST_",
-            "CARGO_CRATE_",
-            "CARGO_BIN_",
-        ];
-        if own
-            .iter()
-            .any(|start| name.to_string_lossy().starts_with(start))
-        {
-            build.env_remove(&name);
-        }
+    if let Some(program) = std::env::var_os("LATHE_TEST_PROGRAM") {
+        let folder = Path::new(&program).parent();
+        return folder.expect("a program in a folder").to_path_buf();
     }
+    let mut build = shell::cargo(&["build", "--quiet", "--workspace", "--bins"]);
     shell::run(&mut build).expect("the programs build");
     shell::target_dir().join("debug")
 }
