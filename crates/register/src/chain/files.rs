@@ -367,3 +367,53 @@ fn leaves_of(file: impl Read) -> Result<Vec<Digest>, Unread> {
 struct RecordLeaf {
     leaf: Digest,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes, and then a disk that fails.
+    struct Failing<'a>(&'a [u8]);
+
+    impl Read for Failing<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => Err(io::Error::other("the disk is gone")),
+                read => Ok(read),
+            }
+        }
+    }
+
+    fn line(leaf: Digest) -> String {
+        serde_json::json!({ "id": "1", "leaf": leaf }).to_string()
+    }
+
+    #[test]
+    fn what_is_only_hashed_may_be_longer_than_what_is_read_whole() {
+        let length = FILE_BYTES_MAX + 3;
+        let mut hasher = Hasher::new();
+        let part = vec![7; 1 << 20];
+        for _ in 0..length >> 20 {
+            hasher.update(&part);
+        }
+        hasher.update(&part[..3]);
+        let found = digest_of(io::repeat(7).take(length)).unwrap();
+        assert_eq!(found, hasher.finish());
+        assert!(digest_of(Failing(b"some")).is_err());
+    }
+
+    #[test]
+    fn leaves_stand_a_line_each_and_what_is_none_is_named() {
+        let (one, two) = (Digest::of(b"1"), Digest::of(b"2"));
+        let text = format!("{}\n\n{}", line(one), line(two));
+        assert!(leaves_of(text.as_bytes()).is_ok_and(|it| it == [one, two]));
+        let text = format!("{}\nnothing\n", line(one));
+        let refused = leaves_of(text.as_bytes());
+        assert!(matches!(refused, Err(Unread::Line(2, _))));
+        let long = io::repeat(b' ').take(LINE_BYTES_MAX + 2);
+        assert!(matches!(leaves_of(long), Err(Unread::Line(1, _))));
+        let text = format!("{}\n", line(one));
+        let refused = leaves_of(Failing(text.as_bytes()));
+        assert!(matches!(refused, Err(Unread::File(_))));
+    }
+}
