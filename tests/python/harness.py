@@ -2,15 +2,21 @@
 
 Two local tasks (tests/harness) are run twice: with the harness's `hf` model, transformers in f32 over the
 weights that the file holds, and with its `local-completions` against /v1/completions, which asks for the
-log-probabilities of prompts given as token ids. Both get the same tokenizer. The server computes with the
-stored 4-bit blocks and inputs rounded to 8 bits, so single answers may differ; the figures may not by more
+log-probabilities of prompts given as token ids. Both get the same tokenizer. No figure may differ by more
 than half a point, or half a percent of a perplexity.
 
-usage: harness.py MODEL.gguf http://HOST:PORT MODEL_NAME
+A folder of bf16 weights is held to that in every figure. A GGUF file of 4-bit blocks is served with inputs rounded
+to 8 bits, which may turn single answers that hang on nearly tied likelihoods: 200 questions, of which one is half
+a point, cannot tell half a point from chance there. Its accuracies may differ by what chance explains (McNemar's
+exact test over the questions that only one of the two got right, p >= 0.05); its perplexities may not.
+
+usage: harness.py write MODEL.gguf FOLDER          the file's weights in bf16
+       harness.py ask MODEL http://HOST:PORT NAME  MODEL is a GGUF file or such a folder
 needs: pip install lm-eval[api]==0.4.13 torch transformers gguf
 """
 
 import json
+import math
 import os
 import pathlib
 import sys
@@ -20,13 +26,15 @@ import time
 os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false", NO_PROXY="*")
 
 import lm_eval
+import torch
 from lm_eval.tasks import TaskManager
-from transformers import AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 TASKS = pathlib.Path(__file__).resolve().parents[1] / "harness"
 NAMES = ["lathe_choice", "lathe_texts"]
 POINTS_MAX = 0.5
 PERCENT_MAX = 0.5
+CHANCE_MIN = 0.05
 CONTEXT = 2048
 
 
@@ -39,6 +47,7 @@ def run(model, arguments, batch):
         tasks=NAMES,
         task_manager=TaskManager(include_path=str(TASKS), include_defaults=False),
         bootstrap_iters=0,
+        log_samples=True,
         random_seed=0,
         numpy_random_seed=0,
         torch_random_seed=0,
@@ -50,16 +59,41 @@ def run(model, arguments, batch):
             kind = name.split(",")[0]
             if isinstance(value, float) and not kind.endswith("_stderr"):
                 figures[f"{task} {kind}"] = value
-    return figures, time.monotonic() - began
+    questions = {sample["doc_id"]: sample for sample in found["samples"]["lathe_choice"]}
+    return figures, questions, time.monotonic() - began
 
 
-def main():
-    path, url, name = pathlib.Path(sys.argv[1]), sys.argv[2].rstrip("/"), sys.argv[3]
+def place(path):
+    """Where transformers finds the model."""
+    if path.is_dir():
+        return {"pretrained": str(path)}
+    return {"pretrained": str(path.parent), "gguf_file": path.name}
+
+
+def chance(reference, served, metric):
+    """Questions that only transformers and that only the server got right, and how likely a split so uneven is."""
+    assert reference.keys() == served.keys()
+    lost = sum(reference[at][metric] > served[at][metric] for at in reference)
+    gained = sum(reference[at][metric] < served[at][metric] for at in reference)
+    turned = lost + gained
+    tail = sum(math.comb(turned, few) for few in range(min(lost, gained) + 1)) / 2**turned
+    return lost, gained, min(1.0, 2 * tail)
+
+
+def write(path, folder):
+    place_of = place(path)
+    name, file = place_of["pretrained"], place_of.get("gguf_file")
+    AutoModelForCausalLM.from_pretrained(name, gguf_file=file, dtype=torch.bfloat16).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(name, gguf_file=file).save_pretrained(folder)
+
+
+def ask(path, url, name):
     os.chdir(TASKS)
     with tempfile.TemporaryDirectory() as folder:
-        tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
+        where = place(path)
+        tokenizer = AutoTokenizer.from_pretrained(where["pretrained"], gguf_file=where.get("gguf_file"))
         tokenizer.save_pretrained(folder)
-        served, served_s = run(
+        served, answered, served_s = run(
             "local-completions",
             {
                 "model": name,
@@ -73,11 +107,10 @@ def main():
             },
             1,
         )
-        reference, reference_s = run(
+        reference, expected_of, reference_s = run(
             "hf",
             {
-                "pretrained": str(path.parent),
-                "gguf_file": path.name,
+                **where,
                 "tokenizer": folder,
                 "dtype": "float32",
                 "device": "cpu",
@@ -89,18 +122,34 @@ def main():
     print(f"{sum(1 for _ in open(TASKS / 'texts.jsonl'))} texts; {path.name}")
     print(f"{'figure':<30}{'transformers':>14}{'served':>12}{'difference':>22}")
     assert reference.keys() == served.keys() and len(reference) == 5, (reference, served)
-    beyond = []
+    beyond, blocks = [], path.is_file()
     for figure, expected in reference.items():
         if "acc" in figure:
             difference, unit, most = 100 * (served[figure] - expected), "points", POINTS_MAX
         else:
             difference, unit, most = 100 * (served[figure] / expected - 1), "%", PERCENT_MAX
-        print(f"{figure:<30}{expected:>14.4f}{served[figure]:>12.4f}{difference:>+15.3f} {unit}")
-        if abs(difference) > most + 1e-9:
+        print(f"{figure:<30}{expected:>14.4f}{served[figure]:>12.4f}{difference:>+15.3f} {unit}", end="")
+        within = abs(difference) <= most + 1e-9
+        if "acc" in figure:
+            lost, gained, likely = chance(expected_of, answered, figure.split()[1])
+            print(f"   {lost} lost, {gained} gained, p {likely:.2f}", end="")
+            within = within or (blocks and likely >= CHANCE_MIN)
+        print()
+        if not within:
             beyond.append(figure)
     print(f"{'seconds':<30}{reference_s:>14.1f}{served_s:>12.1f}")
     if beyond:
         sys.exit(f"further apart than half a point or half a percent: {json.dumps(beyond)}")
+
+
+def main():
+    match sys.argv[1:]:
+        case ["write", path, folder]:
+            write(pathlib.Path(path), folder)
+        case ["ask", path, url, name]:
+            ask(pathlib.Path(path), url.rstrip("/"), name)
+        case _:
+            sys.exit(__doc__)
 
 
 if __name__ == "__main__":
