@@ -81,9 +81,16 @@ def chance(reference, served, metric):
 
 
 def write(path, folder):
-    place_of = place(path)
-    name, file = place_of["pretrained"], place_of.get("gguf_file")
-    AutoModelForCausalLM.from_pretrained(name, gguf_file=file, dtype=torch.bfloat16).save_pretrained(folder)
+    where = place(path)
+    name, file = where["pretrained"], where.get("gguf_file")
+    read = AutoModelForCausalLM.from_pretrained(name, gguf_file=file, dtype=torch.bfloat16)
+    # What came from a GGUF file counts as quantised, and is not written, though its weights are plain by now.
+    config = read.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    plain.load_state_dict(read.state_dict())
+    plain.save_pretrained(folder)
     AutoTokenizer.from_pretrained(name, gguf_file=file).save_pretrained(folder)
 
 
