@@ -191,11 +191,9 @@ async fn start(
         scrub_every: listen.scrub_every,
     };
     let workshop = Workshop::open(home.clone(), Arc::new(door.clone()), options).await?;
-    workshop.people().sign_in_by(sign_in)?;
-    let nobody = workshop.tokens().is_empty() && workshop.people().is_empty();
-    if keys.needs_token && nobody {
+    if let Err(failure) = open_ways(&workshop, sign_in, &keys, address) {
         workshop.stop().await;
-        return Err(keys::none(address));
+        return Err(failure);
     }
     let state = AppState::new(workshop.clone(), api(&door, &workshop), keys.access);
     let listener = listener.tap_io(at_once);
@@ -224,6 +222,21 @@ async fn start(
         servers,
         _lock: lock,
     })
+}
+
+/// What has to hold before anybody is answered: every way to sign in can be used, and somebody can come in.
+fn open_ways(
+    workshop: &Workshop,
+    sign_in: SignIn,
+    keys: &Keys,
+    address: SocketAddr,
+) -> Result<(), Failure> {
+    workshop.people().sign_in_by(sign_in)?;
+    let nobody = workshop.tokens().is_empty() && workshop.people().is_empty();
+    if keys.needs_token && nobody {
+        return Err(keys::none(address));
+    }
+    Ok(())
 }
 
 /// Tells what is decided to where that is asked for.

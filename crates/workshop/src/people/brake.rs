@@ -153,6 +153,22 @@ mod tests {
         assert_eq!(brake.attempt("anna", None, later), Ok(()));
     }
 
+    #[cfg(feature = "oidc")]
+    #[test]
+    fn who_gives_no_name_is_braked_by_address() {
+        let mut brake = Brake::default();
+        for _ in 0..ADDRESS_ATTEMPTS_MAX {
+            assert_eq!(brake.attempt_from(address("10.0.0.1"), 0), Ok(()));
+        }
+        assert_eq!(brake.attempt_from(address("10.0.0.1"), 0), Err(900));
+        // With passwords, too; and each that succeeds leaves room for one.
+        assert_eq!(brake.attempt("anna", address("10.0.0.1"), 0), Err(900));
+        brake.succeeded_from(address("10.0.0.1"));
+        assert_eq!(brake.attempt_from(address("10.0.0.1"), 0), Ok(()));
+        assert_eq!(brake.attempt_from(address("10.0.0.2"), 0), Ok(()));
+        assert_eq!(brake.attempt_from(None, 0), Ok(()));
+    }
+
     #[test]
     fn an_address_cannot_go_through_all_names() {
         let mut brake = Brake::default();

@@ -9,7 +9,7 @@
 //! what the file says is read by every binary, which refuses what it cannot do. Not here: pages and cookies
 //! (`lathe_web`).
 
-#[cfg(any(feature = "oidc", feature = "ldap", test))]
+#[cfg(any(feature = "oidc", feature = "ldap", feature = "unproved", test))]
 mod admit;
 #[cfg(feature = "oidc")]
 mod begun;
@@ -20,16 +20,18 @@ mod file;
 mod ldap;
 #[cfg(feature = "oidc")]
 mod oidc;
+mod without;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{People, Person, Secret, Shut};
+use super::{People, Shut};
 use crate::error::WorkshopError;
 
-pub use file::{FILE, Find, GroupsFrom, LdapWay, Mapping, OidcWay, SignIn};
+#[cfg(feature = "oidc")]
+pub use claims::fuzz_claims;
+pub use file::{FILE, Find, GroupsFrom, LdapWay, Mapping, OidcWay, SignIn, fuzz};
 
 /// The most groups of one person that are looked at.
 pub const GROUPS_MAX: usize = 2000;
@@ -214,11 +216,7 @@ impl People {
 
     /// The ways that have a button.
     pub fn ways(&self) -> Vec<Way> {
-        #[cfg(feature = "oidc")]
-        let ways = self.outside().map(|it| it.oidc.ways());
-        #[cfg(not(feature = "oidc"))]
-        let ways = None;
-        ways.unwrap_or_default()
+        self.providers_ways()
     }
 
     /// Begins a sign-in by the provider of this name; `next` is where to go afterwards. Nothing where there is
@@ -227,13 +225,7 @@ impl People {
     /// # Errors
     /// Why not.
     pub async fn begin_outside(&self, way: &str, next: &str) -> Result<Option<Begun>, Shut> {
-        #[cfg(feature = "oidc")]
-        return self.begin_by_provider(way, next).await;
-        #[cfg(not(feature = "oidc"))]
-        {
-            let _ = (way, next);
-            Ok(None)
-        }
+        self.begin_by_provider(way, next).await
     }
 
     /// Ends it: who was told apart is let in. Nothing where there is no such provider.
@@ -241,28 +233,7 @@ impl People {
     /// # Errors
     /// Why not.
     pub async fn end_outside(&self, back: Back) -> Result<Option<Entered>, Shut> {
-        #[cfg(feature = "oidc")]
-        return self.end_by_provider(back).await;
-        #[cfg(not(feature = "oidc"))]
-        {
-            let _ = back;
-            Ok(None)
-        }
-    }
-
-    /// Who gives this name and password, by a directory; nothing where none is to be asked about them.
-    pub(super) async fn by_directory(
-        &self,
-        name: &str,
-        password: &Secret,
-    ) -> Option<Result<Arc<Person>, Shut>> {
-        #[cfg(feature = "ldap")]
-        return self.by_directories(name, password).await;
-        #[cfg(not(feature = "ldap"))]
-        {
-            let _ = (name, password);
-            None
-        }
+        self.end_by_provider(back).await
     }
 
     #[cfg(any(feature = "oidc", feature = "ldap"))]

@@ -21,6 +21,17 @@ pub(super) fn of_token(token: &str) -> Option<Map<String, Value>> {
     serde_json::from_slice(&bytes).ok()
 }
 
+/// Reads outside bytes as the claims of a token; for fuzzing.
+#[cfg(feature = "oidc")]
+pub fn fuzz_claims(bytes: &[u8]) {
+    let token = format!("e30.{}.AAAA", URL_SAFE_NO_PAD.encode(bytes));
+    if let Some(claims) = of_token(&token) {
+        let _ = groups(&claims, "groups");
+        let _ = groups(&claims, "realm_access.roles");
+        let _ = text(&claims, "preferred_username");
+    }
+}
+
 /// The claim of this name; where there is none, what stands below its parts: `realm_access.roles`.
 fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     if let Some(value) = claims.get(name) {

@@ -351,8 +351,9 @@ fn refused(way: &LdapWay, what: &str, next: &str) -> WorkshopError {
 }
 
 impl People {
-    /// As [`People::by_directory`]: whoever is known is asked for where they are; whoever is not, everywhere.
-    pub(super) async fn by_directories(
+    /// Who gives this name and password, by a directory; nothing where none is to be asked about them. Whoever is
+    /// known is asked for where they are; whoever is not, everywhere.
+    pub(in crate::people) async fn by_directory(
         &self,
         name: &str,
         password: &Secret,

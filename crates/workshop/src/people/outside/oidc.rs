@@ -369,6 +369,11 @@ impl People {
         self.outside().map(|ways| &ways.oidc)
     }
 
+    /// As [`People::ways`].
+    pub(super) fn providers_ways(&self) -> Vec<Way> {
+        self.providers().map(Providers::ways).unwrap_or_default()
+    }
+
     /// As [`People::begin_outside`].
     pub(super) async fn begin_by_provider(
         &self,
