@@ -21,20 +21,28 @@ pub fn root() -> Result<PathBuf, String> {
         return Ok(root);
     }
     if !shell::has("apt-get", &["--version"]) {
-        return Err("there is no slapd here; install OpenLDAP's server, then run this again".to_owned());
+        return Err(
+            "there is no slapd here; install OpenLDAP's server, then run this again".to_owned(),
+        );
     }
     unpack(&folder, &root)?;
     if is_below(&root) {
         return Ok(root);
     }
-    Err(format!("{PACKAGES:?} hold no slapd; install OpenLDAP's server, then run this again"))
+    Err(format!(
+        "{PACKAGES:?} hold no slapd; install OpenLDAP's server, then run this again"
+    ))
 }
 
 /// As the tests look for it.
 fn is_below(root: &Path) -> bool {
-    ["usr/sbin/slapd", "usr/sbin/slapadd", "etc/ldap/schema/core.schema"]
-        .iter()
-        .all(|file| root.join(file).is_file())
+    [
+        "usr/sbin/slapd",
+        "usr/sbin/slapadd",
+        "etc/ldap/schema/core.schema",
+    ]
+    .iter()
+    .all(|file| root.join(file).is_file())
 }
 
 fn unpack(folder: &Path, root: &Path) -> Outcome {

@@ -66,7 +66,11 @@ member: uid=root,ou=people,dc=example,dc=org
 fn installed() -> Option<PathBuf> {
     let named = std::env::var_os("LATHE_TEST_SLAPD").map(PathBuf::from);
     let roots = named.into_iter().chain([PathBuf::from("/")]);
-    let wanted = ["usr/sbin/slapd", "usr/sbin/slapadd", "etc/ldap/schema/core.schema"];
+    let wanted = [
+        "usr/sbin/slapd",
+        "usr/sbin/slapadd",
+        "etc/ldap/schema/core.schema",
+    ];
     let has_all = |root: &PathBuf| wanted.iter().all(|file| root.join(file).is_file());
     roots.into_iter().find(has_all)
 }

@@ -146,7 +146,9 @@ fn somebody_of_the_provider_comes_in_with_the_roles_of_their_groups() {
     assert_eq!(root.log_in("root", &shop.root).status, 303);
     assert!(root.get("/people").page.contains("plant (OpenID Connect)"));
     let page = root.get("/people/anna").page;
-    assert!(page.contains("anna-1") && page.contains("type=\"hidden\" name=\"roles\" value=\"tuner\""));
+    assert!(
+        page.contains("anna-1") && page.contains("type=\"hidden\" name=\"roles\" value=\"tuner\"")
+    );
     assert!(!page.contains("/people/anna/password"), "{page}");
     let page = root.get("/people/root?lang=zh").page;
     assert!(page.contains("/people/root/password"), "{page}");

@@ -25,7 +25,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use url::Url;
 
 use super::super::session::{digest_of, new_id};
-use super::super::{AuditRow, People, Shut, lock};
+use super::super::{AuditRow, People, Person, Shut, lock};
 use super::admit::Outsider;
 use super::begun::{Asked, BegunOnes};
 use super::file::{OidcWay, SignIn, is_loopback, is_web};
@@ -432,7 +432,7 @@ impl People {
         provider: &Arc<Provider>,
         back: &Back,
         now_ms: i64,
-    ) -> Result<(Arc<super::Person>, String), Shut> {
+    ) -> Result<(Arc<Person>, String), Shut> {
         let id: Option<Digest> = back.id.as_deref().map(digest_of);
         let asked = id.and_then(|id| lock(&providers.begun).take(id, now_ms));
         let asked = asked.filter(|it| it.way == back.way && same(&it.state, &back.state));

@@ -13,8 +13,7 @@ use serde_saphyr::Spanned;
 use url::Url;
 
 use super::{
-    Find, GroupsFrom, LdapWay, Mapping, OidcWay, PersonRole, Secret, SignIn, is_loopback,
-    is_web,
+    Find, GroupsFrom, LdapWay, Mapping, OidcWay, PersonRole, Secret, SignIn, is_loopback, is_web,
 };
 use crate::error::WorkshopError;
 
@@ -373,7 +372,11 @@ impl Reader<'_> {
             }
             _ => {
                 let next = "write `secret: {file: PATH}` or `secret: {env: NAME}`";
-                return Err(self.at(from, "a secret stands in a file or a variable, not here", next));
+                return Err(self.at(
+                    from,
+                    "a secret stands in a file or a variable, not here",
+                    next,
+                ));
             }
         };
         let text = text.trim_end_matches(['\r', '\n']);
@@ -555,7 +558,10 @@ ldap:
         assert_eq!(examples.len(), 3);
         assert_eq!(examples[0].oidc[0].title, "the plant's account");
         assert!(matches!(examples[1].ldap[0].find, Find::Search { .. }));
-        assert!(matches!(examples[2].ldap[0].groups, GroupsFrom::Search { .. }));
+        assert!(matches!(
+            examples[2].ldap[0].groups,
+            GroupsFrom::Search { .. }
+        ));
     }
 
     #[test]
