@@ -48,13 +48,8 @@ pub fn screenshots(names: &[String]) -> Outcome {
 /// A script with a browser and workshops to look at.
 fn driven(script: &str) -> Result<Command, String> {
     // As the tests are built, so that nothing is built twice.
-    shell::run(&mut shell::cargo(&[
-        "build",
-        "--workspace",
-        "--example",
-        "sample",
-        "--locked",
-    ]))?;
+    let mut build = shell::cargo(&["build", "--workspace", "--example", "sample", "--locked"]);
+    shell::run(build.args(crate::ci::FEATURES))?;
     let sample = shell::target_dir().join("debug/examples/sample");
     let mut command = python::BROWSER.command(script)?;
     command

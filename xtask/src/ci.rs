@@ -1,7 +1,14 @@
 //! `cargo xtask ci`: every check, in the order in which a mistake is cheapest to find.
 
 use crate::shell::{self, Outcome, cargo};
-use crate::{docs, python, tidy};
+use crate::{docs, python, slapd, tidy};
+
+/// Everything is built once, with what is off by default: the tests need it, and building it again without would
+/// take as long. That the program by itself brings none of its crates, `lean` holds.
+pub const FEATURES: [&str; 2] = ["--features", "lathe/oidc,lathe/ldap"];
+
+/// Crates that the program by itself must not bring.
+const NOT_LEAN: [&str; 2] = ["ldap3", "openidconnect"];
 
 /// Runs all checks; stops at the first that fails and names it. Takes no arguments.
 pub fn run(arguments: &[String]) -> Outcome {
@@ -13,32 +20,22 @@ pub fn run(arguments: &[String]) -> Outcome {
     })?;
     step("tidy", tidy::run)?;
     step("clippy", || {
-        shell::run(&mut cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--",
-            "-D",
-            "warnings",
-        ]))
+        let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--locked"]);
+        shell::run(clippy.args(FEATURES).args(["--", "-D", "warnings"]))
     })?;
     step("licences", licences)?;
+    step("lean", lean)?;
     // As the tests want them: built as a package of its own, the program has other features below it, and
     // nearly every crate is built twice.
     step("build", || {
-        shell::run(&mut cargo(&[
-            "build",
-            "--workspace",
-            "--bins",
-            "--tests",
-            "--locked",
-        ]))
+        let mut build = cargo(&["build", "--workspace", "--bins", "--tests", "--locked"]);
+        shell::run(build.args(FEATURES))
     })?;
     step("reference pages", || docs::run(&["--check".to_owned()]))?;
     step("rustdoc", || {
         shell::run(
             cargo(&["doc", "--workspace", "--no-deps", "--locked", "--quiet"])
+                .args(FEATURES)
                 .env("RUSTDOCFLAGS", "-D warnings"),
         )
     })?;
@@ -52,11 +49,13 @@ pub fn run(arguments: &[String]) -> Outcome {
     step("tests", tests)
 }
 
-/// All tests of the workspace, with the real `openai` client at hand.
+/// All tests of the workspace, with other people's clients, a provider and a directory at hand.
 fn tests() -> Outcome {
     let interpreter = python::CLIENT.interpreter()?;
     let mut tests = cargo(&["test", "--workspace", "--locked"]);
+    tests.args(FEATURES);
     tests.env("LATHE_TEST_PYTHON", interpreter);
+    tests.env("LATHE_TEST_SLAPD", slapd::root()?);
     tests.env(
         "LATHE_TEST_PROGRAM",
         shell::target_dir().join("debug/lathe"),
@@ -87,6 +86,29 @@ fn licences() -> Outcome {
         "bans",
         "sources",
     ]))
+}
+
+/// The program by itself has no crate of what is off by default.
+fn lean() -> Outcome {
+    let tree = shell::output(&mut cargo(&[
+        "tree",
+        "--locked",
+        "--offline",
+        "--package",
+        "lathe",
+        "--edges",
+        "normal,build",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+    ]))?;
+    let names = tree.lines().filter_map(|line| line.split(' ').next());
+    let brought: Vec<&str> = names.filter(|name| NOT_LEAN.contains(name)).collect();
+    if brought.is_empty() {
+        return Ok(());
+    }
+    Err(format!("lathe without features brings {brought:?}"))
 }
 
 fn step(name: &str, action: impl FnOnce() -> Outcome) -> Outcome {

@@ -45,12 +45,8 @@ fn command_line(name: &str, page_path: &str, check: bool) -> Outcome {
     let binary = shell::target_dir().join("debug").join(name);
     if !check || !binary.exists() {
         // As CI builds it, so that nothing is built twice with other features.
-        shell::run(&mut shell::cargo(&[
-            "build",
-            "--workspace",
-            "--bins",
-            "--tests",
-        ]))?;
+        let mut build = shell::cargo(&["build", "--workspace", "--bins", "--tests"]);
+        shell::run(build.args(crate::ci::FEATURES))?;
     }
     let page = cli_page(name, &binary)?;
     let path = shell::root().join(page_path);

@@ -12,6 +12,7 @@ mod openapi;
 mod package;
 mod python;
 mod shell;
+mod slapd;
 mod tidy;
 
 use std::process::ExitCode;

@@ -17,6 +17,7 @@ pub const CLIENT: Environment = Environment {
         "huggingface_hub==2.4.0",
         "openapi-spec-validator==0.9.0",
         "schemathesis==4.32.5",
+        "oidc-provider-mock==0.3.4",
     ],
 };
 

@@ -13,6 +13,7 @@ use lathe_evidence::statement::ApprovalPolicy;
 use lathe_serve::Door;
 use lathe_web::{AppState, OverTls};
 use lathe_workshop::home::{Holder, HomeLock, Locked};
+use lathe_workshop::people::SignIn;
 use lathe_workshop::{Home, Workshop, WorkshopOptions, token, workshop};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -61,6 +62,8 @@ pub struct Listen {
     pub tls: Option<Arc<Tls>>,
     /// Where what is decided is told to.
     pub audit: Option<String>,
+    /// Whether people sign in here in the other ways, too, that the home's file names.
+    pub signs_in: bool,
 }
 
 impl Listen {
@@ -76,7 +79,18 @@ impl Listen {
             drain: Duration::from_secs(DRAIN_S_DEFAULT),
             tls: None,
             audit: syslog::named(),
+            signs_in: false,
         }
+    }
+
+    /// The other ways to sign in, before anything listens: one that this program was built without is no way.
+    fn sign_in(&self, home: &Home) -> Result<SignIn, Failure> {
+        let file = match self.signs_in {
+            true => SignIn::read(home)?,
+            false => SignIn::default(),
+        };
+        file.is_built()?;
+        Ok(file)
     }
 }
 
@@ -149,6 +163,7 @@ async fn start(
     keys: Keys,
     mut lock: HomeLock,
 ) -> Result<Daemon, Failure> {
+    let sign_in = listen.sign_in(home)?;
     let listener = bind(listen).await?;
     let address = listener.local_addr().map_err(unheard)?;
     let shown = workshop::url_of(address);
@@ -176,10 +191,9 @@ async fn start(
         scrub_every: listen.scrub_every,
     };
     let workshop = Workshop::open(home.clone(), Arc::new(door.clone()), options).await?;
-    let nobody = workshop.tokens().is_empty() && workshop.people().is_empty();
-    if keys.needs_token && nobody {
+    if let Err(failure) = open_ways(&workshop, sign_in, &keys, address) {
         workshop.stop().await;
-        return Err(keys::none(address));
+        return Err(failure);
     }
     let state = AppState::new(workshop.clone(), api(&door, &workshop), keys.access);
     let listener = listener.tap_io(at_once);
@@ -208,6 +222,21 @@ async fn start(
         servers,
         _lock: lock,
     })
+}
+
+/// What has to hold before anybody is answered: every way to sign in can be used, and somebody can come in.
+fn open_ways(
+    workshop: &Workshop,
+    sign_in: SignIn,
+    keys: &Keys,
+    address: SocketAddr,
+) -> Result<(), Failure> {
+    workshop.people().sign_in_by(sign_in)?;
+    let nobody = workshop.tokens().is_empty() && workshop.people().is_empty();
+    if keys.needs_token && nobody {
+        return Err(keys::none(address));
+    }
+    Ok(())
 }
 
 /// Tells what is decided to where that is asked for.

@@ -18,6 +18,12 @@ use lathe_workshop::people::SESSION_MS_MAX;
 pub struct OverTls;
 
 const COOKIE_NAME: &str = "lathe_session";
+/// The cookie of a sign-in that was begun by a provider: it ties what comes back to this browser.
+const BEGUN_NAME: &str = "lathe_sign_in";
+/// Where alone it is sent.
+const BEGUN_PATH: &str = "/login/oidc";
+/// How long it is kept, as the workshop remembers what was begun.
+const BEGUN_S_MAX: u32 = 600;
 /// Digits of an id.
 const ID_CHARS: usize = 64;
 
@@ -30,6 +36,8 @@ pub(crate) struct Visitor {
     pub agent: String,
     /// The session's id that it presents.
     pub session: Option<String>,
+    /// The id of a sign-in that was begun, which it presents.
+    pub begun: Option<String>,
     over_tls: bool,
 }
 
@@ -45,9 +53,23 @@ impl Visitor {
         self.cookie("; Max-Age=0")
     }
 
+    /// The header that keeps the id of a sign-in that was begun, or takes it out. It has to come back from the
+    /// provider's page, which is another site's: `Lax` lets it, on the way of the address bar alone.
+    pub fn keeps_begun(&self, id: Option<&str>) -> HeaderValue {
+        let value = match id {
+            Some(id) => format!("{id}; Max-Age={BEGUN_S_MAX}"),
+            None => "; Max-Age=0".to_owned(),
+        };
+        self.named(BEGUN_NAME, &value, BEGUN_PATH)
+    }
+
     fn cookie(&self, value: &str) -> HeaderValue {
+        self.named(COOKIE_NAME, value, "/")
+    }
+
+    fn named(&self, name: &str, value: &str, path: &str) -> HeaderValue {
         let secure = if self.over_tls { "; Secure" } else { "" };
-        let text = format!("{COOKIE_NAME}={value}; Path=/; HttpOnly; SameSite=Lax{secure}");
+        let text = format!("{name}={value}; Path={path}; HttpOnly; SameSite=Lax{secure}");
         HeaderValue::from_str(&text).expect("hexadecimal digits and constants")
     }
 }
@@ -63,6 +85,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
             address: from.map(|ConnectInfo(address)| address.ip()),
             agent: agent.to_owned(),
             session: session_in(&parts.headers),
+            begun: id_in(&parts.headers, BEGUN_NAME),
             over_tls: parts.extensions.get::<OverTls>().is_some(),
         })
     }
@@ -70,6 +93,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
 
 /// The session's id that a request presents, if it looks like one.
 pub(crate) fn session_in(headers: &HeaderMap) -> Option<String> {
+    id_in(headers, COOKIE_NAME)
+}
+
+/// The id that the cookie `wanted` has, if it looks like one.
+fn id_in(headers: &HeaderMap, wanted: &str) -> Option<String> {
     let lines = headers
         .get_all(COOKIE)
         .iter()
@@ -78,7 +106,7 @@ pub(crate) fn session_in(headers: &HeaderMap) -> Option<String> {
     pairs.find_map(|pair| {
         let (name, value) = pair.trim().split_once('=')?;
         let is_id = value.len() == ID_CHARS && value.bytes().all(|it| it.is_ascii_hexdigit());
-        (name == COOKIE_NAME && is_id).then(|| value.to_owned())
+        (name == wanted && is_id).then(|| value.to_owned())
     })
 }
 
@@ -115,6 +143,7 @@ mod tests {
             address: None,
             agent: String::new(),
             session: None,
+            begun: None,
             over_tls,
         };
         let plain = visitor(false).keeps("ab");
@@ -126,6 +155,11 @@ mod tests {
         assert_eq!(
             secure,
             "lathe_session=; Max-Age=0; Path=/; HttpOnly; SameSite=Lax; Secure"
+        );
+        let begun = visitor(true).keeps_begun(Some("ab"));
+        assert_eq!(
+            begun,
+            "lathe_sign_in=ab; Max-Age=600; Path=/login/oidc; HttpOnly; SameSite=Lax; Secure"
         );
     }
 }

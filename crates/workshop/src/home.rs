@@ -7,6 +7,7 @@
 //! | `salt.seed` | the secret the leaves' salts are worked out from | this module |
 //! | `upstreams/*.secret` | keys that upstreams are asked with, for this user alone; in no backup | `upstream` |
 //! | `keys/*.key` | the workshop's private keys, for this user alone | `keyring` |
+//! | `sign-in.yaml` | how people sign in beside passwords of the workshop; in no backup | the operator |
 //! | `store.sqlite` | orders, steps, effects, artifacts, datasets, models, deployments | `store` |
 //! | `store-schema-N.sqlite` | the store as it was before an upgrade | `store::upgrade` |
 //! | `objects/DIGEST/` | finished artifacts, read-only | `objects` |

@@ -4,12 +4,15 @@
 //! the API ask for a session, or for a key of the API as before. The commands of the home's own user need
 //! neither: whoever can read the home can read its keys.
 //!
+//! People of the workshop have a password here; others sign in by a provider or a directory ([`outside`]).
+//!
 //! Not here: how a session travels and which page asks for which right (`lathe_web`), and keys of the API
 //! (`token`). Projects are absent: a person's roles are for the whole workshop.
 
 mod brake;
 mod log;
 mod login;
+pub mod outside;
 mod password;
 mod role;
 mod session;
@@ -17,7 +20,7 @@ mod session;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use lathe_evidence::Digest;
@@ -32,6 +35,7 @@ use log::Waiting;
 
 pub use log::{AUDIT_ROWS_MAX, AuditRow};
 pub use login::{Attempt, Shut};
+pub use outside::{Kind, Origin, SignIn, Unmet};
 pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, Secret, acceptable, hashed};
 pub use role::{PersonRole, Right};
 pub use session::{IDLE_MS_MAX, SESSION_MS_MAX, SESSIONS_MAX, Session, SessionRow, Signed};
@@ -72,7 +76,9 @@ pub struct PersonRow {
     pub name: String,
     /// What people call them.
     pub display: String,
-    /// The hash of their password, as PHC text.
+    /// Whence they are; none for a person of the workshop.
+    pub origin: Option<Origin>,
+    /// The hash of their password, as PHC text; empty where they have none here.
     pub password: String,
     /// What they do; sorted, none twice.
     pub roles: Vec<PersonRole>,
@@ -102,6 +108,24 @@ impl Person {
     /// Whether they were shut out.
     pub fn is_disabled(&self) -> bool {
         self.row.disabled_ms.is_some()
+    }
+
+    /// Whether they have a password here.
+    ///
+    /// # Errors
+    /// `person-outside` for whoever signs in elsewhere.
+    pub(crate) fn has_password(&self) -> Result<(), WorkshopError> {
+        match &self.row.origin {
+            None => Ok(()),
+            Some(origin) => Err(WorkshopError::new(
+                "person-outside",
+                format!(
+                    "{} signs in by {} and has no password here",
+                    self.row.name, origin.way
+                ),
+                "change it where they sign in",
+            )),
+        }
     }
 
     /// As the audit names them.
@@ -140,6 +164,8 @@ struct Inner {
     brake: Mutex<Brake>,
     waiting: Mutex<Waiting>,
     computing: Semaphore,
+    /// The other ways to sign in, set once when the daemon starts.
+    outside: OnceLock<outside::Ways>,
     changing: tokio::sync::Mutex<()>,
     /// Passwords that were computed.
     #[cfg(test)]
@@ -157,6 +183,7 @@ impl Default for Inner {
             brake: Mutex::default(),
             waiting: Mutex::default(),
             computing: Semaphore::new(login::COMPUTED_MAX),
+            outside: OnceLock::new(),
             changing: tokio::sync::Mutex::default(),
             #[cfg(test)]
             computed: Default::default(),

@@ -471,6 +471,9 @@ def keeps_an_account(visit):
     page.wait_for_url("**/login")
     page.goto(visit.url("/account", "staffed"))
     page.wait_for_url("**/login?next=**")
+    # A provider that nobody configured is nowhere.
+    visit("/login/oidc/nobody", "staffed", status=404)
+    visit("/login/oidc/nobody/back", "staffed", status=404)
 
 
 ACTS = [

@@ -99,6 +99,8 @@ PAGES = {
     "people-long": ("crowded", "/people"),
     "person": ("staffed", "/people/chen.wei"),
     "person-out": ("staffed", "/people/zoe.hart"),
+    "person-outside": ("staffed", "/people/mira.sol"),
+    "person-outside-long": ("crowded", "/people/mira.sol"),
     "person-long": ("crowded", "/people/chen.wei"),
     "keys": ("staffed", "/keys"),
     "keys-empty": ("fresh", "/keys"),
@@ -115,6 +117,8 @@ STATUS = {"missing": 404, "order-new-none": 400, "denied": 403}
 # What is answered at a GET and is no page of its own, and why.
 NO_PAGES = {
     "/favicon.ico": "a picture",
+    "/login/oidc/{name}": "the way to a provider's page; tests/tests/sign_in goes it",
+    "/login/oidc/{name}/back": "the way back from there",
     "/orders/{id}/live": "a part of an order's page, for its script",
     "/register/{number}/dossier": "a document, drawn by lathe-register",
     "/register/{number}/filing/package": "a document, drawn by lathe-register",

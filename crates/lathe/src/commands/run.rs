@@ -88,6 +88,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         drain: Duration::from_secs(DRAIN_S_DEFAULT),
         tls: None,
         audit: syslog::named(),
+        signs_in: true,
     };
     let runtime = runtime()?;
     let interrupt = runtime.block_on(async { Interrupt::listen() })?;

@@ -85,6 +85,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         drain: Duration::from_secs(args.drain_s),
         tls: args.secured.read()?,
         audit: args.audit_syslog.clone().filter(|it| !it.is_empty()),
+        signs_in: true,
     };
     let runtime = runtime()?;
     runtime.block_on(async {

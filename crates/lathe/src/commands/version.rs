@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use lathe_kernel::{Isa, default_threads};
+use lathe_workshop::people::Kind;
 use serde_json::json;
 
 use crate::fail::Outcome;
@@ -22,13 +23,19 @@ pub fn run(args: &Args) -> Outcome {
         Isa::detect().to_string(),
         default_threads(),
     );
+    let ways = Kind::ALL.into_iter().filter(|it| it.is_built());
+    let features: Vec<&str> = ways.map(Kind::name).collect();
     if args.json {
         println!(
             "{}",
-            json!({ "version": version, "instructions": isa, "threads": threads })
+            json!({
+                "version": version, "instructions": isa, "threads": threads, "features": features,
+            })
         );
     } else {
-        println!("lathe {version} ({isa}, {threads} threads)");
+        let built = features.iter().map(|name| format!(", with {name}"));
+        let built: String = built.collect();
+        println!("lathe {version} ({isa}, {threads} threads{built})");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,9 @@ use lathe_evidence::receipt::Ended;
 use lathe_evidence::{Digest, canonical};
 use lathe_workshop::bring::{AnswerKind, BringBegin, BringMake, Mapping};
 use lathe_workshop::feedback::{FeedbackKind, FeedbackReview, Given, Giver, Review};
-use lathe_workshop::people::{Attempt, AuditRow, PersonRequest, PersonRole, Right, Secret};
+use lathe_workshop::people::{
+    Attempt, AuditRow, Kind, Origin, PersonRequest, PersonRole, Right, Secret,
+};
 use lathe_workshop::token::{Allowance, Scope, TokenRequest};
 use lathe_workshop::{
     Home, Opening, Operation, OrderRequest, ReceiptDraft, Texts, Workshop, WorkshopOptions,
@@ -124,7 +126,18 @@ async fn people(shop: &Workshop, says: Says<'_>) -> Outcome<()> {
     }
     let name = "zoe.hart".to_owned();
     shop.operate(Operation::PersonDisable { name }).await?;
-    Ok(())
+    // Somebody whose password is kept elsewhere.
+    let origin = Origin {
+        kind: Kind::Oidc,
+        way: "plant".to_owned(),
+        subject: says.it("f81d4fae-7dec-11d0-a765-00a0c91e6bf6", 200),
+    };
+    let display = says.it("Mira Sol", 100);
+    let names = ("mira.sol", display.as_str());
+    let roles = [PersonRole::Tuner, PersonRole::Auditor];
+    let admitted = shop.people().admit_unproved(origin, names, &roles);
+    let refused = admitted.await.err();
+    refused.map_or(Ok(()), |shut| Err(format!("mira.sol: {shut:?}").into()))
 }
 
 async fn log_in(shop: &Workshop, name: &str, agent: &str) -> Outcome<String> {

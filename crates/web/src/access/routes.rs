@@ -36,6 +36,8 @@ const PEOPLE: Need = Need::Has(Right::People);
 pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
     ("GET", "/login", Need::Nothing),
     ("POST", "/login", Need::Nothing),
+    ("GET", "/login/oidc/{name}", Need::Nothing),
+    ("GET", "/login/oidc/{name}/back", Need::Nothing),
     ("POST", "/logout", Need::Somebody),
     ("GET", "/favicon.ico", Need::Nothing),
     ("GET", "/account", Need::Somebody),

@@ -23,6 +23,8 @@ struct AccountPage {
     frame: Frame,
     name: String,
     display: String,
+    /// Whence they are; empty for a person of the workshop, who has a password here.
+    origin: String,
     roles: Vec<String>,
     rights: Vec<String>,
     sessions: Vec<Row>,
@@ -144,6 +146,7 @@ fn show(state: &AppState, tongue: Tongue, who: &Signed, error: Option<&WorkshopE
     let page = AccountPage {
         name: person.row.name.clone(),
         display: person.row.display.clone(),
+        origin: super::people::origin(say, person),
         roles: person
             .row
             .roles

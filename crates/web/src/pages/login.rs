@@ -1,4 +1,5 @@
-//! `/login` and `/logout`: once there are people, they come in here.
+//! `/login` and `/logout`: once there are people, they come in here, with a password or by a provider
+//! (`/login/oidc/NAME` begins, `/login/oidc/NAME/back` ends).
 //!
 //! Whoever logs in gets a session of a new id, and the one that the browser brought ends. From here one goes
 //! to a page of this workshop and nowhere else.
@@ -9,9 +10,12 @@ use axum::extract::{Form, Query, State};
 use axum::http::header::{RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
-use lathe_workshop::people::{Attempt, AuditRow, Secret, Shut};
+use lathe_workshop::people::outside::Back;
+use lathe_workshop::people::{Attempt, AuditRow, Secret, Shut, Unmet};
 use serde::Deserialize;
 
+use super::in_path::InPath;
+use super::playground::encoded;
 use super::{Frame, Problem};
 use crate::AppState;
 use crate::lang::Tongue;
@@ -24,6 +28,13 @@ struct LoginPage {
     name: String,
     next: String,
     error: Option<String>,
+    ways: Vec<Button>,
+}
+
+/// A provider that one may sign in by.
+struct Button {
+    href: String,
+    text: String,
 }
 
 /// `?next=`: where to go afterwards.
@@ -54,7 +65,7 @@ pub(super) async fn page(
     if state.people.is_empty() || tongue.who.is_some() {
         return Redirect::to(within(&next)).into_response();
     }
-    show(tongue, StatusCode::OK, String::new(), next, None)
+    show(&state, tongue, StatusCode::OK, (String::new(), next), None)
 }
 
 /// `POST /login`.
@@ -84,21 +95,80 @@ pub(super) async fn log_in(
             let to = Redirect::to(within(&next));
             ([(SET_COOKIE, visitor.keeps(&id))], to).into_response()
         }
-        Err(Shut::Wrong) => {
-            let error = tongue.say.it("web.login.wrong");
-            show(tongue, StatusCode::UNAUTHORIZED, name, next, Some(error))
-        }
-        Err(Shut::Braked(wait_s)) => {
-            let minutes = wait_s.div_ceil(60);
-            let error = tongue.say.of("web.login.braked", minutes);
-            let status = StatusCode::TOO_MANY_REQUESTS;
-            let mut response = show(tongue, status, name, next, Some(error));
-            let wait = HeaderValue::from(wait_s);
-            response.headers_mut().insert(RETRY_AFTER, wait);
-            response
-        }
-        Err(Shut::Failed(error)) => Problem::from(error).page(tongue),
+        Err(shut) => stays_out(&state, tongue, (name, next), shut),
     }
+}
+
+/// `GET /login/oidc/{name}`: to the provider's page.
+pub(super) async fn begin(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    visitor: Visitor,
+    InPath(name): InPath,
+    whither: Result<Query<Whither>, QueryRejection>,
+) -> Response {
+    let next = whither.map(|Query(it)| it.next).unwrap_or_default();
+    if state.people.is_empty() || tongue.who.is_some() {
+        return Redirect::to(within(&next)).into_response();
+    }
+    match state.people.begin_outside(&name, within(&next)).await {
+        Ok(Some(begun)) => {
+            let cookie = visitor.keeps_begun(Some(&begun.id));
+            ([(SET_COOKIE, cookie)], Redirect::to(&begun.url)).into_response()
+        }
+        Ok(None) => Problem::Missing.page(tongue),
+        Err(shut) => stays_out(&state, tongue, (String::new(), next), shut),
+    }
+}
+
+/// What a provider sends with the browser.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Brought {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    error: String,
+    iss: Option<String>,
+}
+
+/// `GET /login/oidc/{name}/back`: in, or to the page that says why not. The session is a new one, whatever the
+/// browser brought.
+pub(super) async fn end(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    visitor: Visitor,
+    InPath(way): InPath,
+    brought: Result<Query<Brought>, QueryRejection>,
+) -> Response {
+    let brought = brought.map(|Query(it)| it).unwrap_or_default();
+    let is_refused = !brought.error.is_empty();
+    let back = Back {
+        way,
+        id: visitor.begun.clone(),
+        state: brought.state,
+        code: if is_refused {
+            String::new()
+        } else {
+            brought.code
+        },
+        issuer: brought.iss,
+        address: visitor.address,
+        agent: visitor.agent.clone(),
+        before: visitor.session.clone(),
+    };
+    let forgets = visitor.keeps_begun(None);
+    let mut response = match state.people.end_outside(back).await {
+        Ok(Some(entered)) => {
+            let to = Redirect::to(within(&entered.next));
+            ([(SET_COOKIE, visitor.keeps(&entered.id))], to).into_response()
+        }
+        Ok(None) => return Problem::Missing.page(tongue),
+        Err(shut) => stays_out(&state, tongue, Default::default(), shut),
+    };
+    response.headers_mut().append(SET_COOKIE, forgets);
+    response
 }
 
 /// `POST /logout`.
@@ -121,14 +191,45 @@ pub(super) async fn log_out(
     ([(SET_COOKIE, visitor.forgets())], to).into_response()
 }
 
+/// The page again, with the reason; what was written stays, the password apart.
+fn stays_out(state: &AppState, tongue: Tongue, written: (String, String), shut: Shut) -> Response {
+    let say = tongue.say;
+    let (status, error) = match shut {
+        Shut::Wrong => (StatusCode::UNAUTHORIZED, say.it("web.login.wrong")),
+        Shut::Unmet(unmet) => {
+            let status = match unmet {
+                Unmet::Unanswered => StatusCode::SERVICE_UNAVAILABLE,
+                _ => StatusCode::FORBIDDEN,
+            };
+            (status, say.it_of("web.login.unmet", unmet.name()))
+        }
+        Shut::Braked(wait_s) => {
+            let error = say.of("web.login.braked", wait_s.div_ceil(60));
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            let mut response = show(state, tongue, status, written, Some(error));
+            let wait = HeaderValue::from(wait_s);
+            response.headers_mut().insert(RETRY_AFTER, wait);
+            return response;
+        }
+        Shut::Failed(error) => return Problem::from(error).page(tongue),
+    };
+    show(state, tongue, status, written, Some(error))
+}
+
 fn show(
+    state: &AppState,
     tongue: Tongue,
     status: StatusCode,
-    name: String,
-    next: String,
+    (name, next): (String, String),
     error: Option<String>,
 ) -> Response {
+    let say = tongue.say;
+    let ways = state.people.ways().into_iter().map(|way| Button {
+        href: format!("/login/oidc/{}?next={}", way.name, encoded(within(&next))),
+        text: say.of("web.login.by", way.title),
+    });
     let page = LoginPage {
+        ways: ways.collect(),
         frame: Frame::new(tongue, "login"),
         name,
         next,

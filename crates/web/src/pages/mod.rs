@@ -112,6 +112,8 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/register/{number}/filing/package", get(filing::package))
         .route("/register/{number}/decide", post(decide::decide))
         .route("/login", get(login::page).post(login::log_in))
+        .route("/login/oidc/{name}", get(login::begin))
+        .route("/login/oidc/{name}/back", get(login::end))
         .route("/logout", post(login::log_out))
         .route("/account", get(account::page))
         .route("/account/password", post(account::password))

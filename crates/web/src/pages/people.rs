@@ -53,6 +53,12 @@ struct Row {
     roles: String,
     denied: String,
     is_out: bool,
+    /// Whence they are; empty for a person of the workshop.
+    origin: String,
+    /// Who they are there.
+    subject: String,
+    /// Their roles, as they are written.
+    role_names: Vec<&'static str>,
     sessions: usize,
     since: String,
     since_text: String,
@@ -262,6 +268,15 @@ fn role_ticks(say: Say, is_set: impl Fn(PersonRole) -> bool) -> Vec<Tick> {
     PersonRole::ALL.into_iter().map(tick).collect()
 }
 
+/// Whence somebody is, in words; empty for a person of the workshop.
+pub(super) fn origin(say: Say, person: &Person) -> String {
+    let Some(origin) = &person.row.origin else {
+        return String::new();
+    };
+    let kind = say.it_of("web.people.kind", origin.kind.name());
+    say.with("web.people.from", &[("way", &origin.way), ("kind", &kind)])
+}
+
 fn row(state: &AppState, say: Say, person: &Person) -> Row {
     let row = &person.row;
     let roles = row.roles.iter().map(|it| say.it_of("web.duty", it.name()));
@@ -277,6 +292,9 @@ fn row(state: &AppState, say: Say, person: &Person) -> Row {
         roles: roles.collect::<Vec<_>>().join(&join),
         denied: denied.collect::<Vec<_>>().join(&join),
         is_out: person.is_disabled(),
+        origin: origin(say, person),
+        subject: row.origin.as_ref().map_or("", |it| &it.subject).to_owned(),
+        role_names: row.roles.iter().map(|it| it.name()).collect(),
         sessions: state.people.sessions_of(&row.name).len(),
         since: format::moment(row.created_ms),
         since_text: format::moment_text(row.created_ms),

@@ -82,6 +82,8 @@ const PAGES: &[(&str, Same)] = &[
     ("POST /register/{number}/decide", Operation("decide")),
     ("GET /login", Session),
     ("POST /login", Session),
+    ("GET /login/oidc/{name}", Session),
+    ("GET /login/oidc/{name}/back", Session),
     ("POST /logout", Session),
     ("GET /account", Session),
     ("POST /account/password", Session),

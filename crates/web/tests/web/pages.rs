@@ -529,7 +529,7 @@ async fn every_form_refuses_another_origin_and_a_large_body() {
 }
 
 /// Groups of keys, named by their beginning; their members come from fixed lists or from packs.
-const GROUPS: [&str; 43] = [
+const GROUPS: [&str; 45] = [
     "web.action",
     "web.audit.by",
     "web.audit.event",
@@ -548,6 +548,7 @@ const GROUPS: [&str; 43] = [
     "web.keys.limit",
     "web.kind",
     "web.ledger.approval",
+    "web.login.unmet",
     "web.model.export",
     "web.models.kind",
     "web.review.kind",
@@ -562,6 +563,7 @@ const GROUPS: [&str; 43] = [
     "web.new.takes",
     "web.office",
     "web.orders.sort",
+    "web.people.kind",
     "web.stage",
     "web.step",
     "web.slice",

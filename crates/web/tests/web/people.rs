@@ -10,7 +10,7 @@ use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use axum::{Extension, Router};
 use lathe_web::{Access, AppState, OverTls, router};
-use lathe_workshop::people::{PersonRequest, PersonRole, Secret};
+use lathe_workshop::people::{Kind, Origin, PersonRequest, PersonRole, Secret};
 use lathe_workshop::token::{Allowance, Scope, TokenRequest};
 use lathe_workshop::{Home, Operation, Workshop, WorkshopOptions};
 use serde_json::{Value, json};
@@ -630,6 +630,47 @@ async fn foreign_ids_open_nothing() {
     );
     assert_eq!(anna.post(&path, "").await.status, StatusCode::SEE_OTHER);
     assert_eq!(anna.get("/account").await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn who_is_from_elsewhere_has_neither_password_nor_other_roles_here() {
+    let shop = Shop::with_people().await;
+    let origin = Origin {
+        kind: Kind::Oidc,
+        way: "plant".to_owned(),
+        subject: "<i>7</i>".to_owned(),
+    };
+    let names = ("mira", "Mira Sol");
+    let people = shop.workshop.people();
+    let admitted = people.admit_unproved(origin, names, &[PersonRole::Tuner]);
+    admitted.await.expect("somebody new");
+    let root = shop.log_in("root").await;
+    for lang in ["en", "zh"] {
+        let all = root.get(&format!("/people?lang={lang}")).await.text;
+        let page = root.get(&format!("/people/mira?lang={lang}")).await.text;
+        assert!(all.contains("OpenID Connect") && page.contains("OpenID Connect"));
+        assert!(page.contains("plant") && !page.contains("<i>7"), "{page}");
+        assert!(!page.contains("/people/mira/password"), "{page}");
+        assert!(!page.contains("web."), "{page}");
+    }
+    let raised = root.post("/people/mira/roles", "roles=administrator");
+    let raised = raised.await;
+    assert_eq!(raised.status, StatusCode::BAD_REQUEST, "{}", raised.text);
+    let denied = root.post("/people/mira/roles", "roles=tuner&denied=records");
+    assert_eq!(denied.await.status, StatusCode::SEE_OTHER);
+    let made = root.post("/people/mira/password", "").await;
+    assert_eq!(made.status, StatusCode::BAD_REQUEST, "{}", made.text);
+    let row = people.find("mira").expect("she is there").row.clone();
+    assert_eq!(row.roles, [PersonRole::Tuner]);
+    assert_eq!((row.denied.len(), row.password.as_str()), (1, ""));
+    for password in ["", "x"] {
+        let shut = shop.send(login("mira", password)).await;
+        assert_eq!(shut.status, StatusCode::UNAUTHORIZED);
+    }
+    // No provider is configured here.
+    for path in ["/login/oidc/plant", "/login/oidc/plant/back?state=x&code=y"] {
+        assert_eq!(shop.get(path).await.status, StatusCode::NOT_FOUND);
+    }
 }
 
 #[tokio::test]

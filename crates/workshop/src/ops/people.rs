@@ -51,6 +51,7 @@ pub(super) async fn add(shop: &Workshop, request: PersonRequest) -> Result<Value
     let row = PersonRow {
         name,
         display,
+        origin: None,
         password: hash,
         roles,
         denied,
@@ -82,6 +83,18 @@ pub(super) async fn roles(
     let _alone = shop.people().change_alone().await;
     let person = find(shop, name)?;
     let (roles, denied) = sorted(roles, denied);
+    if let Some(origin) = &person.row.origin
+        && roles != person.row.roles
+    {
+        return Err(WorkshopError::new(
+            "person-outside",
+            format!(
+                "cannot give {name} other roles: they come from {}, at each login",
+                origin.way
+            ),
+            "change their groups there, or deny a right here",
+        ));
+    }
     let row = PersonRow {
         roles,
         denied,
@@ -113,6 +126,7 @@ pub(super) async fn password(
 ) -> Result<Value, WorkshopError> {
     let _alone = shop.people().change_alone().await;
     let person = find(shop, name)?;
+    person.has_password()?;
     let (password, made) = given_or_made(password, name)?;
     let hash = shop.people().compute(move || people::hashed(&password));
     let row = PersonRow {
@@ -217,6 +231,7 @@ fn told(person: &Person, sessions: usize) -> Value {
     json!({
         "name": row.name,
         "display": row.display,
+        "origin": row.origin,
         "roles": row.roles,
         "denied": row.denied,
         "created_ms": row.created_ms,

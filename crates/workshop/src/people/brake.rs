@@ -42,7 +42,17 @@ impl Brake {
         address: Option<IpAddr>,
         now_ms: i64,
     ) -> Result<(), u64> {
-        let of = keys(name, address);
+        self.count_all(keys(name, address), now_ms)
+    }
+
+    /// As [`Brake::attempt`] where no name is given: by address alone.
+    #[cfg(feature = "oidc")]
+    pub(crate) fn attempt_from(&mut self, address: Option<IpAddr>, now_ms: i64) -> Result<(), u64> {
+        let of = address.map(|it| (Of::Address(network(it)), ADDRESS_ATTEMPTS_MAX));
+        self.count_all(of.into_iter().collect(), now_ms)
+    }
+
+    fn count_all(&mut self, of: Vec<(Of, u32)>, now_ms: i64) -> Result<(), u64> {
         let waits = of.iter().filter_map(|(of, max)| {
             let attempts = self.attempts.get(of)?;
             let ends_ms = attempts.since_ms + WINDOW_MS;
@@ -59,15 +69,15 @@ impl Brake {
 
     /// Takes an attempt back that succeeded: the name begins anew, the address has one less.
     pub(crate) fn succeeded(&mut self, name: &str, address: Option<IpAddr>) {
-        for (of, _) in keys(name, address) {
-            match of {
-                Of::Name(_) => drop(self.attempts.remove(&of)),
-                Of::Address(_) => {
-                    if let Some(attempts) = self.attempts.get_mut(&of) {
-                        attempts.count = attempts.count.saturating_sub(1);
-                    }
-                }
-            }
+        self.attempts.remove(&Of::Name(name.to_owned()));
+        self.succeeded_from(address);
+    }
+
+    /// As [`Brake::succeeded`] where no name is given.
+    pub(crate) fn succeeded_from(&mut self, address: Option<IpAddr>) {
+        let of = address.map(|it| Of::Address(network(it)));
+        if let Some(attempts) = of.and_then(|of| self.attempts.get_mut(&of)) {
+            attempts.count = attempts.count.saturating_sub(1);
         }
     }
 
@@ -141,6 +151,22 @@ mod tests {
         let later = 1000 + WINDOW_MS;
         assert_eq!(brake.attempt("anna", None, later - 1), Err(1));
         assert_eq!(brake.attempt("anna", None, later), Ok(()));
+    }
+
+    #[cfg(feature = "oidc")]
+    #[test]
+    fn who_gives_no_name_is_braked_by_address() {
+        let mut brake = Brake::default();
+        for _ in 0..ADDRESS_ATTEMPTS_MAX {
+            assert_eq!(brake.attempt_from(address("10.0.0.1"), 0), Ok(()));
+        }
+        assert_eq!(brake.attempt_from(address("10.0.0.1"), 0), Err(900));
+        // With passwords, too; and each that succeeds leaves room for one.
+        assert_eq!(brake.attempt("anna", address("10.0.0.1"), 0), Err(900));
+        brake.succeeded_from(address("10.0.0.1"));
+        assert_eq!(brake.attempt_from(address("10.0.0.1"), 0), Ok(()));
+        assert_eq!(brake.attempt_from(address("10.0.0.2"), 0), Ok(()));
+        assert_eq!(brake.attempt_from(None, 0), Ok(()));
     }
 
     #[test]

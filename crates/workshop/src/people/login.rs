@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::password::{self, NOBODYS, Secret};
 use super::session::{AGENT_CHARS_MAX, SESSIONS_MAX, Session, SessionRow, csrf_of, new_id};
-use super::{AuditRow, People, PeopleChange, Signed, lock, read, write};
+use super::{AuditRow, People, PeopleChange, Person, Signed, Unmet, lock, read, write};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 
@@ -35,6 +35,8 @@ pub enum Shut {
     Wrong,
     /// Too many attempts; after so many seconds there may be another.
     Braked(u64),
+    /// They may be who they say, outside, and do not come in here.
+    Unmet(Unmet),
     /// The workshop could not look.
     Failed(WorkshopError),
 }
@@ -42,6 +44,12 @@ pub enum Shut {
 impl From<WorkshopError> for Shut {
     fn from(error: WorkshopError) -> Shut {
         Shut::Failed(error)
+    }
+}
+
+impl From<Unmet> for Shut {
+    fn from(unmet: Unmet) -> Shut {
+        Shut::Unmet(unmet)
     }
 }
 
@@ -61,22 +69,52 @@ impl People {
             self.note(AuditRow::now("login", &name, "log in", "login-braked"));
             return Err(Shut::Braked(wait_s));
         }
-        let before = self.find(&name);
-        let is_right = self.is_password_of(&name, attempt.password.clone()).await?;
-        // Looked up again after the work: they may have been shut out meanwhile, or have another password.
-        let person = self.find(&name).filter(|now| {
-            let same = before.is_some_and(|it| it.row.password == now.row.password);
-            same && !now.is_disabled()
-        });
-        let (true, Some(person)) = (is_right, person) else {
-            self.note(AuditRow::now("login", &name, "log in", "login-wrong"));
-            return Err(Shut::Wrong);
-        };
+        let told = self.told_apart(&name, attempt.password.clone()).await;
+        let person = self.noted(told, &name)?;
         lock(&self.inner.brake).succeeded(&name, attempt.address);
-        if let Some(before) = &attempt.before {
+        let before = attempt.before.as_deref();
+        self.enter(&person, before, &attempt.agent, now_ms).await
+    }
+
+    /// Who gives this name and password: by a directory, for whoever has no password here; by the password that
+    /// is kept, else.
+    async fn told_apart(&self, name: &str, password: Secret) -> Result<Arc<Person>, Shut> {
+        if let Some(told) = self.by_directory(name, &password).await {
+            return told;
+        }
+        let before = self.find(name);
+        let is_right = self.is_password_of(name, password).await?;
+        // Looked up again after the work: they may have been shut out meanwhile, or have another password.
+        let person = self.find(name).filter(|now| {
+            let same = before.is_some_and(|it| it.row.password == now.row.password);
+            is_right && same && !now.is_disabled()
+        });
+        person.ok_or(Shut::Wrong)
+    }
+
+    /// Has it written where somebody stays out.
+    pub(super) fn noted<T>(&self, told: Result<T, Shut>, by: &str) -> Result<T, Shut> {
+        let code = match &told {
+            Err(Shut::Wrong) => "login-wrong".to_owned(),
+            Err(Shut::Unmet(unmet)) => unmet.code(),
+            _ => return told,
+        };
+        self.note(AuditRow::now("login", by, "log in", &code));
+        told
+    }
+
+    /// Begins a session of a new id for somebody who was told apart, and ends the one that was brought.
+    pub(super) async fn enter(
+        &self,
+        person: &Person,
+        before: Option<&str>,
+        agent: &str,
+        now_ms: i64,
+    ) -> Result<String, Shut> {
+        if let Some(before) = before {
             self.log_out(before).await?;
         }
-        let id = self.begin(&person.row.name, &attempt.agent, now_ms).await?;
+        let id = self.begin(&person.row.name, agent, now_ms).await?;
         self.note(AuditRow::now("login", &person.told(), "log in", "done"));
         Ok(id)
     }
@@ -88,6 +126,8 @@ impl People {
         password: Secret,
     ) -> Result<bool, WorkshopError> {
         let kept = self.find(name).map(|person| person.row.password.clone());
+        // Who is from outside has none, and costs as much.
+        let kept = kept.filter(|it| !it.is_empty());
         let kept = kept.unwrap_or_else(|| NOBODYS.to_owned());
         self.compute(move || password::matches(&kept, &password))
             .await
@@ -249,7 +289,7 @@ impl People {
     ///
     /// # Errors
     /// `person-password` when the old one is wrong or was tried too often, `person-request` for one that is
-    /// easily guessed; the store's.
+    /// easily guessed, `person-outside` for whoever has none here; the store's.
     pub async fn change_own_password(
         &self,
         name: &str,
@@ -263,6 +303,9 @@ impl People {
                 "try again; after ten attempts, in a quarter of an hour",
             )
         };
+        if let Some(person) = self.find(name) {
+            person.has_password()?;
+        }
         let braked = lock(&self.inner.brake).attempt(name, None, now_ms());
         braked.map_err(|_| wrong())?;
         if !self.is_password_of(name, old).await? {

@@ -8,7 +8,7 @@ use super::orders::parse;
 use super::{Store, failed};
 use crate::error::WorkshopError;
 use crate::order::OrderId;
-use crate::people::{AUDIT_ROWS_MAX, AuditRow, PeopleChange, PersonRow, SessionRow};
+use crate::people::{AUDIT_ROWS_MAX, AuditRow, Kind, Origin, PeopleChange, PersonRow, SessionRow};
 
 type Done = Result<(), sqlx::Error>;
 type Tx<'a> = Transaction<'a, Sqlite>;
@@ -29,8 +29,9 @@ pub(super) async fn written(tx: &mut Tx<'_>, change: &PeopleChange) -> Done {
 
 async fn person_is(tx: &mut Tx<'_>, row: &PersonRow) -> Done {
     sqlx::query(
-        "INSERT INTO people (name, display, password, roles, denied, created_ms, password_ms, disabled_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+        "INSERT INTO people (name, display, password, roles, denied, created_ms, password_ms, disabled_ms,
+                             origin_kind, origin_way, origin_subject)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (name) DO UPDATE SET display = excluded.display, password = excluded.password,
              roles = excluded.roles, denied = excluded.denied, password_ms = excluded.password_ms,
              disabled_ms = excluded.disabled_ms",
@@ -43,6 +44,9 @@ async fn person_is(tx: &mut Tx<'_>, row: &PersonRow) -> Done {
     .bind(row.created_ms)
     .bind(row.password_ms)
     .bind(row.disabled_ms)
+    .bind(row.origin.as_ref().map(|it| it.kind.name()))
+    .bind(row.origin.as_ref().map(|it| &it.way))
+    .bind(row.origin.as_ref().map(|it| &it.subject))
     .execute(&mut **tx)
     .await
     .map(drop)
@@ -117,6 +121,7 @@ fn person(row: &SqliteRow) -> Result<PersonRow, WorkshopError> {
     Ok(PersonRow {
         name: row.get("name"),
         display: row.get("display"),
+        origin: origin(row)?,
         password: row.get("password"),
         roles: parse("a person's roles", row.get("roles"))?,
         denied: parse("what is denied to a person", row.get("denied"))?,
@@ -124,6 +129,26 @@ fn person(row: &SqliteRow) -> Result<PersonRow, WorkshopError> {
         password_ms: row.get("password_ms"),
         disabled_ms: row.get("disabled_ms"),
     })
+}
+
+fn origin(row: &SqliteRow) -> Result<Option<Origin>, WorkshopError> {
+    let Some(way) = row.get::<Option<String>, _>("origin_way") else {
+        return Ok(None);
+    };
+    let kind: String = row.get("origin_kind");
+    let kind = Kind::ALL.into_iter().find(|it| it.name() == kind);
+    let kind = kind.ok_or_else(|| {
+        WorkshopError::new(
+            "store-unreadable",
+            "the store holds a person whose origin is of an unknown kind",
+            "use the version of Lathe that wrote this home",
+        )
+    })?;
+    Ok(Some(Origin {
+        kind,
+        way,
+        subject: row.get("origin_subject"),
+    }))
 }
 
 fn session(row: &SqliteRow) -> Result<SessionRow, WorkshopError> {
