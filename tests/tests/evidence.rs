@@ -265,11 +265,12 @@ fn a_moved_home_goes_on_and_names_no_place() {
     fs::create_dir_all(home.path()).expect("the test's own folder");
 }
 
-/// Kills a fresh order after its `write`-th write and lets it resume. False when it ended before.
+/// Kills a fresh order after its `write`-th write and lets it resume. False when it ended before. A quick one:
+/// it writes as often, and tunes for less long.
 fn killed_at(write: u64, adapter: &str) -> bool {
     let home = Home::new();
     let status = home
-        .run(&fixture("tiny-pack"), &[])
+        .run(&fixture("tiny-pack"), &["--quick"])
         .env("LATHE_TEST_KILL_AT_WRITE", write.to_string())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -280,7 +281,7 @@ fn killed_at(write: u64, adapter: &str) -> bool {
     }
     assert_eq!(status.signal(), Some(9), "write {write}: {status}");
     // It opens only a ledger that verifies, says nothing twice, and ends where it would have.
-    home.finish(&fixture("tiny-pack"), &[]);
+    home.finish(&fixture("tiny-pack"), &["--quick"]);
     assert_eq!(home.adapter(), adapter, "write {write}");
     let mut said = home.ledger_kinds();
     said.retain(|kind| kind != "receipts");
@@ -305,7 +306,7 @@ fn killed_at(write: u64, adapter: &str) -> bool {
 #[test]
 fn killed_at_every_write_the_chain_verifies_and_the_order_resumes() {
     let like = Home::new();
-    like.finish(&fixture("tiny-pack"), &[]);
+    like.finish(&fixture("tiny-pack"), &["--quick"]);
     let adapter = like.adapter();
     let (next, ended) = (AtomicU64::new(1), AtomicBool::new(false));
     // Every single one when asked; ci, where minutes count, takes every third.

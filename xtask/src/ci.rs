@@ -55,7 +55,11 @@ fn tests() -> Outcome {
     let mut tests = cargo(&["test", "--workspace", "--locked"]);
     tests.args(FEATURES);
     tests.env("LATHE_TEST_PYTHON", interpreter);
-    tests.env("LATHE_TEST_SLAPD", slapd::root()?);
+    // A machine that has no OpenLDAP and cannot fetch it runs everything else.
+    match slapd::root() {
+        Ok(root) => drop(tests.env("LATHE_TEST_SLAPD", root)),
+        Err(why) => eprintln!("the tests of the directory are not run: {why}"),
+    }
     tests.env(
         "LATHE_TEST_PROGRAM",
         shell::target_dir().join("debug/lathe"),
