@@ -86,10 +86,10 @@ mod tests {
         let mut begun = BegunOnes::default();
         begun.put(id(1), asked(5));
         begun.put(id(2), asked(5));
-        assert_eq!(begun.take(id(3), 5), None);
+        assert!(begun.take(id(3), 5).is_none());
         assert!(begun.take(id(1), 5 + BEGUN_MS_MAX - 1).is_some());
-        assert_eq!(begun.take(id(1), 6), None);
-        assert_eq!(begun.take(id(2), 5 + BEGUN_MS_MAX), None);
+        assert!(begun.take(id(1), 6).is_none());
+        assert!(begun.take(id(2), 5 + BEGUN_MS_MAX).is_none());
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         }
         assert_eq!(begun.0.len(), BEGUN_MAX);
         let now_ms = i64::try_from(BEGUN_MAX).unwrap();
-        assert_eq!(begun.take(id(0), now_ms), None);
+        assert!(begun.take(id(0), now_ms).is_none());
         assert!(begun.take(id(1), now_ms).is_some());
     }
 }
