@@ -19,8 +19,12 @@ fn the_c_library_is_read_off_the_program() {
     assert_eq!(Needs::default().depends(), "libc6");
 }
 
-/// Programs of this profile, built if need be.
+/// The folder of the programs: those beside the one that `LATHE_TEST_PROGRAM` names, as `cargo xtask ci` built
+/// them; else of this profile, built if need be.
 fn programs() -> PathBuf {
+    if let Some(named) = std::env::var_os("LATHE_TEST_PROGRAM").map(PathBuf::from) {
+        return named.parent().expect("a program in a folder").to_path_buf();
+    }
     let mut build = shell::cargo(&[
         "build",
         "--quiet",
