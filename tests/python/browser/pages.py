@@ -123,3 +123,6 @@ NO_PAGES = {
     "/register/{number}/dossier": "a document, drawn by lathe-register",
     "/register/{number}/filing/package": "a document, drawn by lathe-register",
 }
+
+# Routes to a provider's page and back, which no sample has: tests/tests/sign_in goes them.
+ELSEWHERE = {("GET", "/login/oidc/{name}"), ("GET", "/login/oidc/{name}/back")}
