@@ -15,7 +15,8 @@ import random
 HERE = pathlib.Path(__file__).resolve().parent
 LICENCE = HERE.parents[1] / "LICENSE"
 SEED = 20
-QUESTIONS = 200
+# So many that half a point is five answers, more than chance turns.
+QUESTIONS = 1000
 OPTIONS = 4
 PARAGRAPH_CHARS_MIN = 250
 
