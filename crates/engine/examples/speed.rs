@@ -201,11 +201,7 @@ fn rank_16() -> LoraSpec {
 }
 
 fn lora(path: &str, pool: &Pool, sequences: usize, len: usize) -> Result<Value, Box<dyn Error>> {
-    let options = LoadOptions {
-        trainable: true,
-        ..LoadOptions::default()
-    };
-    let model = Model::load(Path::new(path), options)?;
+    let model = Model::load(Path::new(path), LoadOptions::for_tuning())?;
     let adapter = Adapter::new(&model.config, &rank_16(), 1)?;
     let mut gradients = vec![0.0; adapter.values.len()];
     let batch = dense(&model, sequences, len);
@@ -217,7 +213,7 @@ fn lora(path: &str, pool: &Pool, sequences: usize, len: usize) -> Result<Value, 
         loss = sum.loss / sum.weight;
     });
     Ok(
-        json!({"tokens_per_s": (sequences * len) as f64 / seconds, "loss": loss, "arithmetic": "bf16"}),
+        json!({"tokens_per_s": (sequences * len) as f64 / seconds, "loss": loss, "arithmetic": model.arithmetic()}),
     )
 }
 

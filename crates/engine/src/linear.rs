@@ -86,6 +86,17 @@ pub(crate) struct Linear {
     squares: OnceLock<Vec<f32>>,
 }
 
+/// The product that gives gradients of weights, the operands rounded as the weights are.
+fn weight_gradient(precision: Precision) -> WeightGradient {
+    match precision {
+        Precision::Bf16 => matmul_tn_bf16,
+        Precision::F32 => matmul_tn,
+    }
+}
+
+/// [`matmul_tn`]'s arguments.
+type WeightGradient = fn(&Pool, &[f32], &[f32], usize, usize, usize, &mut [f32], f32, bool);
+
 /// The form that W is multiplied in.
 enum Frozen {
     Rounded(PackedMatrix),
@@ -222,10 +233,7 @@ impl Linear {
         };
         let (out, depth) = (weights.rows_out(), weights.depth());
         let rows = x.len() / depth;
-        let product = match weights.precision() {
-            Precision::Bf16 => matmul_tn_bf16,
-            Precision::F32 => matmul_tn,
-        };
+        let product = weight_gradient(weights.precision());
         product(pool, dy, x, rows, out, depth, dw, 1.0, add);
     }
 
@@ -539,10 +547,11 @@ impl Lora {
         let back = self.backward();
         let (rank, depth, out) = (self.rank, self.a.depth(), self.b.rows_out());
         let rows = low.len() / rank;
+        let product = weight_gradient(self.a.precision());
         let da = &mut gradients[back.a_offset..][..rank * depth];
-        matmul_tn(pool, dlow, x, rows, rank, depth, da, 1.0, true);
+        product(pool, dlow, x, rows, rank, depth, da, 1.0, true);
         let db = &mut gradients[back.b_offset..][..out * rank];
-        matmul_tn(pool, dy, low, rows, out, rank, db, self.scale, true);
+        product(pool, dy, low, rows, out, rank, db, self.scale, true);
     }
 
     fn backward(&self) -> &LoraBackward {

@@ -60,6 +60,17 @@ impl LoadOptions {
             ..Self::default()
         }
     }
+
+    /// What an adapter is tuned over: the weights as they answer, and in bf16 what the backward pass
+    /// reads. Weights in blocks are multiplied in them, so that what is learnt fits what is served;
+    /// gradients are those of the same values, the rounding of the input taken as if it were none
+    /// (Bengio et al. 2013, straight through).
+    pub fn for_tuning() -> Self {
+        Self {
+            trainable: true,
+            ..Self::for_answers()
+        }
+    }
 }
 
 /// A loaded model: sizes, tokenizer, template and packed weights.

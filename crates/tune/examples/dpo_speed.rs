@@ -35,11 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let number = |at: usize, usual: usize| rest.get(at).map_or(Ok(usual), |text| text.parse());
     let (steps, batch_pairs) = (number(0, 12)?, number(1, 8)?);
-    let options = LoadOptions {
-        trainable: true,
-        ..LoadOptions::default()
-    };
-    let model = Model::load(Path::new(model), options)?;
+    let model = Model::load(Path::new(model), LoadOptions::for_tuning())?;
     let pairs = read(&model, Path::new(pairs))?;
     let pool = Pool::new(default_threads());
     let spec = SftSpec {

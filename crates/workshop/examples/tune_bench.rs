@@ -42,11 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .take(if losses { usize::MAX } else { count.parse()? })
         .map(|record| task.render(record))
         .collect::<Result<Vec<_>, _>>()?;
-    let options = LoadOptions {
-        trainable: true,
-        ..LoadOptions::default()
-    };
-    let model = Model::load(Path::new(model), options)?;
+    let model = Model::load(Path::new(model), LoadOptions::for_tuning())?;
     match mode.as_str() {
         "rows" => rows(&model, &examples, &pack.tune.sft),
         "speed" => speed(&model, &examples, &pack.tune.sft),

@@ -252,13 +252,11 @@ impl Run<'_> {
     fn open(&self) -> Result<Model, Failure> {
         let settings = self.settings();
         let options = LoadOptions {
-            trainable: true,
-            as_stored: settings.quantization_bit.is_some(),
             quantise: settings.quantization_bit.map(|bits| match bits {
                 4 => BlockType::Q4_0,
                 _ => BlockType::Q8_0,
             }),
-            ..LoadOptions::default()
+            ..LoadOptions::for_tuning()
         };
         open(&self.brought.base, options, settings.template.as_deref())
     }

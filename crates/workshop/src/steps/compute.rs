@@ -57,10 +57,7 @@ impl Machine {
     pub fn load(job: &Job, trainable: bool) -> Result<Machine, StepError> {
         let path = super::model::weights(&job.artifact(StepName::Model)?)?;
         let options = if trainable {
-            LoadOptions {
-                trainable,
-                ..LoadOptions::default()
-            }
+            LoadOptions::for_tuning()
         } else {
             LoadOptions::for_answers()
         };
