@@ -134,8 +134,10 @@ fn an_answer_leads_to_its_sentences_and_a_record_to_the_answer() {
         );
     }
     assert_eq!(trace["chain"]["self_approved"], true);
-    assert_eq!(trace["passages"][0]["text"], sentence);
-    assert_eq!(trace["passages"][0]["leaves"], json!([leaf]));
+    // The answer may share more with the records than the question does.
+    let mut passages = trace["passages"].as_array().expect("passages").iter();
+    let passage = passages.find(|it| it["text"] == *sentence);
+    assert_eq!(passage.expect("the sentence")["leaves"], json!([leaf]));
     let told = trace["records"].as_array().expect("records").iter();
     let told = told
         .clone()
