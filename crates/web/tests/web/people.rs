@@ -19,12 +19,12 @@ use tower::ServiceExt as _;
 use crate::sample::nobody::Nobody;
 
 const BODY_BYTES_MAX: usize = 4 << 20;
-const PASSWORD: &str = "correct horse battery";
+pub const PASSWORD: &str = "correct horse battery";
 const HOST: &str = "127.0.0.1:7878";
 
 /// An empty workshop behind its router, gone with the folder.
-struct Shop {
-    workshop: Workshop,
+pub struct Shop {
+    pub workshop: Workshop,
     app: Router,
     _folder: tempfile::TempDir,
 }
@@ -52,7 +52,7 @@ impl Shop {
     }
 
     /// A workshop with somebody of each role, called as it is, and `root`.
-    async fn with_people() -> Shop {
+    pub async fn with_people() -> Shop {
         let shop = Shop::new().await;
         shop.add("root", &[PersonRole::Administrator]).await;
         for role in PersonRole::ALL {
@@ -73,7 +73,7 @@ impl Shop {
         added.expect("somebody is let in");
     }
 
-    async fn send(&self, asked: Asked<'_>) -> Answer {
+    pub async fn send(&self, asked: Asked<'_>) -> Answer {
         let mut request = Request::builder()
             .method(asked.method)
             .uri(asked.path)
@@ -99,7 +99,7 @@ impl Shop {
     }
 
     /// Logs in as people do.
-    async fn log_in(&self, name: &str) -> Reader<'_> {
+    pub async fn log_in(&self, name: &str) -> Reader<'_> {
         let answer = self.send(login(name, PASSWORD)).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
         let cookie = answer.cookie();
@@ -119,7 +119,7 @@ impl Shop {
     }
 }
 
-struct Asked<'a> {
+pub struct Asked<'a> {
     method: Method,
     path: &'a str,
     headers: Vec<(&'static str, String)>,
@@ -127,7 +127,7 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn get(path: &'a str) -> Asked<'a> {
+    pub fn get(path: &'a str) -> Asked<'a> {
         Asked {
             method: Method::GET,
             path,
@@ -148,7 +148,14 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn json(path: &'a str, body: &Value) -> Asked<'a> {
+    pub fn delete(path: &'a str) -> Asked<'a> {
+        Asked {
+            method: Method::DELETE,
+            ..Asked::get(path)
+        }
+    }
+
+    pub fn json(path: &'a str, body: &Value) -> Asked<'a> {
         Asked {
             method: Method::POST,
             path,
@@ -157,21 +164,21 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn with(mut self, name: &'static str, value: &str) -> Asked<'a> {
+    pub fn with(mut self, name: &'static str, value: &str) -> Asked<'a> {
         self.headers.push((name, value.to_owned()));
         self
     }
 }
 
-fn login(name: &str, password: &str) -> Asked<'static> {
+pub fn login(name: &str, password: &str) -> Asked<'static> {
     let password = password.replace(' ', "+");
     Asked::form("/login", &format!("name={name}&password={password}"))
 }
 
-struct Answer {
-    status: StatusCode,
+pub struct Answer {
+    pub status: StatusCode,
     headers: HeaderMap,
-    text: String,
+    pub text: String,
 }
 
 impl Answer {
@@ -181,26 +188,26 @@ impl Answer {
     }
 
     /// The session's cookie, as a browser sends it back.
-    fn cookie(&self) -> String {
+    pub fn cookie(&self) -> String {
         let cookie = self.header("set-cookie").split(';').next();
         cookie.unwrap_or_default().to_owned()
     }
 
-    fn error_code(&self) -> Value {
+    pub fn error_code(&self) -> Value {
         let body: Value = serde_json::from_str(&self.text).unwrap_or_default();
         body["error"]["code"].clone()
     }
 }
 
 /// Somebody who is logged in.
-struct Reader<'a> {
-    shop: &'a Shop,
-    cookie: String,
-    csrf: String,
+pub struct Reader<'a> {
+    pub shop: &'a Shop,
+    pub cookie: String,
+    pub csrf: String,
 }
 
 impl Reader<'_> {
-    async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         let asked = Asked::get(path).with("cookie", &self.cookie);
         self.shop.send(asked).await
     }
@@ -212,7 +219,12 @@ impl Reader<'_> {
     }
 
     async fn operate(&self, operation: Value) -> Answer {
-        let asked = Asked::json("/api/operations", &operation)
+        self.changes(Asked::json("/api/operations", &operation)).await
+    }
+
+    /// Asks for a change as scripts do.
+    pub async fn changes(&self, asked: Asked<'_>) -> Answer {
+        let asked = asked
             .with("cookie", &self.cookie)
             .with("x-csrf-token", &self.csrf);
         self.shop.send(asked).await
