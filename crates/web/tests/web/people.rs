@@ -1,9 +1,6 @@
 //! People over the real router and a real workshop: who comes in, who may do what, and an attack each.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -12,11 +9,11 @@ use axum::{Extension, Router};
 use lathe_web::{Access, AppState, OverTls, router};
 use lathe_workshop::people::{Kind, Origin, PersonRequest, PersonRole, Secret};
 use lathe_workshop::token::{Allowance, Scope, TokenRequest};
-use lathe_workshop::{Home, Operation, Workshop, WorkshopOptions};
+use lathe_workshop::{Operation, Workshop};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::sample::nobody::Nobody;
+use crate::sample::nobody::workshop;
 
 const BODY_BYTES_MAX: usize = 4 << 20;
 pub const PASSWORD: &str = "correct horse battery";
@@ -32,16 +29,8 @@ pub struct Shop {
 impl Shop {
     async fn new() -> Shop {
         let folder = tempfile::tempdir().expect("a folder");
-        let home = Home::locate(Some(folder.path().join("home"))).expect("a home");
-        let options = WorkshopOptions {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            key: Some("the daemon's own key".to_owned()),
-            worker: PathBuf::new(),
-            approval: Default::default(),
-            keeps_texts: false,
-            scrub_every: Duration::from_secs(86_400),
-        };
-        let workshop = Workshop::open(home, Arc::new(Nobody), options).await;
+        let key = Some("the daemon's own key");
+        let workshop = workshop(&folder.path().join("home"), key).await;
         let workshop = workshop.expect("it opens");
         let state = AppState::new(workshop.clone(), crate::sample::door(), Access::Loopback);
         Shop {
