@@ -166,7 +166,7 @@ pub(super) enum Lies {
 impl Source {
     /// Its bytes, from the beginning.
     fn open(&self) -> io::Result<Box<dyn Read + '_>> {
-        Ok(match &self.lies {
+        let bytes: Box<dyn Read + '_> = match &self.lies {
             Lies::There => Box::new(File::open(&self.path)?),
             Lies::Open(file) => {
                 let mut file: &File = file;
@@ -174,7 +174,8 @@ impl Source {
                 Box::new(file)
             }
             Lies::Here(bytes) => Box::new(&bytes[..]),
-        })
+        };
+        Ok(bytes)
     }
 }
 
