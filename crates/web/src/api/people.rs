@@ -53,7 +53,9 @@ pub(super) async fn password(
     let before = somebody(who)?;
     let Json(change) = change?;
     let name = &before.person.row.name;
-    let changed = state.people.change_own_password(name, change, &visitor.agent);
+    let changed = state
+        .people
+        .change_own_password(name, change, &visitor.agent);
     let id = changed.await?;
     // Nobody, where they were shut out in this moment.
     let now = somebody(state.people.signed(&id).map(Extension))?;

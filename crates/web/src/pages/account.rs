@@ -87,7 +87,9 @@ pub(super) async fn password(
         new: Secret(form.new),
     };
     let name = &who.person.row.name;
-    let changed = state.people.change_own_password(name, change, &visitor.agent);
+    let changed = state
+        .people
+        .change_own_password(name, change, &visitor.agent);
     match changed.await {
         Ok(id) => {
             let to = Redirect::to("/account");

@@ -55,10 +55,16 @@ async fn a_password_is_changed_with_the_old_one_and_all_are_logged_out_but_here(
     };
     let own = sessions(&now).await;
     assert_eq!(own.len(), 1, "{own:?}");
-    assert_eq!((&own[0]["id"], &own[0]["current"]), (&told["session"], &json!(true)));
+    assert_eq!(
+        (&own[0]["id"], &own[0]["current"]),
+        (&told["session"], &json!(true))
+    );
     // The token that was told is the one of the new session.
     let ended = now.changes(Asked::delete("/api/me/sessions")).await;
-    assert_eq!((ended.status, ended.text.as_str()), (StatusCode::OK, "{\"ended\":0}"));
+    assert_eq!(
+        (ended.status, ended.text.as_str()),
+        (StatusCode::OK, "{\"ended\":0}")
+    );
     let old = shop.send(login("tuner", PASSWORD)).await;
     assert_eq!(old.status, StatusCode::UNAUTHORIZED);
     let new = shop.send(login("tuner", NEW)).await;

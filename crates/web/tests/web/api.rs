@@ -299,10 +299,11 @@ fn the_reference_names_every_endpoint() {
             .any(|end| page.contains(&format!("`{endpoint}{end}")));
         assert!(is_named, "{endpoint} is not documented");
     }
-    for documented in page
-        .split('`')
-        .filter(|text| methods.iter().any(|it| text.starts_with(&format!("{it} /api"))))
-    {
+    for documented in page.split('`').filter(|text| {
+        methods
+            .iter()
+            .any(|it| text.starts_with(&format!("{it} /api")))
+    }) {
         let endpoint = documented.split('?').next().expect("the first part");
         assert!(
             endpoints.iter().any(|one| one == endpoint),

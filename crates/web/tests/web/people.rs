@@ -208,7 +208,8 @@ impl Reader<'_> {
     }
 
     async fn operate(&self, operation: Value) -> Answer {
-        self.changes(Asked::json("/api/operations", &operation)).await
+        self.changes(Asked::json("/api/operations", &operation))
+            .await
     }
 
     /// Asks for a change as scripts do.

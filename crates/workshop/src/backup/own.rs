@@ -217,7 +217,12 @@ mod tests {
 
     #[test]
     fn what_was_brought_is_a_card_and_a_file_and_bounded() {
-        let sound = card([file("packs/ours/more/a.csv", 1)].into_iter().chain(pair(ID)).collect());
+        let sound = card(
+            [file("packs/ours/more/a.csv", 1)]
+                .into_iter()
+                .chain(pair(ID))
+                .collect(),
+        );
         assert_eq!(sound.check(), Ok(BTreeMap::new()));
         for odd in ["brought/x/bytes", "brought/a.csv", "packs"] {
             assert!(card(vec![file(odd, 1)]).check().is_err(), "{odd}");

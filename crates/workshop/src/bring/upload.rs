@@ -304,9 +304,8 @@ pub(crate) fn kept(home: &Home) -> Result<Vec<Kept>, WorkshopError> {
         let path = path_of(home, &file);
         let card = home.brought().join(&file.id).join(CARD);
         // The card first: of the file there is what its card says, or more.
-        let read = || -> std::io::Result<(Vec<u8>, File)> {
-            Ok((fs::read(&card)?, File::open(&path)?))
-        };
+        let read =
+            || -> std::io::Result<(Vec<u8>, File)> { Ok((fs::read(&card)?, File::open(&path)?)) };
         match read() {
             Ok((card, bytes)) => kept.push(Kept {
                 id: file.id,

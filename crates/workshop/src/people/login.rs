@@ -251,7 +251,12 @@ impl People {
         let is_meant = |it: &Session| it.row().person == *name && it.row().digest != this;
         let ended = self.end(is_meant).await?;
         let by = who.person.told();
-        self.note(AuditRow::now("logout", &by, "end all other sessions", "done"));
+        self.note(AuditRow::now(
+            "logout",
+            &by,
+            "end all other sessions",
+            "done",
+        ));
         Ok(ended)
     }
 

@@ -150,7 +150,10 @@ async fn another_password_logs_out_everywhere_and_the_store_has_neither() {
     let changed = people.change_own_password("root", change(PASSWORD, new), "a browser");
     let here = changed.await.unwrap();
     assert!(people.signed(&id).is_none());
-    assert_eq!(people.signed(&here).unwrap().session.row().agent, "a browser");
+    assert_eq!(
+        people.signed(&here).unwrap().session.row().agent,
+        "a browser"
+    );
     let shut = people.log_in(attempt("root", PASSWORD)).await;
     assert!(matches!(shut, Err(Shut::Wrong)));
     let id = people.log_in(attempt("root", new)).await.unwrap();
