@@ -2,9 +2,9 @@
 //!
 //! A backup is a tar archive, compressed with zstd where its name ends in `.zst`. First comes
 //! `card::NAME`, which lists every file with its size and SHA-256, then the files in the order of the
-//! list: the store as one transaction saw it, all artifacts that this store knows, and, only where asked
-//! for, the private keys with the seed of the salts. Downloads, caches and checkpoints of unfinished
-//! steps stay out: they are made anew.
+//! list: the store as one transaction saw it, all artifacts that this store knows, packs and files that people
+//! brought (`own`), and, only where asked for, the private keys with the seed of the salts. Downloads, caches
+//! and checkpoints of unfinished steps stay out: they are made anew.
 //!
 //! Restoring believes nothing: names are those a home has and no other, entries come in the order of the
 //! list or not at all, nothing is longer than listed, every digest is held, and only then is anything put
@@ -15,6 +15,7 @@
 //! restored (`Operation::Restored`).
 
 mod card;
+mod own;
 mod restore;
 mod save;
 mod seal;

@@ -24,6 +24,8 @@ use crate::catalogue::DatasetView;
 use crate::draft::SettingMistake;
 use crate::error::WorkshopError;
 
+pub(crate) use upload::{CARD, CARD_BYTES_MAX, Kept, is_id, kept, name_again};
+
 /// The largest file that is brought.
 pub const BROUGHT_BYTES_MAX: u64 = 512 << 20;
 /// The most files that lie here at once.

@@ -174,7 +174,7 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>, WorkshopError> {
 }
 
 /// Every file below `folder`. A link is an error: an artifact holds bytes, not pointers.
-fn files_under(folder: &Path) -> Result<Vec<PathBuf>, WorkshopError> {
+pub(crate) fn files_under(folder: &Path) -> Result<Vec<PathBuf>, WorkshopError> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(next) = folders.pop() {

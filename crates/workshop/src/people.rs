@@ -36,9 +36,13 @@ use log::Waiting;
 pub use log::{AUDIT_ROWS_MAX, AuditRow};
 pub use login::{Attempt, Shut};
 pub use outside::{Kind, Origin, SignIn, Unmet};
-pub use password::{PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, Secret, acceptable, hashed};
+pub use password::{
+    PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, PasswordChange, Secret, acceptable, hashed,
+};
 pub use role::{PersonRole, Right};
-pub use session::{IDLE_MS_MAX, SESSION_MS_MAX, SESSIONS_MAX, Session, SessionRow, Signed};
+pub use session::{
+    IDLE_MS_MAX, OwnSession, SESSION_MS_MAX, SESSIONS_MAX, Session, SessionRow, Signed,
+};
 
 /// The most people of a workshop, those who were shut out with them.
 pub const PEOPLE_MAX: usize = 1000;

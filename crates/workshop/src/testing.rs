@@ -21,6 +21,12 @@ use crate::workshop::{Workshop, WorkshopOptions};
 pub(crate) async fn shop() -> (tempfile::TempDir, Workshop) {
     let folder = tempfile::tempdir().expect("a folder");
     let home = Home::locate(Some(folder.path().join("home"))).expect("a home");
+    let shop = open(home).await;
+    (folder, shop)
+}
+
+/// The workshop of this home.
+pub(crate) async fn open(home: Home) -> Workshop {
     let options = WorkshopOptions {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         key: None,
@@ -30,7 +36,7 @@ pub(crate) async fn shop() -> (tempfile::TempDir, Workshop) {
         scrub_every: Duration::from_secs(86_400),
     };
     let shop = Workshop::open(home, Arc::new(Nobody), options).await;
-    (folder, shop.expect("it opens"))
+    shop.expect("it opens")
 }
 
 /// An order of which nothing is known, placed.

@@ -465,6 +465,13 @@ def keeps_an_account(visit):
     assert rows.count() == 2
     rows.filter(has_not=page.locator(".badge")).locator("button").click()
     rows.nth(1).wait_for(state="detached")
+    page = log_in(new)
+    rows = page.locator("tbody tr")
+    assert rows.count() == 2
+    page.locator("form[action='/account/sessions/end'] button").click()
+    rows.nth(1).wait_for(state="detached")
+    assert rows.locator(".badge").count() == 1, "she goes on where she asked"
+    assert page.locator("form[action='/account/sessions/end']").count() == 0
     change(page, new, old, old)
     assert page.locator("[role=alert]").count() == 0
     page.locator("form[action='/logout'] button").click()

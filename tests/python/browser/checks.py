@@ -37,6 +37,16 @@ TOO_WIDE = """() => {
   return found.slice(0, 6);
 }"""
 
+# Entries of the navigation that stand in a further row, and not below one of the first.
+UNEVEN = """() => {
+  const links = [...document.querySelectorAll(".top nav a")];
+  const left = (link) => Math.round(link.getBoundingClientRect().left);
+  const top = (link) => Math.round(link.getBoundingClientRect().top);
+  const columns = links.filter((link) => top(link) === top(links[0])).map(left);
+  const apart = links.filter((link) => !columns.includes(left(link)));
+  return apart.map((link) => `${link.textContent} in the navigation stands at ${left(link)} px`);
+}"""
+
 AXE = pathlib.Path(os.environ["LATHE_AXE"]).read_text(encoding="utf-8") if "LATHE_AXE" in os.environ else ""
 # The preloading of style sheets would be a request of its own.
 AXE_RUN = "() => axe.run(document, {resultTypes: ['violations'], preload: false})"
@@ -82,6 +92,7 @@ class Watch:
         if not page.locator("main h1, main h2").count():
             found.append("no heading")
         found += page.evaluate(TOO_WIDE)
+        found += page.evaluate(UNEVEN)
         shifted, movers = page.evaluate("[window.shifted, window.movers]")
         if shifted:
             found.append(f"the layout shifts by {shifted:.4f}: {movers[:3]}")

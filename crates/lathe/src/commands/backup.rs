@@ -20,9 +20,9 @@ use crate::table::megabytes;
   lathe backup /mnt/safe/lathe-with-keys.tar --with-keys
 
 Orders and answers go on meanwhile: the file holds the home as it stood at one moment. A name that
-ends in .zst is compressed. Downloads, caches and checkpoints of unfinished steps stay out. Without
-the private keys a restored home can be read and verified, and not continued. Keep a checkpoint
-elsewhere too (lathe checkpoint), and never beside the keys.")]
+ends in .zst is compressed. Packs made here and files being brought are in it; downloads, caches and
+checkpoints of unfinished steps stay out. Without the private keys a restored home can be read and
+verified, and not continued. Keep a checkpoint elsewhere too (lathe checkpoint), and never beside the keys.")]
 pub struct Args {
     /// The file to write; nothing is written over.
     file: PathBuf,

@@ -2,10 +2,7 @@
 //! operations that pages and commands use. Names, reviews and feedback are invented.
 
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use lathe_evidence::receipt::Ended;
 use lathe_evidence::{Digest, canonical};
@@ -15,13 +12,11 @@ use lathe_workshop::people::{
     Attempt, AuditRow, Kind, Origin, PersonRequest, PersonRole, Right, Secret,
 };
 use lathe_workshop::token::{Allowance, Scope, TokenRequest};
-use lathe_workshop::{
-    Home, Opening, Operation, OrderRequest, ReceiptDraft, Texts, Workshop, WorkshopOptions,
-};
+use lathe_workshop::{Opening, Operation, OrderRequest, ReceiptDraft, Texts, Workshop};
 use serde_json::{Value, json};
 
 use crate::Outcome;
-use crate::sample::nobody::Nobody;
+use crate::sample::nobody::workshop;
 
 /// Everybody's password.
 const PASSWORD: &str = "correct horse battery";
@@ -40,16 +35,7 @@ const AGENTS: [&str; 2] = [
 /// A workshop in which nobody and nothing is yet. Its folder is left to whoever gave the folder for such files.
 pub async fn fresh() -> Outcome<Workshop> {
     let folder = tempfile::tempdir()?.keep();
-    let home = Home::locate(Some(folder.join("home")))?;
-    let options = WorkshopOptions {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        key: None,
-        worker: PathBuf::new(),
-        approval: Default::default(),
-        keeps_texts: true,
-        scrub_every: Duration::from_secs(86_400),
-    };
-    Ok(Workshop::open(home, Arc::new(Nobody), options).await?)
+    Ok(workshop(&folder.join("home"), None).await?)
 }
 
 /// A workshop with people and what they brought, and what only this run knows of it; `text` for what they wrote.

@@ -15,7 +15,7 @@ mod problem;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query};
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use lathe_workshop::bring::PIECE_BYTES_MAX;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,12 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/api/ledger/entries/{entry}", get(evidence::entry))
         .route("/api/breakers/{name}", get(evidence::breaker))
         .route("/api/me", get(people::me))
+        .route("/api/me/password", post(people::password))
+        .route(
+            "/api/me/sessions",
+            get(people::sessions).delete(people::end_others),
+        )
+        .route("/api/me/sessions/{id}", delete(people::end_session))
         .route("/api/audit", get(people::audit))
         .route("/api/operations", post(operations::run))
 }

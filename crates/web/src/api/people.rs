@@ -1,14 +1,19 @@
-//! Who asks, and the audit, as JSON. What is done to people is an operation.
+//! Who asks, their own password and sessions, and the audit, as JSON. What is done to other people is an
+//! operation.
 
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
+use axum::http::header::SET_COOKIE;
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use lathe_workshop::people::{Right, Signed};
+use lathe_workshop::people::{PasswordChange, Right, Signed};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::in_path::InPath;
 use super::{Problem, ROWS_MAX, rows_default};
 use crate::AppState;
+use crate::visitor::Visitor;
 
 /// `GET /api/me`: `{"person": {"name", "display", "roles", "rights"}}`, whoever is logged in; null for a key,
 /// and where nobody is asked who they are.
@@ -26,6 +31,69 @@ pub(super) async fn me(who: Option<Extension<Signed>>) -> Json<Value> {
         })
     });
     Json(json!({ "person": person }))
+}
+
+/// Whoever is logged in; what is their own is not here for a key, nor where nobody is asked who they are.
+fn somebody(who: Option<Extension<Signed>>) -> Result<Signed, Problem> {
+    let who = who.map(|Extension(who)| who);
+    who.ok_or_else(|| Problem::NotFound {
+        text: "nobody is logged in: a key has neither a password nor sessions".to_owned(),
+        next: "Log in at /login, and send the cookie of that session and no key.",
+    })
+}
+
+/// `POST /api/me/password` with `{"old", "new"}`: `{"session", "csrf"}`. They are logged out everywhere, and in
+/// again here: the cookie of the new session goes with the answer.
+pub(super) async fn password(
+    State(state): State<AppState>,
+    who: Option<Extension<Signed>>,
+    visitor: Visitor,
+    change: Result<Json<PasswordChange>, JsonRejection>,
+) -> Result<Response, Problem> {
+    let before = somebody(who)?;
+    let Json(change) = change?;
+    let name = &before.person.row.name;
+    let changed = state
+        .people
+        .change_own_password(name, change, &visitor.agent);
+    let id = changed.await?;
+    // Nobody, where they were shut out in this moment.
+    let now = somebody(state.people.signed(&id).map(Extension))?;
+    let told = Json(json!({ "session": now.session.id(), "csrf": now.csrf }));
+    Ok(([(SET_COOKIE, visitor.keeps(&id))], told).into_response())
+}
+
+/// `GET /api/me/sessions`: `{"sessions": […]}`, where they are logged in, the newest first.
+pub(super) async fn sessions(
+    State(state): State<AppState>,
+    who: Option<Extension<Signed>>,
+) -> Result<Json<Value>, Problem> {
+    let sessions = state.people.own_sessions(&somebody(who)?);
+    Ok(Json(json!({ "sessions": sessions })))
+}
+
+/// `DELETE /api/me/sessions`: `{"ended"}`, how many; the one that asks goes on.
+pub(super) async fn end_others(
+    State(state): State<AppState>,
+    who: Option<Extension<Signed>>,
+) -> Result<Json<Value>, Problem> {
+    let ended = state.people.end_other_sessions(&somebody(who)?).await?;
+    Ok(Json(json!({ "ended": ended })))
+}
+
+/// `DELETE /api/me/sessions/{id}`: `{"ended": 1}`; of another's nothing is known here.
+pub(super) async fn end_session(
+    State(state): State<AppState>,
+    who: Option<Extension<Signed>>,
+    InPath(id): InPath,
+) -> Result<Json<Value>, Problem> {
+    if !state.people.end_own_session(&somebody(who)?, &id).await? {
+        return Err(Problem::NotFound {
+            text: "none of your sessions is listed under this id".to_owned(),
+            next: "List them with GET /api/me/sessions.",
+        });
+    }
+    Ok(Json(json!({ "ended": 1 })))
 }
 
 /// `?before=&limit=` of the audit.

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
 use lathe_workshop::WorkshopError;
-use lathe_workshop::people::{Attempt, AuditRow, Right, Secret, Shut, Signed};
+use lathe_workshop::people::{OwnSession, PasswordChange, Right, Secret, Signed};
 use serde::Deserialize;
 
 use super::in_path::InPath;
@@ -82,26 +82,20 @@ pub(super) async fn password(
         let error = WorkshopError::new("person-request", say.it("web.account.unequal"), "");
         return show(&state, tongue, &who, Some(&error));
     }
-    let name = &who.person.row.name;
-    let (old, new) = (Secret(form.old), Secret(form.new));
-    let changed = state.people.change_own_password(name, old, new.clone());
-    if let Err(error) = changed.await {
-        return show(&state, tongue, &who, Some(&error));
-    }
-    let attempt = Attempt {
-        name: name.clone(),
-        password: new,
-        address: visitor.address,
-        agent: visitor.agent.clone(),
-        before: None,
+    let change = PasswordChange {
+        old: Secret(form.old),
+        new: Secret(form.new),
     };
-    match state.people.log_in(attempt).await {
+    let name = &who.person.row.name;
+    let changed = state
+        .people
+        .change_own_password(name, change, &visitor.agent);
+    match changed.await {
         Ok(id) => {
             let to = Redirect::to("/account");
             ([(SET_COOKIE, visitor.keeps(&id))], to).into_response()
         }
-        Err(Shut::Failed(error)) => Problem::from(error).page(tongue),
-        Err(_) => Redirect::to("/login").into_response(),
+        Err(error) => show(&state, tongue, &who, Some(&error)),
     }
 }
 
@@ -114,13 +108,20 @@ pub(super) async fn end_session(
     let Some(who) = tongue.who.clone() else {
         return Problem::Missing.page(tongue);
     };
-    match state.people.end_session(&who.person.row.name, &id).await {
-        Ok(true) => {
-            let row = AuditRow::now("logout", &who.person.told(), "end a session", "done");
-            state.people.note(row);
-            Redirect::to("/account").into_response()
-        }
+    match state.people.end_own_session(&who, &id).await {
+        Ok(true) => Redirect::to("/account").into_response(),
         Ok(false) => Problem::Missing.page(tongue),
+        Err(error) => Problem::from(error).page(tongue),
+    }
+}
+
+/// `POST /account/sessions/end`: all of their own but this one.
+pub(super) async fn end_others(State(state): State<AppState>, tongue: Tongue) -> Response {
+    let Some(who) = tongue.who.clone() else {
+        return Problem::Missing.page(tongue);
+    };
+    match state.people.end_other_sessions(&who).await {
+        Ok(_) => Redirect::to("/account").into_response(),
         Err(error) => Problem::from(error).page(tongue),
     }
 }
@@ -128,19 +129,16 @@ pub(super) async fn end_session(
 fn show(state: &AppState, tongue: Tongue, who: &Signed, error: Option<&WorkshopError>) -> Response {
     let say = tongue.say;
     let person = &who.person;
-    let sessions = state.people.sessions_of(&person.row.name);
-    let row = |session: &std::sync::Arc<lathe_workshop::people::Session>| {
-        let row = session.row();
-        Row {
-            id: session.id(),
-            browser: browser(&row.agent),
-            agent: row.agent,
-            is_this: session.id() == who.session.id(),
-            began: format::moment(row.created_ms),
-            began_text: format::moment_text(row.created_ms),
-            seen: format::moment(row.seen_ms),
-            seen_text: format::moment_text(row.seen_ms),
-        }
+    let sessions = state.people.own_sessions(who);
+    let row = |session: OwnSession| Row {
+        browser: browser(&session.agent),
+        is_this: session.current,
+        began: format::moment(session.created_ms),
+        began_text: format::moment_text(session.created_ms),
+        seen: format::moment(session.seen_ms),
+        seen_text: format::moment_text(session.seen_ms),
+        id: session.id,
+        agent: session.agent,
     };
     let rights = Right::ALL.into_iter().filter(|right| person.may(*right));
     let page = AccountPage {
@@ -156,7 +154,7 @@ fn show(state: &AppState, tongue: Tongue, who: &Signed, error: Option<&WorkshopE
         rights: rights
             .map(|right| say.it_of("web.right", right.name()))
             .collect(),
-        sessions: sessions.iter().map(row).collect(),
+        sessions: sessions.into_iter().map(row).collect(),
         error: error.map(|it| (it.to_string(), it.next().to_owned())),
         frame: Frame::new(tongue, "account"),
     };

@@ -117,6 +117,7 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/logout", post(login::log_out))
         .route("/account", get(account::page))
         .route("/account/password", post(account::password))
+        .route("/account/sessions/end", post(account::end_others))
         .route("/account/sessions/{id}/end", post(account::end_session))
         .route("/people", get(people::list).post(people::add))
         .route("/people/{name}", get(people::one))

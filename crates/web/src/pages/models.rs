@@ -42,6 +42,8 @@ struct Row {
     demonstration: bool,
     /// The base model and the stages that led from it here.
     from: Option<(String, String)>,
+    /// Where it was fetched; shown of what no order made.
+    source: String,
     stages: String,
     order: Option<(String, String)>,
     registration: Option<(String, String)>,
@@ -140,6 +142,7 @@ fn row(say: Say, ModelRow { model, used }: ModelRow) -> Row {
         bytes: format::bytes(model.bytes),
         created: format::moment(model.created_ms),
         created_text: format::moment_text(model.created_ms),
+        source: model.source,
         name: model.name,
     }
 }

@@ -18,7 +18,7 @@ enum Same {
     Operation(&'static str),
     /// Nothing: it draws what its own script has been answered already.
     Draws,
-    /// Nothing: a program has a key, where a browser has a session.
+    /// Nothing: a program has a key, where a browser begins and ends a session.
     Session,
 }
 use Same::{As, Draws, Operation, Session};
@@ -85,9 +85,13 @@ const PAGES: &[(&str, Same)] = &[
     ("GET /login/oidc/{name}", Session),
     ("GET /login/oidc/{name}/back", Session),
     ("POST /logout", Session),
-    ("GET /account", Session),
-    ("POST /account/password", Session),
-    ("POST /account/sessions/{id}/end", Session),
+    ("GET /account", As("GET /api/me/sessions")),
+    ("POST /account/password", As("POST /api/me/password")),
+    ("POST /account/sessions/end", As("DELETE /api/me/sessions")),
+    (
+        "POST /account/sessions/{id}/end",
+        As("DELETE /api/me/sessions/{id}"),
+    ),
     ("GET /people", Operation("people")),
     ("POST /people", Operation("person-add")),
     ("GET /people/{name}", Operation("people")),

@@ -281,11 +281,13 @@ fn the_reference_names_every_endpoint() {
     let source = std::fs::read_to_string(format!("{root}/src/api/mod.rs")).expect("the routes");
     let page =
         std::fs::read_to_string(format!("{root}/../../docs/reference/api.md")).expect("the page");
+    let source: String = source.split_whitespace().collect();
+    let methods = ["GET", "POST", "PUT", "DELETE"];
     let mut endpoints = Vec::new();
     for route in source.split(".route(\"").skip(1) {
         let path = route.split('"').next().expect("the path");
-        for (handler, method) in [("get(", "GET"), ("post(", "POST")] {
-            if route.contains(handler) {
+        for method in methods {
+            if route.contains(&format!("{}(", method.to_lowercase())) {
                 endpoints.push(format!("{method} {path}"));
             }
         }
@@ -297,10 +299,11 @@ fn the_reference_names_every_endpoint() {
             .any(|end| page.contains(&format!("`{endpoint}{end}")));
         assert!(is_named, "{endpoint} is not documented");
     }
-    for documented in page
-        .split('`')
-        .filter(|text| text.starts_with("GET /api") || text.starts_with("POST /api"))
-    {
+    for documented in page.split('`').filter(|text| {
+        methods
+            .iter()
+            .any(|it| text.starts_with(&format!("{it} /api")))
+    }) {
         let endpoint = documented.split('?').next().expect("the first part");
         assert!(
             endpoints.iter().any(|one| one == endpoint),

@@ -1,10 +1,7 @@
 //! The pages on which people do things, over a real workshop in a folder of its own: an order as a form, a
 //! file that is brought, the review of feedback. No order runs, and nobody answers.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::Path;
 
 use axum::Router;
 use axum::body::Body;
@@ -13,11 +10,11 @@ use lathe_evidence::receipt::Ended;
 use lathe_evidence::{Digest, canonical};
 use lathe_web::{Access, AppState, router};
 use lathe_workshop::feedback::{FeedbackKind, Given, Giver};
-use lathe_workshop::{Home, Opening, ReceiptDraft, Texts, Workshop, WorkshopOptions};
+use lathe_workshop::{Opening, ReceiptDraft, Texts, Workshop};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::sample::nobody::Nobody;
+use crate::sample::nobody::workshop;
 
 const BODY_BYTES_MAX: usize = 4 << 20;
 
@@ -30,16 +27,7 @@ struct Shop {
 
 async fn shop() -> Shop {
     let folder = tempfile::tempdir().expect("a folder");
-    let home = Home::locate(Some(folder.path().join("home"))).expect("a home");
-    let options = WorkshopOptions {
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        key: None,
-        worker: PathBuf::new(),
-        approval: Default::default(),
-        keeps_texts: true,
-        scrub_every: Duration::from_secs(86_400),
-    };
-    let workshop = Workshop::open(home, Arc::new(Nobody), options).await;
+    let workshop = workshop(&folder.path().join("home"), None).await;
     let workshop = workshop.expect("it opens");
     let state = AppState::new(workshop.clone(), Router::new(), Access::Loopback);
     Shop {

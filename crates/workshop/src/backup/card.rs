@@ -6,11 +6,14 @@ use lathe_evidence::Digest;
 use lathe_evidence::manifest::{Manifest, ManifestFile};
 use serde::{Deserialize, Serialize};
 
+use super::own::{self, BYTES};
+use crate::bring::{CARD, is_id};
+
 /// The name of the list in the archive.
 pub(super) const NAME: &str = "backup.json";
 /// The layout that this version writes.
-pub(super) const VERSION: u32 = 2;
-/// The oldest layout that it reads: the same, and nobody signed it.
+pub(super) const VERSION: u32 = 3;
+/// The oldest layout that it reads: nobody signed it; neither of the two before has what people brought.
 const VERSION_OLDEST: u32 = 1;
 /// Largest list that is read: about half a million files.
 pub(super) const CARD_BYTES_MAX: u64 = 128 << 20;
@@ -25,6 +28,10 @@ pub(super) const SEED: &str = "salt.seed";
 pub(super) const OBJECTS: &str = "objects";
 /// Where private keys lie.
 pub(super) const KEYS: &str = "keys";
+/// Where packs lie that were made here.
+pub(super) const PACKS: &str = "packs";
+/// Where files lie that come or came.
+pub(super) const BROUGHT: &str = "brought";
 
 /// `backup.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +63,12 @@ pub(super) enum Place {
     Seed,
     /// The store.
     Store,
+    /// A file of a pack: the path below the packs.
+    Pack(String),
+    /// The card of a file that was brought: its id.
+    Card(String),
+    /// A file that was brought: its id.
+    Bytes(String),
 }
 
 impl Place {
@@ -71,6 +84,12 @@ impl Place {
                 let (digest, inside) = rest.split_once('/')?;
                 Some(Place::Object(digest.parse().ok()?, inside.to_owned()))
             }
+            Some((PACKS, inside)) => Some(Place::Pack(inside.to_owned())),
+            Some((BROUGHT, rest)) => match rest.split_once('/')? {
+                (id, name) if name == CARD && is_id(id) => Some(Place::Card(id.to_owned())),
+                (id, name) if name == BYTES && is_id(id) => Some(Place::Bytes(id.to_owned())),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -98,6 +117,8 @@ impl Card {
                     return Err(format!("it lists {} and says it has no keys", file.path));
                 }
                 Some(Place::Seed | Place::Key(_)) => {}
+                // Counted by `own`.
+                Some(Place::Pack(_) | Place::Card(_) | Place::Bytes(_)) => {}
                 Some(Place::Object(digest, path)) => {
                     let file = ManifestFile {
                         path,
@@ -110,6 +131,7 @@ impl Card {
         if !has_store {
             return Err(format!("it lists no {STORE}"));
         }
+        own::check(self)?;
         objects
             .into_iter()
             .map(|(digest, files)| {

@@ -10,7 +10,7 @@ use lathe_evidence::manifest::{Manifest, ManifestFile};
 use lathe_ledger::Envelope;
 
 use super::card::{CARD_BYTES_MAX, Card, NAME, OBJECTS, Place, STORE, ZSTD_MAGIC};
-use super::{OnBytes, PutBack, seal};
+use super::{OnBytes, PutBack, own, seal};
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects;
@@ -48,6 +48,7 @@ pub fn restore(
         } = unpacked;
         seal::verify(&scratch, &card, envelope.as_ref(), keys)?
             .map_err(|reason| damaged(from, &reason))?;
+        own::name_again(&scratch, &card).map_err(|reason| damaged(from, &reason))?;
         put(home, &scratch, &card, &objects)?;
         Ok(PutBack {
             bytes: card.content.bytes(),
@@ -263,6 +264,7 @@ fn put(home: &Home, scratch: &Path, card: &Card, objects: &Objects) -> Result<()
         let built = scratch.join(OBJECTS).join(digest.to_string());
         objects::place(home, &built, manifest.clone())?;
     }
+    own::put(home, scratch)?;
     for file in card.content.files() {
         let place = match Place::of(&file.path) {
             Some(Place::Key(name)) => home.keys().join(name),

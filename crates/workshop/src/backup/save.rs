@@ -1,7 +1,7 @@
 //! Writing a backup.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,8 @@ use lathe_evidence::manifest::{Manifest, ManifestFile};
 use lathe_ledger::SigningKey;
 use lathe_ledger::history::Trust;
 
-use super::card::{Card, KEYS, NAME, OBJECTS, SEED, STORE, VERSION};
-use super::{OnBytes, Saved, seal};
+use super::card::{Card, KEYS, NAME, OBJECTS, Place, SEED, STORE, VERSION};
+use super::{OnBytes, Saved, own, seal};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
@@ -147,9 +147,36 @@ impl Head {
 }
 
 /// A file and what the list says of it.
-struct Source {
-    path: PathBuf,
-    listed: ManifestFile,
+pub(super) struct Source {
+    pub(super) path: PathBuf,
+    pub(super) lies: Lies,
+    pub(super) listed: ManifestFile,
+}
+
+/// Where the bytes of a file lie.
+pub(super) enum Lies {
+    /// At its path.
+    There,
+    /// In this file, which was at its path.
+    Open(File),
+    /// Here.
+    Here(Vec<u8>),
+}
+
+impl Source {
+    /// Its bytes, from the beginning.
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        let bytes: Box<dyn Read + '_> = match &self.lies {
+            Lies::There => Box::new(File::open(&self.path)?),
+            Lies::Open(file) => {
+                let mut file: &File = file;
+                file.rewind()?;
+                Box::new(file)
+            }
+            Lies::Here(bytes) => Box::new(&bytes[..]),
+        };
+        Ok(bytes)
+    }
 }
 
 /// All files of the backup, by their paths in it.
@@ -164,12 +191,14 @@ fn sources(
         let folder = objects::path(home, &digest.to_string());
         sources.extend(manifest.files().iter().map(|file| Source {
             path: folder.join(&file.path),
+            lies: Lies::There,
             listed: ManifestFile {
                 path: format!("{OBJECTS}/{digest}/{}", file.path),
                 ..file.clone()
             },
         }));
     }
+    sources.extend(own::sources(home)?);
     if with_keys {
         sources.extend(secrets(home)?);
     }
@@ -195,10 +224,11 @@ fn secrets(home: &Home) -> Result<Vec<Source>, WorkshopError> {
     Ok(secrets)
 }
 
-fn hashed(path: &Path, name: String) -> Result<Source, WorkshopError> {
+pub(super) fn hashed(path: &Path, name: String) -> Result<Source, WorkshopError> {
     let (size, sha256) = objects::hash_file(path)?;
     Ok(Source {
         path: path.to_owned(),
+        lies: Lies::There,
         listed: ManifestFile {
             path: name,
             size,
@@ -274,7 +304,7 @@ fn archive<W: Write>(
     let mut done = 0;
     for source in sources {
         let header = self::header(&source.listed.path, source.listed.size)?;
-        let file = File::open(&source.path);
+        let file = source.open();
         let file = file.map_err(|error| altered(source, &error.to_string()))?;
         let mut reader = Hashing {
             from: file.take(source.listed.size),
@@ -310,6 +340,9 @@ fn header(path: &str, size: u64) -> Result<tar::Header, WorkshopError> {
 }
 
 fn altered(source: &Source, reason: &str) -> WorkshopError {
+    if matches!(Place::of(&source.listed.path), Some(Place::Pack(_))) {
+        return own::changed(&source.path, reason);
+    }
     WorkshopError::new(
         "backup-altered",
         format!(

@@ -11,11 +11,12 @@ use lathe_evidence::statement::ApprovalPolicy;
 
 use super::card::{Card, NAME, STORE, VERSION};
 use super::{PutBack, Saved, restore, save, seal};
+use crate::bring::BringBegin;
 use crate::error::WorkshopError;
 use crate::home::{Home, Locked};
 use crate::store::Store;
 use crate::store::change::{Change, NewArtifact};
-use crate::{keyring, ledger, objects};
+use crate::{keyring, ledger, objects, testing};
 
 /// Weights that zstd cannot shrink, and a text that it can.
 const WEIGHTS: usize = 3000;
@@ -144,6 +145,69 @@ fn a_home_comes_back_whole_compressed_or_not() {
     }
     let size = |name: &str| fs::metadata(place.at(name)).unwrap().len();
     assert!(size("small.tar.zst") < size("plain.tar"));
+}
+
+#[test]
+fn what_people_made_and_brought_comes_back_and_goes_on() {
+    let begin = |name: &str, bytes| BringBegin {
+        name: name.to_owned(),
+        bytes: Some(bytes),
+        sha256: None,
+    };
+    let (folder, home, coming) = block(async {
+        let (folder, shop) = testing::shop().await;
+        let pack = shop.home().packs().join("ours");
+        fs::create_dir_all(pack.join("more")).unwrap();
+        fs::write(pack.join("pack.yaml"), "name: ours\n").unwrap();
+        fs::write(pack.join("more/records.jsonl"), "{}\n").unwrap();
+        // Longer than a name in an archive may be.
+        let long = "客户反馈".repeat(20) + ".csv";
+        let whole = shop.bring_begin(begin(&long, 4)).await.unwrap();
+        let coming = shop.bring_begin(begin("calls.csv", 8)).await.unwrap();
+        for id in [&whole.id, &coming.id] {
+            let piece = shop.bring_piece(id, 0, b"a,b\n".to_vec());
+            piece.await.unwrap();
+        }
+        let home = shop.home().clone();
+        shop.stop().await;
+        (folder, home, coming.id)
+    });
+    let file = folder.path().join("x.tar.zst");
+    save(&home, &file, true, &mut |_, _| {}).unwrap();
+    let back = Home::locate(Some(folder.path().join("back"))).unwrap();
+    put_back(&back, &file).unwrap();
+    let own = |home: &Home| {
+        [home.packs(), home.brought()].map(|part| objects::manifest_of(&part).unwrap())
+    };
+    assert_eq!(own(&home).map(|it| it.files().len()), [2, 4]);
+    assert_eq!(own(&back), own(&home));
+    block(async {
+        let shop = testing::open(back).await;
+        let all = shop.brought_files().await.unwrap();
+        assert_eq!(all.iter().filter(|it| it.complete).count(), 1);
+        let ended = shop.bring_piece(&coming, 4, b"c,d\n".to_vec()).await;
+        assert!(ended.unwrap().complete);
+        shop.stop().await;
+    });
+}
+
+#[test]
+fn a_pack_that_changes_meanwhile_is_not_saved() {
+    let place = place();
+    let pack = place.home.packs().join("ours");
+    fs::create_dir_all(&pack).unwrap();
+    let (yaml, link) = (pack.join("pack.yaml"), pack.join("elsewhere"));
+    fs::write(&yaml, "name: ours\n").unwrap();
+    // Artifacts are written before packs.
+    let mut changes = |_: u64, _: u64| fs::write(&yaml, "name: hers\n").unwrap();
+    let error = save(&place.home, &place.at("x.tar"), false, &mut changes).unwrap_err();
+    assert_eq!(error.code(), "backup-packs", "{error}");
+    assert!(!place.at("x.tar").exists());
+    std::os::unix::fs::symlink("/etc/passwd", &link).unwrap();
+    let error = place.save("x.tar", false).unwrap_err();
+    assert_eq!(error.code(), "object-not-a-file");
+    fs::remove_file(&link).unwrap();
+    assert!(place.save("x.tar", false).is_ok());
 }
 
 #[test]

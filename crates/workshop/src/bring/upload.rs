@@ -4,7 +4,7 @@
 //! long the file is: no count can disagree with it. Bounded in size, number and time.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use lathe_evidence::Digest;
@@ -25,7 +25,9 @@ const NAME_CHARS_MAX: usize = 80;
 /// The endings of the formats that are read.
 const ENDINGS: [&str; 6] = ["csv", "tsv", "jsonl", "json", "xlsx", "parquet"];
 /// The card beside the bytes.
-const CARD: &str = "card.json";
+pub(crate) const CARD: &str = "card.json";
+/// The longest card: a name, two numbers and a digest.
+pub(crate) const CARD_BYTES_MAX: u64 = 4096;
 
 /// What is kept of a file beside its bytes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -256,9 +258,14 @@ fn all(home: &Home) -> Result<Vec<BroughtFile>, WorkshopError> {
     Ok(files)
 }
 
+/// Whether it looks like an id that was given out.
+pub(crate) fn is_id(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|it| it.is_ascii_hexdigit())
+}
+
 fn one(home: &Home, id: &str) -> Result<BroughtFile, WorkshopError> {
     // Nothing but an id is looked up: no path out of the folder.
-    if id.len() != 32 || !id.bytes().all(|it| it.is_ascii_hexdigit()) {
+    if !is_id(id) {
         return Err(unknown(id));
     }
     let folder = home.brought().join(id);
@@ -276,6 +283,59 @@ fn one(home: &Home, id: &str) -> Result<BroughtFile, WorkshopError> {
         sha256: card.sha256,
         created_ms: card.created_ms,
     })
+}
+
+/// A file as a backup takes it.
+pub(crate) struct Kept {
+    /// Its id.
+    pub(crate) id: String,
+    /// Its card, as it is written.
+    pub(crate) card: Vec<u8>,
+    /// Where it lies.
+    pub(crate) path: PathBuf,
+    /// What came of it, open: nobody takes it away meanwhile, and it only grows.
+    pub(crate) bytes: File,
+}
+
+/// The files that come or came. One that is forgotten in this moment is left out.
+pub(crate) fn kept(home: &Home) -> Result<Vec<Kept>, WorkshopError> {
+    let mut kept = Vec::new();
+    for file in all(home)? {
+        let path = path_of(home, &file);
+        let card = home.brought().join(&file.id).join(CARD);
+        // The card first: of the file there is what its card says, or more.
+        let read =
+            || -> std::io::Result<(Vec<u8>, File)> { Ok((fs::read(&card)?, File::open(&path)?)) };
+        match read() {
+            Ok((card, bytes)) => kept.push(Kept {
+                id: file.id,
+                card,
+                path,
+                bytes,
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io_error("read", &path, &error)),
+        }
+    }
+    Ok(kept)
+}
+
+/// Gives the file `bytes` beside a card the name that the card tells; the card comes from outside.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub(crate) fn name_again(folder: &Path, bytes: &str) -> Result<(), String> {
+    let path = folder.join(CARD);
+    let mut text = Vec::new();
+    let read = File::open(&path).and_then(|it| it.take(CARD_BYTES_MAX).read_to_end(&mut text));
+    read.map_err(|error| format!("{CARD} cannot be read: {error}"))?;
+    let card: Card = serde_json::from_slice(&text).map_err(|error| format!("{CARD}: {error}"))?;
+    if plain_name(&card.name).ok().as_ref() != Some(&card.name) {
+        let shown = card.name.escape_debug();
+        return Err(format!("{CARD} names a file that nobody brings: {shown}"));
+    }
+    let renamed = fs::rename(folder.join(bytes), folder.join(&card.name));
+    renamed.map_err(|error| format!("{} cannot be put back: {error}", card.name))
 }
 
 /// Written beside and renamed: whole or not there.

@@ -4,8 +4,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::password::{self, NOBODYS, Secret};
-use super::session::{AGENT_CHARS_MAX, SESSIONS_MAX, Session, SessionRow, csrf_of, new_id};
+use super::password::{self, NOBODYS, PasswordChange, Secret};
+use super::session::{
+    AGENT_CHARS_MAX, OwnSession, SESSIONS_MAX, Session, SessionRow, csrf_of, new_id,
+};
 use super::{AuditRow, People, PeopleChange, Person, Signed, Unmet, lock, read, write};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -225,15 +227,37 @@ impl People {
         self.end(|it| it.row().digest == digest).await.map(drop)
     }
 
-    /// Ends the session that is listed under `id`, if it is that person's. Whether it was.
+    /// Ends the session of theirs that is listed under `id`; whether there is one.
     ///
     /// # Errors
     /// `store`, `disk-full`.
-    pub async fn end_session(&self, person: &str, id: &str) -> Result<bool, WorkshopError> {
-        let ended = self
-            .end(|it| it.row().person == person && it.id() == id)
-            .await?;
-        Ok(ended > 0)
+    pub async fn end_own_session(&self, who: &Signed, id: &str) -> Result<bool, WorkshopError> {
+        let name = &who.person.row.name;
+        let is_meant = |it: &Session| it.row().person == *name && it.id() == id;
+        let ended = self.end(is_meant).await? > 0;
+        if ended {
+            let by = who.person.told();
+            self.note(AuditRow::now("logout", &by, "end a session", "done"));
+        }
+        Ok(ended)
+    }
+
+    /// Ends all sessions of theirs but the one that they ask from; how many.
+    ///
+    /// # Errors
+    /// `store`, `disk-full`.
+    pub async fn end_other_sessions(&self, who: &Signed) -> Result<usize, WorkshopError> {
+        let (name, this) = (&who.person.row.name, who.session.row().digest);
+        let is_meant = |it: &Session| it.row().person == *name && it.row().digest != this;
+        let ended = self.end(is_meant).await?;
+        let by = who.person.told();
+        self.note(AuditRow::now(
+            "logout",
+            &by,
+            "end all other sessions",
+            "done",
+        ));
+        Ok(ended)
     }
 
     /// Ends all sessions of a person.
@@ -262,6 +286,12 @@ impl People {
         Ok(count)
     }
 
+    /// Their sessions, the newest first.
+    pub fn own_sessions(&self, who: &Signed) -> Vec<OwnSession> {
+        let sessions = self.sessions_of(&who.person.row.name);
+        sessions.iter().map(|it| who.told_of(it)).collect()
+    }
+
     /// The sessions of a person, the newest first.
     pub fn sessions_of(&self, person: &str) -> Vec<Arc<Session>> {
         let now_ms = now_ms();
@@ -285,7 +315,8 @@ fn known_as(name: &str) -> String {
 }
 
 impl People {
-    /// Somebody changes their own password, and is logged out everywhere.
+    /// Somebody changes their own password, and is logged out everywhere: the id of a new session, in the place of
+    /// the one that they ask from.
     ///
     /// # Errors
     /// `person-password` when the old one is wrong or was tried too often, `person-request` for one that is
@@ -293,9 +324,9 @@ impl People {
     pub async fn change_own_password(
         &self,
         name: &str,
-        old: Secret,
-        new: Secret,
-    ) -> Result<(), WorkshopError> {
+        PasswordChange { old, new }: PasswordChange,
+        agent: &str,
+    ) -> Result<String, WorkshopError> {
         let wrong = || {
             WorkshopError::new(
                 "person-password",
@@ -315,12 +346,17 @@ impl People {
         password::acceptable(&new, name)?;
         let hash = self.compute(move || password::hashed(&new)).await??;
         let _alone = self.change_alone().await;
-        let person = self.find(name).ok_or_else(wrong)?;
+        // Looked up again after the work: they may have been shut out meanwhile.
+        let person = self.find(name).filter(|it| !it.is_disabled());
+        let person = person.ok_or_else(wrong)?;
         let row = super::PersonRow {
             password: hash,
             password_ms: now_ms(),
             ..person.row.clone()
         };
-        self.put(row, true).await
+        self.put(row, true).await?;
+        let id = self.begin(name, agent, now_ms()).await?;
+        self.note(AuditRow::now("login", &person.told(), "log in", "done"));
+        Ok(id)
     }
 }

@@ -49,6 +49,16 @@ impl fmt::Debug for Secret {
 pub(crate) const NOBODYS: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$\
                                   AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
+/// Another password in the place of one's own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordChange {
+    /// The password now.
+    pub old: Secret,
+    /// The next one: 12 to 256 characters.
+    pub new: Secret,
+}
+
 /// Refuses a password that is easily guessed.
 ///
 /// # Errors

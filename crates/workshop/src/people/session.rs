@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use lathe_evidence::Digest;
 use lathe_evidence::digest::to_hex;
+use serde::Serialize;
 
 use super::Person;
 use crate::error::WorkshopError;
@@ -58,6 +59,35 @@ pub struct Signed {
     pub csrf: String,
     /// Whether decisions are signed by the workshop's own key, and so can be made on a page.
     pub decides_here: bool,
+}
+
+/// A session as it is told to whom it belongs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OwnSession {
+    /// What it is called where it is listed and ended: it tells nothing of the cookie.
+    pub id: String,
+    /// The browser, as it calls itself.
+    pub agent: String,
+    /// Whether it is the one that asks.
+    pub current: bool,
+    /// When it began, milliseconds since 1970.
+    pub created_ms: i64,
+    /// When it was last used.
+    pub seen_ms: i64,
+}
+
+impl Signed {
+    /// What they are told of a session of theirs.
+    pub(super) fn told_of(&self, session: &Session) -> OwnSession {
+        let row = session.row();
+        OwnSession {
+            id: session.id(),
+            current: row.digest == self.session.row.digest,
+            agent: row.agent,
+            created_ms: row.created_ms,
+            seen_ms: row.seen_ms,
+        }
+    }
 }
 
 impl Session {

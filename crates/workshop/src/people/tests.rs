@@ -137,16 +137,23 @@ async fn another_password_logs_out_everywhere_and_the_store_has_neither() {
     add(&shop, "root", &[PersonRole::Administrator]).await;
     let people = shop.people();
     let id = people.log_in(attempt("root", PASSWORD)).await.unwrap();
-    let secret = |text: &str| Secret(text.to_owned());
     let new = "battery staple horse";
-    let changed = people.change_own_password("root", secret("wrong"), secret(new));
+    let change = |old: &str, new: &str| PasswordChange {
+        old: Secret(old.to_owned()),
+        new: Secret(new.to_owned()),
+    };
+    let changed = people.change_own_password("root", change("wrong", new), "");
     assert_eq!(changed.await.unwrap_err().code(), "person-password");
-    let changed = people.change_own_password("root", secret(PASSWORD), secret("short"));
+    let changed = people.change_own_password("root", change(PASSWORD, "short"), "");
     assert_eq!(changed.await.unwrap_err().code(), "person-request");
     assert!(people.signed(&id).is_some());
-    let changed = people.change_own_password("root", secret(PASSWORD), secret(new));
-    changed.await.unwrap();
+    let changed = people.change_own_password("root", change(PASSWORD, new), "a browser");
+    let here = changed.await.unwrap();
     assert!(people.signed(&id).is_none());
+    assert_eq!(
+        people.signed(&here).unwrap().session.row().agent,
+        "a browser"
+    );
     let shut = people.log_in(attempt("root", PASSWORD)).await;
     assert!(matches!(shut, Err(Shut::Wrong)));
     let id = people.log_in(attempt("root", new)).await.unwrap();

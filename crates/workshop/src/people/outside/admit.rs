@@ -141,7 +141,7 @@ mod tests {
     use super::super::Kind;
     use super::*;
     use crate::Operation;
-    use crate::people::{Attempt, PersonRequest, Secret};
+    use crate::people::{Attempt, PasswordChange, PersonRequest, Secret};
     use crate::testing::shop;
     use crate::workshop::Workshop;
 
@@ -290,8 +290,11 @@ mod tests {
             let error = shop.operate(operation).await.unwrap_err();
             assert_eq!(error.code(), "person-outside");
         }
-        let (old, new) = (Secret(String::new()), Secret(PASSWORD.to_owned()));
-        let changed = people.change_own_password("anna", old, new).await;
+        let change = PasswordChange {
+            old: Secret(String::new()),
+            new: Secret(PASSWORD.to_owned()),
+        };
+        let changed = people.change_own_password("anna", change, "").await;
         assert_eq!(changed.unwrap_err().code(), "person-outside");
         shop.stop().await;
     }

@@ -1,0 +1,164 @@
+//! One's own password and sessions by the API, over the real router and a real workshop: what the page does.
+
+use axum::http::StatusCode;
+use lathe_workshop::Operation;
+use lathe_workshop::token::{Allowance, Scope, TokenRequest};
+use serde_json::{Value, json};
+
+use crate::people::{Answer, Asked, PASSWORD, Reader, Shop, login};
+
+const NEW: &str = "battery staple horse";
+
+/// The answer to a change of one's own password.
+async fn changed(reader: &Reader<'_>, old: &str, new: &str) -> Answer {
+    let body = json!({ "old": old, "new": new });
+    reader.changes(Asked::json("/api/me/password", &body)).await
+}
+
+/// Where somebody is logged in, as they are told.
+async fn sessions(reader: &Reader<'_>) -> Vec<Value> {
+    let answer = reader.get("/api/me/sessions").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    let told: Value = serde_json::from_str(&answer.text).expect("JSON");
+    told["sessions"].as_array().expect("a list").clone()
+}
+
+async fn is_in(reader: &Reader<'_>) -> bool {
+    reader.get("/api/me").await.status == StatusCode::OK
+}
+
+#[tokio::test]
+async fn a_password_is_changed_with_the_old_one_and_all_are_logged_out_but_here() {
+    let shop = Shop::with_people().await;
+    let (here, there) = (shop.log_in("tuner").await, shop.log_in("tuner").await);
+    for (old, new, code) in [
+        ("wrong", NEW, "person-password"),
+        (PASSWORD, "short", "person-request"),
+    ] {
+        let refused = changed(&here, old, new).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{code}");
+        assert_eq!(refused.error_code(), code);
+        assert_eq!(refused.cookie(), "");
+    }
+    let unclear = Asked::json("/api/me/password", &json!({ "new": NEW }));
+    let unclear = here.changes(unclear).await;
+    assert_eq!(unclear.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(is_in(&here).await && is_in(&there).await);
+    let done = changed(&here, PASSWORD, NEW).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+    assert!(!is_in(&here).await && !is_in(&there).await);
+    let told: Value = serde_json::from_str(&done.text).expect("JSON");
+    let now = Reader {
+        shop: &shop,
+        cookie: done.cookie(),
+        csrf: told["csrf"].as_str().expect("a token").to_owned(),
+    };
+    let own = sessions(&now).await;
+    assert_eq!(own.len(), 1, "{own:?}");
+    assert_eq!(
+        (&own[0]["id"], &own[0]["current"]),
+        (&told["session"], &json!(true))
+    );
+    // The token that was told is the one of the new session.
+    let ended = now.changes(Asked::delete("/api/me/sessions")).await;
+    assert_eq!(
+        (ended.status, ended.text.as_str()),
+        (StatusCode::OK, "{\"ended\":0}")
+    );
+    let old = shop.send(login("tuner", PASSWORD)).await;
+    assert_eq!(old.status, StatusCode::UNAUTHORIZED);
+    let new = shop.send(login("tuner", NEW)).await;
+    assert_eq!(new.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn brute_force_wrong_old_passwords_are_counted_as_on_the_page() {
+    let shop = Shop::with_people().await;
+    let reader = shop.log_in("tuner").await;
+    for _ in 0..10 {
+        let refused = changed(&reader, "wrong", NEW).await;
+        assert_eq!(refused.error_code(), "person-password");
+    }
+    let refused = changed(&reader, PASSWORD, NEW).await;
+    assert_eq!(refused.error_code(), "person-password", "{}", refused.text);
+    // By the same brake: logging in waits too.
+    let braked = shop.send(login("tuner", PASSWORD)).await;
+    assert_eq!(braked.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(is_in(&reader).await);
+}
+
+#[tokio::test]
+async fn one_ends_one_session_and_all_others_and_nobody_elses() {
+    let shop = Shop::with_people().await;
+    let (here, there) = (shop.log_in("tuner").await, shop.log_in("tuner").await);
+    let (third, other) = (shop.log_in("tuner").await, shop.log_in("operator").await);
+    let own = sessions(&here).await;
+    assert_eq!(own.len(), 3);
+    let current = own.iter().filter(|it| it["current"] == true);
+    assert_eq!(current.count(), 1);
+    let foreign = sessions(&other).await[0]["id"].clone();
+    assert!(own.iter().all(|it| it["id"] != foreign));
+    for id in [foreign.as_str().expect("an id"), "nothing"] {
+        let path = format!("/api/me/sessions/{id}");
+        let refused = here.changes(Asked::delete(&path)).await;
+        assert_eq!(refused.status, StatusCode::NOT_FOUND, "{id}");
+        assert_eq!(refused.error_code(), "not-found");
+    }
+    assert!(is_in(&other).await);
+    let theirs = sessions(&there).await;
+    let theirs = theirs.iter().find(|it| it["current"] == true);
+    let id = theirs.expect("the one that asks")["id"].clone();
+    let path = format!("/api/me/sessions/{}", id.as_str().expect("an id"));
+    let ended = here.changes(Asked::delete(&path)).await;
+    assert_eq!(ended.text, "{\"ended\":1}");
+    assert!(!is_in(&there).await && is_in(&third).await);
+    let ended = here.changes(Asked::delete("/api/me/sessions")).await;
+    assert_eq!(ended.text, "{\"ended\":1}");
+    assert!(!is_in(&third).await, "all others");
+    assert!(is_in(&here).await, "the one that asks goes on");
+    assert!(is_in(&other).await, "another's too");
+    let newest = shop.workshop.people().audit(None, 50).await;
+    let newest = newest.expect("the audit");
+    let is_noted = |what: &str| newest.iter().any(|it| it.what == what);
+    assert!(is_noted("DELETE /api/me/sessions"), "{newest:?}");
+}
+
+#[tokio::test]
+async fn csrf_one_s_own_sessions_end_by_one_s_own_pages_alone() {
+    let shop = Shop::with_people().await;
+    let (here, there) = (shop.log_in("tuner").await, shop.log_in("tuner").await);
+    let bare = Asked::delete("/api/me/sessions").with("cookie", &here.cookie);
+    assert_eq!(shop.send(bare).await.error_code(), "csrf-refused");
+    let body = json!({ "old": PASSWORD, "new": NEW });
+    let bare = Asked::json("/api/me/password", &body).with("cookie", &here.cookie);
+    assert_eq!(shop.send(bare).await.error_code(), "csrf-refused");
+    assert!(is_in(&here).await && is_in(&there).await);
+}
+
+#[tokio::test]
+async fn a_key_has_neither_password_nor_sessions() {
+    let shop = Shop::with_people().await;
+    let request = TokenRequest {
+        name: "the shop".to_owned(),
+        scopes: vec![Scope::Admin],
+        models: Vec::new(),
+        expires_days: None,
+        allowance: Allowance::default(),
+    };
+    let issued = shop.workshop.operate(Operation::TokenCreate(request)).await;
+    let issued = issued.expect("a key");
+    let bearer = format!("Bearer {}", issued["key"].as_str().expect("a key"));
+    let body = json!({ "old": PASSWORD, "new": NEW });
+    for asked in [
+        Asked::get("/api/me/sessions"),
+        Asked::delete("/api/me/sessions"),
+        Asked::delete("/api/me/sessions/x"),
+        Asked::json("/api/me/password", &body),
+    ] {
+        let answer = shop.send(asked.with("authorization", &bearer)).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{}", answer.text);
+        assert_eq!(answer.error_code(), "not-found");
+    }
+    let nobody = shop.send(Asked::get("/api/me/sessions")).await;
+    assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
+}
