@@ -532,6 +532,7 @@ mod tests {
             digest,
             scopes: scopes.to_vec(),
             models: Vec::new(),
+            project: lathe_workshop::people::COMMON.to_owned(),
             allowance: Allowance::default(),
             created_ms: 1,
             expires_ms: None,

@@ -67,6 +67,7 @@ pub async fn staffed(text: Option<&str>) -> Outcome<(Workshop, Value)> {
         pack: pack.clone(),
         quick: false,
         offline: true,
+        project: None,
         set: Default::default(),
     });
     let order = order.await?;
@@ -177,6 +178,7 @@ async fn keys(shop: &Workshop, says: Says<'_>) -> Outcome<()> {
             name: says.it(name, 100),
             scopes: scopes.to_vec(),
             models,
+            project: lathe_workshop::people::COMMON.to_owned(),
             expires_days,
             allowance,
         };
@@ -222,6 +224,7 @@ async fn bring(shop: &Workshop, name: &str, text: &str) -> Outcome<String> {
         name: name.to_owned(),
         bytes: Some(text.len() as u64),
         sha256: None,
+        project: None,
     };
     let file = shop.operate(Operation::BringBegin(begin)).await?;
     let id = file["id"]
@@ -238,6 +241,7 @@ async fn begun(shop: &Workshop, says: Says<'_>) -> Outcome<()> {
         name: says.file("calls"),
         bytes: Some(3 << 20),
         sha256: None,
+        project: None,
     };
     let file = shop.operate(Operation::BringBegin(begin)).await?;
     let id = file["id"].as_str().ok_or("a file without an id")?;

@@ -117,6 +117,7 @@ fn request(fields: &Fields) -> Result<TokenRequest, WorkshopError> {
         name: fields.one("name").to_owned(),
         scopes: fields.all("scopes")?,
         models: models.collect(),
+        project: project_of(fields),
         expires_days: fields.number("expires_days")?,
         allowance: Allowance {
             requests_per_minute: fields.number("requests_per_minute")?,

@@ -94,6 +94,7 @@ pub(super) async fn page(
         quick: query.quick.is_some(),
         offline: false,
         set: BTreeMap::new(),
+        project: None,
     };
     show(&state, tongue, request, Told::default()).await
 }
@@ -121,6 +122,7 @@ pub(super) async fn act(
         quick: value("was_quick").is_some(),
         offline: false,
         set: BTreeMap::new(),
+        project: value("project").filter(|it| !it.is_empty()).map(str::to_owned),
     };
     let own = match own(&state, &bare).await {
         Ok(own) => own,

@@ -173,6 +173,7 @@ pub(super) async fn place(
         pack: form.pack.trim().into(),
         quick,
         offline,
+        project: None,
         set: Default::default(),
     };
     let error = match state.desk.submit(request).await {

@@ -301,6 +301,7 @@ async fn a_key_opens_what_it_opened_before() {
         name: "the shop".to_owned(),
         scopes: vec![scope],
         models: Vec::new(),
+        project: lathe_workshop::people::COMMON.to_owned(),
         expires_days: None,
         allowance: Allowance::default(),
     };

@@ -253,6 +253,7 @@ fn summary(order: &OrderView) -> OrderSummary {
         id: order.id.clone(),
         pack: order.pack.clone(),
         title: order.title.clone(),
+        project: order.project.clone(),
         demonstration: order.demonstration,
         state: order.state,
         step: order

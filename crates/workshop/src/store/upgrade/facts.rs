@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Row as _, SqlitePool};
 
 use super::TableChange;
 use crate::error::WorkshopError;
+use crate::people::Shown;
 use crate::store::{Store, failed};
 
 /// Problems of one kind that are told.
@@ -140,7 +141,7 @@ pub(super) async fn wrong(pool: &SqlitePool) -> Result<Vec<String>, WorkshopErro
         store.tokens().await.err(),
         store.people().await.err(),
         store.sessions().await.err(),
-        store.files().await.err(),
+        store.files(&Shown::All).await.err(),
         store.breakers().await.err(),
         store.pending().await.err(),
         store.open_receipts().await.err(),
