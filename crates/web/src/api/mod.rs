@@ -73,6 +73,8 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/api/breakers/{name}", get(evidence::breaker))
         .route("/api/me", get(people::me))
         .route("/api/audit", get(people::audit))
+        .route("/api/projects", get(people::projects))
+        .route("/api/projects/{id}", get(people::project))
         .route("/api/operations", post(operations::run))
 }
 

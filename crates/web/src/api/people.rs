@@ -3,10 +3,12 @@
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::{Extension, Json};
+use lathe_workshop::Operation;
 use lathe_workshop::people::{Right, Signed};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::in_path::InPath;
 use super::{Problem, ROWS_MAX, rows_default};
 use crate::AppState;
 
@@ -26,6 +28,20 @@ pub(super) async fn me(who: Option<Extension<Signed>>) -> Json<Value> {
         })
     });
     Json(json!({ "person": person }))
+}
+
+/// `GET /api/projects`: `{"projects": […]}`, those that whoever asks may see, by id.
+pub(super) async fn projects(State(state): State<AppState>) -> Result<Json<Value>, Problem> {
+    Ok(Json(state.desk.operate(Operation::Projects {}).await?))
+}
+
+/// `GET /api/projects/{id}`: one, with its members and how much belongs to it.
+pub(super) async fn project(
+    State(state): State<AppState>,
+    InPath(id): InPath,
+) -> Result<Json<Value>, Problem> {
+    let shown = state.desk.operate(Operation::ProjectShow { id }).await?;
+    Ok(Json(shown))
 }
 
 /// `?before=&limit=` of the audit.

@@ -343,6 +343,12 @@ pub(crate) async fn denied(parts: &mut Parts, right: Right) -> Response {
     Problem::Denied(right).page(tongue)
 }
 
+/// The page for what is not there, as far as whoever asks may know.
+pub(crate) async fn missing(parts: &mut Parts) -> Response {
+    let Ok(tongue) = Tongue::from_request_parts(parts, &()).await;
+    Problem::Missing.page(tongue)
+}
+
 /// The page for a form without the token of our pages.
 pub(crate) async fn stale(parts: &mut Parts) -> Response {
     let Ok(tongue) = Tongue::from_request_parts(parts, &()).await;

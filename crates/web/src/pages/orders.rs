@@ -57,7 +57,7 @@ struct Choice {
     chosen: bool,
 }
 
-/// `?page=&q=&state=&pack=&sort=`; a form sends all of them, empty where nothing is chosen.
+/// `?page=&q=&state=&pack=&project=&sort=`; a form sends all of them, empty where nothing is chosen.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Listing {
     #[serde(default)]
@@ -68,6 +68,8 @@ pub(super) struct Listing {
     state: String,
     #[serde(default)]
     pack: String,
+    #[serde(default)]
+    project: String,
     #[serde(default)]
     sort: String,
 }
@@ -82,6 +84,7 @@ impl Listing {
                 .find(|state| steps::order_state(*state) == self.state),
             pack: filled(&self.pack),
             text: filled(&self.q),
+            project: filled(&self.project),
             sort: OrdersSort::ALL
                 .into_iter()
                 .find(|sort| sort.as_str() == self.sort)
@@ -99,6 +102,7 @@ impl Listing {
                 asked.state.map(|it| steps::order_state(it).to_owned()),
             ),
             ("pack", asked.pack.clone()),
+            ("project", asked.project.clone()),
             ("sort", sort),
         ];
         let said = parts

@@ -6,6 +6,7 @@
 use lathe_evidence::statement::Withdrawn;
 
 use super::{Operation, Right};
+use crate::audit;
 use crate::error::WorkshopError;
 use crate::people::reach::{self, Reach};
 use crate::people::{AuditRow, COMMON, Judged, Thing};
@@ -141,7 +142,9 @@ impl Workshop {
             && matches!(error.code(), "right-denied" | "not-found")
         {
             let row = AuditRow::now("refused", by.unwrap_or_default(), name, error.code());
-            self.people().note(row.within(&projects));
+            let row = row.within(&projects);
+            audit::operated(name, by, Some(error.code()), row.project.as_deref());
+            self.people().note(row);
         }
         judged.map(|()| projects)
     }
@@ -179,6 +182,20 @@ impl Workshop {
         projects.sort_unstable();
         projects.dedup();
         Ok(())
+    }
+
+    /// That whoever asks may do something with a thing.
+    ///
+    /// # Errors
+    /// `right-denied`, `not-found`; the store's.
+    pub(super) async fn allows(&self, right: Right, thing: Thing) -> Result<(), WorkshopError> {
+        match reach::now() {
+            None => Ok(()),
+            Some(reach) => {
+                let over = Over::Things(vec![thing]);
+                self.judged(&reach, right, over, &mut Vec::new()).await
+            }
+        }
     }
 
     /// The project that something is to be made in: the one that is named, else the key's own or the common

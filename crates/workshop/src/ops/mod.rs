@@ -418,11 +418,11 @@ impl Workshop {
         let work = async move {
             let done = shop.perform(operation).await;
             let refused = done.as_ref().err().map(WorkshopError::code);
-            audit::operated(&name, whose.as_deref(), refused);
+            let by = whose.as_deref().unwrap_or_default();
+            let row = AuditRow::now("operation", by, &name, refused.unwrap_or("done"));
+            let row = row.within(&projects);
+            audit::operated(&name, whose.as_deref(), refused, row.project.as_deref());
             if changes {
-                let by = whose.as_deref().unwrap_or_default();
-                let row = AuditRow::now("operation", by, &name, refused.unwrap_or("done"));
-                let row = row.within(&projects);
                 // It is done, whether it could be noted or not.
                 if let Err(error) = shop.people().record(row).await {
                     tracing::error!("an operation was not written into the audit: {error}");
