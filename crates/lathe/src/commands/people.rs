@@ -96,13 +96,13 @@ struct Change {
     allow: Vec<Right>,
 }
 
-fn role(text: &str) -> Result<PersonRole, String> {
+pub(super) fn role(text: &str) -> Result<PersonRole, String> {
     let named = PersonRole::ALL.into_iter().find(|it| it.name() == text);
     let names = PersonRole::ALL.map(PersonRole::name).join(", ");
     named.ok_or_else(|| format!("one of {names}"))
 }
 
-fn right(text: &str) -> Result<Right, String> {
+pub(super) fn right(text: &str) -> Result<Right, String> {
     let named = Right::ALL.into_iter().find(|it| it.name() == text);
     let names = Right::ALL.map(Right::name).join(", ");
     named.ok_or_else(|| format!("one of {names}"))

@@ -16,6 +16,7 @@ use lathe_workshop::bring::{
     AnswerKind, BringBegin, BringFound, BringLook, BringMade, BringMake, BringSeen, BroughtFile,
     Finding, Mapping, PIECE_BYTES_MAX, Rendered,
 };
+use lathe_workshop::people::Right;
 use lathe_workshop::{ModelView, Operation, WorkshopError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -24,7 +25,7 @@ use super::dataset::{self, Field, LeftOut};
 use super::in_path::InPath;
 use super::lesson::{self, RowView};
 use super::order::Tile;
-use super::{Frame, Problem, asked};
+use super::{Frame, Problem, asked, projects};
 use crate::format;
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api};
@@ -41,6 +42,8 @@ const WORD_BYTES_MAX: usize = 200;
 struct BringPage {
     frame: Frame,
     files: Vec<FileRow>,
+    /// The projects that a file can be brought into, where there is a choice.
+    projects: Vec<projects::Choice>,
     error: Option<(String, String)>,
 }
 
@@ -242,6 +245,7 @@ async fn list(state: &AppState, tongue: Tongue, error: Option<&WorkshopError>) -
     let say = tongue.say;
     let page = BringPage {
         files: files.into_iter().map(|file| file_row(say, file)).collect(),
+        projects: projects::choices(state, say, Right::Data, None),
         error: error.map(told),
         frame: Frame::new(tongue, "data"),
     };

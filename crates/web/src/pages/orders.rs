@@ -5,11 +5,12 @@ use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use lathe_workshop::people::Right;
 use lathe_workshop::{OrderRequest, OrderState, OrderSummary, OrdersAsked, OrdersSort, StepName};
 use serde::Deserialize;
 
 use super::playground::encoded;
-use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, order_took, short, steps};
+use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, order_took, projects, short, steps};
 use crate::format;
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api};
@@ -25,6 +26,8 @@ struct OrdersPage {
     pager: Pager,
     steps: Vec<&'static str>,
     placing: Placing,
+    /// The projects that an order can be placed in, where there is a choice.
+    projects: Vec<projects::Choice>,
 }
 
 struct OrderRow {
@@ -32,6 +35,8 @@ struct OrderRow {
     short_id: String,
     title: String,
     pack: String,
+    /// What its project is called; empty for the common one.
+    project: String,
     demonstration: bool,
     state: &'static str,
     state_text: String,
@@ -46,6 +51,8 @@ struct Narrowing {
     states: Vec<Choice>,
     packs: Vec<Choice>,
     sorts: Vec<Choice>,
+    /// The projects, where whoever reads sees more than one.
+    projects: Vec<projects::Choice>,
     /// Whether something may be left out.
     narrows: bool,
 }
@@ -128,6 +135,7 @@ const STATES: [OrderState; 6] = [
 /// The form as it was filled in, with what was wrong with it.
 struct Placing {
     pack: String,
+    project: Option<String>,
     quick: bool,
     offline: bool,
     error: Option<PlacingError>,
@@ -142,6 +150,8 @@ struct PlacingError {
 #[derive(Debug, Deserialize)]
 pub(super) struct PlaceForm {
     pack: String,
+    #[serde(default)]
+    project: String,
     quick: Option<String>,
     offline: Option<String>,
 }
@@ -154,6 +164,7 @@ pub(super) async fn page(
 ) -> Response {
     let placing = Placing {
         pack: "packs/customer-care".to_owned(),
+        project: None,
         quick: true,
         offline: false,
         error: None,
@@ -173,11 +184,12 @@ pub(super) async fn place(
         Err(rejection) => return rejection.into_response(),
     };
     let (quick, offline) = (form.quick.is_some(), form.offline.is_some());
+    let project = Some(form.project).filter(|it| !it.is_empty());
     let request = OrderRequest {
         pack: form.pack.trim().into(),
         quick,
         offline,
-        project: None,
+        project: project.clone(),
         set: Default::default(),
     };
     let error = match state.desk.submit(request).await {
@@ -191,6 +203,7 @@ pub(super) async fn place(
     };
     let placing = Placing {
         pack: form.pack,
+        project,
         quick,
         offline,
         error: Some(error),
@@ -215,11 +228,23 @@ async fn show(
     let pager = number.pager(&Listing::path(&asked), rows.len());
     rows.truncate(PAGE_ROWS as usize);
     let say = tongue.say;
+    // Without one, none of those that are offered is chosen.
+    let of = asked.project.as_deref().unwrap_or_default();
     let page = OrdersPage {
         frame: Frame::new(tongue, "orders"),
         nothing_yet: packs.is_empty(),
-        narrowing: narrowing(say, &asked, packs),
-        orders: rows.into_iter().map(|order| row(say, order)).collect(),
+        narrowing: Narrowing {
+            projects: projects::choices(state, say, Right::Look, Some(of)),
+            ..narrowing(say, &asked, packs)
+        },
+        orders: rows
+            .into_iter()
+            .map(|order| OrderRow {
+                project: projects::mark(state, &order.project),
+                ..row(say, order)
+            })
+            .collect(),
+        projects: projects::choices(state, say, Right::Tune, placing.project.as_deref()),
         pager,
         steps: StepName::ALL.iter().map(|step| step.as_str()).collect(),
         placing,
@@ -248,6 +273,7 @@ fn narrowing(say: Say, asked: &OrdersAsked, packs: Vec<String>) -> Narrowing {
         states: STATES.into_iter().map(state).collect(),
         packs: packs.into_iter().map(pack).collect(),
         sorts: OrdersSort::ALL.into_iter().map(sort).collect(),
+        projects: Vec::new(),
         narrows: asked.narrows(),
     }
 }
@@ -258,6 +284,7 @@ fn row(say: Say, order: OrderSummary) -> OrderRow {
         short_id: short(&id).to_owned(),
         title: say.pick(&order.title.en, &order.title.zh).to_owned(),
         pack: order.pack,
+        project: String::new(),
         demonstration: order.demonstration,
         state: steps::order_state(order.state),
         state_text: steps::order_state_text(say, order.state, Some(order.step), order.position),
