@@ -32,6 +32,7 @@ pub(crate) async fn add(
     request: DatasetRequest,
 ) -> Result<DatasetView, WorkshopError> {
     let project = shop.project_for(request.project.as_deref(), Right::Data)?;
+    shop.reaches_file(&request.file)?;
     let home = shop.home().clone();
     let withdrawn = WithdrawnData::now(shop).await?;
     let built = tokio::task::spawn_blocking(move || build(&home, &request, withdrawn))

@@ -10,5 +10,6 @@ mod openapi;
 mod pages;
 mod people;
 mod playground;
+mod projects;
 mod sample;
 mod upstreams;

@@ -23,14 +23,14 @@ const PASSWORD: &str = "correct horse battery";
 const HOST: &str = "127.0.0.1:7878";
 
 /// An empty workshop behind its router, gone with the folder.
-struct Shop {
-    workshop: Workshop,
+pub(crate) struct Shop {
+    pub(crate) workshop: Workshop,
     app: Router,
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Shop {
-    async fn new() -> Shop {
+    pub(crate) async fn new() -> Shop {
         let folder = tempfile::tempdir().expect("a folder");
         let home = Home::locate(Some(folder.path().join("home"))).expect("a home");
         let options = WorkshopOptions {
@@ -47,12 +47,12 @@ impl Shop {
         Shop {
             app: router(state),
             workshop,
-            _folder: folder,
+            folder,
         }
     }
 
     /// A workshop with somebody of each role, called as it is, and `root`.
-    async fn with_people() -> Shop {
+    pub(crate) async fn with_people() -> Shop {
         let shop = Shop::new().await;
         shop.add("root", &[PersonRole::Administrator]).await;
         for role in PersonRole::ALL {
@@ -61,7 +61,7 @@ impl Shop {
         shop
     }
 
-    async fn add(&self, name: &str, roles: &[PersonRole]) {
+    pub(crate) async fn add(&self, name: &str, roles: &[PersonRole]) {
         let request = PersonRequest {
             name: name.to_owned(),
             display: String::new(),
@@ -73,7 +73,7 @@ impl Shop {
         added.expect("somebody is let in");
     }
 
-    async fn send(&self, asked: Asked<'_>) -> Answer {
+    pub(crate) async fn send(&self, asked: Asked<'_>) -> Answer {
         let mut request = Request::builder()
             .method(asked.method)
             .uri(asked.path)
@@ -94,12 +94,12 @@ impl Shop {
         }
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Asked::get(path)).await
     }
 
     /// Logs in as people do.
-    async fn log_in(&self, name: &str) -> Reader<'_> {
+    pub(crate) async fn log_in(&self, name: &str) -> Reader<'_> {
         let answer = self.send(login(name, PASSWORD)).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.text);
         let cookie = answer.cookie();
@@ -119,7 +119,7 @@ impl Shop {
     }
 }
 
-struct Asked<'a> {
+pub(crate) struct Asked<'a> {
     method: Method,
     path: &'a str,
     headers: Vec<(&'static str, String)>,
@@ -127,7 +127,7 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn get(path: &'a str) -> Asked<'a> {
+    pub(crate) fn get(path: &'a str) -> Asked<'a> {
         Asked {
             method: Method::GET,
             path,
@@ -136,7 +136,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn form(path: &'a str, body: &str) -> Asked<'a> {
+    pub(crate) fn form(path: &'a str, body: &str) -> Asked<'a> {
         Asked {
             method: Method::POST,
             path,
@@ -148,7 +148,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn json(path: &'a str, body: &Value) -> Asked<'a> {
+    pub(crate) fn json(path: &'a str, body: &Value) -> Asked<'a> {
         Asked {
             method: Method::POST,
             path,
@@ -157,7 +157,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn with(mut self, name: &'static str, value: &str) -> Asked<'a> {
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Asked<'a> {
         self.headers.push((name, value.to_owned()));
         self
     }
@@ -168,14 +168,14 @@ fn login(name: &str, password: &str) -> Asked<'static> {
     Asked::form("/login", &format!("name={name}&password={password}"))
 }
 
-struct Answer {
-    status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     headers: HeaderMap,
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name).and_then(|it| it.to_str().ok());
         value.unwrap_or_default()
     }
@@ -186,32 +186,32 @@ impl Answer {
         cookie.unwrap_or_default().to_owned()
     }
 
-    fn error_code(&self) -> Value {
+    pub(crate) fn error_code(&self) -> Value {
         let body: Value = serde_json::from_str(&self.text).unwrap_or_default();
         body["error"]["code"].clone()
     }
 }
 
 /// Somebody who is logged in.
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     shop: &'a Shop,
-    cookie: String,
-    csrf: String,
+    pub(crate) cookie: String,
+    pub(crate) csrf: String,
 }
 
 impl Reader<'_> {
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         let asked = Asked::get(path).with("cookie", &self.cookie);
         self.shop.send(asked).await
     }
 
-    async fn post(&self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
         let body = format!("{body}&csrf={}", self.csrf);
         let asked = Asked::form(path, &body).with("cookie", &self.cookie);
         self.shop.send(asked).await
     }
 
-    async fn operate(&self, operation: Value) -> Answer {
+    pub(crate) async fn operate(&self, operation: Value) -> Answer {
         let asked = Asked::json("/api/operations", &operation)
             .with("cookie", &self.cookie)
             .with("x-csrf-token", &self.csrf);

@@ -18,8 +18,8 @@ use crate::workshop::Workshop;
 const FILE: &str = "file:";
 
 /// Whether somebody reaches every project, so that no path leads them out of theirs.
-fn is_wide(reach: &Reach) -> bool {
-    reach.may_here(Right::Tune) && reach.shown(Right::Look) == Shown::All
+fn is_wide(reach: &Reach, right: Right) -> bool {
+    reach.may_here(right) && reach.shown(Right::Look) == Shown::All
 }
 
 impl Workshop {
@@ -41,7 +41,8 @@ impl Workshop {
             return Ok(());
         };
         let is_listed = || self.packs().iter().any(|it| Path::new(&it.pack) == pack);
-        match self.is_of_others(pack, &reach) || !(is_wide(&reach) || is_listed()) {
+        let is_free = is_wide(&reach, Right::Tune);
+        match self.is_of_others(pack, &reach) || !(is_free || is_listed()) {
             false => Ok(()),
             true => Err(WorkshopError::new(
                 "pack-missing",
@@ -56,7 +57,7 @@ impl Workshop {
     /// # Errors
     /// `order-setting`.
     pub(crate) fn reaches_set(&self, set: &BTreeMap<String, Value>) -> Result<(), WorkshopError> {
-        if reach::now().is_none_or(|it| is_wide(&it)) {
+        if reach::now().is_none_or(|it| is_wide(&it, Right::Tune)) {
             return Ok(());
         }
         match set.iter().find(|(_, value)| names_a_file(value)) {
@@ -65,6 +66,21 @@ impl Workshop {
                 "order-setting",
                 format!("`{key}` names a file of the workshop's machine"),
                 "bring the file into your project: on the page of data, or with `lathe data bring`",
+            )),
+        }
+    }
+
+    /// Refuses a file of this machine as data, from whoever reaches only some projects.
+    ///
+    /// # Errors
+    /// `data-add`.
+    pub(crate) fn reaches_file(&self, file: &Path) -> Result<(), WorkshopError> {
+        match reach::now().is_none_or(|it| is_wide(&it, Right::Data)) {
+            true => Ok(()),
+            false => Err(WorkshopError::new(
+                "data-add",
+                format!("{} is a file of the workshop's machine", file.display()),
+                "bring a file of your own into your project: `lathe data bring`",
             )),
         }
     }
@@ -148,6 +164,9 @@ mod tests {
         let asked = reach::within(Some(reach.clone()), async { shop.reaches_set(&set) });
         assert_eq!(asked.await.unwrap_err().code(), "order-setting");
         assert!(shop.reaches_set(&set).is_ok());
+        let asked = reach::within(Some(reach), async { shop.reaches_file(&tiny) });
+        assert_eq!(asked.await.unwrap_err().code(), "data-add");
+        assert!(shop.reaches_file(&tiny).is_ok());
         shop.stop().await;
     }
 }

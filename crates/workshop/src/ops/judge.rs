@@ -68,7 +68,11 @@ impl Operation {
             | Operation::Decide { number, .. }
             | Operation::Cancel { number, .. }
             | Operation::Filing { number, .. }
-            | Operation::FilingPackage { of: number, .. }
+            | Operation::FilingPackage {
+                of: number,
+                folder: None,
+                ..
+            }
             | Operation::Dossier { number, .. } => one(Thing::Registration(number.clone())),
             Operation::Breaker { name, .. } | Operation::Flip { name } => {
                 one(Thing::Name(name.clone()))
@@ -90,6 +94,7 @@ impl Operation {
             // A signed envelope is read by whoever decides on the ledger; files are written where the
             // daemon runs; keys that sign, upstreams and people are for all.
             Operation::Withdraw { .. }
+            | Operation::FilingPackage { .. }
             | Operation::Approve { .. }
             | Operation::Keys {}
             | Operation::KeyAdd { .. }

@@ -11,7 +11,7 @@ use super::orders::parse;
 use super::{Store, failed};
 use crate::error::WorkshopError;
 use crate::order::{OrderId, StepName};
-use crate::people::{COMMON, Member, MemberRow, ProjectRow};
+use crate::people::{Member, MemberRow, ProjectRow};
 
 type Done = Result<(), sqlx::Error>;
 type Tx<'a> = Transaction<'a, Sqlite>;
@@ -253,6 +253,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::people::COMMON;
     use crate::people::project::name_in;
     use crate::store::Change;
     use crate::testing;
