@@ -19,10 +19,10 @@ mod password;
 pub(crate) mod project;
 pub mod reach;
 mod role;
-mod thing;
 mod session;
 #[cfg(test)]
 mod tests;
+mod thing;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};

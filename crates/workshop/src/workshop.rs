@@ -23,11 +23,11 @@ use crate::door::Door;
 use crate::error::WorkshopError;
 use crate::home::Home;
 use crate::listing::OrdersAsked;
+use crate::models::ModelsAsked;
 use crate::order::{
     CurvePoint, LogLine, OrderId, OrderState, OrderSummary, OrderView, Progress, StepName,
     StepState,
 };
-use crate::models::ModelsAsked;
 use crate::pack::Pack;
 use crate::people::{People, Right, reach};
 use crate::receipts::ReceiptBook;

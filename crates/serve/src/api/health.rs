@@ -70,7 +70,9 @@ pub(crate) async fn check(
         outcome.models.clear();
     }
     let before = outcome.models.len();
-    outcome.models.retain(|name, _| reach::may_name(Right::Look, name));
+    outcome
+        .models
+        .retain(|name, _| reach::may_name(Right::Look, name));
     if outcome.models.len() < before {
         outcome.reason = None;
     }

@@ -12,7 +12,7 @@ use lathe_evidence::{Digest, canonical};
 use lathe_workshop::bring::{AnswerKind, BringBegin, BringMake, Mapping};
 use lathe_workshop::feedback::{FeedbackKind, FeedbackReview, Given, Giver, Review};
 use lathe_workshop::people::{
-    Attempt, AuditRow, Kind, Origin, PersonRequest, PersonRole, Right, Secret,
+    Attempt, AuditRow, Kind, Origin, PersonRequest, PersonRole, ProjectRequest, Right, Secret,
 };
 use lathe_workshop::token::{Allowance, Scope, TokenRequest};
 use lathe_workshop::{
@@ -57,6 +57,7 @@ pub async fn staffed(text: Option<&str>) -> Outcome<(Workshop, Value)> {
     let shop = fresh().await?;
     let says = Says(text);
     people(&shop, says).await?;
+    projects(&shop, says).await?;
     keys(&shop, says).await?;
     let versions = versions(&shop, says).await?;
     let file = bring(&shop, &says.file("complaints-2026"), &table(says, 40, true)).await?;
@@ -139,6 +140,29 @@ async fn people(shop: &Workshop, says: Says<'_>) -> Outcome<()> {
     let admitted = shop.people().admit_unproved(origin, names, &roles);
     let refused = admitted.await.err();
     refused.map_or(Ok(()), |shut| Err(format!("mira.sol: {shut:?}").into()))
+}
+
+/// A project with two members, one of whom is denied something there.
+async fn projects(shop: &Workshop, says: Says<'_>) -> Outcome<()> {
+    let request = ProjectRequest {
+        id: "ward".to_owned(),
+        name: says.it("Ward 7", 100),
+    };
+    shop.operate(Operation::ProjectCreate(request)).await?;
+    let parts: [(&str, &[PersonRole], &[Right]); 2] = [
+        ("mira.sol", &[PersonRole::DataOwner], &[]),
+        ("chen.wei", &PersonRole::ALL, &[Right::Approve]),
+    ];
+    for (person, roles, denied) in parts {
+        shop.operate(Operation::ProjectMember {
+            project: "ward".to_owned(),
+            person: person.to_owned(),
+            roles: roles.to_vec(),
+            denied: denied.to_vec(),
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 async fn log_in(shop: &Workshop, name: &str, agent: &str) -> Outcome<String> {

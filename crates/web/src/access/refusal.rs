@@ -121,7 +121,9 @@ impl Refusal {
             Refusal::Missing => {
                 "List what there is, or ask an administrator of its project for a part in it."
             }
-            Refusal::Unread => "Try again; look into the log of the process that runs the workshop.",
+            Refusal::Unread => {
+                "Try again; look into the log of the process that runs the workshop."
+            }
             Refusal::Csrf => {
                 "Open the page anew and send it again; scripts send X-CSRF-Token, programs a key."
             }

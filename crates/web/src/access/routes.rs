@@ -415,9 +415,15 @@ mod tests {
             Place::Of(Thing::Order("o".to_owned()))
         );
         assert_eq!(of("/orders/new", "o"), Place::Anywhere);
-        assert_eq!(of("/data/{digest}", "d"), Place::Of(Thing::Artifact("d".to_owned())));
+        assert_eq!(
+            of("/data/{digest}", "d"),
+            Place::Of(Thing::Artifact("d".to_owned()))
+        );
         assert_eq!(of("/secret/{id}", "s"), Place::Workshop);
-        assert_eq!(place("/v1/models", Some("/v1/models"), None), Place::Anywhere);
+        assert_eq!(
+            place("/v1/models", Some("/v1/models"), None),
+            Place::Anywhere
+        );
         assert_eq!(place("/nowhere", None, None), Place::Workshop);
     }
 

@@ -189,13 +189,13 @@ impl Frame {
             ("audit", "/audit", Right::Audit, true),
         ];
         let reach = reach::now();
-        let open = all.into_iter().filter(|(_, _, right, of_all)| {
-            match (&self.who, &reach) {
+        let open = all
+            .into_iter()
+            .filter(|(_, _, right, of_all)| match (&self.who, &reach) {
                 (None, _) => true,
                 (Some(_), Some(reach)) if !of_all => reach.may_anywhere(*right),
                 (Some(who), _) => who.person.may(*right),
-            }
-        });
+            });
         open.map(|(name, href, ..)| (name, href)).collect()
     }
 

@@ -125,7 +125,9 @@ pub(super) async fn act(
         quick: value("was_quick").is_some(),
         offline: false,
         set: BTreeMap::new(),
-        project: value("project").filter(|it| !it.is_empty()).map(str::to_owned),
+        project: value("project")
+            .filter(|it| !it.is_empty())
+            .map(str::to_owned),
     };
     let own = match own(&state, &bare).await {
         Ok(own) => own,

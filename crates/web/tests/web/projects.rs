@@ -125,7 +125,12 @@ async fn what_belongs_to_others_is_not_there_on_pages_and_in_the_api() {
     let wards = Wards::new().await;
     let anna = wards.shop.log_in("anna").await;
     let [own, foreign, common] = &wards.orders;
-    for path in ["/orders/ID", "/orders/ID/clone", "/api/orders/ID", "/api/orders/ID/log"] {
+    for path in [
+        "/orders/ID",
+        "/orders/ID/clone",
+        "/api/orders/ID",
+        "/api/orders/ID/log",
+    ] {
         let answer = anna.get(&path.replace("ID", own)).await;
         assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text);
     }
@@ -195,7 +200,10 @@ async fn lists_show_what_may_be_read() {
     assert_eq!(&digests, std::slice::from_ref(&wards.data[0]));
     let page = anna.get("/data").await.text;
     assert!(page.contains("reviews-of-ward") && !page.contains("reviews-of-bank"));
-    assert!(page.contains("<span class=\"badge\">The ward</span>"), "its mark");
+    assert!(
+        page.contains("<span class=\"badge\">The ward</span>"),
+        "its mark"
+    );
     for other in ["bank", "common"] {
         let none = anna.get(&format!("/api/orders?project={other}")).await;
         assert_eq!(ids(&none, "orders", "id"), Vec::<String>::new());
@@ -204,14 +212,25 @@ async fn lists_show_what_may_be_read() {
     assert_eq!(ids(&projects, "projects", "id"), ["ward"]);
     let page = anna.get("/projects").await.text;
     assert!(page.contains("The ward") && !page.contains("The bank"));
-    for path in ["/models", "/receipts", "/register", "/review", "/try", "/data/bring"] {
+    for path in [
+        "/models",
+        "/receipts",
+        "/register",
+        "/review",
+        "/try",
+        "/data/bring",
+    ] {
         assert_eq!(anna.get(path).await.status, StatusCode::OK, "{path}");
     }
     // Whoever looks in the workshop sees all, unless it is denied in a project.
     let auditor = wards.shop.log_in("auditor").await;
     let all = ids(&auditor.get("/api/orders").await, "orders", "id");
     assert_eq!(all.len(), 3, "{all:?}");
-    let of_ward = ids(&auditor.get("/api/orders?project=ward").await, "orders", "id");
+    let of_ward = ids(
+        &auditor.get("/api/orders?project=ward").await,
+        "orders",
+        "id",
+    );
     assert_eq!(&of_ward, std::slice::from_ref(own));
     let deny = json!({"do": "project-member", "project": "bank", "person": "auditor",
                       "roles": [], "denied": ["look"]});
@@ -244,7 +263,11 @@ async fn a_member_places_orders_in_their_project_and_nowhere_else() {
     assert_eq!(place("ward.mine", Value::Null).await, denied);
     let unknown = (StatusCode::NOT_FOUND, json!("project-unknown"));
     for project in ["bank", "common", "none"] {
-        assert_eq!(place("ward.mine", json!(project)).await, unknown, "{project}");
+        assert_eq!(
+            place("ward.mine", json!(project)).await,
+            unknown,
+            "{project}"
+        );
     }
     let missing = (StatusCode::BAD_REQUEST, json!("pack-missing"));
     let path = wards.shop.folder.path().join("home/packs/bank.theirs");
@@ -265,14 +288,20 @@ async fn a_member_places_orders_in_their_project_and_nowhere_else() {
     assert_eq!(place("ward.mine", json!("ward")).await, denied);
     let resumed = anna.post(&format!("/orders/{own}/resume"), "").await;
     assert_eq!(resumed.status, StatusCode::FORBIDDEN);
-    assert_eq!(anna.get(&format!("/orders/{own}")).await.status, StatusCode::OK);
+    assert_eq!(
+        anna.get(&format!("/orders/{own}")).await.status,
+        StatusCode::OK
+    );
     let rows = wards.shop.workshop.people().audit(None, 50).await;
     let rows = rows.expect("the audit");
     let named = |what: &str| {
         let mut of = rows.iter().filter(|it| it.what.contains(what));
         of.next().and_then(|it| it.project.clone())
     };
-    assert_eq!(named(&format!("/orders/{own}/pause")).as_deref(), Some("ward"));
+    assert_eq!(
+        named(&format!("/orders/{own}/pause")).as_deref(),
+        Some("ward")
+    );
 }
 
 #[tokio::test]
@@ -280,13 +309,13 @@ async fn a_part_in_one_project_decides_nothing_in_another() {
     let wards = Wards::new().await;
     wards.part(&["administrator", "operator"], &[]).await;
     let anna = wards.shop.log_in("anna").await;
-    let member = |project: &str| {
-        json!({"do": "project-member", "project": project, "person": "tuner", "roles": ["approver"]})
-    };
+    let member = |project: &str| json!({"do": "project-member", "project": project, "person": "tuner", "roles": ["approver"]});
     assert_eq!(anna.operate(member("ward")).await.status, StatusCode::OK);
     let other = anna.operate(member("bank")).await;
     assert_eq!(other.status, StatusCode::NOT_FOUND);
-    let form = anna.post("/projects/ward/members", "person=approver&roles=tuner").await;
+    let form = anna
+        .post("/projects/ward/members", "person=approver&roles=tuner")
+        .await;
     assert_eq!(form.header("location"), "/projects/ward");
     let page = anna.get("/projects/ward").await.text;
     assert!(page.contains("action=\"/projects/ward/members\""));
@@ -301,7 +330,12 @@ async fn a_part_in_one_project_decides_nothing_in_another() {
         json!({"do": "token-create", "name": "n"}),
     ] {
         let answer = anna.operate(asked.clone()).await;
-        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{asked}: {}", answer.text);
+        assert_eq!(
+            answer.status,
+            StatusCode::FORBIDDEN,
+            "{asked}: {}",
+            answer.text
+        );
         assert_eq!(answer.error_code(), "right-denied");
     }
     let key = json!({"do": "token-create", "name": "n", "project": "ward"});
@@ -338,7 +372,10 @@ async fn a_key_of_a_project_opens_what_belongs_to_it() {
     let all = ids(&get(&common, "/api/orders").await, "orders", "id");
     assert_eq!(all.len(), 3);
     let status = async |key: &str, path: &str| get(key, path).await.status;
-    assert_eq!(status(&ward, &format!("/api/orders/{own}")).await, StatusCode::OK);
+    assert_eq!(
+        status(&ward, &format!("/api/orders/{own}")).await,
+        StatusCode::OK
+    );
     let hidden = get(&ward, &format!("/api/orders/{foreign}")).await;
     assert_eq!(hidden.status, StatusCode::NOT_FOUND);
     for path in ["/api/audit", "/api/ledger", "/metrics"] {
@@ -358,16 +395,20 @@ async fn a_key_of_a_project_opens_what_belongs_to_it() {
 async fn a_file_is_brought_into_a_project_and_is_there_for_it_alone() {
     let wards = Wards::new().await;
     let anna = wards.shop.log_in("anna").await;
-    let begin = |project: &str| {
-        json!({"do": "bring-begin", "name": "reviews.csv", "bytes": 9, "project": project})
-    };
+    let begin = |project: &str| json!({"do": "bring-begin", "name": "reviews.csv", "bytes": 9, "project": project});
     let theirs = operate(&wards.shop, begin("bank")).await;
     let own = anna.operate(begin("ward")).await;
     assert_eq!(own.status, StatusCode::OK, "{}", own.text);
-    assert_eq!(anna.operate(begin("bank")).await.error_code(), "project-unknown");
+    assert_eq!(
+        anna.operate(begin("bank")).await.error_code(),
+        "project-unknown"
+    );
     let own: Value = serde_json::from_str(&own.text).expect("JSON");
     let id = own["id"].as_str().expect("an id").to_owned();
-    assert_eq!(ids(&anna.get("/api/brought").await, "brought", "id"), [id.as_str()]);
+    assert_eq!(
+        ids(&anna.get("/api/brought").await, "brought", "id"),
+        [id.as_str()]
+    );
     let foreign = theirs["id"].as_str().expect("an id");
     for path in ["/data/bring/ID", "/api/nowhere/ID"] {
         let answer = anna.get(&path.replace("ID", foreign)).await;

@@ -126,7 +126,10 @@ impl Workshop {
         let shown = Shown::Only(vec![project.to_owned()]);
         let store = self.store();
         let own = store.datasets_shown(&shown, DATASETS_MAX, 0).await?;
-        Ok(own.into_iter().find(|it| it.name == name).map(|it| it.digest))
+        Ok(own
+            .into_iter()
+            .find(|it| it.name == name)
+            .map(|it| it.digest))
     }
 
     /// The `model` section of a pack in this home.

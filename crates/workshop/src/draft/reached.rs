@@ -123,10 +123,18 @@ mod tests {
 
     #[test]
     fn a_file_is_found_wherever_it_stands() {
-        for value in [json!("file:/a"), json!(["file:a"]), json!({"source": " file:a"})] {
+        for value in [
+            json!("file:/a"),
+            json!(["file:a"]),
+            json!({"source": " file:a"}),
+        ] {
             assert!(names_a_file(&value), "{value}");
         }
-        for value in [json!("pypi:a==1#b"), json!(7), json!({"text": "a file: none"})] {
+        for value in [
+            json!("pypi:a==1#b"),
+            json!(7),
+            json!({"text": "a file: none"}),
+        ] {
             assert!(!names_a_file(&value), "{value}");
         }
     }

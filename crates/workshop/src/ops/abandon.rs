@@ -80,6 +80,7 @@ impl Workshop {
     }
 
     async fn may_steer(&self, order: &OrderId) -> Result<(), WorkshopError> {
-        self.allows(Right::Tune, Thing::Order(order.0.clone())).await
+        self.allows(Right::Tune, Thing::Order(order.0.clone()))
+            .await
     }
 }

@@ -42,9 +42,7 @@ use crate::bundle::{ExportRequest, ImportRequest};
 use crate::error::WorkshopError;
 use crate::feedback::{FeedbackDataset, FeedbackEdit, FeedbackList, FeedbackReview, FeedbackTune};
 use crate::order::{OrderId, OrderRequest, OrderState};
-use crate::people::{
-    AuditRow, PersonRequest, PersonRole, ProjectRequest, Right, Secret, reach,
-};
+use crate::people::{AuditRow, PersonRequest, PersonRole, ProjectRequest, Right, Secret, reach};
 use crate::store::orders::OrderRow;
 use crate::token::TokenRequest;
 use crate::upstream::UpstreamRequest;

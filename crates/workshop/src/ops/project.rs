@@ -126,9 +126,9 @@ pub(super) async fn leave(
 }
 
 fn told(project: &Project) -> Value {
-    let members = project.members.iter().map(|(name, member)| {
-        json!({ "person": name, "roles": member.roles, "denied": member.denied })
-    });
+    let members = project.members.iter().map(
+        |(name, member)| json!({ "person": name, "roles": member.roles, "denied": member.denied }),
+    );
     json!({
         "id": project.row.id,
         "name": project.row.name,
@@ -233,7 +233,10 @@ mod tests {
         assert_eq!(made.code(), "right-denied");
         let listed = asks(Operation::Projects {}).await.unwrap();
         assert_eq!(listed["projects"].as_array().map(Vec::len), Some(1));
-        let homes = shop.people().homes(&Thing::Project("none".to_owned())).await;
+        let homes = shop
+            .people()
+            .homes(&Thing::Project("none".to_owned()))
+            .await;
         assert!(homes.unwrap().is_empty());
         shop.stop().await;
     }

@@ -92,7 +92,11 @@ impl People {
             Thing::Feedback(id) => store.project_of_feedback(id).await,
             Thing::Token(id) => store.project_of_token(id).await,
             Thing::Registration(what) => self.of_registration(store, what).await,
-            Thing::Project(id) => Ok(self.project(id).iter().map(|it| it.row.id.clone()).collect()),
+            Thing::Project(id) => Ok(self
+                .project(id)
+                .iter()
+                .map(|it| it.row.id.clone())
+                .collect()),
         }
     }
 
@@ -225,7 +229,10 @@ mod tests {
         assert!(asks.has("bank") && !asks.has("ward"));
         let denied = person(&[PersonRole::Tuner], &[Right::Tune]);
         let reach = Reach::Person(denied, shop.people().clone());
-        assert!(!reach.may(Right::Tune, "ward"), "the workshop's denial wins");
+        assert!(
+            !reach.may(Right::Tune, "ward"),
+            "the workshop's denial wins"
+        );
         shop.stop().await;
     }
 

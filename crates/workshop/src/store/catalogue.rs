@@ -174,9 +174,9 @@ impl Store {
         offset: u32,
     ) -> Result<Vec<DatasetView>, WorkshopError> {
         let query = match shown.list() {
-            None => {
-                sqlx::query("SELECT * FROM datasets ORDER BY created_ms DESC, digest LIMIT ? OFFSET ?")
-            }
+            None => sqlx::query(
+                "SELECT * FROM datasets ORDER BY created_ms DESC, digest LIMIT ? OFFSET ?",
+            ),
             Some(list) => sqlx::query(
                 "SELECT * FROM datasets
                  WHERE EXISTS (SELECT 1 FROM belongs WHERE thing = datasets.digest

@@ -5,8 +5,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::orders::parse_word;
-use super::write::{signed, word};
 use super::projects::project_of_name;
+use super::write::{signed, word};
 use super::{Store, failed};
 use crate::error::WorkshopError;
 use crate::feedback::{Decided, FeedbackRow, OF_RECEIPT_MAX, VersionRow, Wanted};
@@ -192,7 +192,7 @@ impl Store {
              WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR token = ?2)
                AND (?3 IS NULL OR id < ?3)
                AND (?5 IS NULL OR ",
-            project_of_name!("name"),
+            project_of_name!("feedback.name"),
             " IN (SELECT value FROM json_each(?5)))
              ORDER BY id DESC LIMIT ?4",
         ))

@@ -115,9 +115,7 @@ fn order_row(row: &SqliteRow) -> Result<OrderRow, WorkshopError> {
         origin: origin
             .map(|text| parse("where an order comes from", &text))
             .transpose()?,
-        project: row
-            .try_get("project")
-            .unwrap_or_else(|_| COMMON.to_owned()),
+        project: row.try_get("project").unwrap_or_else(|_| COMMON.to_owned()),
     })
 }
 

@@ -20,7 +20,8 @@ fn json<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("our own types serialise")
 }
 
-/// The project of the name in a column, in SQL: as `People::project_of_name` has it.
+/// The project of the name in a column, in SQL: as `People::project_of_name` has it. The column is said with
+/// its table: projects have names, too.
 macro_rules! project_of_name {
     ($column:literal) => {
         concat!(
@@ -169,11 +170,7 @@ impl Store {
 
     /// The project of an order, of a key, of the name that an answer came from or that something was said of:
     /// the one row that `sql` finds for `id`.
-    async fn projects_in(
-        &self,
-        sql: &'static str,
-        id: &str,
-    ) -> Result<Vec<String>, WorkshopError> {
+    async fn projects_in(&self, sql: &'static str, id: &str) -> Result<Vec<String>, WorkshopError> {
         let rows = sqlx::query(sql)
             .bind(id)
             .fetch_all(&self.read)
@@ -207,7 +204,7 @@ impl Store {
     pub async fn project_of_receipt(&self, id: &str) -> Result<Vec<String>, WorkshopError> {
         let sql = concat!(
             "SELECT ",
-            project_of_name!("name"),
+            project_of_name!("receipts.name"),
             " AS project FROM receipts WHERE id = ?"
         );
         self.projects_in(sql, id).await
@@ -220,7 +217,7 @@ impl Store {
     pub async fn project_of_feedback(&self, id: &str) -> Result<Vec<String>, WorkshopError> {
         let sql = concat!(
             "SELECT ",
-            project_of_name!("name"),
+            project_of_name!("feedback.name"),
             " AS project FROM feedback WHERE id = ?"
         );
         self.projects_in(sql, id).await
@@ -298,8 +295,8 @@ mod tests {
         for name in [&own[..], "care", "wards.care", "ward", "ft:ward.x", ".care"] {
             let row = sqlx::query(concat!(
                 "SELECT ",
-                project_of_name!("name"),
-                " AS project FROM (SELECT ?1 AS name)"
+                project_of_name!("asked.name"),
+                " AS project FROM (SELECT ?1 AS name) AS asked"
             ))
             .bind(name)
             .fetch_one(&shop.store().read)

@@ -10,8 +10,8 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::orders::{parse, parse_word};
-use super::write::{signed, word};
 use super::projects::project_of_name;
+use super::write::{signed, word};
 use super::{Store, failed};
 use crate::book::{SHINGLES_MAX, Texts};
 use crate::error::WorkshopError;
@@ -24,10 +24,10 @@ type Tx<'a> = Transaction<'a, Sqlite>;
 
 /// That a row's name is of a project that is shown; all are where ?1 is NULL.
 macro_rules! of_shown {
-    () => {
+    ($name:literal) => {
         concat!(
             " AND (?1 IS NULL OR ",
-            project_of_name!("name"),
+            project_of_name!($name),
             " IN (SELECT value FROM json_each(?1)))"
         )
     };
@@ -375,12 +375,12 @@ impl Store {
         let query = match deployment {
             Some(_) => sqlx::query(concat!(
                 "SELECT * FROM receipts WHERE deployment = ?4 AND state = 'closed'",
-                of_shown!(),
+                of_shown!("receipts.name"),
                 " ORDER BY id DESC LIMIT ?2 OFFSET ?3"
             )),
             None => sqlx::query(concat!(
                 "SELECT * FROM receipts WHERE state = 'closed'",
-                of_shown!(),
+                of_shown!("receipts.name"),
                 " ORDER BY id DESC LIMIT ?2 OFFSET ?3"
             )),
         };
@@ -412,7 +412,7 @@ impl Store {
             ReceiptsFrom::Before(id) => (
                 sqlx::query(concat!(
                     "SELECT * FROM receipts WHERE id < ?2 AND state = 'closed'",
-                    of_shown!(),
+                    of_shown!("receipts.name"),
                     " ORDER BY id DESC LIMIT ?3"
                 )),
                 id,
@@ -420,7 +420,7 @@ impl Store {
             ReceiptsFrom::After(id) => (
                 sqlx::query(concat!(
                     "SELECT * FROM (SELECT * FROM receipts WHERE id > ?2 AND state = 'closed'",
-                    of_shown!(),
+                    of_shown!("receipts.name"),
                     " ORDER BY id LIMIT ?3)
                      ORDER BY id DESC"
                 )),
@@ -582,7 +582,7 @@ impl Store {
     pub async fn pending_shown(&self, shown: &Shown) -> Result<Vec<PendingRow>, WorkshopError> {
         let sql = concat!(
             "SELECT * FROM pending WHERE TRUE",
-            of_shown!(),
+            of_shown!("pending.name"),
             " ORDER BY number"
         );
         sqlx::query(sql)

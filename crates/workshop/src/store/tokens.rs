@@ -92,9 +92,7 @@ fn token(row: &SqliteRow) -> Result<TokenRow, WorkshopError> {
         scopes: parse("a key's scopes", row.get("scopes"))?,
         models: parse("a key's models", row.get("models"))?,
         // A home of an earlier version, read before a daemon brought it up to date, has no such column.
-        project: row
-            .try_get("project")
-            .unwrap_or_else(|_| COMMON.to_owned()),
+        project: row.try_get("project").unwrap_or_else(|_| COMMON.to_owned()),
         allowance: parse("a key's allowance", row.get("allowance"))?,
         created_ms: row.get("created_ms"),
         expires_ms: row.get("expires_ms"),

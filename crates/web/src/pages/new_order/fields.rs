@@ -176,7 +176,9 @@ pub(super) fn request_of(
         quick: value("quick").is_some(),
         offline: value("offline").is_some(),
         set,
-        project: value("project").filter(|it| !it.is_empty()).map(str::to_owned),
+        project: value("project")
+            .filter(|it| !it.is_empty())
+            .map(str::to_owned),
     })
 }
 
