@@ -222,9 +222,11 @@ impl Frame {
         env!("CARGO_PKG_VERSION")
     }
 
-    /// Name and address of the parts of the workshop, as the navigation lists them.
-    fn sections(&self) -> [(&'static str, &'static str); 7] {
-        [
+    /// Name and address of the parts of the workshop, as the navigation lists them. The ledger is the whole
+    /// workshop's, and not for whoever has a part in projects alone.
+    fn sections(&self) -> Vec<(&'static str, &'static str)> {
+        let is_whole = reach::now().is_none_or(|it| it.may_here(Right::Look));
+        let all = [
             ("orders", "/"),
             ("data", "/data"),
             ("models", "/models"),
@@ -232,7 +234,9 @@ impl Frame {
             ("receipts", "/receipts"),
             ("register", "/register"),
             ("ledger", "/ledger"),
-        ]
+        ];
+        let open = all.into_iter().filter(|it| is_whole || it.0 != "ledger");
+        open.collect()
     }
 }
 

@@ -97,7 +97,7 @@ pub(super) async fn page(
         quick: query.quick.is_some(),
         offline: false,
         set: BTreeMap::new(),
-        project: None,
+        project: projects::usual(&state, Right::Tune),
     };
     show(&state, tongue, request, Told::default()).await
 }
@@ -125,9 +125,7 @@ pub(super) async fn act(
         quick: value("was_quick").is_some(),
         offline: false,
         set: BTreeMap::new(),
-        project: value("project")
-            .filter(|it| !it.is_empty())
-            .map(str::to_owned),
+        project: projects::named(value("project")),
     };
     let own = match own(&state, &bare).await {
         Ok(own) => own,

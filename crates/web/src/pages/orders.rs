@@ -184,7 +184,7 @@ pub(super) async fn place(
         Err(rejection) => return rejection.into_response(),
     };
     let (quick, offline) = (form.quick.is_some(), form.offline.is_some());
-    let project = Some(form.project).filter(|it| !it.is_empty());
+    let project = projects::named(Some(&form.project));
     let request = OrderRequest {
         pack: form.pack.trim().into(),
         quick,

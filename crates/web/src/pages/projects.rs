@@ -100,6 +100,24 @@ pub(super) fn choices(
     open.iter().map(choice).collect()
 }
 
+/// The project that whoever reads makes something in where they name none: the common one, for which none is
+/// named, or the first in which they may.
+pub(super) fn usual(state: &AppState, right: Right) -> Option<String> {
+    let shown = reach::shown(right);
+    if shown.has(COMMON) {
+        return None;
+    }
+    let all = state.people.projects();
+    let mut open = all.iter().filter(|it| shown.has(&it.row.id));
+    open.next().map(|it| it.row.id.clone())
+}
+
+/// The project that a form names; none for the common one, which needs no naming.
+pub(super) fn named(field: Option<&str>) -> Option<String> {
+    let named = field.map(str::trim).filter(|it| !it.is_empty());
+    named.filter(|it| *it != COMMON).map(str::to_owned)
+}
+
 /// The mark of a project in a list: what it is called; nothing for the common one.
 pub(super) fn mark(state: &AppState, id: &str) -> String {
     match state.people.project(id) {

@@ -24,6 +24,8 @@ pub(super) enum Over {
     Project(Option<String>),
     /// All of these.
     Things(Vec<Thing>),
+    /// This one, in every project that it belongs to.
+    Wherever(Thing),
 }
 
 impl Operation {
@@ -63,7 +65,7 @@ impl Operation {
             Operation::Withdraw {
                 what: Withdrawn::Dataset(digest),
                 ..
-            } => one(Thing::Artifact(digest.to_string())),
+            } => Over::Wherever(Thing::Artifact(digest.to_string())),
             Operation::ApprovalDraft { number, .. }
             | Operation::Decide { number, .. }
             | Operation::Cancel { number, .. }
@@ -170,6 +172,16 @@ impl Workshop {
                 return Ok(());
             }
             Over::Things(things) => things,
+            Over::Wherever(thing) => {
+                let homes = self.people().homes(&thing).await?;
+                let is_open = |it: &String| reach.may(right, it);
+                // What else rests on it, in other projects, would be taken from those who know of it.
+                if homes.iter().any(is_open) && !homes.iter().all(is_open) {
+                    projects.extend(homes);
+                    return Err(denied(right));
+                }
+                vec![thing]
+            }
         };
         if things.is_empty() && !reach.may_anywhere(right) {
             return Err(denied(right));

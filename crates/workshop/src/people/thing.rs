@@ -124,8 +124,13 @@ impl People {
 
 /// The judgement over a thing of these projects, which `shows` shows to be there.
 fn judge(reach: &Reach, right: Right, shows: Right, homes: Vec<String>) -> Judged {
+    let shown = reach.shown(shows);
+    // Whoever sees nothing of its kind anywhere learns nothing of this one by being told so.
+    if shown == Shown::Only(Vec::new()) {
+        return Judged::Denied(Vec::new());
+    }
     if homes.is_empty() {
-        return match reach.shown(shows) {
+        return match shown {
             Shown::Only(_) => Judged::Hidden,
             Shown::All if reach.may_here(right) => Judged::Allowed(Vec::new()),
             Shown::All => Judged::Denied(Vec::new()),
@@ -208,6 +213,12 @@ mod tests {
         assert_eq!(of(Right::Look, &["bank"]), Judged::Hidden);
         assert_eq!(of(Right::Look, &[COMMON]), Judged::Hidden);
         assert_eq!(of(Right::Look, &[]), Judged::Hidden);
+        // What is shown by a right that she has nowhere is denied, whether it is there or not.
+        for homes in [&["ward"][..], &["bank"], &[]] {
+            let homes = homes.iter().map(|it| (*it).to_owned()).collect();
+            let judged = judge(&reach, Right::Operate, Right::Operate, homes);
+            assert_eq!(judged, Judged::Denied(Vec::new()));
+        }
         // What was made in several is reached by any of them.
         assert_eq!(of(Right::Tune, &["bank", "ward"]), Judged::Allowed(ward()));
         assert_eq!(reach.shown(Right::Tune), Shown::Only(ward()));
