@@ -52,6 +52,15 @@ impl Operation {
                 COMMON => Over::Workshop,
                 project => Over::Project(Some(project.to_owned())),
             },
+            _ => self.over_named(),
+        }
+    }
+
+    /// Over which things, for what names some; the whole workshop for the rest: keys that sign, upstreams and
+    /// people are for all, files are written where the daemon runs, a signed envelope is read by whoever decides
+    /// on the ledger.
+    fn over_named(&self) -> Over {
+        match self {
             Operation::ProjectShow { id }
             | Operation::ProjectMember { project: id, .. }
             | Operation::ProjectLeave { project: id, .. } => one(Thing::Project(id.clone())),
@@ -93,31 +102,7 @@ impl Operation {
                 Over::Things(things.collect())
             }
             Operation::TokenRevoke { id, .. } => one(Thing::Token(id.clone())),
-            // A signed envelope is read by whoever decides on the ledger; files are written where the
-            // daemon runs; keys that sign, upstreams and people are for all.
-            Operation::Withdraw { .. }
-            | Operation::FilingPackage { .. }
-            | Operation::Approve { .. }
-            | Operation::Keys {}
-            | Operation::KeyAdd { .. }
-            | Operation::KeyRetire { .. }
-            | Operation::KeyCompromised { .. }
-            | Operation::KeyRotate { .. }
-            | Operation::People {}
-            | Operation::PersonAdd(_)
-            | Operation::PersonRoles { .. }
-            | Operation::PersonDisable { .. }
-            | Operation::PersonEnable { .. }
-            | Operation::PersonPassword { .. }
-            | Operation::ProjectCreate(_)
-            | Operation::UpstreamAdd(_)
-            | Operation::UpstreamRemove { .. }
-            | Operation::Checkpoint {}
-            | Operation::LedgerExport { .. }
-            | Operation::BundleExport(_)
-            | Operation::ModelExport(_)
-            | Operation::BundleImport(_)
-            | Operation::Restored { .. } => Over::Workshop,
+            _ => Over::Workshop,
         }
     }
 }
