@@ -42,8 +42,11 @@ pub(super) enum Place {
     Of(Thing),
 }
 
+/// The thing that a parameter names.
+type Named = fn(String) -> Thing;
+
 /// Routes that begin so are about the thing that their first parameter names.
-const THINGS: &[(&str, fn(String) -> Thing)] = &[
+const THINGS: &[(&str, Named)] = &[
     ("/orders/{id}", Thing::Order),
     ("/api/orders/{id}", Thing::Order),
     ("/data/{digest}", Thing::Artifact),
