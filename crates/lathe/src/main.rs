@@ -24,8 +24,8 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     Globals, approve, backup, breaker, bundle, checkpoint, data, doctor, dossier, eval, export,
-    feedback, filing, gate, ledger, merge, model, order, pack, people, register, restore, restored,
-    run, token, tour, trace, tune, up, upgrade, upstream, verify, version, withdraw,
+    feedback, filing, gate, ledger, merge, model, order, pack, people, project, register, restore,
+    restored, run, token, tour, trace, tune, up, upgrade, upstream, verify, version, withdraw,
 };
 
 const AFTER_HELP: &str = "\
@@ -106,6 +106,8 @@ enum Command {
     Token(token::Args),
     /// Let people in, give them roles, shut them out.
     People(people::Args),
+    /// Make projects, and give people a part in them.
+    Project(project::Args),
     /// Let other OpenAI-compatible servers answer behind the same door, list them and take them away.
     Upstream(upstream::Args),
     /// Look at breakers and move them.
@@ -161,6 +163,7 @@ fn main() -> ExitCode {
         Command::Keys(args) => commands::keys::run(&cli.globals, &args),
         Command::Token(args) => token::run(&cli.globals, &args),
         Command::People(args) => people::run(&cli.globals, &args),
+        Command::Project(args) => project::run(&cli.globals, &args),
         Command::Upstream(args) => upstream::run(&cli.globals, &args),
         Command::Breaker(args) => breaker::run(&cli.globals, &args),
         Command::Feedback(args) => feedback::run(&cli.globals, &args),

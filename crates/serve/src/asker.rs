@@ -9,6 +9,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use lathe_workshop::feedback::Giver;
+use lathe_workshop::people::{Reach, Right, reach};
 use lathe_workshop::token::Scope;
 use lathe_workshop::{Caller, Token};
 
@@ -20,6 +21,8 @@ use crate::place::Place;
 pub(crate) struct Asker {
     /// Absent where no key is asked for.
     token: Option<Arc<Token>>,
+    /// How far they reach, where they are somebody who is logged in, or have a project's key.
+    reach: Option<Reach>,
     request_id: String,
 }
 
@@ -31,6 +34,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
         let id = parts.extensions.get::<RequestId>();
         Ok(Asker {
             token: caller.map(|Caller(token)| token.clone()),
+            reach: reach::now(),
             request_id: id.map(|RequestId(id)| id.clone()).unwrap_or_default(),
         })
     }
@@ -63,7 +67,13 @@ impl Asker {
 
     /// Whether this model is shown.
     pub(crate) fn sees(&self, model: &str) -> bool {
-        self.token.as_ref().is_none_or(|it| it.may_ask(model))
+        self.token.as_ref().is_none_or(|it| it.may_ask(model)) && self.reaches(model)
+    }
+
+    /// Whether this model is of a project in which they may ask.
+    fn reaches(&self, model: &str) -> bool {
+        let may = |it: &Reach| it.may_name(Right::Ask, model);
+        self.reach.as_ref().is_none_or(may)
     }
 
     /// That this model may be asked.
@@ -75,6 +85,8 @@ impl Asker {
             Some(token) if !token.may_ask(model) => {
                 Err(ApiError::model_not_allowed(token.id(), model))
             }
+            // The same whether it is there or not.
+            _ if !self.reaches(model) => Err(ApiError::model_not_yours(model)),
             _ => Ok(()),
         }
     }

@@ -283,6 +283,7 @@ function bringFile(form) {
 
   async function bring(file) {
     const asked = { do: "bring-begin", name: file.name, bytes: file.size };
+    if (form.elements.project) asked.project = form.elements.project.value;
     if (globalThis.crypto?.subtle && file.size <= hashed_bytes_max) {
       const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
       asked.sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");

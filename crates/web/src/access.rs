@@ -6,7 +6,9 @@
 //! and is ready is told to everybody: what probes it carries no key.
 //!
 //! Once there are people, a request without a key has to come from somebody who is logged in and has the
-//! right that [`routes`] asks for; what they send carries the token of their pages ([`csrf`]).
+//! right that [`routes`] asks for, over the thing that the address names; what they send carries the token of
+//! their pages ([`csrf`]). A key of a project opens what belongs to that project. What somebody may not see
+//! is not there for them: neither is what really is not.
 //!
 //! Under `/v1` a refusal has OpenAI's shape, at the doors for other people's clients theirs, so that they raise
 //! the class their users expect.
@@ -15,14 +17,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{FromRequestParts as _, MatchedPath, RawPathParams, Request, State};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
-use lathe_workshop::people::{AuditRow, Signed};
+use lathe_workshop::people::{AuditRow, COMMON, Judged, Reach, Signed, reach};
 use lathe_workshop::token::{Scope, Stranger};
 use lathe_workshop::{Caller, People, Tokens, audit};
 use sha2::{Digest as _, Sha256};
@@ -31,7 +33,7 @@ use subtle::{Choice, ConstantTimeEq};
 use crate::pages;
 use crate::visitor::session_in;
 use refusal::{Refusal, Shape};
-use routes::Need;
+use routes::{Need, Place};
 
 mod csrf;
 mod refusal;
@@ -99,25 +101,104 @@ impl Asking {
 
 /// Middleware: lets a request through, with who asks, or answers it with the reason it was turned away.
 pub(crate) async fn guard(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let route = parts.extensions.get::<MatchedPath>();
-    let route = route.map(MatchedPath::as_str);
+    let (mut parts, body) = request.into_parts();
+    let route = parts.extensions.get::<MatchedPath>().cloned();
+    let route = route.as_ref().map(MatchedPath::as_str);
     let asking = match check(&guard, &parts.method, &parts.uri, &parts.headers, route) {
         Ok(asking) => asking,
-        Err(refusal) => return turned_away(&guard, refusal, parts).await,
+        Err(refusal) => return turned_away(&guard, (refusal, Vec::new()), parts).await,
     };
-    let token = match &asking {
+    let over = over(&mut parts, route).await;
+    let admitted = match judged(&guard, asking, &parts, (route, over)).await {
+        Ok(admitted) => admitted,
+        Err(refused) => return turned_away(&guard, refused, parts).await,
+    };
+    let token = match &admitted.asking {
         Asking::Person(signed) if !parts.method.is_safe() => signed.csrf.clone(),
-        _ => return answered(&guard, asking, Request::from_parts(parts, body), next).await,
+        _ => return answered(&guard, admitted, Request::from_parts(parts, body), next).await,
     };
     let head = parts.clone();
     match csrf::checked(Request::from_parts(parts, body), &token).await {
-        Ok(request) => answered(&guard, asking, request, next).await,
-        Err(refusal) => turned_away(&guard, refusal, head).await,
+        Ok(request) => answered(&guard, admitted, request, next).await,
+        Err(refusal) => turned_away(&guard, (refusal, admitted.projects), head).await,
     }
 }
 
-async fn answered(guard: &Guard, asking: Asking, mut request: Request, next: Next) -> Response {
+/// Who was let through, and by what.
+struct Admitted {
+    asking: Asking,
+    /// How far they reach; none for whoever reaches everything.
+    reach: Option<Reach>,
+    /// The projects of the thing that is asked for.
+    projects: Vec<String>,
+}
+
+/// Over what a request asks for its right.
+async fn over(parts: &mut Parts, route: Option<&str>) -> Place {
+    let named = RawPathParams::from_request_parts(parts, &()).await.ok();
+    let named = named.as_ref().and_then(|it| it.iter().next());
+    routes::place(parts.uri.path(), route, named.map(|(_, value)| value))
+}
+
+/// Whether whoever asks may, over what the address names. Who is asked who they are by a right, and a key of
+/// one project, are judged; keys of the whole workshop open what their scope says.
+async fn judged(
+    guard: &Guard,
+    asking: Asking,
+    parts: &Parts,
+    (route, over): (Option<&str>, Place),
+) -> Result<Admitted, (Refusal, Vec<String>)> {
+    let people = guard.people.clone();
+    let reach = match &asking {
+        Asking::Person(signed) => Some(Reach::Person(signed.person.clone(), people)),
+        Asking::With(Caller(token)) if token.project() != COMMON => {
+            Some(Reach::Key(token.project().to_owned(), people))
+        }
+        Asking::Anybody | Asking::Stranger | Asking::With(_) => None,
+    };
+    let admitted = |reach, projects| Admitted {
+        asking,
+        reach,
+        projects,
+    };
+    let Some(reach) = reach else {
+        return Ok(admitted(None, Vec::new()));
+    };
+    let right = match routes::need(&parts.method, parts.uri.path(), route) {
+        Some(Need::Has(right)) => right,
+        // What is not listed was refused to people before; it is no key's either.
+        None if route.is_some() => return Err((Refusal::Unlisted, Vec::new())),
+        _ => return Ok(admitted(Some(reach), Vec::new())),
+    };
+    let refused = |projects| match &reach {
+        Reach::Person(..) => (Refusal::Right(right), projects),
+        Reach::Key(..) => (Refusal::OfProject, projects),
+    };
+    let found = match over {
+        Place::Workshop if reach.may_here(right) => Judged::Allowed(Vec::new()),
+        Place::Anywhere if reach.may_anywhere(right) => Judged::Allowed(Vec::new()),
+        Place::Workshop | Place::Anywhere => Judged::Denied(Vec::new()),
+        Place::Of(thing) => match guard.people.judge(&reach, right, &thing).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!("the project of what is asked for was not found: {error}");
+                return Err((Refusal::Unread, Vec::new()));
+            }
+        },
+    };
+    match found {
+        Judged::Allowed(projects) => Ok(admitted(Some(reach), projects)),
+        Judged::Denied(projects) => Err(refused(projects)),
+        Judged::Hidden => Err((Refusal::Missing, Vec::new())),
+    }
+}
+
+async fn answered(guard: &Guard, admitted: Admitted, mut request: Request, next: Next) -> Response {
+    let Admitted {
+        asking,
+        reach,
+        projects,
+    } = admitted;
     let change = changes(request.method(), request.uri().path())
         .then(|| (asking.told(guard), request.method().clone()));
     let extensions = request.extensions_mut();
@@ -134,19 +215,16 @@ async fn answered(guard: &Guard, asking: Asking, mut request: Request, next: Nex
         }
     }
     let Some((by, method)) = change else {
-        return next.run(request).await;
+        return reach::within(reach, next.run(request)).await;
     };
     let path = request.uri().path().to_owned();
-    let response = audit::on_behalf(by.clone(), next.run(request)).await;
+    let working = reach::within(reach, next.run(request));
+    let response = audit::on_behalf(by.clone(), working).await;
     let status = response.status().as_u16();
-    audit::asked(method.as_str(), &path, &by, status);
+    let what = format!("{method} {path}");
+    let row = AuditRow::now("request", &by, &what, &status.to_string()).within(&projects);
+    audit::asked(method.as_str(), &path, &by, status, row.project.as_deref());
     if !UNKEPT.contains(&path.as_str()) {
-        let row = AuditRow::now(
-            "request",
-            &by,
-            &format!("{method} {path}"),
-            &status.to_string(),
-        );
         // It was done, whether it could be noted or not.
         if let Err(error) = guard.people.record(row).await {
             tracing::error!("a request was not written into the audit: {error}");
@@ -164,15 +242,20 @@ const UNKEPT: [&str; 5] = [
     "/try/answer",
 ];
 
-async fn turned_away(guard: &Guard, refusal: Refusal, mut parts: Parts) -> Response {
+async fn turned_away(
+    guard: &Guard,
+    (refusal, projects): (Refusal, Vec<String>),
+    mut parts: Parts,
+) -> Response {
     let path = parts.uri.path().to_owned();
     tracing::warn!(code = refusal.code(), path, "request refused");
-    audit::turned_away(parts.method.as_str(), &path, refusal.code());
     let signed = signed(guard, &parts.headers);
     let by = signed.as_ref().map(|it| it.person.told());
     let what = format!("{} {path}", parts.method);
     let by = by.unwrap_or_default();
-    let row = AuditRow::now("refused", &by, &what, refusal.code());
+    let row = AuditRow::now("refused", &by, &what, refusal.code()).within(&projects);
+    let project = row.project.as_deref();
+    audit::turned_away(parts.method.as_str(), &path, refusal.code(), project);
     guard.people.note(row);
     if !is_page(&path) {
         return refusal.into_response(Shape::of(&path));
@@ -183,6 +266,7 @@ async fn turned_away(guard: &Guard, refusal: Refusal, mut parts: Parts) -> Respo
     match refusal {
         Refusal::Login => pages::to_login(&parts),
         Refusal::Right(right) => pages::denied(&mut parts, right).await,
+        Refusal::Missing => pages::missing(&mut parts).await,
         Refusal::Csrf => pages::stale(&mut parts).await,
         other => other.into_response(Shape::Own),
     }
@@ -241,7 +325,7 @@ fn check(
     }
 }
 
-/// Who is logged in, where they may do what is asked for.
+/// Who is logged in, where that is asked for. Whether they have the right is judged over the thing.
 fn by_session(
     guard: &Guard,
     method: &Method,
@@ -257,9 +341,7 @@ fn by_session(
         };
     };
     match need {
-        Some(Need::Nothing | Need::Somebody | Need::ByOperation) => Ok(Asking::Person(signed)),
-        Some(Need::Has(right)) if signed.person.may(right) => Ok(Asking::Person(signed)),
-        Some(Need::Has(right)) => Err(Refusal::Right(right)),
+        Some(_) => Ok(Asking::Person(signed)),
         // No route: the answer is that nothing stands there.
         None if route.is_none() => Ok(Asking::Person(signed)),
         None => Err(Refusal::Unlisted),
@@ -532,6 +614,7 @@ mod tests {
             digest,
             scopes: scopes.to_vec(),
             models: Vec::new(),
+            project: lathe_workshop::people::COMMON.to_owned(),
             allowance: Allowance::default(),
             created_ms: 1,
             expires_ms: None,

@@ -60,14 +60,21 @@ pub(crate) fn said(history: &History, before: u64, content: impl Fn(&Entry) -> V
     }
 }
 
-/// An operation that somebody asked for, and the code of the error where it was refused.
-pub(crate) fn operated(operation: &str, by: Option<&str>, refused: Option<&str>) {
+/// An operation that somebody asked for, the project of what it was about, and the code of the error where it
+/// was refused.
+pub(crate) fn operated(
+    operation: &str,
+    by: Option<&str>,
+    refused: Option<&str>,
+    project: Option<&str>,
+) {
     match refused {
         None => tracing::info!(
             target: TARGET,
             event = "operation",
             operation,
             by,
+            project,
             "an operation was done"
         ),
         Some(code) => tracing::warn!(
@@ -76,13 +83,14 @@ pub(crate) fn operated(operation: &str, by: Option<&str>, refused: Option<&str>)
             operation,
             by,
             code,
+            project,
             "an operation was refused"
         ),
     }
 }
 
-/// A request that changes something, and its status.
-pub fn asked(method: &str, path: &str, by: &str, status: u16) {
+/// A request that changes something, its status, and the project of what it changes.
+pub fn asked(method: &str, path: &str, by: &str, status: u16, project: Option<&str>) {
     tracing::info!(
         target: TARGET,
         event = "request",
@@ -90,18 +98,20 @@ pub fn asked(method: &str, path: &str, by: &str, status: u16) {
         path,
         by,
         status,
+        project,
         "a request that changes something was answered"
     );
 }
 
-/// A request that was turned away, by the code of the reason.
-pub fn turned_away(method: &str, path: &str, code: &str) {
+/// A request that was turned away, by the code of the reason; with the project of what it is about.
+pub fn turned_away(method: &str, path: &str, code: &str, project: Option<&str>) {
     tracing::warn!(
         target: TARGET,
         event = "refused",
         method,
         path,
         code,
+        project,
         "a request was turned away"
     );
 }

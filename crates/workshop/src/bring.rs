@@ -53,6 +53,9 @@ pub struct BringBegin {
     /// Its digest, held against what came.
     #[serde(default)]
     pub sha256: Option<Digest>,
+    /// The project that it, and what is made of it, belongs to; the common one unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
 }
 
 /// A file that comes or came.
@@ -62,6 +65,8 @@ pub struct BroughtFile {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// The project it belongs to.
+    pub project: String,
     /// Its size, where that is known.
     pub bytes: Option<u64>,
     /// How much of it is here: where the next piece begins.

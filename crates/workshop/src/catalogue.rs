@@ -185,4 +185,7 @@ pub struct DatasetRequest {
     /// The column by which duplicates are found.
     #[serde(default)]
     pub dedupe: Option<String>,
+    /// The project it belongs to; the common one unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
 }

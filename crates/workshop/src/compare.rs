@@ -21,6 +21,7 @@ use crate::home::Home;
 use crate::objects;
 use crate::order::{OrderId, OrderState, Origin, StepName, StepState, Title};
 use crate::pack::{Pack, change};
+use crate::people::{Right, reach};
 use crate::store::Store;
 use crate::store::orders::{OrderRow, StepRow, parse};
 use crate::workshop::Workshop;
@@ -151,6 +152,13 @@ impl Workshop {
     /// # Errors
     /// As [`compare`].
     pub async fn compare(&self, ids: &[OrderId]) -> Result<Option<Comparison>, WorkshopError> {
+        let shown = reach::shown(Right::Look);
+        for id in ids {
+            let row = self.store().order(id).await?;
+            if row.is_some_and(|it| !shown.has(&it.project)) {
+                return Ok(None);
+            }
+        }
         compare(self.store(), self.home(), ids).await
     }
 

@@ -16,6 +16,7 @@ use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects::{self, Sealed};
 use crate::order::{OrderId, StepError};
+use crate::people::Right;
 use crate::steps;
 use crate::store::Change;
 use crate::store::change::NewArtifact;
@@ -30,6 +31,8 @@ pub(crate) async fn add(
     shop: &Workshop,
     request: DatasetRequest,
 ) -> Result<DatasetView, WorkshopError> {
+    let project = shop.project_for(request.project.as_deref(), Right::Data)?;
+    shop.reaches_file(&request.file)?;
     let home = shop.home().clone();
     let withdrawn = WithdrawnData::now(shop).await?;
     let built = tokio::task::spawn_blocking(move || build(&home, &request, withdrawn))
@@ -50,6 +53,7 @@ pub(crate) async fn add(
             manifest: sealed.manifest,
         }),
         dataset: Box::new(view.clone()),
+        project,
         at_ms: now_ms(),
     }])
     .await?;

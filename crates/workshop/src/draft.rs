@@ -4,6 +4,7 @@
 //! What it would take is estimated from what is here (`estimate`); nothing is fetched and nothing written.
 
 mod estimate;
+mod reached;
 mod written;
 
 pub(crate) use written::flow;
@@ -21,6 +22,7 @@ use crate::error::WorkshopError;
 use crate::home::Home;
 use crate::order::{OrderRequest, StepError, StepName, Title};
 use crate::pack::{self, LoadedPack, Pack, change};
+use crate::people::{Right, reach};
 use crate::store::orders::OrderRow;
 use crate::workshop::Workshop;
 
@@ -205,6 +207,7 @@ impl Workshop {
     /// # Errors
     /// `pack-missing`, `pack-invalid` of the pack as it lies there; the store's.
     pub async fn plan(&self, request: &OrderRequest) -> Result<OrderPlan, WorkshopError> {
+        self.reaches(request)?;
         let bare = OrderRequest {
             set: BTreeMap::new(),
             ..request.clone()
@@ -237,6 +240,7 @@ impl Workshop {
     /// # Errors
     /// `pack-missing`, `pack-invalid`.
     pub fn pack_settings(&self, pack: &Path, quick: bool) -> Result<PackSettings, WorkshopError> {
+        self.reaches_pack(pack)?;
         let pack = pack::load(&folder_of(self.home(), pack), quick)?.pack;
         Ok(PackSettings {
             settings: change::settings(&pack).into_iter().collect(),
@@ -257,6 +261,9 @@ impl Workshop {
                     continue;
                 };
                 let name = path.file_name().unwrap_or_default();
+                if brought && !reach::may_name(Right::Look, &name.to_string_lossy()) {
+                    continue;
+                }
                 let named = match brought {
                     true => PathBuf::from(name),
                     false => beside.join(name),
@@ -301,6 +308,7 @@ mod tests {
             pack: tiny(),
             quick: false,
             offline: true,
+            project: None,
             set: set
                 .iter()
                 .map(|(key, to)| ((*key).to_owned(), to.clone()))

@@ -23,6 +23,8 @@ pub struct OrdersAsked {
     pub pack: Option<String>,
     /// Only those with this text in their title, pack, id or the name they answer under.
     pub text: Option<String>,
+    /// Only those of this project.
+    pub project: Option<String>,
     /// Which comes first.
     pub sort: OrdersSort,
 }
@@ -65,7 +67,7 @@ impl OrdersSort {
 impl OrdersAsked {
     /// Whether some orders may be left out.
     pub fn narrows(&self) -> bool {
-        self.state.is_some() || self.pack.is_some() || self.text.is_some()
+        self.state.is_some() || self.pack.is_some() || self.text.is_some() || self.project.is_some()
     }
 
     /// The text as it is looked for: without the spaces around it, within its bound, or none.

@@ -23,6 +23,7 @@ use crate::error::WorkshopError;
 use crate::home::Home;
 use crate::objects;
 use crate::order::OrderId;
+use crate::people::{Right, Shown, reach};
 use crate::steps::model::weights;
 use crate::workshop::Workshop;
 
@@ -221,7 +222,9 @@ impl Workshop {
         limit: u32,
         offset: u32,
     ) -> Result<Vec<ModelRow>, WorkshopError> {
-        let models = self.store().models_asked(asked, limit, offset).await?;
+        let shown = reach::shown(Right::Look);
+        let store = self.store();
+        let models = store.models_asked(asked, &shown, limit, offset).await?;
         let mut rows: Vec<ModelRow> = {
             let history = self.store().ledger()?.read().await;
             let row = |model: ModelView| ModelRow {
@@ -230,6 +233,10 @@ impl Workshop {
             };
             models.into_iter().map(row).collect()
         };
+        for row in &mut rows {
+            let name = row.used.deployment.take();
+            row.used.deployment = name.filter(|it| reach::may_name(Right::Look, it));
+        }
         let names = rows.iter().filter_map(|it| it.used.deployment.clone());
         let current = self.store().deployed(names.collect()).await?;
         for row in &mut rows {
@@ -250,7 +257,7 @@ impl Workshop {
         };
         let id = crate::steps::digest(&model.digest)?;
         let manifest = self.store().manifest(&id).await?;
-        let (used, stages, mut deployments, tuned) = {
+        let (mut used, stages, mut deployments, mut tuned) = {
             let history = self.store().ledger()?.read().await;
             let deployments = deployments(&history, &id);
             let tuned = tuned_on(&history, &id);
@@ -261,6 +268,20 @@ impl Workshop {
                 tuned,
             )
         };
+        let shows = |name: &str| reach::may_name(Right::Look, name);
+        deployments.retain(|it| shows(&it.name));
+        used.deployment = used.deployment.filter(|it| shows(it));
+        let shown = reach::shown(Right::Look);
+        if shown != Shown::All {
+            let mut seen = Vec::new();
+            for model in tuned {
+                let homes = self.store().homes(&model.digest.to_string()).await?;
+                if homes.iter().any(|it| shown.has(it)) {
+                    seen.push(model);
+                }
+            }
+            tuned = seen;
+        }
         let names = deployments.iter().map(|it| it.name.clone());
         let current = self.store().deployed(names.collect()).await?;
         for it in &mut deployments {

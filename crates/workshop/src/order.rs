@@ -56,6 +56,9 @@ pub struct OrderRequest {
     /// Touch no network: sources must be in the cache.
     #[serde(default)]
     pub offline: bool,
+    /// The project that it and all it makes belong to; the common one unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
     /// New values of the pack by dotted paths, as `lathe order clone --set` takes them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub set: BTreeMap<String, Value>,
@@ -317,6 +320,8 @@ pub struct OrderSummary {
     pub pack: String,
     /// The pack's title.
     pub title: Title,
+    /// The project it belongs to.
+    pub project: String,
     /// Made by `--quick`: a demonstration, not a result.
     pub demonstration: bool,
     /// Where it stands.
@@ -340,6 +345,8 @@ pub struct OrderView {
     pub pack: String,
     /// The pack's title.
     pub title: Title,
+    /// The project it belongs to.
+    pub project: String,
     /// Made by `--quick`: a demonstration, not a result.
     pub demonstration: bool,
     /// Where it stands.

@@ -6,18 +6,23 @@
 //!
 //! People of the workshop have a password here; others sign in by a provider or a directory ([`outside`]).
 //!
+//! What belongs to a project can be for its members alone ([`project`]).
+//!
 //! Not here: how a session travels and which page asks for which right (`lathe_web`), and keys of the API
-//! (`token`). Projects are absent: a person's roles are for the whole workshop.
+//! (`token`).
 
 mod brake;
 mod log;
 mod login;
 pub mod outside;
 mod password;
+pub(crate) mod project;
+pub mod reach;
 mod role;
 mod session;
 #[cfg(test)]
 mod tests;
+mod thing;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -39,10 +44,16 @@ pub use outside::{Kind, Origin, SignIn, Unmet};
 pub use password::{
     PASSWORD_CHARS_MAX, PASSWORD_CHARS_MIN, PasswordChange, Secret, acceptable, hashed,
 };
+pub use project::{
+    COMMON, Member, MemberRow, PROJECT_ID_CHARS_MAX, PROJECT_NAME_CHARS_MAX, PROJECTS_MAX, Project,
+    ProjectRow, Shown,
+};
+pub use reach::Reach;
 pub use role::{PersonRole, Right};
 pub use session::{
     IDLE_MS_MAX, OwnSession, SESSION_MS_MAX, SESSIONS_MAX, Session, SessionRow, Signed,
 };
+pub use thing::{Judged, Thing};
 
 /// The most people of a workshop, those who were shut out with them.
 pub const PEOPLE_MAX: usize = 1000;
@@ -71,6 +82,17 @@ pub struct PersonRequest {
     /// Their first password; one is made and told once unless given.
     #[serde(default)]
     pub password: Option<Secret>,
+}
+
+/// A project to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectRequest {
+    /// Its id, with which the names of its models begin: small letters, digits and hyphens.
+    pub id: String,
+    /// What people call it; the id unless given.
+    #[serde(default)]
+    pub name: String,
 }
 
 /// A person as the store has them.
@@ -151,6 +173,17 @@ pub enum PeopleChange {
     SessionsUsed(Vec<(Digest, i64)>),
     /// Something was decided.
     Audited(Vec<AuditRow>),
+    /// A project came, or is called something else.
+    ProjectIs(ProjectRow),
+    /// Somebody has a part in a project, or another one than before.
+    MemberIs(MemberRow),
+    /// Somebody has no part in a project any more.
+    MemberLeft {
+        /// The project.
+        project: String,
+        /// What they log in with.
+        person: String,
+    },
 }
 
 /// The people of a workshop. Clones share them.
@@ -164,6 +197,7 @@ struct Inner {
     /// None of views that are written down: nothing is kept then.
     store: Option<Store>,
     all: RwLock<BTreeMap<String, Arc<Person>>>,
+    projects: RwLock<BTreeMap<String, Arc<Project>>>,
     sessions: RwLock<BTreeMap<Digest, Arc<Session>>>,
     brake: Mutex<Brake>,
     waiting: Mutex<Waiting>,
@@ -183,6 +217,7 @@ impl Default for Inner {
         Inner {
             store: None,
             all: RwLock::default(),
+            projects: RwLock::default(),
             sessions: RwLock::default(),
             brake: Mutex::default(),
             waiting: Mutex::default(),
@@ -209,12 +244,14 @@ impl People {
         };
         let all = store.people().await?.into_iter();
         let all = all.map(|row| (row.name.clone(), Arc::new(Person { row })));
+        let projects = project::loaded(store.projects().await?, store.members().await?);
         let sessions = store.sessions().await?.into_iter();
         let sessions = sessions.map(|row| (row.digest, Arc::new(Session::new(row))));
         Ok(People {
             inner: Arc::new(Inner {
                 store: Some(store.clone()),
                 all: RwLock::new(all.collect()),
+                projects: RwLock::new(projects),
                 sessions: RwLock::new(sessions.collect()),
                 decides_here,
                 ..Inner::default()

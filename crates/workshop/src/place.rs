@@ -5,6 +5,7 @@ use crate::draft;
 use crate::error::WorkshopError;
 use crate::order::{OrderId, OrderRequest, OrderState, StepError, StepName, StepState};
 use crate::pack::LoadedPack;
+use crate::people::Right;
 use crate::store::Change;
 use crate::store::change::NewOrder;
 use crate::store::orders::{OrderRow, StepRow};
@@ -15,8 +16,10 @@ impl Workshop {
     /// unfinished one of an earlier edition of it that neither runs nor is paused is given up.
     ///
     /// # Errors
-    /// `pack-missing`, `pack-invalid`, `order-setting`, or the store's.
+    /// `pack-missing`, `pack-invalid`, `order-setting`, `project-unknown`, `right-denied`, or the store's.
     pub async fn submit(&self, request: OrderRequest) -> Result<OrderId, WorkshopError> {
+        let project = self.project_for(request.project.as_deref(), Right::Tune)?;
+        self.reaches(&request)?;
         let loaded = draft::load(self.home(), &request)?;
         self.store().ledger()?;
         let folder = self.home().from_here(&loaded.folder);
@@ -25,6 +28,10 @@ impl Workshop {
             // A clone is another pack than the one in its folder.
             let cloned = order.origin.is_some();
             if cloned || order.folder != folder || order.demonstration != request.quick {
+                continue;
+            }
+            // Another project's is none of this one's business.
+            if order.project != project {
                 continue;
             }
             if order.pack_sha256 == loaded.sha256.to_string() {
@@ -38,7 +45,7 @@ impl Workshop {
                 changes.push(given_up(&self.store().steps(&order.id).await?, &order));
             }
         }
-        let order = new_order(&request, loaded, folder);
+        let order = new_order(&request, loaded, folder, project);
         let id = order.id.clone();
         changes.push(Change::Placed {
             order: Box::new(order),
@@ -64,7 +71,12 @@ impl Workshop {
     }
 }
 
-fn new_order(request: &OrderRequest, loaded: LoadedPack, folder: String) -> NewOrder {
+fn new_order(
+    request: &OrderRequest,
+    loaded: LoadedPack,
+    folder: String,
+    project: String,
+) -> NewOrder {
     let spec = serde_json::to_string(&loaded.pack).expect("a pack is JSON values");
     NewOrder {
         id: OrderId::new(),
@@ -76,6 +88,7 @@ fn new_order(request: &OrderRequest, loaded: LoadedPack, folder: String) -> NewO
         pack_sha256: loaded.sha256.to_string(),
         spec,
         origin: None,
+        project,
     }
 }
 

@@ -194,6 +194,7 @@ fn copy_order(changes: &mut Vec<Change>, id: &OrderId, of: &OrderRow, steps: &[S
         pack_sha256: of.pack_sha256.clone(),
         spec: of.spec.clone(),
         origin: None,
+        project: crate::people::COMMON.to_owned(),
     };
     changes.push(Change::Placed {
         order: Box::new(placed),
@@ -288,6 +289,7 @@ async fn add_records(shop: &Workshop, records: u32) -> Result<(Digest, Digest), 
         owner: "the bench".to_owned(),
         group: None,
         dedupe: None,
+        project: None,
     };
     let view = shop.add_dataset(request).await?;
     let digest = steps::digest(&view.digest)?;

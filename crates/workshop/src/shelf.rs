@@ -26,6 +26,7 @@ use lathe_register::{Denial, chain};
 
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::people::{Right, reach};
 use crate::pieces::Folders;
 use crate::steps::register::registration_of;
 use crate::workshop::Workshop;
@@ -158,6 +159,7 @@ impl Workshop {
             }
         };
         let mut models = (*kept).clone();
+        models.retain(|it| reach::may_name(Right::Look, &it.name));
         let labels = self.store().labels().await?;
         for model in &mut models {
             let open = self.is_open(&model.name);

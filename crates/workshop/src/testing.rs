@@ -51,6 +51,7 @@ pub(crate) fn placed(id: &OrderId) -> Change {
         pack_sha256: "0".repeat(64),
         spec: "{}".to_owned(),
         origin: None,
+        project: crate::people::COMMON.to_owned(),
     };
     Change::Placed {
         order: Box::new(order),

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::WorkshopError;
 use crate::home::random_bytes;
+use crate::people::COMMON;
 
 pub use lathe_evidence::statement::AccessScope as Scope;
 pub use meter::{Level, Short, Standing};
@@ -68,6 +69,9 @@ pub struct TokenRequest {
     /// The models it may ask, by name; all unless given.
     #[serde(default)]
     pub models: Vec<String>,
+    /// The project it is for, whose things alone it opens; the whole workshop unless given.
+    #[serde(default = "common", skip_serializing_if = "is_common")]
+    pub project: String,
     /// Days after which it opens nothing; without end unless given.
     #[serde(default)]
     pub expires_days: Option<u32>,
@@ -78,6 +82,14 @@ pub struct TokenRequest {
 
 fn answers() -> Vec<Scope> {
     vec![Scope::Answer]
+}
+
+fn common() -> String {
+    COMMON.to_owned()
+}
+
+fn is_common(project: &str) -> bool {
+    project == COMMON
 }
 
 /// A key as the store has it. The key itself is nowhere.
@@ -93,6 +105,8 @@ pub struct TokenRow {
     pub scopes: Vec<Scope>,
     /// The models it may ask; empty for all.
     pub models: Vec<String>,
+    /// The project whose things it opens; the common one for those of the whole workshop.
+    pub project: String,
     /// How much may be asked with it.
     pub allowance: Allowance,
     /// When it was issued, milliseconds since 1970.
@@ -205,6 +219,7 @@ pub fn row_of(
         digest,
         scopes,
         models: request.models,
+        project: request.project,
         allowance: request.allowance,
         created_ms: now_ms,
         expires_ms: days.map(|days| now_ms + i64::from(days) * DAY_MS),
@@ -222,6 +237,7 @@ mod tests {
             name: "the shop".to_owned(),
             scopes: vec![Scope::Metrics, Scope::Answer, Scope::Metrics],
             models: Vec::new(),
+            project: COMMON.to_owned(),
             expires_days: Some(2),
             allowance: Allowance::default(),
         }

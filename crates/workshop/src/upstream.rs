@@ -22,6 +22,7 @@ use url::{Host, Url};
 
 use crate::error::WorkshopError;
 use crate::home::Home;
+use crate::people::{Right, reach};
 use crate::store::receipts::BreakerRow;
 use crate::workshop::Workshop;
 
@@ -473,7 +474,8 @@ fn taken(name: &str) -> WorkshopError {
 pub(crate) async fn views(shop: &Workshop) -> Result<Vec<UpstreamView>, WorkshopError> {
     let health = shop.door().relays();
     let all = all(shop).await?.into_iter();
-    let views = all.map(|(said, attested)| {
+    let seen = all.filter(|(said, _)| reach::may_name(Right::Look, &said.name));
+    let views = seen.map(|(said, attested)| {
         let found = health.iter().find(|it| it.name == said.name);
         let breaker = shop.breakers().of(&said.name);
         view(said, attested.err(), found, breaker)

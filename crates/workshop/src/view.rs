@@ -48,6 +48,7 @@ pub(crate) fn order_view(
         id: row.id,
         pack: row.pack,
         title: row.title,
+        project: row.project,
         demonstration: row.demonstration,
         state: row.state,
         created_ms: row.created_ms,

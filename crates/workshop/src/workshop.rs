@@ -23,12 +23,13 @@ use crate::door::Door;
 use crate::error::WorkshopError;
 use crate::home::Home;
 use crate::listing::OrdersAsked;
+use crate::models::ModelsAsked;
 use crate::order::{
     CurvePoint, LogLine, OrderId, OrderState, OrderSummary, OrderView, Progress, StepName,
     StepState,
 };
 use crate::pack::Pack;
-use crate::people::People;
+use crate::people::{People, Right, reach};
 use crate::receipts::ReceiptBook;
 use crate::shelf::Shelf;
 use crate::steps;
@@ -210,7 +211,9 @@ impl Workshop {
         limit: u32,
         offset: u32,
     ) -> Result<Vec<OrderSummary>, WorkshopError> {
-        self.inner.store.orders_asked(asked, limit, offset).await
+        let shown = reach::shown(Right::Look);
+        let store = &self.inner.store;
+        store.orders_asked(asked, &shown, limit, offset).await
     }
 
     /// The names of the packs that orders were placed with.
@@ -218,7 +221,7 @@ impl Workshop {
     /// # Errors
     /// The store's.
     pub async fn packs_of_orders(&self) -> Result<Vec<String>, WorkshopError> {
-        self.inner.store.packs().await
+        self.inner.store.packs(&reach::shown(Right::Look)).await
     }
 
     /// One order with its steps.
@@ -226,7 +229,9 @@ impl Workshop {
     /// # Errors
     /// The store's.
     pub async fn order(&self, id: &OrderId) -> Result<Option<OrderView>, WorkshopError> {
-        let Some(row) = self.inner.store.order(id).await? else {
+        let shown = reach::shown(Right::Look);
+        let row = self.inner.store.order(id).await?;
+        let Some(row) = row.filter(|it| shown.has(&it.project)) else {
             return Ok(None);
         };
         let steps = self.inner.store.steps(id).await?;
@@ -308,7 +313,8 @@ impl Workshop {
         limit: u32,
         offset: u32,
     ) -> Result<Vec<DatasetView>, WorkshopError> {
-        self.inner.store.datasets(limit, offset).await
+        let shown = reach::shown(Right::Look);
+        self.inner.store.datasets_shown(&shown, limit, offset).await
     }
 
     /// One dataset by its digest.
@@ -333,7 +339,9 @@ impl Workshop {
     /// # Errors
     /// The store's.
     pub async fn models(&self, limit: u32, offset: u32) -> Result<Vec<ModelView>, WorkshopError> {
-        self.inner.store.models(limit, offset).await
+        let (shown, all) = (reach::shown(Right::Look), ModelsAsked::default());
+        let store = &self.inner.store;
+        store.models_asked(&all, &shown, limit, offset).await
     }
 
     /// The deployments that answer now.
@@ -345,7 +353,7 @@ impl Workshop {
         let open = lock(&self.inner.open);
         Ok(rows
             .into_iter()
-            .filter(|row| open.contains(&row.name))
+            .filter(|row| open.contains(&row.name) && reach::may_name(Right::Look, &row.name))
             .map(|row| self.view(row))
             .collect())
     }

@@ -404,6 +404,30 @@ def manages_people(visit):
     assert page.locator(".headline .badge.bad").count() == 0
 
 
+def makes_a_project(visit):
+    id = f"clinic-{visit.lang}".lower()
+    page = visit("/projects", "staffed")
+    page.locator("[name=id]").fill("ward")
+    page.locator("[name=name]").fill("门诊")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[role=alert]")
+    assert page.locator("[name=name]").input_value() == "门诊", "the form keeps what was written"
+    page.locator("[name=id]").fill(id)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/projects/{id}")
+    page.locator("[name=person]").select_option("chen.wei")
+    page.locator("[name=roles][value=tuner]").check()
+    page.locator("[name=denied][value=ask]").focus()
+    page.keyboard.press("Space")
+    page.locator("form[action$='/members'] button").click()
+    page.wait_for_selector("form[action$='/leave']")
+    assert page.locator("tbody tr").count() == 1
+    page.locator("form[action$='/leave'] button").click()
+    page.locator("form[action$='/leave']").wait_for(state="detached")
+    page = visit("/keys", "staffed")
+    assert page.locator(f"[name=project] option[value='{id}']").count() == 1, "keys can be for it"
+
+
 def issues_a_key(visit):
     page = visit("/keys", "staffed")
     page.locator("[name=name]").fill(f"Till {visit.lang}")
@@ -507,6 +531,7 @@ ACTS = [
     decides_about_a_model,
     lets_the_first_person_in,
     manages_people,
+    makes_a_project,
     issues_a_key,
     reads_the_audit,
     keeps_an_account,

@@ -93,6 +93,9 @@ struct AddArgs {
     /// The column by which duplicates are found.
     #[arg(long, value_name = "COLUMN")]
     dedupe: Option<String>,
+    /// The project it belongs to [default: the common one].
+    #[arg(long, value_name = "ID")]
+    project: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -142,6 +145,7 @@ fn request_of(args: &AddArgs) -> Result<DatasetRequest, Failure> {
         owner: args.owner.clone(),
         group: args.group.clone(),
         dedupe: args.dedupe.clone(),
+        project: args.project.clone(),
         file,
     })
 }

@@ -38,6 +38,9 @@ pub struct Args {
     /// The name of what comes by the standard input; its ending says the format.
     #[arg(long = "as", value_name = "NAME")]
     named: Option<String>,
+    /// The project that it and what is made of it belong to [default: the common one].
+    #[arg(long, value_name = "ID", conflicts_with = "brought")]
+    project: Option<String>,
     /// A file that is at the daemon already, by its id.
     #[arg(long, value_name = "ID", conflicts_with_all = ["file", "named"])]
     brought: Option<String>,
@@ -148,7 +151,10 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
     let ((seen, made), _) = ask_daemon(globals, |client| {
         let id = match (&args.brought, &args.file) {
             (Some(id), _) => id.clone(),
-            (None, Some(file)) => bring(client, file, args.named.as_deref())?.id,
+            (None, Some(file)) => {
+                let (named, project) = (args.named.as_deref(), args.project.as_deref());
+                bring(client, file, named, project)?.id
+            }
             // clap asks for one of them.
             (None, None) => String::new(),
         };
@@ -170,7 +176,12 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
 }
 
 /// Sends a file, from where an earlier try broke off.
-fn bring(client: &Client, file: &Path, named: Option<&str>) -> Result<BroughtFile, Failure> {
+fn bring(
+    client: &Client,
+    file: &Path,
+    named: Option<&str>,
+    project: Option<&str>,
+) -> Result<BroughtFile, Failure> {
     if file == Path::new("-") {
         let name = named.ok_or_else(|| {
             Failure::new(
@@ -179,8 +190,7 @@ fn bring(client: &Client, file: &Path, named: Option<&str>) -> Result<BroughtFil
                 "say --as NAME.csv, whose ending is the format",
             )
         })?;
-        let (bytes, sha256) = (None, None);
-        let begun = begin(client, name, bytes, sha256)?;
+        let begun = begin(client, name, (None, None), project)?;
         let sent = send(client, begun, &mut io::stdin().lock(), "-")?;
         return operate(client, &Operation::BringEnd { id: sent.id });
     }
@@ -200,7 +210,8 @@ fn bring(client: &Client, file: &Path, named: Option<&str>) -> Result<BroughtFil
     }
     let own = file.file_name().unwrap_or_default().to_string_lossy();
     let name = named.unwrap_or(&own);
-    let begun = begin(client, name, Some(bytes), Some(hasher.finish()))?;
+    let said = (Some(bytes), Some(hasher.finish()));
+    let begun = begin(client, name, said, project)?;
     opened
         .seek(SeekFrom::Start(begun.received))
         .map_err(cannot)?;
@@ -210,13 +221,14 @@ fn bring(client: &Client, file: &Path, named: Option<&str>) -> Result<BroughtFil
 fn begin(
     client: &Client,
     name: &str,
-    bytes: Option<u64>,
-    sha256: Option<lathe_evidence::Digest>,
+    (bytes, sha256): (Option<u64>, Option<lathe_evidence::Digest>),
+    project: Option<&str>,
 ) -> Result<BroughtFile, Failure> {
     let asked = BringBegin {
         name: name.to_owned(),
         bytes,
         sha256,
+        project: project.map(str::to_owned),
     };
     operate(client, &Operation::BringBegin(asked))
 }

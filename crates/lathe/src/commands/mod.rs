@@ -26,6 +26,7 @@ mod order_change;
 mod order_compare;
 pub mod pack;
 pub mod people;
+pub mod project;
 mod recipe_files;
 pub mod register;
 pub mod restore;

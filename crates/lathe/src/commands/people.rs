@@ -70,8 +70,8 @@ struct Add {
     /// What people call them [default: the name].
     #[arg(long, default_value = "")]
     display: String,
-    /// What they do; may be given more than once.
-    #[arg(long = "role", value_name = "ROLE", required = true, value_parser = role)]
+    /// What they do in every project; may be given more than once [default: nothing, but what a project gives].
+    #[arg(long = "role", value_name = "ROLE", value_parser = role)]
     roles: Vec<PersonRole>,
     /// Read the password from standard input, its first line [default: one is made and printed].
     #[arg(long)]
@@ -96,13 +96,13 @@ struct Change {
     allow: Vec<Right>,
 }
 
-fn role(text: &str) -> Result<PersonRole, String> {
+pub(super) fn role(text: &str) -> Result<PersonRole, String> {
     let named = PersonRole::ALL.into_iter().find(|it| it.name() == text);
     let names = PersonRole::ALL.map(PersonRole::name).join(", ");
     named.ok_or_else(|| format!("one of {names}"))
 }
 
-fn right(text: &str) -> Result<Right, String> {
+pub(super) fn right(text: &str) -> Result<Right, String> {
     let named = Right::ALL.into_iter().find(|it| it.name() == text);
     let names = Right::ALL.map(Right::name).join(", ");
     named.ok_or_else(|| format!("one of {names}"))

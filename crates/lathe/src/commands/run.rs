@@ -53,6 +53,9 @@ pub struct Args {
     /// Touch no network: everything must have been fetched before.
     #[arg(long)]
     offline: bool,
+    /// The project that the order and all it makes belong to.
+    #[arg(long, value_name = "ID")]
+    project: Option<String>,
     /// Where to listen; the next free port is taken when this one is not.
     #[arg(long, value_name = "ADDR:PORT", default_value = LISTEN_DEFAULT)]
     listen: SocketAddr,
@@ -73,6 +76,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         quick: args.quick,
         offline: args.offline,
         set: change::parse_all(args.settings.iter().map(String::as_str))?,
+        project: args.project.clone(),
     };
     if args.dry_run {
         return plan(globals, request, args.json);

@@ -2,6 +2,7 @@
 
 use clap::Subcommand;
 use lathe_workshop::Operation;
+use lathe_workshop::people::COMMON;
 use lathe_workshop::token::{Allowance, Scope, TokenRequest};
 
 use super::{Globals, Printing, Reason, operate};
@@ -51,6 +52,9 @@ struct Create {
     /// A model it may ask; may be given more than once [default: all].
     #[arg(long = "model", value_name = "NAME")]
     models: Vec<String>,
+    /// The project whose things alone it opens [default: the whole workshop].
+    #[arg(long, value_name = "ID", default_value = COMMON, hide_default_value = true)]
+    project: String,
     /// Days after which it opens nothing [default: no end].
     #[arg(long, value_name = "DAYS")]
     expires_days: Option<u32>,
@@ -92,6 +96,7 @@ fn request(create: &Create) -> TokenRequest {
         name: create.name.clone(),
         scopes,
         models: create.models.clone(),
+        project: create.project.clone(),
         expires_days: create.expires_days,
         allowance: Allowance {
             requests_per_minute: create.requests_per_minute,

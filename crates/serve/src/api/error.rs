@@ -218,6 +218,18 @@ impl ApiError {
             .with_code("model_not_allowed")
     }
 
+    /// 403: the model is of a project in which whoever asks may ask none.
+    pub(crate) fn model_not_yours(model: &str) -> Self {
+        let shown: String = model.chars().take(NAME_CHARS_SHOWN_MAX).collect();
+        let message = format!(
+            "You may not ask the model '{shown}'. GET /v1/models lists those you may; an administrator of \
+             its project gives a part in it."
+        );
+        ApiError::new(StatusCode::FORBIDDEN, "permission_error", message)
+            .with_param(Some("model"))
+            .with_code("model_not_allowed")
+    }
+
     /// 503: the model is deployed, and its evidence is still being looked at.
     pub(crate) fn opening(model: &str) -> Self {
         let message = format!(
@@ -269,6 +281,9 @@ impl ApiError {
         let (status, kind) = match error.code() {
             "file-unknown" | "job-unknown" | "feedback-receipt" | "feedback-unknown" => {
                 (StatusCode::NOT_FOUND, "invalid_request_error")
+            }
+            "right-denied" | "not-found" | "project-unknown" => {
+                (StatusCode::FORBIDDEN, "permission_error")
             }
             "file-too-large" => (StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error"),
             "file-invalid" | "files-full" | "job-file" | "job-model" | "jobs-full"

@@ -16,6 +16,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use lathe_workshop::people::{Right, reach};
 use lathe_workshop::token::Stranger;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
@@ -67,6 +68,13 @@ pub(crate) async fn check(
         // The reason names a model too.
         outcome.reason = None;
         outcome.models.clear();
+    }
+    let before = outcome.models.len();
+    outcome
+        .models
+        .retain(|name, _| reach::may_name(Right::Look, name));
+    if outcome.models.len() < before {
+        outcome.reason = None;
     }
     outcome.into_response()
 }

@@ -104,6 +104,7 @@ fn key(name: &str, scope: Scope, models: &[&str]) -> Arc<Token> {
         digest: Digest::of(name.as_bytes()),
         scopes: vec![scope],
         models: models.iter().map(|name| (*name).to_owned()).collect(),
+        project: lathe_workshop::people::COMMON.to_owned(),
         allowance: Allowance::default(),
         created_ms: 1,
         expires_ms: None,

@@ -24,6 +24,7 @@ pub(super) fn token(allowance: Allowance, models: &[&str]) -> Arc<Token> {
         digest: Digest::of(b"key"),
         scopes: vec![Scope::Answer],
         models: models.iter().map(|name| (*name).to_owned()).collect(),
+        project: lathe_workshop::people::COMMON.to_owned(),
         allowance,
         created_ms: 1,
         expires_ms: None,

@@ -9,7 +9,7 @@ use lathe_evidence::{Digest, canonical};
 use lathe_workshop::bring::{AnswerKind, BringBegin, BringMake, Mapping};
 use lathe_workshop::feedback::{FeedbackKind, FeedbackReview, Given, Giver, Review};
 use lathe_workshop::people::{
-    Attempt, AuditRow, Kind, Origin, PersonRequest, PersonRole, Right, Secret,
+    Attempt, AuditRow, Kind, Origin, PersonRequest, PersonRole, ProjectRequest, Right, Secret,
 };
 use lathe_workshop::token::{Allowance, Scope, TokenRequest};
 use lathe_workshop::{Opening, Operation, OrderRequest, ReceiptDraft, Texts, Workshop};
@@ -43,6 +43,7 @@ pub async fn staffed(text: Option<&str>) -> Outcome<(Workshop, Value)> {
     let shop = fresh().await?;
     let says = Says(text);
     people(&shop, says).await?;
+    projects(&shop, says).await?;
     keys(&shop, says).await?;
     let versions = versions(&shop, says).await?;
     let file = bring(&shop, &says.file("complaints-2026"), &table(says, 40, true)).await?;
@@ -53,6 +54,7 @@ pub async fn staffed(text: Option<&str>) -> Outcome<(Workshop, Value)> {
         pack: pack.clone(),
         quick: false,
         offline: true,
+        project: None,
         set: Default::default(),
     });
     let order = order.await?;
@@ -126,6 +128,29 @@ async fn people(shop: &Workshop, says: Says<'_>) -> Outcome<()> {
     refused.map_or(Ok(()), |shut| Err(format!("mira.sol: {shut:?}").into()))
 }
 
+/// A project with two members, one of whom is denied something there.
+async fn projects(shop: &Workshop, says: Says<'_>) -> Outcome<()> {
+    let request = ProjectRequest {
+        id: "ward".to_owned(),
+        name: says.it("Ward 7", 100),
+    };
+    shop.operate(Operation::ProjectCreate(request)).await?;
+    let parts: [(&str, &[PersonRole], &[Right]); 2] = [
+        ("mira.sol", &[PersonRole::DataOwner], &[]),
+        ("chen.wei", &PersonRole::ALL, &[Right::Approve]),
+    ];
+    for (person, roles, denied) in parts {
+        shop.operate(Operation::ProjectMember {
+            project: "ward".to_owned(),
+            person: person.to_owned(),
+            roles: roles.to_vec(),
+            denied: denied.to_vec(),
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 async fn log_in(shop: &Workshop, name: &str, agent: &str) -> Outcome<String> {
     let attempt = Attempt {
         name: name.to_owned(),
@@ -163,6 +188,7 @@ async fn keys(shop: &Workshop, says: Says<'_>) -> Outcome<()> {
             name: says.it(name, 100),
             scopes: scopes.to_vec(),
             models,
+            project: lathe_workshop::people::COMMON.to_owned(),
             expires_days,
             allowance,
         };
@@ -208,6 +234,7 @@ async fn bring(shop: &Workshop, name: &str, text: &str) -> Outcome<String> {
         name: name.to_owned(),
         bytes: Some(text.len() as u64),
         sha256: None,
+        project: None,
     };
     let file = shop.operate(Operation::BringBegin(begin)).await?;
     let id = file["id"]
@@ -224,6 +251,7 @@ async fn begun(shop: &Workshop, says: Says<'_>) -> Outcome<()> {
         name: says.file("calls"),
         bytes: Some(3 << 20),
         sha256: None,
+        project: None,
     };
     let file = shop.operate(Operation::BringBegin(begin)).await?;
     let id = file["id"].as_str().ok_or("a file without an id")?;

@@ -56,6 +56,12 @@ pub(super) enum Refusal {
     Right(Right),
     #[error("nobody is allowed to do this")]
     Unlisted,
+    #[error("the key is for the things of one project, and this is the whole workshop's")]
+    OfProject,
+    #[error("this workshop has nothing here that you may see")]
+    Missing,
+    #[error("what this is about could not be looked up")]
+    Unread,
     #[error("what was sent does not carry the token of this workshop's pages")]
     Csrf,
     #[error("what was sent is larger than a form may be")]
@@ -82,6 +88,9 @@ impl Refusal {
             Refusal::Scope(_) => "key-scope",
             Refusal::Login => "login-required",
             Refusal::Right(_) | Refusal::Unlisted => "right-denied",
+            Refusal::OfProject => "key-scope",
+            Refusal::Missing => "not-found",
+            Refusal::Unread => "store",
             Refusal::Csrf => "csrf-refused",
             Refusal::TooLarge => "form-too-large",
         }
@@ -106,6 +115,15 @@ impl Refusal {
             Refusal::Right(_) | Refusal::Unlisted => {
                 "Ask an administrator of the workshop for a role that has it."
             }
+            Refusal::OfProject => {
+                "Ask the workshop's operator for a key of the whole workshop: `lathe token create`."
+            }
+            Refusal::Missing => {
+                "List what there is, or ask an administrator of its project for a part in it."
+            }
+            Refusal::Unread => {
+                "Try again; look into the log of the process that runs the workshop."
+            }
             Refusal::Csrf => {
                 "Open the page anew and send it again; scripts send X-CSRF-Token, programs a key."
             }
@@ -120,7 +138,10 @@ impl Refusal {
             | Refusal::Scope(_)
             | Refusal::Right(_)
             | Refusal::Unlisted
+            | Refusal::OfProject
             | Refusal::Csrf => StatusCode::FORBIDDEN,
+            Refusal::Missing => StatusCode::NOT_FOUND,
+            Refusal::Unread => StatusCode::SERVICE_UNAVAILABLE,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Login
             | Refusal::Key
@@ -142,6 +163,7 @@ impl Refusal {
             Shape::Mlflow => {
                 let code = match status {
                     StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
+                    StatusCode::NOT_FOUND => "RESOURCE_DOES_NOT_EXIST",
                     _ => "PERMISSION_DENIED",
                 };
                 (status, doors::mlflow_refused(code, &self.told())).into_response()
@@ -170,6 +192,7 @@ impl Refusal {
     fn openai_body(self) -> Json<serde_json::Value> {
         let (kind, code) = match self.status() {
             StatusCode::UNAUTHORIZED => ("invalid_request_error", "invalid_api_key"),
+            StatusCode::NOT_FOUND => ("invalid_request_error", self.code()),
             _ => ("permission_error", self.code()),
         };
         let message = self.told();

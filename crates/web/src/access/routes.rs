@@ -5,7 +5,7 @@
 //! figures and the health ask for goes by the scopes that keys have.
 
 use axum::http::Method;
-use lathe_workshop::people::Right;
+use lathe_workshop::people::{Right, Thing};
 use lathe_workshop::token::Scope;
 
 /// What somebody needs.
@@ -31,6 +31,98 @@ const OPERATE: Need = Need::Has(Right::Operate);
 const AUDIT: Need = Need::Has(Right::Audit);
 const PEOPLE: Need = Need::Has(Right::People);
 
+/// Over what a right is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The whole workshop.
+    Workshop,
+    /// Some project: what stands there shows, or does, what whoever asks may in each.
+    Anywhere,
+    /// One thing, which the address names.
+    Of(Thing),
+}
+
+/// The thing that a parameter names.
+type Named = fn(String) -> Thing;
+
+/// Routes that begin so are about the thing that their first parameter names.
+const THINGS: &[(&str, Named)] = &[
+    ("/orders/{id}", Thing::Order),
+    ("/api/orders/{id}", Thing::Order),
+    ("/data/{digest}", Thing::Artifact),
+    ("/api/data/{digest}", Thing::Artifact),
+    ("/models/{digest}", Thing::Artifact),
+    ("/api/models/{digest}", Thing::Artifact),
+    ("/deployments/{name}", Thing::Name),
+    ("/api/deployments/{name}", Thing::Name),
+    ("/api/breakers/{name}", Thing::Name),
+    ("/receipts/{id}", Thing::Receipt),
+    ("/api/receipts/{id}", Thing::Receipt),
+    ("/register/{number}", Thing::Registration),
+    ("/api/register/{number}", Thing::Registration),
+    ("/keys/{id}", Thing::Token),
+    ("/projects/{id}", Thing::Project),
+    ("/api/projects/{id}", Thing::Project),
+];
+
+/// Routes whose handlers list what whoever asks may see, or judge what the body or the query names. A file
+/// that was brought is judged where it lies, a registered model by its name on the shelf.
+const ANYWHERE: &[&str] = &[
+    "/",
+    "/orders",
+    "/orders/new",
+    "/orders/compare",
+    "/models",
+    "/try",
+    "/try/answer",
+    "/tour",
+    "/tour/flip",
+    "/data",
+    "/data/compare",
+    "/data/bring",
+    "/data/bring/{id}",
+    "/receipts",
+    "/review",
+    "/review/learn",
+    "/records/{leaf}",
+    "/register",
+    "/keys",
+    "/projects",
+    "/api/orders",
+    "/api/orders/compare",
+    "/api/data",
+    "/api/brought",
+    "/api/brought/{id}",
+    "/api/models",
+    "/api/deployments",
+    "/api/receipts",
+    "/api/records/{leaf}",
+    "/api/trace",
+    "/api/register",
+    "/api/projects",
+];
+
+/// Over what a request to `path` asks for its right, whose route is `route` and whose first parameter is
+/// `named`. What is not said to be a project's is the whole workshop's.
+pub(super) fn place(path: &str, route: Option<&str>, named: Option<&str>) -> Place {
+    let Some(route) = route else {
+        return Place::Workshop;
+    };
+    let under = |folder: &str| {
+        let rest = route.strip_prefix(folder);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if let Some((_, thing)) = THINGS.iter().find(|(begins, _)| under(begins)) {
+        return Place::Of(thing(named.unwrap_or_default().to_owned()));
+    }
+    let by_name = ["/hf", "/api/2.0/mlflow", "/api/2.0/mlflow-artifacts"];
+    let is_listed = ANYWHERE.contains(&route) || by_name.into_iter().any(under);
+    match is_listed || path.starts_with("/v1/") {
+        true => Place::Anywhere,
+        false => Place::Workshop,
+    }
+}
+
 /// The table: method, route, need.
 #[rustfmt::skip]
 pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
@@ -51,6 +143,11 @@ pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
     ("POST", "/people/{name}/password", PEOPLE),
     ("POST", "/people/{name}/disable", PEOPLE),
     ("POST", "/people/{name}/enable", PEOPLE),
+    ("GET", "/projects", LOOK),
+    ("POST", "/projects", PEOPLE),
+    ("GET", "/projects/{id}", LOOK),
+    ("POST", "/projects/{id}/members", PEOPLE),
+    ("POST", "/projects/{id}/leave", PEOPLE),
     ("GET", "/audit", AUDIT),
     ("GET", "/keys", OPERATE),
     ("POST", "/keys", OPERATE),
@@ -113,6 +210,8 @@ pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
     ("DELETE", "/api/me/sessions", Need::Somebody),
     ("DELETE", "/api/me/sessions/{id}", Need::Somebody),
     ("GET", "/api/audit", AUDIT),
+    ("GET", "/api/projects", LOOK),
+    ("GET", "/api/projects/{id}", LOOK),
     ("GET", "/api/orders", LOOK),
     ("POST", "/api/orders", TUNE),
     ("GET", "/api/orders/compare", LOOK),
@@ -270,6 +369,70 @@ mod tests {
         assert!(missing.is_empty(), "no right in ROUTES for {missing:?}");
         let invented: Vec<_> = listed.difference(&routes).collect();
         assert!(invented.is_empty(), "in ROUTES, and no route: {invented:?}");
+    }
+
+    /// What is asked for in the whole workshop is pinned: whatever else has an id is a project's, and says
+    /// of which thing.
+    #[test]
+    fn every_route_is_over_a_thing_or_over_lists_or_over_the_whole_workshop() {
+        let is_judged = |need: Need| matches!(need, Need::Has(_));
+        let mut whole = BTreeSet::new();
+        for (_, route, need) in ROUTES.iter().filter(|row| is_judged(row.2)) {
+            match place(route, Some(route), Some("it")) {
+                Place::Workshop => {
+                    whole.insert(*route);
+                }
+                Place::Anywhere => assert!(ANYWHERE.contains(route) || !route.contains("/{id}")),
+                Place::Of(thing) => {
+                    assert!(route.contains('{'), "{route} {thing:?} {need:?}");
+                }
+            }
+        }
+        let expected = [
+            "/people",
+            "/people/{name}",
+            "/people/{name}/disable",
+            "/people/{name}/enable",
+            "/people/{name}/password",
+            "/people/{name}/roles",
+            "/audit",
+            "/api/audit",
+            "/records/{leaf}/withdraw",
+            "/ledger",
+            "/ledger/{entry}",
+            "/api/ledger",
+            "/api/ledger/entries",
+            "/api/ledger/entries/{entry}",
+        ];
+        assert_eq!(whole, BTreeSet::from(expected));
+        for (begins, _) in THINGS {
+            let known = ROUTES.iter().any(|row| row.1.starts_with(begins));
+            assert!(known, "no route begins with {begins}");
+        }
+        for route in ANYWHERE {
+            let known = ROUTES.iter().any(|row| row.1 == *route);
+            assert!(known, "no route is {route}");
+        }
+    }
+
+    #[test]
+    fn an_address_names_its_thing() {
+        let of = |route, named| place("", Some(route), Some(named));
+        assert_eq!(
+            of("/api/orders/{id}/log", "o"),
+            Place::Of(Thing::Order("o".to_owned()))
+        );
+        assert_eq!(of("/orders/new", "o"), Place::Anywhere);
+        assert_eq!(
+            of("/data/{digest}", "d"),
+            Place::Of(Thing::Artifact("d".to_owned()))
+        );
+        assert_eq!(of("/secret/{id}", "s"), Place::Workshop);
+        assert_eq!(
+            place("/v1/models", Some("/v1/models"), None),
+            Place::Anywhere
+        );
+        assert_eq!(place("/nowhere", None, None), Place::Workshop);
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub(crate) fn router() -> Router<AppState> {
         )
         .route("/api/me/sessions/{id}", delete(people::end_session))
         .route("/api/audit", get(people::audit))
+        .route("/api/projects", get(people::projects))
+        .route("/api/projects/{id}", get(people::project))
         .route("/api/operations", post(operations::run))
 }
 

@@ -17,7 +17,7 @@ use super::in_path::InPath;
 use super::{LESSON_RECORDS, Problem, ROWS_MAX, Window};
 use crate::AppState;
 
-/// `?limit=&offset=&state=&pack=&q=&sort=` of the list of orders.
+/// `?limit=&offset=&state=&pack=&q=&project=&sort=` of the list of orders.
 #[derive(Debug, Deserialize)]
 pub(super) struct Listing {
     #[serde(default = "super::rows_default")]
@@ -27,11 +27,12 @@ pub(super) struct Listing {
     state: Option<OrderState>,
     pack: Option<String>,
     q: Option<String>,
+    project: Option<String>,
     #[serde(default)]
     sort: OrdersSort,
 }
 
-/// `GET /api/orders?limit=&offset=&state=&pack=&q=&sort=`: `{"orders": […], "limit", "offset",
+/// `GET /api/orders?limit=&offset=&state=&pack=&q=&project=&sort=`: `{"orders": […], "limit", "offset",
 /// "more"}`, newest first unless it is asked otherwise.
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -46,13 +47,14 @@ pub(super) async fn list(
         state: listing.state,
         pack: listing.pack,
         text: listing.q,
+        project: listing.project,
         sort: listing.sort,
     };
     let rows = state.desk.orders(&asked, window.rows() + 1, window.offset);
     window.page("orders", rows.await?)
 }
 
-/// `POST /api/orders` with `{"pack", "quick", "offline"}`: 202 and `{"id", "url"}`.
+/// `POST /api/orders` with `{"pack", "quick", "offline", "project"}`: 202 and `{"id", "url"}`.
 pub(super) async fn submit(
     State(state): State<AppState>,
     request: Result<Json<OrderRequest>, JsonRejection>,

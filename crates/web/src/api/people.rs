@@ -6,6 +6,7 @@ use axum::extract::{Query, State};
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use lathe_workshop::Operation;
 use lathe_workshop::people::{PasswordChange, Right, Signed};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -94,6 +95,20 @@ pub(super) async fn end_session(
         });
     }
     Ok(Json(json!({ "ended": 1 })))
+}
+
+/// `GET /api/projects`: `{"projects": […]}`, those that whoever asks may see, by id.
+pub(super) async fn projects(State(state): State<AppState>) -> Result<Json<Value>, Problem> {
+    Ok(Json(state.desk.operate(Operation::Projects {}).await?))
+}
+
+/// `GET /api/projects/{id}`: one, with its members and how much belongs to it.
+pub(super) async fn project(
+    State(state): State<AppState>,
+    InPath(id): InPath,
+) -> Result<Json<Value>, Problem> {
+    let shown = state.desk.operate(Operation::ProjectShow { id }).await?;
+    Ok(Json(shown))
 }
 
 /// `?before=&limit=` of the audit.

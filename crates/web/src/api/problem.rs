@@ -8,7 +8,6 @@ use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use lathe_workshop::WorkshopError;
-use lathe_workshop::people::Right;
 use serde_json::{Value, json};
 
 /// Why the API could not answer as asked.
@@ -22,8 +21,6 @@ pub(crate) enum Problem {
         text: String,
         next: &'static str,
     },
-    /// Whoever asks lacks the right.
-    Denied(Right),
     /// The bound on open event streams is reached.
     TooManyStreams,
     /// A view could not be written as JSON.
@@ -46,7 +43,6 @@ impl Problem {
         match self {
             Problem::NotFound { .. } => StatusCode::NOT_FOUND,
             Problem::BadRequest { status, .. } => *status,
-            Problem::Denied(_) => StatusCode::FORBIDDEN,
             Problem::TooManyStreams => StatusCode::SERVICE_UNAVAILABLE,
             Problem::Internal { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Problem::Workshop(error) => status_of(error),
@@ -57,7 +53,6 @@ impl Problem {
         match self {
             Problem::NotFound { .. } => "not-found",
             Problem::BadRequest { .. } => "bad-request",
-            Problem::Denied(_) => "right-denied",
             Problem::TooManyStreams => "too-many-streams",
             Problem::Internal { .. } => "internal",
             Problem::Workshop(error) => error.code(),
@@ -69,10 +64,6 @@ impl Problem {
             Problem::NotFound { text, .. }
             | Problem::BadRequest { text, .. }
             | Problem::Internal { text } => text.clone(),
-            Problem::Denied(right) => format!(
-                "your roles do not allow this: it asks for the right {}",
-                right.name()
-            ),
             Problem::TooManyStreams => "too many event streams are open".to_owned(),
             Problem::Workshop(error) => error.to_string(),
         }
@@ -81,7 +72,6 @@ impl Problem {
     fn next(&self) -> &str {
         match self {
             Problem::NotFound { next, .. } | Problem::BadRequest { next, .. } => next,
-            Problem::Denied(_) => "Ask an administrator of the workshop for a role that has it.",
             Problem::TooManyStreams => "Close pages that follow an order, then try again.",
             Problem::Internal { .. } => "Look into the log of the process that runs the workshop.",
             Problem::Workshop(error) => error.next(),
@@ -130,8 +120,9 @@ impl IntoResponse for Problem {
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code() {
         "order-state" | "person-last" | "bring-offset" => return StatusCode::CONFLICT,
-        "approval-own" => return StatusCode::FORBIDDEN,
+        "approval-own" | "right-denied" => return StatusCode::FORBIDDEN,
         "not-found"
+        | "project-unknown"
         | "chain-not-registered"
         | "feedback-unknown"
         | "person-unknown"
@@ -145,7 +136,7 @@ pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code().split('-').next() {
         Some("pack" | "order" | "data" | "reason" | "withdraw" | "approval" | "register")
         | Some("filing" | "key" | "token" | "deployment" | "trace" | "bundle" | "upstream")
-        | Some("feedback" | "person" | "alias" | "bring") => StatusCode::BAD_REQUEST,
+        | Some("feedback" | "person" | "alias" | "bring" | "project") => StatusCode::BAD_REQUEST,
         Some("breaker") => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

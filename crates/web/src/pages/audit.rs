@@ -27,6 +27,8 @@ struct Row {
     event: String,
     by: String,
     what: String,
+    /// The project it was about; empty for the whole workshop.
+    project: String,
     outcome: String,
     is_bad: bool,
 }
@@ -70,6 +72,7 @@ fn row(say: Say, row: &AuditRow) -> Row {
         event: say.name_of("web.audit.event", &row.event),
         by: who(say, &row.by),
         what: row.what.clone(),
+        project: row.project.clone().unwrap_or_default(),
         outcome: row.outcome.clone(),
         is_bad: !is_good,
     }

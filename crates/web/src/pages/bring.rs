@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use axum::extract::multipart::{Multipart, MultipartError, MultipartRejection};
+use axum::extract::multipart::{Field as Part, Multipart, MultipartError, MultipartRejection};
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
@@ -16,6 +16,7 @@ use lathe_workshop::bring::{
     AnswerKind, BringBegin, BringFound, BringLook, BringMade, BringMake, BringSeen, BroughtFile,
     Finding, Mapping, PIECE_BYTES_MAX, Rendered,
 };
+use lathe_workshop::people::Right;
 use lathe_workshop::{ModelView, Operation, WorkshopError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -24,7 +25,7 @@ use super::dataset::{self, Field, LeftOut};
 use super::in_path::InPath;
 use super::lesson::{self, RowView};
 use super::order::Tile;
-use super::{Frame, Problem, asked};
+use super::{Frame, Problem, asked, projects};
 use crate::format;
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api};
@@ -33,12 +34,16 @@ use crate::{AppState, api};
 const MODELS_MAX: u32 = 200;
 /// Characters of a cell of the sample.
 const CELL_CHARS_MAX: usize = 200;
+/// Bytes of a field that is a word.
+const WORD_BYTES_MAX: usize = 200;
 
 #[derive(Template)]
 #[template(path = "bring.html")]
 struct BringPage {
     frame: Frame,
     files: Vec<FileRow>,
+    /// The projects that a file can be brought into, where there is a choice.
+    projects: Vec<projects::Choice>,
     error: Option<(String, String)>,
 }
 
@@ -163,7 +168,11 @@ pub(super) async fn take(
 }
 
 async fn taken(state: &AppState, mut parts: Multipart) -> Result<String, WorkshopError> {
+    let mut project = None;
     while let Some(mut part) = parts.next_field().await.map_err(|error| broken(&error))? {
+        if part.name() == Some("project") {
+            project = short_text(&mut part).await?;
+        }
         if part.name() != Some("file") {
             continue;
         }
@@ -171,6 +180,7 @@ async fn taken(state: &AppState, mut parts: Multipart) -> Result<String, Worksho
             name: part.file_name().unwrap_or_default().to_owned(),
             bytes: None,
             sha256: None,
+            project: project.clone(),
         };
         let file: BroughtFile = asked(state, Operation::BringBegin(begin)).await?;
         let mut offset = 0;
@@ -197,6 +207,23 @@ async fn taken(state: &AppState, mut parts: Multipart) -> Result<String, Worksho
     ))
 }
 
+/// A field that is a word, read no further than one can be; none where it is empty.
+async fn short_text(part: &mut Part<'_>) -> Result<Option<String>, WorkshopError> {
+    let mut bytes = Vec::new();
+    while let Some(piece) = part.chunk().await.map_err(|error| broken(&error))? {
+        if bytes.len() + piece.len() > WORD_BYTES_MAX {
+            return Err(WorkshopError::new(
+                "bring-file",
+                format!("a field of the form has more than {WORD_BYTES_MAX} bytes"),
+                "open the page anew and send it again",
+            ));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+    Ok(Some(text).filter(|text| !text.is_empty()))
+}
+
 fn broken(error: &MultipartError) -> WorkshopError {
     WorkshopError::new(
         "bring-file",
@@ -218,6 +245,7 @@ async fn list(state: &AppState, tongue: Tongue, error: Option<&WorkshopError>) -
     let say = tongue.say;
     let page = BringPage {
         files: files.into_iter().map(|file| file_row(say, file)).collect(),
+        projects: projects::choices(state, say, Right::Data, None),
         error: error.map(told),
         frame: Frame::new(tongue, "data"),
     };

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_workshop::DatasetView;
 
-use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, short};
+use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, projects, short};
 use crate::AppState;
 use crate::format;
 use crate::lang::Tongue;
@@ -26,6 +26,8 @@ struct DatasetRow {
     name: String,
     source: String,
     demonstration: bool,
+    /// What its projects are called; none for the common one.
+    projects: Vec<String>,
     records: String,
     licence: String,
     root: String,
@@ -47,9 +49,19 @@ pub(super) async fn page(
     };
     let pager = number.pager("/data", rows.len());
     rows.truncate(PAGE_ROWS as usize);
+    let mut datasets = Vec::new();
+    for dataset in rows {
+        match projects::marks(&state, &dataset.digest).await {
+            Ok(projects) => datasets.push(DatasetRow {
+                projects,
+                ..row(dataset)
+            }),
+            Err(error) => return Problem::from(error).page(tongue),
+        }
+    }
     let page = DatasetsPage {
         frame: Frame::new(tongue, "data"),
-        datasets: rows.into_iter().map(row).collect(),
+        datasets,
         offset: number.offset(),
         pager,
     };
@@ -65,6 +77,7 @@ fn row(dataset: DatasetView) -> DatasetRow {
         name: dataset.name,
         source: dataset.source,
         demonstration: dataset.demonstration,
+        projects: Vec::new(),
         records: records.map_or_else(|| "–".to_owned(), format::count),
         licence: dataset.licence,
         short_root: short(&dataset.root).to_owned(),

@@ -6,14 +6,14 @@ use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use lathe_workshop::people::Right;
+use lathe_workshop::people::{COMMON, Right, reach};
 use lathe_workshop::token::{Allowance, Scope, Token, TokenRequest};
 use lathe_workshop::{Operation, WorkshopError};
 use serde::Deserialize;
 
 use super::fields::{Fields, Written};
 use super::in_path::InPath;
-use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem};
+use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, projects};
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api, format};
 
@@ -23,6 +23,8 @@ struct KeysPage {
     frame: Frame,
     rows: Vec<Row>,
     scopes: Vec<(&'static str, String)>,
+    /// The projects that a key can be for, where there is a choice.
+    projects: Vec<projects::Choice>,
     /// The key that was just issued.
     issued: Option<String>,
     error: Option<(String, String)>,
@@ -34,6 +36,8 @@ struct Row {
     name: String,
     scopes: String,
     models: String,
+    /// What its project is called; empty for the whole workshop.
+    project: String,
     limits: String,
     today: String,
     state: String,
@@ -71,11 +75,10 @@ pub(super) async fn issue(
         Ok(request) => Operation::TokenCreate(request),
         Err(error) => return show(&state, tongue, PageNumber::default(), None, Some(&error)),
     };
-    // The page asks for less than a key that opens everything.
-    if let Some(right) = lacks(&tongue, operation.right()) {
-        return Problem::Denied(right).page(tongue);
-    }
+    // The page asks for less than a key that opens everything, or one of another project.
+    let right = operation.right();
     match state.desk.operate(operation).await {
+        Err(error) if error.code() == "right-denied" => Problem::Denied(right).page(tongue),
         Ok(done) => {
             let key = done["key"].as_str().map(str::to_owned);
             show(&state, tongue, PageNumber::default(), key, None)
@@ -103,11 +106,12 @@ pub(super) async fn revoke(
     }
 }
 
-/// The right, where somebody is logged in who lacks it.
-fn lacks(tongue: &Tongue, right: Right) -> Option<Right> {
-    let who = tongue.who.as_ref();
-    who.is_some_and(|who| !who.person.may(right))
-        .then_some(right)
+/// The project that the key is to be for.
+fn project_of(fields: &Fields) -> String {
+    match fields.one("project") {
+        "" => COMMON.to_owned(),
+        project => project.to_owned(),
+    }
 }
 
 fn request(fields: &Fields) -> Result<TokenRequest, WorkshopError> {
@@ -117,6 +121,7 @@ fn request(fields: &Fields) -> Result<TokenRequest, WorkshopError> {
         name: fields.one("name").to_owned(),
         scopes: fields.all("scopes")?,
         models: models.collect(),
+        project: project_of(fields),
         expires_days: fields.number("expires_days")?,
         allowance: Allowance {
             requests_per_minute: fields.number("requests_per_minute")?,
@@ -134,8 +139,9 @@ fn show(
     error: Option<&WorkshopError>,
 ) -> Response {
     let say = tongue.say;
-    let all = state.tokens.all();
-    let newest = all.iter().rev().skip(page.offset() as usize);
+    let (all, seen) = (state.tokens.all(), reach::shown(Right::Operate));
+    let own = all.iter().filter(|it| seen.has(it.project()));
+    let newest = own.rev().skip(page.offset() as usize);
     let newest: Vec<_> = newest.take(PAGE_ROWS as usize + 1).collect();
     let scopes = Scope::ALL.into_iter();
     let page = KeysPage {
@@ -143,8 +149,9 @@ fn show(
         rows: newest
             .iter()
             .take(PAGE_ROWS as usize)
-            .map(|it| row(say, it))
+            .map(|it| row(state, say, it))
             .collect(),
+        projects: projects::choices(state, say, Right::Operate, None),
         scopes: scopes
             .map(|it| (it.name(), say.it_of("web.scope", it.name())))
             .collect(),
@@ -156,7 +163,7 @@ fn show(
     page.frame.answer(status, &page)
 }
 
-fn row(say: Say, token: &Token) -> Row {
+fn row(state: &AppState, say: Say, token: &Token) -> Row {
     let row = token.row();
     let today = token.today();
     let join = say.it("web.people.join");
@@ -198,6 +205,7 @@ fn row(say: Say, token: &Token) -> Row {
     Row {
         scopes: scopes.collect::<Vec<_>>().join(&join),
         models: row.models.join(&join),
+        project: projects::mark(state, &row.project),
         limits: limits.collect::<Vec<_>>().join(&join),
         today: say.with("web.keys.today", &used),
         is_open: ended.is_none(),

@@ -35,6 +35,7 @@ mod parameters;
 mod pending;
 mod people;
 mod playground;
+mod projects;
 mod receipt;
 mod receipts;
 mod record;
@@ -54,7 +55,7 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use lathe_workshop::bring::BROUGHT_BYTES_MAX;
-use lathe_workshop::people::{Right, Signed};
+use lathe_workshop::people::{Right, Signed, reach};
 use lathe_workshop::{Operation, OrderState, WorkshopError};
 use serde::de::DeserializeOwned;
 
@@ -125,6 +126,10 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/people/{name}/password", post(people::password))
         .route("/people/{name}/disable", post(people::disable))
         .route("/people/{name}/enable", post(people::enable))
+        .route("/projects", get(projects::list).post(projects::create))
+        .route("/projects/{id}", get(projects::one))
+        .route("/projects/{id}/members", post(projects::member))
+        .route("/projects/{id}/leave", post(projects::leave))
         .route("/audit", get(audit::page))
         .route("/keys", get(keys::list).post(keys::issue))
         .route("/keys/{id}/revoke", post(keys::revoke))
@@ -172,22 +177,27 @@ impl Frame {
     /// Whether a model that waits can be decided about on a page, by whoever reads.
     fn decides(&self) -> bool {
         let who = self.who.as_ref();
-        who.is_some_and(|who| who.decides_here && who.person.may(Right::Approve))
+        who.is_some_and(|who| who.decides_here && reach::may_anywhere(Right::Approve))
     }
 
     /// Name and address of what only some may open: what whoever reads may, and all where nobody is
     /// logged in.
     fn offices(&self) -> Vec<(&'static str, &'static str)> {
         let all = [
-            ("people", "/people", Right::People),
-            ("keys", "/keys", Right::Operate),
-            ("audit", "/audit", Right::Audit),
+            ("projects", "/projects", Right::Look, false),
+            ("people", "/people", Right::People, true),
+            ("keys", "/keys", Right::Operate, false),
+            ("audit", "/audit", Right::Audit, true),
         ];
-        let who = self.who.as_ref();
+        let reach = reach::now();
         let open = all
             .into_iter()
-            .filter(|it| who.is_none_or(|who| who.person.may(it.2)));
-        open.map(|(name, href, _)| (name, href)).collect()
+            .filter(|(_, _, right, of_all)| match (&self.who, &reach) {
+                (None, _) => true,
+                (Some(_), Some(reach)) if !of_all => reach.may_anywhere(*right),
+                (Some(who), _) => who.person.may(*right),
+            });
+        open.map(|(name, href, ..)| (name, href)).collect()
     }
 
     /// `page`, which stands in this frame, as an answer in the frame's language.
@@ -213,9 +223,11 @@ impl Frame {
         env!("CARGO_PKG_VERSION")
     }
 
-    /// Name and address of the parts of the workshop, as the navigation lists them.
-    fn sections(&self) -> [(&'static str, &'static str); 7] {
-        [
+    /// Name and address of the parts of the workshop, as the navigation lists them. The ledger is the whole
+    /// workshop's, and not for whoever has a part in projects alone.
+    fn sections(&self) -> Vec<(&'static str, &'static str)> {
+        let is_whole = reach::now().is_none_or(|it| it.may_here(Right::Look));
+        let all = [
             ("orders", "/"),
             ("data", "/data"),
             ("models", "/models"),
@@ -223,7 +235,9 @@ impl Frame {
             ("receipts", "/receipts"),
             ("register", "/register"),
             ("ledger", "/ledger"),
-        ]
+        ];
+        let open = all.into_iter().filter(|it| is_whole || it.0 != "ledger");
+        open.collect()
     }
 }
 
@@ -342,6 +356,12 @@ pub(crate) fn to_login(parts: &Parts) -> Response {
 pub(crate) async fn denied(parts: &mut Parts, right: Right) -> Response {
     let Ok(tongue) = Tongue::from_request_parts(parts, &()).await;
     Problem::Denied(right).page(tongue)
+}
+
+/// The page for what is not there, as far as whoever asks may know.
+pub(crate) async fn missing(parts: &mut Parts) -> Response {
+    let Ok(tongue) = Tongue::from_request_parts(parts, &()).await;
+    Problem::Missing.page(tongue)
 }
 
 /// The page for a form without the token of our pages.

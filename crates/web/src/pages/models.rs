@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::model::{self, Standing};
 use super::playground::encoded;
-use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, short};
+use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, projects, short};
 use crate::AppState;
 use crate::format;
 use crate::lang::{Say, Tongue};
@@ -40,6 +40,8 @@ struct Row {
     kind: String,
     short_digest: String,
     demonstration: bool,
+    /// What its projects are called; none for the common one.
+    projects: Vec<String>,
     /// The base model and the stages that led from it here.
     from: Option<(String, String)>,
     /// Where it was fetched; shown of what no order made.
@@ -115,10 +117,20 @@ pub(super) async fn page(
         text: say.it_of("web.models.kind", kind.as_str()),
         chosen: asked.kind == Some(kind),
     };
+    let mut models = Vec::new();
+    for model in rows {
+        match projects::marks(&state, &model.model.digest).await {
+            Ok(projects) => models.push(Row {
+                projects,
+                ..row(say, model)
+            }),
+            Err(error) => return Problem::from(error).page(tongue),
+        }
+    }
     let page = ModelsPage {
         frame: Frame::new(tongue, "models"),
-        nothing_yet: rows.is_empty() && !narrows && number.offset() == 0,
-        models: rows.into_iter().map(|it| row(say, it)).collect(),
+        nothing_yet: models.is_empty() && !narrows && number.offset() == 0,
+        models,
         kinds: KINDS.into_iter().map(choice).collect(),
         text: asked.text.unwrap_or_default(),
         narrows,
@@ -134,6 +146,7 @@ fn row(say: Say, ModelRow { model, used }: ModelRow) -> Row {
         kind: say.it_of("web.models.kind", &model.kind),
         short_digest: short(&model.digest).to_owned(),
         demonstration: model.demonstration,
+        projects: Vec::new(),
         from: base.map(model::named),
         stages: model::stages(say, &used.stages),
         order: used.order.as_ref().map(model::order),

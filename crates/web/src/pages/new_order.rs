@@ -14,13 +14,14 @@ use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use lathe_workshop::draft::{Estimate, OrderPlan, PackLine, PackSettings, SettingMistake};
+use lathe_workshop::people::Right;
 use lathe_workshop::words::Lang;
 use lathe_workshop::{Operation, OrderRequest, WorkshopError};
 use serde::Deserialize;
 
 use self::fields::{Group, Stage, groups, request_of, rest, stages};
 use super::change::setting_text;
-use super::{Frame, Problem, asked};
+use super::{Frame, Problem, asked, projects};
 use crate::format;
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api};
@@ -51,6 +52,8 @@ struct NewOrderPage {
     takes_note: String,
     is_sound: bool,
     settings: Vec<(String, String)>,
+    /// The projects that the order can be placed in, where there is a choice.
+    projects: Vec<projects::Choice>,
 }
 
 struct PackChoice {
@@ -94,6 +97,7 @@ pub(super) async fn page(
         quick: query.quick.is_some(),
         offline: false,
         set: BTreeMap::new(),
+        project: projects::usual(&state, Right::Tune),
     };
     show(&state, tongue, request, Told::default()).await
 }
@@ -121,6 +125,7 @@ pub(super) async fn act(
         quick: value("was_quick").is_some(),
         offline: false,
         set: BTreeMap::new(),
+        project: projects::named(value("project")),
     };
     let own = match own(&state, &bare).await {
         Ok(own) => own,
@@ -209,8 +214,10 @@ async fn show(state: &AppState, tongue: Tongue, request: OrderRequest, mut told:
             (None, None)
         }
     };
-    let page = view(tongue, &request, packs, own, plan, told);
-    let (status, page) = page;
+    let asked = request.project.as_deref();
+    let choices = projects::choices(state, tongue.say, Right::Tune, asked);
+    let (status, mut page) = view(tongue, &request, packs, own, plan, told);
+    page.projects = choices;
     page.frame.answer(status, &page)
 }
 
@@ -272,6 +279,7 @@ fn view(
             .as_ref()
             .map_or_else(String::new, |it| note(say, it)),
         is_sound,
+        projects: Vec::new(),
         settings: settings
             .iter()
             .map(|(key, value)| (key.clone(), setting_text(value)))

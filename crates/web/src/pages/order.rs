@@ -19,7 +19,7 @@ use super::in_path::InPath;
 use super::pending::Pending;
 use super::report::ReportView;
 use super::steps::{self, StepRow};
-use super::{Frame, Problem, html, order_took, short};
+use super::{Frame, Problem, html, order_took, projects, short};
 use crate::AppState;
 use crate::format;
 use crate::lang::{Say, Tongue};
@@ -63,6 +63,8 @@ struct Head {
     short_id: String,
     title: String,
     pack: String,
+    /// What its project is called; empty for the common one.
+    project: String,
     demonstration: bool,
     live: bool,
     /// Whether it can be set aside, and whether it can be put back.
@@ -165,7 +167,10 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
     let memory = tuning.and_then(|step| step.progress.as_ref()?.memory);
     Ok(OrderPage {
         frame: Frame::new(tongue.clone(), "orders"),
-        order: head(say, &order),
+        order: Head {
+            project: projects::mark(state, &order.project),
+            ..head(say, &order)
+        },
         pending: pending.iter().map(Pending::new).collect(),
         highlights,
         curve: Curve::new(say, &points, tuning.is_some(), memory),
@@ -216,6 +221,7 @@ fn head(say: Say, order: &OrderView) -> Head {
         short_id: short(&order.id.0).to_owned(),
         title: say.pick(&order.title.en, &order.title.zh).to_owned(),
         pack: order.pack.clone(),
+        project: String::new(),
         demonstration: order.demonstration,
         prepared: order.steps.iter().any(|step| {
             let is_there = matches!(step.state, StepState::Done | StepState::Reused);

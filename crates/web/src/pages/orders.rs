@@ -5,11 +5,12 @@ use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use lathe_workshop::people::Right;
 use lathe_workshop::{OrderRequest, OrderState, OrderSummary, OrdersAsked, OrdersSort, StepName};
 use serde::Deserialize;
 
 use super::playground::encoded;
-use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, order_took, short, steps};
+use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, order_took, projects, short, steps};
 use crate::format;
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api};
@@ -25,6 +26,8 @@ struct OrdersPage {
     pager: Pager,
     steps: Vec<&'static str>,
     placing: Placing,
+    /// The projects that an order can be placed in, where there is a choice.
+    projects: Vec<projects::Choice>,
 }
 
 struct OrderRow {
@@ -32,6 +35,8 @@ struct OrderRow {
     short_id: String,
     title: String,
     pack: String,
+    /// What its project is called; empty for the common one.
+    project: String,
     demonstration: bool,
     state: &'static str,
     state_text: String,
@@ -46,6 +51,8 @@ struct Narrowing {
     states: Vec<Choice>,
     packs: Vec<Choice>,
     sorts: Vec<Choice>,
+    /// The projects, where whoever reads sees more than one.
+    projects: Vec<projects::Choice>,
     /// Whether something may be left out.
     narrows: bool,
 }
@@ -57,7 +64,7 @@ struct Choice {
     chosen: bool,
 }
 
-/// `?page=&q=&state=&pack=&sort=`; a form sends all of them, empty where nothing is chosen.
+/// `?page=&q=&state=&pack=&project=&sort=`; a form sends all of them, empty where nothing is chosen.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Listing {
     #[serde(default)]
@@ -68,6 +75,8 @@ pub(super) struct Listing {
     state: String,
     #[serde(default)]
     pack: String,
+    #[serde(default)]
+    project: String,
     #[serde(default)]
     sort: String,
 }
@@ -82,6 +91,7 @@ impl Listing {
                 .find(|state| steps::order_state(*state) == self.state),
             pack: filled(&self.pack),
             text: filled(&self.q),
+            project: filled(&self.project),
             sort: OrdersSort::ALL
                 .into_iter()
                 .find(|sort| sort.as_str() == self.sort)
@@ -99,6 +109,7 @@ impl Listing {
                 asked.state.map(|it| steps::order_state(it).to_owned()),
             ),
             ("pack", asked.pack.clone()),
+            ("project", asked.project.clone()),
             ("sort", sort),
         ];
         let said = parts
@@ -124,6 +135,7 @@ const STATES: [OrderState; 6] = [
 /// The form as it was filled in, with what was wrong with it.
 struct Placing {
     pack: String,
+    project: Option<String>,
     quick: bool,
     offline: bool,
     error: Option<PlacingError>,
@@ -138,6 +150,8 @@ struct PlacingError {
 #[derive(Debug, Deserialize)]
 pub(super) struct PlaceForm {
     pack: String,
+    #[serde(default)]
+    project: String,
     quick: Option<String>,
     offline: Option<String>,
 }
@@ -150,6 +164,7 @@ pub(super) async fn page(
 ) -> Response {
     let placing = Placing {
         pack: "packs/customer-care".to_owned(),
+        project: None,
         quick: true,
         offline: false,
         error: None,
@@ -169,10 +184,12 @@ pub(super) async fn place(
         Err(rejection) => return rejection.into_response(),
     };
     let (quick, offline) = (form.quick.is_some(), form.offline.is_some());
+    let project = projects::named(Some(&form.project));
     let request = OrderRequest {
         pack: form.pack.trim().into(),
         quick,
         offline,
+        project: project.clone(),
         set: Default::default(),
     };
     let error = match state.desk.submit(request).await {
@@ -186,6 +203,7 @@ pub(super) async fn place(
     };
     let placing = Placing {
         pack: form.pack,
+        project,
         quick,
         offline,
         error: Some(error),
@@ -210,11 +228,23 @@ async fn show(
     let pager = number.pager(&Listing::path(&asked), rows.len());
     rows.truncate(PAGE_ROWS as usize);
     let say = tongue.say;
+    // Without one, none of those that are offered is chosen.
+    let of = asked.project.as_deref().unwrap_or_default();
     let page = OrdersPage {
         frame: Frame::new(tongue, "orders"),
         nothing_yet: packs.is_empty(),
-        narrowing: narrowing(say, &asked, packs),
-        orders: rows.into_iter().map(|order| row(say, order)).collect(),
+        narrowing: Narrowing {
+            projects: projects::choices(state, say, Right::Look, Some(of)),
+            ..narrowing(say, &asked, packs)
+        },
+        orders: rows
+            .into_iter()
+            .map(|order| OrderRow {
+                project: projects::mark(state, &order.project),
+                ..row(say, order)
+            })
+            .collect(),
+        projects: projects::choices(state, say, Right::Tune, placing.project.as_deref()),
         pager,
         steps: StepName::ALL.iter().map(|step| step.as_str()).collect(),
         placing,
@@ -243,6 +273,7 @@ fn narrowing(say: Say, asked: &OrdersAsked, packs: Vec<String>) -> Narrowing {
         states: STATES.into_iter().map(state).collect(),
         packs: packs.into_iter().map(pack).collect(),
         sorts: OrdersSort::ALL.into_iter().map(sort).collect(),
+        projects: Vec::new(),
         narrows: asked.narrows(),
     }
 }
@@ -253,6 +284,7 @@ fn row(say: Say, order: OrderSummary) -> OrderRow {
         short_id: short(&id).to_owned(),
         title: say.pick(&order.title.en, &order.title.zh).to_owned(),
         pack: order.pack,
+        project: String::new(),
         demonstration: order.demonstration,
         state: steps::order_state(order.state),
         state_text: steps::order_state_text(say, order.state, Some(order.step), order.position),

@@ -65,11 +65,11 @@ struct Row {
 }
 
 /// A box that may be ticked.
-struct Tick {
-    value: &'static str,
-    text: String,
-    note: String,
-    is_set: bool,
+pub(super) struct Tick {
+    pub(super) value: &'static str,
+    pub(super) text: String,
+    pub(super) note: String,
+    pub(super) is_set: bool,
 }
 
 /// `GET /people`.
@@ -258,7 +258,7 @@ fn told(error: Option<&WorkshopError>) -> Option<(String, String)> {
     error.map(|it| (it.to_string(), it.next().to_owned()))
 }
 
-fn role_ticks(say: Say, is_set: impl Fn(PersonRole) -> bool) -> Vec<Tick> {
+pub(super) fn role_ticks(say: Say, is_set: impl Fn(PersonRole) -> bool) -> Vec<Tick> {
     let tick = |role: PersonRole| Tick {
         value: role.name(),
         text: say.it_of("web.duty", role.name()),

@@ -205,7 +205,6 @@ fn operation_of(form: &Decision, edited: bool) -> Operation {
 pub(super) async fn learn(
     State(state): State<AppState>,
     tongue: Tongue,
-    signed: Option<Extension<Signed>>,
     form: Result<Form<Learning>, FormRejection>,
 ) -> Response {
     let Form(form) = match form {
@@ -226,12 +225,9 @@ pub(super) async fn learn(
             owner: said(&form.owner),
         }),
     };
-    if let Some(Extension(signed)) = signed
-        && !signed.person.may(operation.right())
-    {
-        return Problem::Denied(operation.right()).page(tongue);
-    }
+    let right = operation.right();
     match state.desk.operate(operation).await {
+        Err(error) if error.code() == "right-denied" => Problem::Denied(right).page(tongue),
         Ok(done) => Redirect::to(&place_of(&done)).into_response(),
         Err(error) => {
             let told = Told {

@@ -11,5 +11,6 @@ mod openapi;
 mod pages;
 mod people;
 mod playground;
+mod projects;
 mod sample;
 mod upstreams;

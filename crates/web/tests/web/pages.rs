@@ -529,7 +529,7 @@ async fn every_form_refuses_another_origin_and_a_large_body() {
 }
 
 /// Groups of keys, named by their beginning; their members come from fixed lists or from packs.
-const GROUPS: [&str; 45] = [
+const GROUPS: [&str; 46] = [
     "web.action",
     "web.audit.by",
     "web.audit.event",
@@ -564,6 +564,7 @@ const GROUPS: [&str; 45] = [
     "web.office",
     "web.orders.sort",
     "web.people.kind",
+    "web.projects.holds",
     "web.stage",
     "web.step",
     "web.slice",

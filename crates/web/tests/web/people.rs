@@ -23,11 +23,11 @@ const HOST: &str = "127.0.0.1:7878";
 pub struct Shop {
     pub workshop: Workshop,
     app: Router,
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Shop {
-    async fn new() -> Shop {
+    pub(crate) async fn new() -> Shop {
         let folder = tempfile::tempdir().expect("a folder");
         let key = Some("the daemon's own key");
         let workshop = workshop(&folder.path().join("home"), key).await;
@@ -36,7 +36,7 @@ impl Shop {
         Shop {
             app: router(state),
             workshop,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -50,7 +50,7 @@ impl Shop {
         shop
     }
 
-    async fn add(&self, name: &str, roles: &[PersonRole]) {
+    pub(crate) async fn add(&self, name: &str, roles: &[PersonRole]) {
         let request = PersonRequest {
             name: name.to_owned(),
             display: String::new(),
@@ -83,7 +83,7 @@ impl Shop {
         }
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.send(Asked::get(path)).await
     }
 
@@ -125,7 +125,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    fn form(path: &'a str, body: &str) -> Asked<'a> {
+    pub(crate) fn form(path: &'a str, body: &str) -> Asked<'a> {
         Asked {
             method: Method::POST,
             path,
@@ -171,7 +171,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name).and_then(|it| it.to_str().ok());
         value.unwrap_or_default()
     }
@@ -201,13 +201,13 @@ impl Reader<'_> {
         self.shop.send(asked).await
     }
 
-    async fn post(&self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
         let body = format!("{body}&csrf={}", self.csrf);
         let asked = Asked::form(path, &body).with("cookie", &self.cookie);
         self.shop.send(asked).await
     }
 
-    async fn operate(&self, operation: Value) -> Answer {
+    pub async fn operate(&self, operation: Value) -> Answer {
         self.changes(Asked::json("/api/operations", &operation))
             .await
     }
@@ -303,6 +303,7 @@ async fn a_key_opens_what_it_opened_before() {
         name: "the shop".to_owned(),
         scopes: vec![scope],
         models: Vec::new(),
+        project: lathe_workshop::people::COMMON.to_owned(),
         expires_days: None,
         allowance: Allowance::default(),
     };

@@ -26,6 +26,8 @@ use crate::home::{Home, io_error};
 use crate::objects::{self, Sealed};
 use crate::order::OrderId;
 use crate::pack::{self, ModelSpec, Pack};
+use crate::people::Shown;
+use crate::people::project::name_in;
 use crate::store::Change;
 use crate::store::change::NewArtifact;
 use crate::withdrawn::WithdrawnData;
@@ -70,7 +72,9 @@ impl Workshop {
     pub async fn bring_make(&self, asked: BringMake) -> Result<BringMade, WorkshopError> {
         let file = self.whole(&asked.id).await?;
         terms(&asked)?;
-        let place = self.home().packs().join(&asked.name);
+        let project = file.project.clone();
+        let named = name_in(&project, &asked.name);
+        let place = self.home().packs().join(&named);
         if place.exists() && !asked.next_version {
             return Err(WorkshopError::new(
                 "bring-exists",
@@ -78,16 +82,17 @@ impl Workshop {
                 "choose another name, or say that this is its next version",
             ));
         }
-        let before = self.datasets(DATASETS_MAX, 0).await?;
-        let before = before.into_iter().find(|it| it.name == asked.name);
-        let previous = before.filter(|_| asked.next_version).map(|it| it.digest);
+        let previous = match asked.next_version {
+            true => self.version_before(&asked.name, &project).await?,
+            false => None,
+        };
         let plan = Plan {
             model: self.model_of(asked.model.as_deref()).await?,
             previous: previous.as_deref().map(steps::digest).transpose()?,
             asked,
             file,
         };
-        let (id, name) = (plan.asked.id.clone(), plan.asked.name.clone());
+        let id = plan.asked.id.clone();
         let home = self.home().clone();
         let withdrawn = WithdrawnData::now(self).await?;
         let built = tokio::task::spawn_blocking(move || build(&home, &plan, withdrawn)).await;
@@ -100,15 +105,31 @@ impl Workshop {
         self.apply(&[Change::DatasetAdded {
             artifact: Box::new(artifact),
             dataset: Box::new(built.view.clone()),
+            project,
             at_ms: now_ms(),
         }])
         .await?;
         self.bring_forget(&id).await?;
         Ok(BringMade {
-            pack: name,
+            pack: named,
             dataset: built.view,
             previous,
         })
+    }
+
+    /// The newest dataset version of this name in a project.
+    async fn version_before(
+        &self,
+        name: &str,
+        project: &str,
+    ) -> Result<Option<String>, WorkshopError> {
+        let shown = Shown::Only(vec![project.to_owned()]);
+        let store = self.store();
+        let own = store.datasets_shown(&shown, DATASETS_MAX, 0).await?;
+        Ok(own
+            .into_iter()
+            .find(|it| it.name == name)
+            .map(|it| it.digest))
     }
 
     /// The `model` section of a pack in this home.
@@ -377,6 +398,7 @@ mod tests {
             name: name.to_owned(),
             bytes: Some(text.len() as u64),
             sha256: None,
+            project: None,
         };
         let file = shop.bring_begin(begin).await.unwrap();
         shop.bring_piece(&file.id, 0, text.as_bytes().to_vec())

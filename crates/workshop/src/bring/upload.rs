@@ -18,6 +18,8 @@ use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects;
+use crate::people::reach::{self, Reach};
+use crate::people::{COMMON, Right};
 use crate::workshop::Workshop;
 
 /// The longest name that is kept of a file, in characters.
@@ -34,11 +36,18 @@ pub(crate) const CARD_BYTES_MAX: u64 = 4096;
 #[serde(deny_unknown_fields)]
 struct Card {
     name: String,
+    /// A file of an earlier version has none.
+    #[serde(default = "common")]
+    project: String,
     bytes: Option<u64>,
     sha256: Option<Digest>,
     /// Whether all of it came and was held against its digest.
     complete: bool,
     created_ms: i64,
+}
+
+fn common() -> String {
+    COMMON.to_owned()
 }
 
 /// Where the bytes of a file lie.
@@ -52,7 +61,9 @@ impl Workshop {
     /// # Errors
     /// `bring-file`, `bring-full`; the file system's.
     pub async fn bring_begin(&self, asked: BringBegin) -> Result<BroughtFile, WorkshopError> {
-        self.with_brought(move |home| begin(home, &asked)).await
+        let project = self.project_for(asked.project.as_deref(), Right::Data)?;
+        self.with_brought(move |home| begin(home, &asked, &project))
+            .await
     }
 
     /// Takes a piece of a file that begins at `offset`; the last one of a file whose size is known ends it.
@@ -65,9 +76,12 @@ impl Workshop {
         offset: u64,
         piece: Vec<u8>,
     ) -> Result<BroughtFile, WorkshopError> {
-        let id = id.to_owned();
-        self.with_brought(move |home| append(home, &id, offset, &piece))
-            .await
+        let (id, reach) = (id.to_owned(), reach::now());
+        self.with_brought(move |home| {
+            reached(home, &id, reach.as_ref())?;
+            append(home, &id, offset, &piece)
+        })
+        .await
     }
 
     /// Ends a file whose size was not known.
@@ -75,9 +89,9 @@ impl Workshop {
     /// # Errors
     /// `bring-unknown`, `bring-digest`; the file system's.
     pub async fn bring_end(&self, id: &str) -> Result<BroughtFile, WorkshopError> {
-        let id = id.to_owned();
+        let (id, reach) = (id.to_owned(), reach::now());
         self.with_brought(move |home| {
-            let file = one(home, &id)?;
+            let file = reached(home, &id, reach.as_ref())?;
             match file.complete {
                 true => Ok(file),
                 false => end(home, file),
@@ -91,7 +105,13 @@ impl Workshop {
     /// # Errors
     /// The file system's.
     pub async fn brought_files(&self) -> Result<Vec<BroughtFile>, WorkshopError> {
-        self.with_brought(all).await
+        let reach = reach::now();
+        self.with_brought(move |home| {
+            let mut files = all(home)?;
+            files.retain(|it| is_reached(it, reach.as_ref()));
+            Ok(files)
+        })
+        .await
     }
 
     /// One of them.
@@ -99,8 +119,9 @@ impl Workshop {
     /// # Errors
     /// `bring-unknown`; the file system's.
     pub async fn brought_file(&self, id: &str) -> Result<BroughtFile, WorkshopError> {
-        let id = id.to_owned();
-        self.with_brought(move |home| one(home, &id)).await
+        let (id, reach) = (id.to_owned(), reach::now());
+        self.with_brought(move |home| reached(home, &id, reach.as_ref()))
+            .await
     }
 
     /// Forgets a file.
@@ -108,9 +129,9 @@ impl Workshop {
     /// # Errors
     /// `bring-unknown`; the file system's.
     pub async fn bring_forget(&self, id: &str) -> Result<(), WorkshopError> {
-        let id = id.to_owned();
+        let (id, reach) = (id.to_owned(), reach::now());
         self.with_brought(move |home| {
-            let file = one(home, &id)?;
+            let file = reached(home, &id, reach.as_ref())?;
             remove(&home.brought().join(file.id))
         })
         .await
@@ -128,7 +149,7 @@ impl Workshop {
     }
 }
 
-fn begin(home: &Home, asked: &BringBegin) -> Result<BroughtFile, WorkshopError> {
+fn begin(home: &Home, asked: &BringBegin, project: &str) -> Result<BroughtFile, WorkshopError> {
     let name = plain_name(&asked.name)?;
     if asked.bytes.is_some_and(|bytes| bytes > BROUGHT_BYTES_MAX) {
         return Err(too_large());
@@ -136,7 +157,7 @@ fn begin(home: &Home, asked: &BringBegin) -> Result<BroughtFile, WorkshopError> 
     let mut here = all(home)?;
     let is_same = |it: &BroughtFile| {
         let said = (&it.name, it.bytes, it.sha256) == (&name, asked.bytes, asked.sha256);
-        said && asked.bytes.is_some() && asked.sha256.is_some()
+        said && it.project == project && asked.bytes.is_some() && asked.sha256.is_some()
     };
     if let Some(same) = here.iter().find(|it| is_same(it)) {
         return Ok(same.clone());
@@ -160,6 +181,7 @@ fn begin(home: &Home, asked: &BringBegin) -> Result<BroughtFile, WorkshopError> 
     File::create(&path).map_err(|error| io_error("create", &path, &error))?;
     let card = Card {
         name,
+        project: project.to_owned(),
         bytes: asked.bytes,
         sha256: asked.sha256,
         complete: false,
@@ -233,6 +255,7 @@ fn end(home: &Home, file: BroughtFile) -> Result<BroughtFile, WorkshopError> {
     }
     let card = Card {
         name: file.name,
+        project: file.project,
         bytes: Some(bytes),
         sha256: Some(sha256),
         complete: true,
@@ -277,6 +300,7 @@ fn one(home: &Home, id: &str) -> Result<BroughtFile, WorkshopError> {
     Ok(BroughtFile {
         id: id.to_owned(),
         name: card.name,
+        project: card.project,
         bytes: card.bytes,
         received: held.len(),
         complete: card.complete,
@@ -338,6 +362,20 @@ pub(crate) fn name_again(folder: &Path, bytes: &str) -> Result<(), String> {
     renamed.map_err(|error| format!("{} cannot be put back: {error}", card.name))
 }
 
+/// Whether whoever asks may do something with a file.
+fn is_reached(file: &BroughtFile, reach: Option<&Reach>) -> bool {
+    reach.is_none_or(|it| it.may(Right::Data, &file.project))
+}
+
+/// One of them; for whoever may do nothing with it there is none.
+fn reached(home: &Home, id: &str, reach: Option<&Reach>) -> Result<BroughtFile, WorkshopError> {
+    let file = one(home, id)?;
+    match is_reached(&file, reach) {
+        true => Ok(file),
+        false => Err(unknown(id)),
+    }
+}
+
 /// Written beside and renamed: whole or not there.
 fn write_card(folder: &Path, card: &Card) -> Result<(), WorkshopError> {
     let (draft, path) = (folder.join("card.part"), folder.join(CARD));
@@ -397,6 +435,7 @@ mod tests {
             name: "reviews.csv".to_owned(),
             bytes,
             sha256,
+            project: None,
         }
     }
 

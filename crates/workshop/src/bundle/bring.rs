@@ -209,6 +209,7 @@ fn new_order(card: &Carried) -> NewOrder {
         pack_sha256: card.order.pack_sha256.clone(),
         spec: card.order.spec.clone(),
         origin: None,
+        project: crate::people::COMMON.to_owned(),
     }
 }
 
@@ -223,6 +224,7 @@ fn row_of(order: &NewOrder, at_ms: i64) -> OrderRow {
         pack_sha256,
         spec,
         origin,
+        project,
     } = order.clone();
     OrderRow {
         id,
@@ -238,6 +240,7 @@ fn row_of(order: &NewOrder, at_ms: i64) -> OrderRow {
         ended_ms: None,
         deployment: None,
         origin,
+        project,
     }
 }
 

@@ -22,6 +22,9 @@ impl OrderRequest {
         if self.offline {
             text.push_str("offline: true\n");
         }
+        if let Some(project) = &self.project {
+            let _ = writeln!(text, "project: {}", scalar(project));
+        }
         if !self.set.is_empty() {
             text.push_str("set:\n");
         }
@@ -54,6 +57,8 @@ impl OrderRequest {
         let mut words = vec!["lathe run".to_owned(), quoted(&self.pack.to_string_lossy())];
         words.extend(self.quick.then(|| "--quick".to_owned()));
         words.extend(self.offline.then(|| "--offline".to_owned()));
+        let project = self.project.as_deref();
+        words.extend(project.map(|it| format!("--project {}", quoted(it))));
         for (key, value) in &self.set {
             words.push(format!("--set {}", quoted(&setting(key, value))));
         }
@@ -150,6 +155,7 @@ mod tests {
             quick: true,
             offline: true,
             set: set.map(|(key, value)| (key.to_owned(), value)).into(),
+            project: Some("ward".to_owned()),
         }
     }
 
@@ -179,6 +185,7 @@ mod tests {
             quick: false,
             offline: false,
             set: BTreeMap::new(),
+            project: None,
         };
         assert_eq!(plain.yaml(), "pack: \"a b\"\n");
         assert_eq!(OrderRequest::from_yaml(&plain.yaml()).unwrap(), plain);
@@ -189,16 +196,18 @@ mod tests {
         let request = request();
         let words = words(&request.command());
         assert_eq!(
-            words[..5],
+            words[..7],
             [
                 "lathe",
                 "run",
                 "packs/customer-care",
                 "--quick",
-                "--offline"
+                "--offline",
+                "--project",
+                "ward"
             ]
         );
-        let set = words[5..].chunks(2).map(|pair| {
+        let set = words[7..].chunks(2).map(|pair| {
             assert_eq!(pair[0], "--set");
             change::parse(&pair[1]).unwrap()
         });

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::people::{Right, reach};
 use crate::store::Change;
 use crate::workshop::Workshop;
 
@@ -67,7 +68,8 @@ impl Workshop {
     /// # Errors
     /// The store's.
     pub async fn feedbacks(&self, wanted: &Wanted) -> Result<Vec<FeedbackRow>, WorkshopError> {
-        self.store().feedbacks(wanted).await
+        let shown = reach::shown(Right::Records);
+        self.store().feedbacks(wanted, &shown).await
     }
 
     async fn room_for(&self, row: &FeedbackRow) -> Result<(), WorkshopError> {

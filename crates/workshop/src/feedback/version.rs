@@ -23,6 +23,7 @@ use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects::{self, Sealed};
 use crate::order::StepError;
+use crate::people::COMMON;
 use crate::steps;
 use crate::store::Change;
 use crate::store::change::NewArtifact;
@@ -189,6 +190,8 @@ impl Workshop {
         let spec = made.view.card["spec"].clone();
         let spec = serde_json::from_value(spec).expect("it was written from one just now");
         let (digest, said, at_ms) = (made.dataset.digest, made.said, row.created_ms);
+        let of = row.of.as_deref();
+        let project = of.map_or(COMMON.to_owned(), |it| self.people().project_of_name(it));
         let changes = vec![
             Change::ArtifactKept {
                 artifact: Box::new(kept(made.file)),
@@ -198,6 +201,7 @@ impl Workshop {
             Change::DatasetAdded {
                 artifact: Box::new(kept(made.dataset)),
                 dataset: Box::new(made.view),
+                project,
                 at_ms,
             },
             Change::FeedbackVersion(Box::new(row.clone())),

@@ -5,6 +5,7 @@ use super::{order_of, pause, wrong_state};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::order::{OrderId, OrderState, StepName, StepState};
+use crate::people::{Right, Thing};
 use crate::store::Change;
 use crate::workshop::Workshop;
 
@@ -17,6 +18,7 @@ impl Workshop {
     /// # Errors
     /// `order-unknown`; `order-state` where it has ended, or its step has not yet; the store's.
     pub async fn abandon(&self, order: &OrderId, who: &str) -> Result<(), WorkshopError> {
+        self.may_steer(order).await?;
         let row = order_of(self, order).await?;
         if matches!(row.state, OrderState::Queued | OrderState::Running) {
             pause::run(self, order.clone()).await?;
@@ -64,6 +66,7 @@ impl Workshop {
     /// # Errors
     /// As `lathe order pause`.
     pub async fn set_aside(&self, order: &OrderId) -> Result<(), WorkshopError> {
+        self.may_steer(order).await?;
         pause::run(self, order.clone()).await.map(drop)
     }
 
@@ -72,6 +75,12 @@ impl Workshop {
     /// # Errors
     /// As `lathe order resume`.
     pub async fn put_back(&self, order: &OrderId) -> Result<(), WorkshopError> {
+        self.may_steer(order).await?;
         super::resume::run(self, order.clone()).await.map(drop)
+    }
+
+    async fn may_steer(&self, order: &OrderId) -> Result<(), WorkshopError> {
+        self.allows(Right::Tune, Thing::Order(order.0.clone()))
+            .await
     }
 }

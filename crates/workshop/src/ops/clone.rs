@@ -80,6 +80,7 @@ fn clone_of(row: &OrderRow, id: OrderId, pack: &Pack, origin: Origin) -> NewOrde
         pack_sha256: Digest::of(spec.as_bytes()).to_string(),
         spec,
         origin: Some(origin),
+        project: row.project.clone(),
     }
 }
 

@@ -16,9 +16,11 @@ mod export;
 mod feedback;
 mod filing;
 mod flip;
+mod judge;
 mod keys;
 mod pause;
 mod people;
+mod project;
 mod restored;
 mod resume;
 mod rights;
@@ -40,7 +42,7 @@ use crate::bundle::{ExportRequest, ImportRequest};
 use crate::error::WorkshopError;
 use crate::feedback::{FeedbackDataset, FeedbackEdit, FeedbackList, FeedbackReview, FeedbackTune};
 use crate::order::{OrderId, OrderRequest, OrderState};
-use crate::people::{AuditRow, PersonRequest, PersonRole, Right, Secret};
+use crate::people::{AuditRow, PersonRequest, PersonRole, ProjectRequest, Right, Secret, reach};
 use crate::store::orders::OrderRow;
 use crate::token::TokenRequest;
 use crate::upstream::UpstreamRequest;
@@ -269,6 +271,34 @@ pub enum Operation {
         #[serde(default)]
         password: Option<Secret>,
     },
+    /// The projects that whoever asks may see, with their members.
+    Projects {},
+    /// One project, with its members and how much belongs to it.
+    ProjectShow {
+        /// Its id.
+        id: String,
+    },
+    /// Make a project.
+    ProjectCreate(ProjectRequest),
+    /// Give somebody a part in a project, another one than before.
+    ProjectMember {
+        /// The project.
+        project: String,
+        /// What they log in with.
+        person: String,
+        /// What they do there, all of it.
+        roles: Vec<PersonRole>,
+        /// Rights that they never have there, all of them.
+        #[serde(default)]
+        denied: Vec<Right>,
+    },
+    /// Take somebody's part in a project away.
+    ProjectLeave {
+        /// The project.
+        project: String,
+        /// What they log in with.
+        person: String,
+    },
     /// Another server that is to answer under a name.
     UpstreamAdd(UpstreamRequest),
     /// The other servers, and how they are.
@@ -380,15 +410,17 @@ impl Workshop {
         let (shop, by) = (self.clone(), audit::by());
         let changes = operation.changes();
         let name = json!(operation)["do"].take();
+        let name = name.as_str().unwrap_or_default().to_owned();
+        let projects = self.judge(&operation, &name, by.as_deref()).await?;
         let whose = by.clone();
         let work = async move {
             let done = shop.perform(operation).await;
             let refused = done.as_ref().err().map(WorkshopError::code);
-            let name = name.as_str().unwrap_or_default();
-            audit::operated(name, whose.as_deref(), refused);
+            let by = whose.as_deref().unwrap_or_default();
+            let row = AuditRow::now("operation", by, &name, refused.unwrap_or("done"));
+            let row = row.within(&projects);
+            audit::operated(&name, whose.as_deref(), refused, row.project.as_deref());
             if changes {
-                let by = whose.as_deref().unwrap_or_default();
-                let row = AuditRow::now("operation", by, name, refused.unwrap_or("done"));
                 // It is done, whether it could be noted or not.
                 if let Err(error) = shop.people().record(row).await {
                     tracing::error!("an operation was not written into the audit: {error}");
@@ -396,6 +428,8 @@ impl Workshop {
             }
             done
         };
+        // What is spawned does not stand within whoever asked, unless it is put there.
+        let work = reach::within(reach::now(), work);
         let working = match by {
             Some(by) => tokio::spawn(audit::on_behalf(by, work)),
             None => tokio::spawn(work),
@@ -414,6 +448,7 @@ impl Workshop {
             Operation::OrderPause { order } => pause::run(self, order).await,
             Operation::OrderResume { order } => resume::run(self, order).await,
             Operation::OrderClone { order: of, set } => {
+                self.reaches_set(&set)?;
                 clone::run(self, Again { of, set }, |_| Ok(Vec::new())).await
             }
             Operation::Alias(asked) => alias::run(self, asked).await,
@@ -450,7 +485,10 @@ impl Workshop {
             Operation::FeedbackReview(asked) => feedback::review(self, &asked).await,
             Operation::FeedbackEdit(asked) => feedback::edit(self, &asked).await,
             Operation::FeedbackDataset(asked) => self.feedback_dataset(asked).await,
-            Operation::FeedbackTune(asked) => self.feedback_tune(asked).await,
+            Operation::FeedbackTune(asked) => {
+                self.reaches_set(&asked.set)?;
+                self.feedback_tune(asked).await
+            }
             operation => self.perform_evidence(operation).await,
         }
     }
@@ -459,7 +497,7 @@ impl Workshop {
     async fn perform_evidence(&self, operation: Operation) -> Result<Value, WorkshopError> {
         match operation {
             Operation::Withdraw { what, reason } => withdraw::run(self, what, reason).await,
-            Operation::Pending {} => Ok(json!({ "pending": self.store().pending().await? })),
+            Operation::Pending {} => Ok(json!({ "pending": self.pending().await? })),
             Operation::ApprovalDraft {
                 number,
                 decision,
@@ -523,6 +561,18 @@ impl Workshop {
             Operation::PersonEnable { name } => people::disable(self, &name, false).await,
             Operation::PersonPassword { name, password } => {
                 people::password(self, &name, password).await
+            }
+            Operation::Projects {} => Ok(project::list(self)),
+            Operation::ProjectShow { id } => project::one(self, &id).await,
+            Operation::ProjectCreate(request) => project::create(self, request).await,
+            Operation::ProjectMember {
+                project,
+                person,
+                roles,
+                denied,
+            } => project::member(self, &project, &person, (roles, denied)).await,
+            Operation::ProjectLeave { project, person } => {
+                project::leave(self, &project, &person).await
             }
             operation => {
                 let name = json!(operation)["do"].take();

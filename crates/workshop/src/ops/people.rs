@@ -161,7 +161,7 @@ async fn keep(
     Ok(told(&person, all.sessions_of(&person.row.name).len()))
 }
 
-fn find(shop: &Workshop, name: &str) -> Result<std::sync::Arc<Person>, WorkshopError> {
+pub(super) fn find(shop: &Workshop, name: &str) -> Result<std::sync::Arc<Person>, WorkshopError> {
     shop.people().find(name).ok_or_else(|| {
         WorkshopError::new(
             "person-unknown",
@@ -198,7 +198,10 @@ fn checked_display(display: &str, name: &str) -> Result<String, WorkshopError> {
     Ok(display.to_owned())
 }
 
-fn sorted(mut roles: Vec<PersonRole>, mut denied: Vec<Right>) -> (Vec<PersonRole>, Vec<Right>) {
+pub(super) fn sorted(
+    mut roles: Vec<PersonRole>,
+    mut denied: Vec<Right>,
+) -> (Vec<PersonRole>, Vec<Right>) {
     roles.sort_unstable();
     roles.dedup();
     denied.sort_unstable();

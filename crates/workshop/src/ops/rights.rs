@@ -16,6 +16,8 @@ impl Operation {
             | Operation::Upstreams {}
             | Operation::Packs {}
             | Operation::PackShow { .. }
+            | Operation::Projects {}
+            | Operation::ProjectShow { .. }
             | Operation::Dossier { .. } => Right::Look,
             Operation::FeedbackList(_)
             | Operation::FeedbackShow { .. }
@@ -67,7 +69,10 @@ impl Operation {
             | Operation::PersonRoles { .. }
             | Operation::PersonDisable { .. }
             | Operation::PersonEnable { .. }
-            | Operation::PersonPassword { .. } => Right::People,
+            | Operation::PersonPassword { .. }
+            | Operation::ProjectCreate(_)
+            | Operation::ProjectMember { .. }
+            | Operation::ProjectLeave { .. } => Right::People,
         }
     }
 
@@ -81,6 +86,8 @@ impl Operation {
                 | Operation::Keys {}
                 | Operation::Tokens {}
                 | Operation::People {}
+                | Operation::Projects {}
+                | Operation::ProjectShow { .. }
                 | Operation::Checkpoint {}
                 | Operation::Upstreams {}
                 | Operation::Dossier { .. }
@@ -109,6 +116,7 @@ mod tests {
                 name: "n".to_owned(),
                 scopes: vec![Scope::Answer, scope],
                 models: Vec::new(),
+                project: crate::people::COMMON.to_owned(),
                 expires_days: None,
                 allowance: Allowance::default(),
             })

@@ -3,14 +3,19 @@
 use lathe_evidence::statement::{Access, AccessAction};
 use serde_json::{Value, json};
 
+use super::judge::unknown;
 use super::reasoned;
 use crate::error::WorkshopError;
+use crate::people::{Right, reach};
 use crate::store::{Change, Speaker};
 use crate::token::{self, TOKENS_MAX, Token, TokenRequest, TokenRow};
 use crate::workshop::Workshop;
 
 /// Issues a key. The answer is the only place where it ever stands.
 pub(super) async fn issue(shop: &Workshop, request: TokenRequest) -> Result<Value, WorkshopError> {
+    if shop.people().project(&request.project).is_none() {
+        return Err(unknown(&request.project));
+    }
     if shop.tokens().all().len() >= TOKENS_MAX {
         return Err(WorkshopError::new(
             "token-request",
@@ -34,6 +39,7 @@ pub(super) async fn issue(shop: &Workshop, request: TokenRequest) -> Result<Valu
         "name": row.name,
         "scopes": row.scopes,
         "models": row.models,
+        "project": row.project,
         "allowance": row.allowance,
         "expires_ms": row.expires_ms,
         "statement": link,
@@ -51,6 +57,7 @@ pub(super) fn list(shop: &Workshop) -> Value {
             "name": row.name,
             "scopes": row.scopes,
             "models": row.models,
+            "project": row.project,
             "allowance": row.allowance,
             "created_ms": row.created_ms,
             "expires_ms": row.expires_ms,
@@ -64,7 +71,9 @@ pub(super) fn list(shop: &Workshop) -> Value {
         })
     };
     let all = shop.tokens().all();
-    let tokens: Vec<Value> = all.iter().map(|token| shown(token)).collect();
+    let seen = reach::shown(Right::Operate);
+    let all = all.iter().filter(|token| seen.has(token.project()));
+    let tokens: Vec<Value> = all.map(|token| shown(token)).collect();
     json!({ "tokens": tokens })
 }
 

@@ -33,6 +33,9 @@ pub struct AuditRow {
     pub what: String,
     /// The status, `done`, or the code of the reason.
     pub outcome: String,
+    /// The project of what it was about; none for the whole workshop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
 }
 
 impl AuditRow {
@@ -46,6 +49,15 @@ impl AuditRow {
             by: cut(by),
             what: cut(what),
             outcome: cut(outcome),
+            project: None,
+        }
+    }
+
+    /// The same, of what belongs to these projects.
+    pub fn within(self, projects: &[String]) -> AuditRow {
+        AuditRow {
+            project: (!projects.is_empty()).then(|| projects.join(", ")),
+            ..self
         }
     }
 }

@@ -117,6 +117,18 @@ impl Right {
         }
     }
 
+    /// Whether somebody has it over a thing, whose roles and denials in the whole workshop are `wide`, and in
+    /// the thing's project `within`, where they have a part in it.
+    pub fn is_allowed(
+        self,
+        wide: (&[PersonRole], &[Right]),
+        within: Option<(&[PersonRole], &[Right])>,
+    ) -> bool {
+        let (roles, denied) = within.unwrap_or_default();
+        let is_denied = wide.1.contains(&self) || denied.contains(&self);
+        !is_denied && (self.is_held(wide.0, &[]) || self.is_held(roles, &[]))
+    }
+
     /// Whether somebody with these roles has it, to whom these rights are denied.
     pub fn is_held(self, roles: &[PersonRole], denied: &[Right]) -> bool {
         !denied.contains(&self) && self.holders().iter().any(|role| roles.contains(role))
@@ -145,6 +157,41 @@ mod tests {
             assert!(!right.is_held(&PersonRole::ALL, &[right]));
         }
         assert!(Right::Look.is_held(&[PersonRole::Auditor], &[Right::Ask]));
+    }
+
+    #[test]
+    fn a_project_allows_more_and_a_denial_wins_wherever_it_stands() {
+        use PersonRole::{Approver, Auditor, Tuner};
+        type Part<'a> = (&'a [PersonRole], &'a [Right]);
+        let none: Part<'_> = (&[], &[]);
+        let tunes: Part<'_> = (&[Tuner], &[]);
+        let cases: [(Part<'_>, Option<Part<'_>>, bool); 11] = [
+            // Nothing is allowed by default, in a project or without one.
+            (none, None, false),
+            (none, Some(none), false),
+            // Either is enough.
+            (tunes, None, true),
+            (tunes, Some(none), true),
+            (none, Some(tunes), true),
+            ((&[Auditor], &[]), Some((&[Approver, Tuner], &[])), true),
+            // The wrong role is none.
+            ((&[Auditor], &[]), Some((&[Approver], &[])), false),
+            // Denied in the workshop, in the project, in both.
+            ((&[Tuner], &[Right::Tune]), Some(tunes), false),
+            (tunes, Some((&[Tuner], &[Right::Tune])), false),
+            ((&[], &[Right::Tune]), Some(tunes), false),
+            // What is denied is that right alone.
+            (tunes, Some((&[], &[Right::Look])), true),
+        ];
+        for (at, (wide, within, allowed)) in cases.into_iter().enumerate() {
+            assert_eq!(Right::Tune.is_allowed(wide, within), allowed, "case {at}");
+        }
+        for right in Right::ALL {
+            let all: Part<'_> = (&PersonRole::ALL, &[]);
+            assert!(right.is_allowed(none, Some(all)) && right.is_allowed(all, None));
+            assert!(!right.is_allowed(all, Some((&PersonRole::ALL, &[right]))));
+            assert!(!right.is_allowed((&PersonRole::ALL, &[right]), Some(all)));
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::key::digest_of;
 use crate::order::{Output, StepError, StepName};
+use crate::people::project::name_in;
 use crate::queue::Halt;
 use crate::store::Change;
 use crate::store::change::Finished;
@@ -35,13 +36,14 @@ use crate::workshop::Workshop;
 /// Held-out prompts kept for the try page.
 const EXAMPLES: usize = 5;
 
-/// The name a pack's model answers under; a demonstration never takes the real one's.
+/// The name a pack's model answers under: one of its project, so that no project takes another's; a
+/// demonstration never takes the real one's.
 pub fn name_of(context: &Context) -> String {
-    let name = &context.pack.name;
+    let name = name_in(&context.order.project, &context.pack.name);
     if context.order.demonstration {
         format!("{name}-demonstration")
     } else {
-        name.clone()
+        name
     }
 }
 

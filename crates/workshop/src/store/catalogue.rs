@@ -12,6 +12,7 @@ use super::{Store, failed};
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::error::WorkshopError;
 use crate::order::{OrderId, Output, StepName};
+use crate::people::Shown;
 
 /// What a step did, as stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,7 +160,32 @@ impl Store {
         limit: u32,
         offset: u32,
     ) -> Result<Vec<DatasetView>, WorkshopError> {
-        sqlx::query("SELECT * FROM datasets ORDER BY created_ms DESC, digest LIMIT ? OFFSET ?")
+        self.datasets_shown(&Shown::All, limit, offset).await
+    }
+
+    /// Datasets of the projects that are shown, newest first.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn datasets_shown(
+        &self,
+        shown: &Shown,
+        limit: u32,
+        offset: u32,
+    ) -> Result<Vec<DatasetView>, WorkshopError> {
+        let query = match shown.list() {
+            None => sqlx::query(
+                "SELECT * FROM datasets ORDER BY created_ms DESC, digest LIMIT ? OFFSET ?",
+            ),
+            Some(list) => sqlx::query(
+                "SELECT * FROM datasets
+                 WHERE EXISTS (SELECT 1 FROM belongs WHERE thing = datasets.digest
+                               AND project IN (SELECT value FROM json_each(?)))
+                 ORDER BY created_ms DESC, digest LIMIT ? OFFSET ?",
+            )
+            .bind(list),
+        };
+        query
             .bind(limit)
             .bind(offset)
             .fetch_all(&self.read)

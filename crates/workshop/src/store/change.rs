@@ -32,6 +32,8 @@ pub struct NewOrder {
     pub spec: String,
     /// Where it comes from, when it is a clone.
     pub origin: Option<Origin>,
+    /// The project it belongs to.
+    pub project: String,
 }
 
 /// An artifact that lies in objects/.
@@ -171,8 +173,17 @@ pub enum Change {
         artifact: Box<NewArtifact>,
         /// Its row.
         dataset: Box<DatasetView>,
+        /// The project it belongs to.
+        project: String,
         /// When.
         at_ms: i64,
+    },
+    /// A thing that is known by its content, or a file, belongs to a project, to others as before.
+    Belongs {
+        /// Its digest or id.
+        thing: String,
+        /// The project.
+        project: String,
     },
     /// An artifact that no step made is kept.
     ArtifactKept {

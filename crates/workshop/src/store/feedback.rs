@@ -5,10 +5,12 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::orders::parse_word;
+use super::projects::project_of_name;
 use super::write::{signed, word};
 use super::{Store, failed};
 use crate::error::WorkshopError;
 use crate::feedback::{Decided, FeedbackRow, OF_RECEIPT_MAX, VersionRow, Wanted};
+use crate::people::Shown;
 
 type Done = Result<(), sqlx::Error>;
 type Tx<'a> = Transaction<'a, Sqlite>;
@@ -173,24 +175,32 @@ impl Store {
         Ok((count("feedbacks"), count("of_receipt")))
     }
 
-    /// Feedback, newest first, without what was asked.
+    /// Feedback of the projects that are shown, newest first, without what was asked.
     ///
     /// # Errors
     /// `store`, `store-unreadable`.
-    pub async fn feedbacks(&self, wanted: &Wanted) -> Result<Vec<FeedbackRow>, WorkshopError> {
+    pub async fn feedbacks(
+        &self,
+        wanted: &Wanted,
+        shown: &Shown,
+    ) -> Result<Vec<FeedbackRow>, WorkshopError> {
         // What was asked may be long, and is left out.
-        sqlx::query(
+        sqlx::query(concat!(
             "SELECT id, receipt, name, deployment, kind, state, digest, token, owner, sender, reason,
                     NULL AS prompt, correction, created_ms, reviewed_ms, reviewer, review_reason
              FROM feedback
              WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR token = ?2)
                AND (?3 IS NULL OR id < ?3)
+               AND (?5 IS NULL OR ",
+            project_of_name!("feedback.name"),
+            " IN (SELECT value FROM json_each(?5)))
              ORDER BY id DESC LIMIT ?4",
-        )
+        ))
         .bind(wanted.state.as_ref().map(word))
         .bind(&wanted.token)
         .bind(&wanted.before)
         .bind(wanted.limit)
+        .bind(shown.list())
         .fetch_all(&self.read)
         .await
         .map_err(failed("read feedback"))?
@@ -425,7 +435,7 @@ mod tests {
             .await
             .unwrap();
         let list = async |wanted: Wanted| {
-            let rows = store.feedbacks(&wanted).await.unwrap();
+            let rows = store.feedbacks(&wanted, &Shown::All).await.unwrap();
             rows.into_iter().map(|row| row.id).collect::<Vec<_>>()
         };
         let all = Wanted {

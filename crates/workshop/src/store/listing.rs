@@ -9,6 +9,7 @@ use super::{Store, failed};
 use crate::error::WorkshopError;
 use crate::listing::{OrdersAsked, OrdersSort};
 use crate::order::{OrderId, OrderState, OrderSummary, Title};
+use crate::people::Shown;
 
 /// Packs that are offered for narrowing a list.
 const PACKS_MAX: u32 = 200;
@@ -17,7 +18,7 @@ const DOING: &str = "list the orders";
 
 /// The window is chosen before the steps are looked at: those of other orders are not read.
 macro_rules! listed {
-    ($order:literal) => {
+    ($order:literal, $project:literal) => {
         concat!(
             "SELECT listed.*, COALESCE(
                  (SELECT name FROM steps WHERE order_id = listed.id
@@ -25,9 +26,14 @@ macro_rules! listed {
                  CASE WHEN listed.state = 'queued' THEN
                  (SELECT COUNT(*) FROM orders AS ahead
                   WHERE ahead.state = 'queued' AND ahead.id <= listed.id) END AS place
-             FROM (SELECT id, state, pack, title_en, title_zh, demonstration, created_ms, ended_ms
+             FROM (SELECT id, state, pack, title_en, title_zh, demonstration, created_ms, ended_ms, ",
+            $project,
+            " AS project
                    FROM orders
                    WHERE (?1 IS NULL OR state = ?1) AND (?2 IS NULL OR pack = ?2)
+                     AND (?6 IS NULL OR ",
+            $project,
+            " IN (SELECT value FROM json_each(?6)))
                      AND (?3 IS NULL OR title_en LIKE ?3 ESCAPE '\\' OR title_zh LIKE ?3 ESCAPE '\\'
                           OR pack LIKE ?3 ESCAPE '\\' OR deployment LIKE ?3 ESCAPE '\\'
                           OR id LIKE ?3 ESCAPE '\\')
@@ -39,14 +45,27 @@ macro_rules! listed {
     };
 }
 
-fn sql(sort: OrdersSort) -> &'static str {
-    match sort {
-        OrdersSort::Newest => listed!("id DESC"),
-        OrdersSort::Oldest => listed!("id"),
-        OrdersSort::Pack => listed!("pack, id DESC"),
-        OrdersSort::Longest => {
-            listed!("ended_ms IS NULL, ended_ms - created_ms DESC, id DESC")
+macro_rules! sorted {
+    ($sort:ident, $project:literal) => {
+        match $sort {
+            OrdersSort::Newest => listed!("id DESC", $project),
+            OrdersSort::Oldest => listed!("id", $project),
+            OrdersSort::Pack => listed!("pack, id DESC", $project),
+            OrdersSort::Longest => {
+                listed!(
+                    "ended_ms IS NULL, ended_ms - created_ms DESC, id DESC",
+                    $project
+                )
+            }
         }
+    };
+}
+
+/// In a home of an earlier version, read before a daemon brought it up to date, everything is common.
+fn sql(sort: OrdersSort, has_projects: bool) -> &'static str {
+    match has_projects {
+        true => sorted!(sort, "project"),
+        false => sorted!(sort, "'common'"),
     }
 }
 
@@ -72,6 +91,7 @@ fn summary(row: &SqliteRow) -> Result<OrderSummary, WorkshopError> {
             en: row.get("title_en"),
             zh: row.get("title_zh"),
         },
+        project: row.get("project"),
         demonstration: row.get("demonstration"),
         state,
         step: parse_word("a step", row.get("step"))?,
@@ -91,26 +111,33 @@ impl Store {
         limit: u32,
         offset: u32,
     ) -> Result<Vec<OrderSummary>, WorkshopError> {
-        self.orders_asked(&OrdersAsked::default(), limit, offset)
+        self.orders_asked(&OrdersAsked::default(), &Shown::All, limit, offset)
             .await
     }
 
-    /// The orders that are asked for, with the step each stands at.
+    /// The orders that are asked for, of the projects that are shown, with the step each stands at.
     ///
     /// # Errors
     /// `store`, `store-unreadable`.
     pub async fn orders_asked(
         &self,
         asked: &OrdersAsked,
+        shown: &Shown,
         limit: u32,
         offset: u32,
     ) -> Result<Vec<OrderSummary>, WorkshopError> {
-        sqlx::query(sql(asked.sort))
+        let shown = match &asked.project {
+            Some(one) if shown.has(one) => Shown::Only(vec![one.clone()]),
+            Some(_) => Shown::Only(Vec::new()),
+            None => shown.clone(),
+        };
+        sqlx::query(sql(asked.sort, self.has_projects().await?))
             .bind(asked.state.as_ref().map(super::write::word))
             .bind(asked.pack.as_deref())
             .bind(asked.sought().as_deref().map(pattern))
             .bind(limit)
             .bind(offset)
+            .bind(shown.list())
             .fetch_all(&self.read)
             .await
             .map_err(failed(DOING))?
@@ -119,12 +146,17 @@ impl Store {
             .collect()
     }
 
-    /// The names of the packs that orders were placed with, at most `PACKS_MAX`.
+    /// The names of the packs that orders of the projects that are shown were placed with, at most
+    /// `PACKS_MAX`.
     ///
     /// # Errors
     /// `store`.
-    pub async fn packs(&self) -> Result<Vec<String>, WorkshopError> {
-        let rows = sqlx::query("SELECT DISTINCT pack FROM orders ORDER BY pack LIMIT ?")
+    pub async fn packs(&self, shown: &Shown) -> Result<Vec<String>, WorkshopError> {
+        let sql = "SELECT DISTINCT pack FROM orders
+             WHERE (?1 IS NULL OR project IN (SELECT value FROM json_each(?1)))
+             ORDER BY pack LIMIT ?2";
+        let rows = sqlx::query(sql)
+            .bind(shown.list())
             .bind(PACKS_MAX)
             .fetch_all(&self.read)
             .await
@@ -140,6 +172,10 @@ mod tests {
     use crate::store::change::NewOrder;
 
     fn placed(id: &str, pack: &str, zh: &str, at_ms: i64) -> Change {
+        placed_in(id, pack, zh, at_ms, crate::people::COMMON)
+    }
+
+    fn placed_in(id: &str, pack: &str, zh: &str, at_ms: i64, project: &str) -> Change {
         let order = NewOrder {
             id: OrderId(id.to_owned()),
             pack: pack.to_owned(),
@@ -153,6 +189,7 @@ mod tests {
             pack_sha256: "0".repeat(64),
             spec: "{}".to_owned(),
             origin: None,
+            project: project.to_owned(),
         };
         Change::Placed {
             order: Box::new(order),
@@ -221,15 +258,61 @@ mod tests {
                 (text("%"), "2"),
                 (text("nothing"), ""),
             ] {
-                let rows = store.orders_asked(&asked, 9, 0).await.unwrap();
+                let rows = store.orders_asked(&asked, &Shown::All, 9, 0).await.unwrap();
                 let ids: String = rows.iter().map(|row| row.id.0.as_str()).collect();
                 assert_eq!(ids, expected, "{asked:?}");
             }
-            let second = store.orders_asked(&all, 1, 1).await.unwrap();
+            let second = store.orders_asked(&all, &Shown::All, 1, 1).await.unwrap();
             assert_eq!(second[0].id.0, "3");
             let queued = store.orders(1, 0).await.unwrap();
             assert_eq!(queued[0].position, Some(2));
-            assert_eq!(store.packs().await.unwrap(), ["100%_care", "care", "other"]);
+            let packs = store.packs(&Shown::All).await.unwrap();
+            assert_eq!(packs, ["100%_care", "care", "other"]);
+            store.close().await;
+        });
+    }
+
+    #[test]
+    fn a_list_has_what_is_shown_and_counts_its_window_over_that() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let store = four(folder.path()).await;
+            let changes = [
+                placed_in("5", "care", "客户情绪", 50, "ward"),
+                placed_in("6", "scans", "影像", 60, "ward"),
+            ];
+            store.apply(&changes).await.unwrap();
+            let only = |projects: &[&str]| {
+                Shown::Only(projects.iter().map(|it| (*it).to_owned()).collect())
+            };
+            let in_ward = OrdersAsked {
+                project: Some("ward".to_owned()),
+                ..OrdersAsked::default()
+            };
+            let all = OrdersAsked::default();
+            for (asked, shown, expected) in [
+                (&all, Shown::All, "654321"),
+                (&all, only(&["ward"]), "65"),
+                (&all, only(&["ward", "common"]), "654321"),
+                (&all, only(&[]), ""),
+                (&in_ward, Shown::All, "65"),
+                (&in_ward, only(&["ward"]), "65"),
+                (&in_ward, only(&["common"]), ""),
+            ] {
+                let rows = store.orders_asked(asked, &shown, 9, 0).await.unwrap();
+                let ids: String = rows.iter().map(|row| row.id.0.as_str()).collect();
+                assert_eq!(ids, expected, "{asked:?} {shown:?}");
+                let own = rows.iter().all(|row| shown.has(&row.project));
+                assert!(own, "{rows:?}");
+            }
+            let ward = only(&["ward"]);
+            let second = store.orders_asked(&all, &ward, 1, 1).await.unwrap();
+            assert_eq!(second[0].id.0, "5", "the window is over what is shown");
+            assert_eq!(store.packs(&ward).await.unwrap(), ["care", "scans"]);
             store.close().await;
         });
     }
@@ -245,7 +328,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let store = four(folder.path()).await;
             for sort in OrdersSort::ALL {
-                let plan = format!("EXPLAIN QUERY PLAN {}", sql(sort));
+                let plan = format!("EXPLAIN QUERY PLAN {}", sql(sort, true));
                 let rows = sqlx::query(sqlx::AssertSqlSafe(plan))
                     .fetch_all(&store.read)
                     .await

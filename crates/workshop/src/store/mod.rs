@@ -19,6 +19,7 @@ mod models;
 mod naming;
 pub mod orders;
 mod people;
+mod projects;
 pub(crate) mod receipts;
 mod tokens;
 mod tuning;
@@ -210,6 +211,7 @@ mod tests {
                 pack_sha256: "0".repeat(64),
                 spec: "{}".to_owned(),
                 origin: None,
+                project: crate::people::COMMON.to_owned(),
             }),
             at_ms: 1,
         }

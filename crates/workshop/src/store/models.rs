@@ -11,35 +11,58 @@ use crate::catalogue::ModelView;
 use crate::error::WorkshopError;
 use crate::listing::sought;
 use crate::models::ModelsAsked;
+use crate::people::Shown;
 
 /// One window, in the order of the index `models_by_time`.
-const LISTED: &str = "SELECT * FROM models
-     WHERE (?1 IS NULL OR kind = ?1)
-       AND (?2 IS NULL OR name LIKE ?2 ESCAPE '\\' OR source LIKE ?2 ESCAPE '\\'
-            OR digest LIKE ?2 ESCAPE '\\')
-     ORDER BY created_ms DESC, digest LIMIT ?3 OFFSET ?4";
+macro_rules! listed {
+    ($shown:literal) => {
+        concat!(
+            "SELECT * FROM models
+             WHERE (?1 IS NULL OR kind = ?1)
+               AND (?2 IS NULL OR name LIKE ?2 ESCAPE '\\' OR source LIKE ?2 ESCAPE '\\'
+                    OR digest LIKE ?2 ESCAPE '\\') ",
+            $shown,
+            " ORDER BY created_ms DESC, digest LIMIT ?3 OFFSET ?4"
+        )
+    };
+}
+
+/// Of all projects.
+const LISTED: &str = listed!("");
+
+/// Of those that are shown: each model's are looked up by its digest.
+const LISTED_OF: &str = listed!(
+    "AND EXISTS (SELECT 1 FROM belongs WHERE thing = models.digest
+                 AND project IN (SELECT value FROM json_each(?5)))"
+);
 
 /// The names are few and each is looked up by itself.
 const DEPLOYED: &str = "SELECT name, COALESCE(adapter, base) AS model FROM deployments
      WHERE name IN (SELECT value FROM json_each(?1))";
 
 impl Store {
-    /// The models that are asked for, newest first.
+    /// The models that are asked for, of the projects that are shown, newest first.
     ///
     /// # Errors
     /// `store`.
     pub async fn models_asked(
         &self,
         asked: &ModelsAsked,
+        shown: &Shown,
         limit: u32,
         offset: u32,
     ) -> Result<Vec<ModelView>, WorkshopError> {
         let text = asked.text.as_deref().and_then(sought);
-        let rows = sqlx::query(LISTED)
+        let of = shown.list();
+        let mut query = sqlx::query(if of.is_some() { LISTED_OF } else { LISTED })
             .bind(asked.kind.map(|it| it.as_str()))
             .bind(text.as_deref().map(pattern))
             .bind(limit)
-            .bind(offset)
+            .bind(offset);
+        if let Some(of) = of {
+            query = query.bind(of);
+        }
+        let rows = query
             .fetch_all(&self.read)
             .await
             .map_err(failed("list the models"))?;
@@ -97,10 +120,13 @@ mod tests {
     #[tokio::test]
     async fn a_list_is_read_in_the_order_of_its_index_and_names_are_looked_up() {
         let (_folder, shop) = testing::shop().await;
-        let listed = plan(shop.store(), LISTED).await;
-        let ordered = listed.iter().any(|line| line.contains("models_by_time"));
-        let sorts = listed.iter().any(|line| line.contains("TEMP B-TREE"));
-        assert!(ordered && !sorts, "{listed:?}");
+        for sql in [LISTED, LISTED_OF] {
+            let listed = plan(shop.store(), sql).await;
+            let ordered = listed.iter().any(|line| line.contains("models_by_time"));
+            let sorts = listed.iter().any(|line| line.contains("TEMP B-TREE"));
+            let scans = listed.iter().any(|line| line.contains("SCAN belongs"));
+            assert!(ordered && !sorts && !scans, "{listed:?}");
+        }
         let deployed = plan(shop.store(), DEPLOYED).await;
         let scans = deployed
             .iter()

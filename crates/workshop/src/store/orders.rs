@@ -10,6 +10,7 @@ use crate::listing::{CURVE_POINTS_MAX, OUTLINE_POINTS};
 use crate::order::{
     CurvePoint, LogLine, OrderId, OrderState, Origin, Output, StepError, StepName, StepState, Title,
 };
+use crate::people::COMMON;
 
 /// An order as stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +41,8 @@ pub struct OrderRow {
     pub deployment: Option<String>,
     /// Where it comes from, when it was cloned.
     pub origin: Option<Origin>,
+    /// The project it belongs to.
+    pub project: String,
 }
 
 /// A step as stored, with its effect when it is finished.
@@ -91,7 +94,7 @@ pub(super) fn parse_word<T: serde::de::DeserializeOwned>(
 }
 
 fn order_row(row: &SqliteRow) -> Result<OrderRow, WorkshopError> {
-    // A home of an earlier version, read before a daemon brought it up to date, has no such column.
+    // A home of an earlier version, read before a daemon brought it up to date, has no such columns.
     let origin: Option<String> = row.try_get("origin").ok().flatten();
     Ok(OrderRow {
         id: OrderId(row.get("id")),
@@ -112,6 +115,7 @@ fn order_row(row: &SqliteRow) -> Result<OrderRow, WorkshopError> {
         origin: origin
             .map(|text| parse("where an order comes from", &text))
             .transpose()?,
+        project: row.try_get("project").unwrap_or_else(|_| COMMON.to_owned()),
     })
 }
 

@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::orders::parse;
-use super::{Store, failed};
+use super::{Store, failed, projects};
 use crate::error::WorkshopError;
 use crate::order::OrderId;
 use crate::people::{AUDIT_ROWS_MAX, AuditRow, Kind, Origin, PeopleChange, PersonRow, SessionRow};
@@ -24,6 +24,11 @@ pub(super) async fn written(tx: &mut Tx<'_>, change: &PeopleChange) -> Done {
         PeopleChange::SessionsEnded(all) => sessions_ended(tx, all).await,
         PeopleChange::SessionsUsed(all) => sessions_used(tx, all).await,
         PeopleChange::Audited(rows) => audited(tx, rows).await,
+        PeopleChange::ProjectIs(row) => projects::project_is(tx, row).await,
+        PeopleChange::MemberIs(row) => projects::member_is(tx, row).await,
+        PeopleChange::MemberLeft { project, person } => {
+            projects::member_left(tx, project, person).await
+        }
     }
 }
 
@@ -90,13 +95,15 @@ async fn sessions_used(tx: &mut Tx<'_>, all: &[(Digest, i64)]) -> Done {
 async fn audited(tx: &mut Tx<'_>, rows: &[AuditRow]) -> Done {
     for row in rows {
         sqlx::query(
-            "INSERT INTO audit (at_ms, event, by_whom, what, outcome) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO audit (at_ms, event, by_whom, what, outcome, project)
+             VALUES (?, ?, ?, ?, ?, ?)",
         )
         .bind(row.at_ms)
         .bind(&row.event)
         .bind(&row.by)
         .bind(&row.what)
         .bind(&row.outcome)
+        .bind(&row.project)
         .execute(&mut **tx)
         .await?;
     }
@@ -233,6 +240,7 @@ impl Store {
             by: row.get("by_whom"),
             what: row.get("what"),
             outcome: row.get("outcome"),
+            project: row.get("project"),
         };
         Ok(rows.iter().map(row).collect())
     }

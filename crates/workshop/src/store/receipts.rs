@@ -10,15 +10,28 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::orders::{parse, parse_word};
+use super::projects::project_of_name;
 use super::write::{signed, word};
 use super::{Store, failed};
 use crate::book::{SHINGLES_MAX, Texts};
 use crate::error::WorkshopError;
 use crate::listing::ReceiptsFrom;
 use crate::order::OrderId;
+use crate::people::Shown;
 
 type Done = Result<(), sqlx::Error>;
 type Tx<'a> = Transaction<'a, Sqlite>;
+
+/// That a row's name is of a project that is shown; all are where ?1 is NULL.
+macro_rules! of_shown {
+    ($name:literal) => {
+        concat!(
+            " AND (?1 IS NULL OR ",
+            project_of_name!($name),
+            " IN (SELECT value FROM json_each(?1)))"
+        )
+    };
+}
 
 /// Receipts named for one quoted passage.
 const QUOTED_MAX: usize = 20;
@@ -347,30 +360,35 @@ impl Store {
             .transpose()
     }
 
-    /// Closed receipts, newest first; of one deployment where it is named.
+    /// Closed receipts of the projects that are shown, newest first; of one deployment where it is named.
     ///
     /// # Errors
     /// `store`, `store-unreadable`.
     pub async fn receipts(
         &self,
         deployment: Option<&Link>,
+        shown: &Shown,
         limit: u32,
         offset: u32,
     ) -> Result<Vec<StoredReceipt>, WorkshopError> {
         // Two statements: in one, the index by deployment could not be used.
         let query = match deployment {
-            Some(of) => sqlx::query(
-                "SELECT * FROM receipts WHERE deployment = ? AND state = 'closed'
-                 ORDER BY id DESC LIMIT ? OFFSET ?",
-            )
-            .bind(of.to_string()),
-            None => sqlx::query(
-                "SELECT * FROM receipts WHERE state = 'closed' ORDER BY id DESC LIMIT ? OFFSET ?",
-            ),
+            Some(_) => sqlx::query(concat!(
+                "SELECT * FROM receipts WHERE deployment = ?4 AND state = 'closed'",
+                of_shown!("receipts.name"),
+                " ORDER BY id DESC LIMIT ?2 OFFSET ?3"
+            )),
+            None => sqlx::query(concat!(
+                "SELECT * FROM receipts WHERE state = 'closed'",
+                of_shown!("receipts.name"),
+                " ORDER BY id DESC LIMIT ?2 OFFSET ?3"
+            )),
         };
+        let mut query = query.bind(shown.list()).bind(limit).bind(offset);
+        if let Some(of) = deployment {
+            query = query.bind(of.to_string());
+        }
         query
-            .bind(limit)
-            .bind(offset)
             .fetch_all(&self.read)
             .await
             .map_err(failed("read the receipts"))?
@@ -386,23 +404,32 @@ impl Store {
     pub async fn receipts_from(
         &self,
         from: &ReceiptsFrom,
+        shown: &Shown,
         limit: u32,
     ) -> Result<Vec<StoredReceipt>, WorkshopError> {
-        let query = match from {
-            ReceiptsFrom::Newest => return self.receipts(None, limit, 0).await,
-            ReceiptsFrom::Before(id) => sqlx::query(
-                "SELECT * FROM receipts WHERE id < ? AND state = 'closed'
-                 ORDER BY id DESC LIMIT ?",
-            )
-            .bind(id),
-            ReceiptsFrom::After(id) => sqlx::query(
-                "SELECT * FROM (SELECT * FROM receipts WHERE id > ? AND state = 'closed'
-                                ORDER BY id LIMIT ?)
-                 ORDER BY id DESC",
-            )
-            .bind(id),
+        let (query, id) = match from {
+            ReceiptsFrom::Newest => return self.receipts(None, shown, limit, 0).await,
+            ReceiptsFrom::Before(id) => (
+                sqlx::query(concat!(
+                    "SELECT * FROM receipts WHERE id < ?2 AND state = 'closed'",
+                    of_shown!("receipts.name"),
+                    " ORDER BY id DESC LIMIT ?3"
+                )),
+                id,
+            ),
+            ReceiptsFrom::After(id) => (
+                sqlx::query(concat!(
+                    "SELECT * FROM (SELECT * FROM receipts WHERE id > ?2 AND state = 'closed'",
+                    of_shown!("receipts.name"),
+                    " ORDER BY id LIMIT ?3)
+                     ORDER BY id DESC"
+                )),
+                id,
+            ),
         };
         query
+            .bind(shown.list())
+            .bind(id)
             .bind(limit)
             .fetch_all(&self.read)
             .await
@@ -545,7 +572,21 @@ impl Store {
     /// # Errors
     /// `store`, `store-unreadable`.
     pub async fn pending(&self) -> Result<Vec<PendingRow>, WorkshopError> {
-        sqlx::query("SELECT * FROM pending ORDER BY number")
+        self.pending_shown(&Shown::All).await
+    }
+
+    /// What waits for approval in the projects that are shown, by number.
+    ///
+    /// # Errors
+    /// `store`, `store-unreadable`.
+    pub async fn pending_shown(&self, shown: &Shown) -> Result<Vec<PendingRow>, WorkshopError> {
+        let sql = concat!(
+            "SELECT * FROM pending WHERE TRUE",
+            of_shown!("pending.name"),
+            " ORDER BY number"
+        );
+        sqlx::query(sql)
+            .bind(shown.list())
             .fetch_all(&self.read)
             .await
             .map_err(failed("read what waits for approval"))?

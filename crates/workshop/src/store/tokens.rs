@@ -8,6 +8,7 @@ use super::orders::parse;
 use super::write::signed;
 use super::{Store, failed};
 use crate::error::WorkshopError;
+use crate::people::COMMON;
 use crate::token::{DayUse, TokenRow, TokenUse};
 
 type Done = Result<(), sqlx::Error>;
@@ -19,14 +20,16 @@ fn json<T: serde::Serialize>(value: &T) -> String {
 
 pub(super) async fn issued(tx: &mut Tx<'_>, token: &TokenRow) -> Done {
     sqlx::query(
-        "INSERT INTO tokens (id, name, digest, scopes, models, allowance, created_ms, expires_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO tokens (id, name, digest, scopes, models, project, allowance, created_ms,
+                             expires_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(&token.id)
     .bind(&token.name)
     .bind(token.digest.to_string())
     .bind(json(&token.scopes))
     .bind(json(&token.models))
+    .bind(&token.project)
     .bind(json(&token.allowance))
     .bind(token.created_ms)
     .bind(token.expires_ms)
@@ -88,6 +91,8 @@ fn token(row: &SqliteRow) -> Result<TokenRow, WorkshopError> {
         digest,
         scopes: parse("a key's scopes", row.get("scopes"))?,
         models: parse("a key's models", row.get("models"))?,
+        // A home of an earlier version, read before a daemon brought it up to date, has no such column.
+        project: row.try_get("project").unwrap_or_else(|_| COMMON.to_owned()),
         allowance: parse("a key's allowance", row.get("allowance"))?,
         created_ms: row.get("created_ms"),
         expires_ms: row.get("expires_ms"),
@@ -152,6 +157,7 @@ mod tests {
             digest: Digest::of(b"key"),
             scopes: vec![Scope::Answer, Scope::Feedback],
             models: vec!["triage".to_owned()],
+            project: "ward".to_owned(),
             allowance: Allowance {
                 tokens_per_day: Some(9),
                 ..Allowance::default()

@@ -5,9 +5,10 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::orders::{parse, parse_word};
 use super::write::{insert_artifact, signed};
-use super::{Store, failed};
+use super::{Store, failed, projects};
 use crate::error::WorkshopError;
 use crate::order::OrderId;
+use crate::people::{Shown, reach};
 use crate::store::change::NewArtifact;
 use crate::tuning::{Asked, FileRow};
 
@@ -19,6 +20,7 @@ const KIND: &str = "file";
 
 pub(super) async fn file_kept(tx: &mut Tx<'_>, artifact: &NewArtifact, file: &FileRow) -> Done {
     insert_artifact(tx, artifact, KIND, file.created_ms).await?;
+    projects::belongs(tx, &file.id, &reach::home()).await?;
     let form = serde_json::to_value(file.form).unwrap_or_default();
     sqlx::query(
         "INSERT INTO files (id, name, bytes, records, form, artifact, owner, created_ms)
@@ -38,10 +40,12 @@ pub(super) async fn file_kept(tx: &mut Tx<'_>, artifact: &NewArtifact, file: &Fi
 }
 
 pub(super) async fn file_deleted(tx: &mut Tx<'_>, id: &str, artifact: &str) -> Done {
-    sqlx::query("DELETE FROM files WHERE id = ?")
-        .bind(id)
-        .execute(&mut **tx)
-        .await?;
+    for sql in [
+        "DELETE FROM files WHERE id = ?",
+        "DELETE FROM belongs WHERE thing = ?",
+    ] {
+        sqlx::query(sql).bind(id).execute(&mut **tx).await?;
+    }
     sqlx::query(
         "DELETE FROM artifacts WHERE digest = ?1 AND kind = ?2
          AND NOT EXISTS (SELECT 1 FROM files WHERE artifact = ?1)
@@ -91,12 +95,18 @@ impl Store {
         Ok(u32::try_from(row.get::<i64, _>("files")).unwrap_or(u32::MAX))
     }
 
-    /// All files, the newest first.
+    /// All files of the projects that are shown, the newest first.
     ///
     /// # Errors
     /// `store`, `store-unreadable`.
-    pub async fn files(&self) -> Result<Vec<FileRow>, WorkshopError> {
-        let rows = sqlx::query("SELECT * FROM files ORDER BY id DESC")
+    pub async fn files(&self, shown: &Shown) -> Result<Vec<FileRow>, WorkshopError> {
+        let sql = "SELECT * FROM files
+             WHERE ?1 IS NULL
+                OR EXISTS (SELECT 1 FROM belongs WHERE thing = files.id
+                           AND project IN (SELECT value FROM json_each(?1)))
+             ORDER BY id DESC";
+        let rows = sqlx::query(sql)
+            .bind(shown.list())
             .fetch_all(&self.read)
             .await
             .map_err(failed("read the files"))?;
@@ -145,21 +155,26 @@ impl Store {
         Ok(u32::try_from(row.get::<i64, _>("jobs")).unwrap_or(u32::MAX))
     }
 
-    /// The orders that came as jobs before `before`, all where it is absent; the newest first.
+    /// The orders of the projects that are shown that came as jobs before `before`, all where it is absent;
+    /// the newest first.
     ///
     /// # Errors
     /// `store`.
     pub async fn jobs(
         &self,
         before: Option<&OrderId>,
+        shown: &Shown,
         limit: u32,
     ) -> Result<Vec<OrderId>, WorkshopError> {
         let rows = sqlx::query(
-            "SELECT order_id FROM jobs WHERE ?1 IS NULL OR order_id < ?1
+            "SELECT order_id FROM jobs WHERE (?1 IS NULL OR order_id < ?1)
+               AND (?3 IS NULL OR (SELECT project FROM orders WHERE id = order_id)
+                                  IN (SELECT value FROM json_each(?3)))
              ORDER BY order_id DESC LIMIT ?2",
         )
         .bind(before.map(|order| order.0.as_str()))
         .bind(limit)
+        .bind(shown.list())
         .fetch_all(&self.read)
         .await
         .map_err(failed("read the jobs"))?;

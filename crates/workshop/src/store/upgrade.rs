@@ -420,7 +420,18 @@ mod tests {
         ledger::open(&store, &home, ApprovalPolicy::default())
             .await
             .unwrap();
-        store.apply(&[placed(), placed()]).await.unwrap();
+        for id in [OrderId::new(), OrderId::new()] {
+            // As that version placed one.
+            sqlx::query(
+                "INSERT INTO orders (id, pack, title_en, title_zh, demonstration, offline, folder,
+                                     pack_sha256, spec, origin, state, created_ms)
+                 VALUES (?, 'p', '', '', 0, 0, '/p', '0', '{}', NULL, 'queued', 1)",
+            )
+            .bind(id.0)
+            .execute(&pool)
+            .await
+            .unwrap();
+        }
         store.close().await;
         (folder, home)
     }

@@ -9,11 +9,23 @@ use crate::error::WorkshopError;
 /// The steps from an empty file to the present layout.
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
+/// The layout that has projects.
+const PROJECTS: i64 = 11;
+
 impl Store {
     /// The layout that this version writes.
     pub fn schema_known() -> i64 {
         let versions = MIGRATIONS.iter().map(|migration| migration.version);
         versions.max().unwrap_or_default()
+    }
+
+    /// Whether this store has projects. One that was opened for writing has them; a home of an earlier
+    /// version that is only read may not.
+    ///
+    /// # Errors
+    /// `store`.
+    pub(super) async fn has_projects(&self) -> Result<bool, WorkshopError> {
+        Ok(self.write.is_some() || self.schema().await? >= PROJECTS)
     }
 
     /// The layout that this store has.

@@ -3,7 +3,7 @@
 use sqlx::{Sqlite, Transaction};
 
 use super::change::{Change, Finished, NewArtifact, NewOrder, Registration};
-use super::{feedback, labels, people, receipts, tokens, tuning};
+use super::{feedback, labels, people, projects, receipts, tokens, tuning};
 use crate::catalogue::{DatasetView, DeploymentRow, ModelView};
 use crate::order::{CurvePoint, OrderId, OrderState, StepError, StepName, StepState};
 use crate::pack::stages::steps_of;
@@ -35,7 +35,7 @@ impl Change {
                 step,
                 input,
                 at_ms,
-            } => step_is(tx, order, *step, StepState::Reused, input, *at_ms).await,
+            } => step_reuses(tx, order, *step, input, *at_ms).await,
             Change::StepFails {
                 order,
                 step,
@@ -47,8 +47,10 @@ impl Change {
             Change::DatasetAdded {
                 artifact,
                 dataset,
+                project,
                 at_ms,
-            } => dataset_added(tx, artifact, dataset, *at_ms).await,
+            } => dataset_added(tx, artifact, dataset, project, *at_ms).await,
+            Change::Belongs { thing, project } => projects::belongs(tx, thing, project).await,
             Change::Deployed(row) => insert_deployment(tx, row).await,
             Change::Undeployed { name } => undeployed(tx, name).await,
             Change::ReceiptOpened(open) => receipts::opened(tx, open).await,
@@ -95,8 +97,8 @@ pub(super) fn word<T: serde::Serialize>(value: &T) -> String {
 async fn placed(tx: &mut Tx<'_>, order: &NewOrder, at_ms: i64) -> Done {
     sqlx::query(
         "INSERT INTO orders (id, pack, title_en, title_zh, demonstration, offline, folder,
-                             pack_sha256, spec, origin, state, created_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
+                             pack_sha256, spec, origin, project, state, created_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?)",
     )
     .bind(&order.id.0)
     .bind(&order.pack)
@@ -108,6 +110,7 @@ async fn placed(tx: &mut Tx<'_>, order: &NewOrder, at_ms: i64) -> Done {
     .bind(&order.pack_sha256)
     .bind(&order.spec)
     .bind(order.origin.as_ref().map(json))
+    .bind(&order.project)
     .bind(at_ms)
     .execute(&mut **tx)
     .await?;
@@ -163,6 +166,17 @@ async fn step_is(
     .map(drop)
 }
 
+async fn step_reuses(
+    tx: &mut Tx<'_>,
+    order: &OrderId,
+    step: StepName,
+    input: &str,
+    at_ms: i64,
+) -> Done {
+    step_is(tx, order, step, StepState::Reused, input, at_ms).await?;
+    projects::reused(tx, (step, input), order).await
+}
+
 /// The input stays: it says which checkpoints are worth keeping.
 async fn step_waits(tx: &mut Tx<'_>, order: &OrderId, step: StepName) -> Done {
     sqlx::query(
@@ -180,6 +194,7 @@ async fn step_done(tx: &mut Tx<'_>, finished: &Finished, at_ms: i64) -> Done {
     let digest = finished.artifact.as_ref().map(|made| made.digest.as_str());
     if let Some(artifact) = &finished.artifact {
         insert_artifact(tx, artifact, finished.step.as_str(), at_ms).await?;
+        projects::made(tx, &artifact.digest, &finished.order).await?;
     }
     sqlx::query(
         "INSERT OR REPLACE INTO effects (step, input, order_id, output, artifact, created_ms)
@@ -282,9 +297,11 @@ async fn dataset_added(
     tx: &mut Tx<'_>,
     artifact: &NewArtifact,
     dataset: &DatasetView,
+    project: &str,
     at_ms: i64,
 ) -> Done {
     insert_artifact(tx, artifact, "prepare", at_ms).await?;
+    projects::belongs(tx, &artifact.digest, project).await?;
     insert_dataset(tx, dataset).await
 }
 

@@ -17,6 +17,7 @@ use super::meter::Meter;
 use super::{DayUse, Scope, Short, Standing, TokenRow, TokenUse};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::people::COMMON;
 use crate::store::{Change, Store};
 
 /// How often use is written.
@@ -90,6 +91,11 @@ impl Token {
         &self.row.name
     }
 
+    /// The project that it is for; the common one where it is for the whole workshop.
+    pub fn project(&self) -> &str {
+        &self.row.project
+    }
+
     /// The row, as of now.
     pub fn row(&self) -> TokenRow {
         TokenRow {
@@ -106,7 +112,15 @@ impl Token {
 
     /// Whether it may ask this model.
     pub fn may_ask(&self, model: &str) -> bool {
-        self.row.models.is_empty() || self.row.models.iter().any(|name| name == model)
+        let named = self.row.models.is_empty() || self.row.models.iter().any(|name| name == model);
+        named && self.is_of(model)
+    }
+
+    /// Whether the name of a model is of its project, with whose id it begins then.
+    fn is_of(&self, model: &str) -> bool {
+        let project = &self.row.project;
+        let of_project = model.strip_prefix(project.as_str());
+        project == COMMON || of_project.is_some_and(|rest| rest.starts_with('.'))
     }
 
     /// Counts a request.
@@ -266,6 +280,7 @@ impl Tokens {
             digest,
             scopes: vec![Scope::Admin],
             models: Vec::new(),
+            project: COMMON.to_owned(),
             allowance: super::Allowance::default(),
             created_ms: now_ms(),
             expires_ms: None,
@@ -334,6 +349,7 @@ mod tests {
             digest,
             scopes: vec![Scope::Answer],
             models: vec!["triage".to_owned()],
+            project: COMMON.to_owned(),
             allowance: Allowance::default(),
             created_ms: 1,
             expires_ms: None,
@@ -392,6 +408,24 @@ mod tests {
         );
         assert!(own.may_ask("triage") && !own.may_ask("support"));
         assert!(admin.may_ask("support"));
+    }
+
+    #[test]
+    fn a_projects_key_asks_its_models_alone() {
+        let of = |models: &[&str]| {
+            let row = TokenRow {
+                project: "ward".to_owned(),
+                models: models.iter().map(|name| (*name).to_owned()).collect(),
+                ..row("of the ward")
+            };
+            Tokens::of_rows([row]).find("of the ward").unwrap()
+        };
+        let all = of(&[]);
+        assert!(all.may_ask("ward.care"));
+        for model in ["care", "wards.care", "ward", "bank.care", "ft:ward.x"] {
+            assert!(!all.may_ask(model), "{model}");
+        }
+        assert!(!of(&["care"]).may_ask("care"), "naming it is not enough");
     }
 
     #[test]

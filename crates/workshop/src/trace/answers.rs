@@ -6,7 +6,7 @@ use lathe_data::shingles::shingles;
 use lathe_data::spans::passage_in;
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::{Receipt, Span};
-use lathe_evidence::statement::{Deployment, Link, Predicate, Training};
+use lathe_evidence::statement::{Dataset, Deployment, Link, Predicate, Training};
 use lathe_ledger::History;
 
 use super::records::Ground;
@@ -16,6 +16,7 @@ use super::{
 };
 use crate::error::WorkshopError;
 use crate::listing::ReceiptsFrom;
+use crate::people::{Right, Shown, reach};
 use crate::workshop::Workshop;
 
 /// Answers listed for one record.
@@ -76,7 +77,8 @@ impl Workshop {
         limit: u32,
         offset: u32,
     ) -> Result<Vec<Receipt>, WorkshopError> {
-        let stored = self.store().receipts(of.as_ref(), limit, offset).await?;
+        let (shown, store) = (reach::shown(Right::Look), self.store());
+        let stored = store.receipts(of.as_ref(), &shown, limit, offset).await?;
         Ok(stored.into_iter().map(|it| it.receipt).collect())
     }
 
@@ -89,7 +91,8 @@ impl Workshop {
         from: &ReceiptsFrom,
         limit: u32,
     ) -> Result<Vec<Receipt>, WorkshopError> {
-        let stored = self.store().receipts_from(from, limit).await?;
+        let shown = reach::shown(Right::Look);
+        let stored = self.store().receipts_from(from, &shown, limit).await?;
         Ok(stored.into_iter().map(|it| it.receipt).collect())
     }
 
@@ -98,9 +101,13 @@ impl Workshop {
     /// # Errors
     /// As [`Workshop::trace`].
     pub async fn trace_record(&self, leaf: &Digest) -> Result<Option<RecordTrace>, WorkshopError> {
-        let ground = {
+        let datasets = {
             let history = self.store().ledger()?.read().await;
-            Ground::of(&history, said(&history, "dataset"))
+            said(&history, "dataset")
+        };
+        let ground = {
+            let datasets = self.shown_datasets(datasets).await?;
+            Ground::of(&*self.store().ledger()?.read().await, datasets)
         };
         let found = records::find(self, &ground, &HashSet::from([*leaf])).await?;
         let holders: HashSet<Digest> = found.iter().map(|it| it.dataset).collect();
@@ -121,9 +128,11 @@ impl Workshop {
             });
             (trainings, said(&history, "deployment"))
         };
+        let trainings = self.shown_trainings(trainings).await?;
         let models: HashSet<Digest> = trainings.iter().map(|it| it.subject).collect();
         let deployments = self.uses(deployments, &models).await?;
-        let receipts = self.store().receipts_naming(leaf, RECEIPTS_MAX).await?;
+        let mut receipts = self.store().receipts_naming(leaf, RECEIPTS_MAX).await?;
+        receipts.retain(|it| reach::may_name(Right::Records, &it.name));
         let line = |receipt| ReceiptLine {
             receipt,
             shared: 0,
@@ -135,6 +144,48 @@ impl Workshop {
             deployments,
             receipts: receipts.into_iter().map(line).collect(),
         }))
+    }
+
+    /// Those of datasets that whoever asks may read records of. Of most nobody is asked: then all.
+    async fn shown_datasets(
+        &self,
+        mut datasets: Vec<Said<Dataset>>,
+    ) -> Result<Vec<Said<Dataset>>, WorkshopError> {
+        let seen = self.seen(datasets.iter().map(|it| it.subject)).await?;
+        datasets.retain(|it| seen.contains(&it.subject));
+        Ok(datasets)
+    }
+
+    /// Those whose models whoever asks may see.
+    async fn shown_trainings(
+        &self,
+        mut trainings: Vec<Said<Training>>,
+    ) -> Result<Vec<Said<Training>>, WorkshopError> {
+        let seen = self.seen(trainings.iter().map(|it| it.subject)).await?;
+        trainings.retain(|it| seen.contains(&it.subject));
+        Ok(trainings)
+    }
+
+    /// Those of these artifacts in whose projects whoever asks may see records.
+    async fn seen(
+        &self,
+        artifacts: impl Iterator<Item = Digest>,
+    ) -> Result<HashSet<Digest>, WorkshopError> {
+        let shown = reach::shown(Right::Records);
+        let mut seen = HashSet::new();
+        for artifact in artifacts {
+            let is_seen = match shown {
+                Shown::All => true,
+                Shown::Only(_) => {
+                    let homes = self.store().homes(&artifact.to_string()).await?;
+                    homes.iter().any(|it| shown.has(it))
+                }
+            };
+            if is_seen {
+                seen.insert(artifact);
+            }
+        }
+        Ok(seen)
     }
 
     /// The deployments of these models, newest first.
@@ -178,7 +229,9 @@ impl Workshop {
             if shared * 100 < of * SHARED_PERCENT_MIN {
                 continue;
             }
-            if let Some(stored) = self.store().receipt(&id).await? {
+            let stored = self.store().receipt(&id).await?;
+            let sees = |name: &str| reach::may_name(Right::Records, name);
+            if let Some(stored) = stored.filter(|it| sees(&it.receipt.name)) {
                 lines.push(ReceiptLine {
                     receipt: stored.receipt,
                     shared,

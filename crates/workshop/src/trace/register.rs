@@ -10,21 +10,24 @@ use lathe_register::dossier::dossier;
 use super::{RegistrationView, Said, chain_of};
 use crate::error::WorkshopError;
 use crate::objects;
+use crate::people::Right;
+use crate::people::reach::{self, Reach};
 use crate::store::PendingRow;
 use crate::words::Lang;
 use crate::workshop::Workshop;
 
 /// The registrations of a ledger, the newest first, without their breakers.
 pub fn registrations_of(history: &History) -> Vec<RegistrationView> {
-    views(history, &numbers(history))
+    views(history, &numbers(history, |_| true))
 }
 
-/// The numbers of the register, that which was handed in last first.
-fn numbers(history: &History) -> Vec<&str> {
+/// The numbers of the register under the names that are shown, that which was handed in last first.
+fn numbers(history: &History, shows: impl Fn(&str) -> bool) -> Vec<&str> {
     let mut known = HashSet::new();
     let mut numbers: Vec<&str> = history
         .of_kind("registration")
         .filter_map(|entry| <&Registration>::try_from(&entry.statement.predicate).ok())
+        .filter(|said| shows(&said.name))
         .map(|said| said.number.as_str())
         .filter(|number| known.insert(*number))
         .collect();
@@ -109,7 +112,12 @@ impl Workshop {
     ) -> Result<Vec<RegistrationView>, WorkshopError> {
         let mut views = {
             let history = self.store().ledger()?.read().await;
-            let numbers = numbers(&history);
+            let reach = reach::now();
+            let shows = |name: &str| {
+                let may = |it: &Reach| it.may_name(Right::Look, name);
+                reach.as_ref().is_none_or(may)
+            };
+            let numbers = numbers(&history, shows);
             let rest = numbers.get(offset as usize..).unwrap_or_default();
             views(&history, &rest[..rest.len().min(limit as usize)])
         };
@@ -165,7 +173,9 @@ impl Workshop {
     /// # Errors
     /// The store's.
     pub async fn pending_of(&self, what: &str) -> Result<Vec<PendingRow>, WorkshopError> {
-        self.store().pending_of(what).await
+        let mut rows = self.store().pending_of(what).await?;
+        rows.retain(|it| reach::may_name(Right::Look, &it.name));
+        Ok(rows)
     }
 
     /// What waits for somebody's approval, by number.
@@ -173,7 +183,7 @@ impl Workshop {
     /// # Errors
     /// The store's.
     pub async fn pending(&self) -> Result<Vec<PendingRow>, WorkshopError> {
-        self.store().pending().await
+        self.store().pending_shown(&reach::shown(Right::Look)).await
     }
 
     /// The dossier of a registration as a page to read and to print; none where there is no such

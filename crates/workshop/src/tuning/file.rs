@@ -19,6 +19,7 @@ use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::home::io_error;
 use crate::objects;
+use crate::people::{Right, Shown, reach};
 use crate::store::Change;
 use crate::store::change::NewArtifact;
 use crate::workshop::Workshop;
@@ -139,7 +140,7 @@ impl Workshop {
     /// # Errors
     /// The store's.
     pub async fn files(&self) -> Result<Vec<FileRow>, WorkshopError> {
-        self.store().files().await
+        self.store().files(&reach::shown(Right::Tune)).await
     }
 
     /// One file.
@@ -147,7 +148,11 @@ impl Workshop {
     /// # Errors
     /// `file-unknown`; the store's.
     pub async fn file(&self, id: &str) -> Result<FileRow, WorkshopError> {
-        let found = self.store().file(id).await?;
+        let mut found = self.store().file(id).await?;
+        let shown = reach::shown(Right::Tune);
+        if shown != Shown::All && !self.store().homes(id).await?.iter().any(|it| shown.has(it)) {
+            found = None;
+        }
         found.ok_or_else(|| {
             let shown: String = id.chars().take(100).collect();
             WorkshopError::new(

@@ -16,6 +16,7 @@ use crate::error::WorkshopError;
 use crate::home::io_error;
 use crate::objects;
 use crate::order::OrderId;
+use crate::people::{Right, reach};
 use crate::steps;
 use crate::store::Change;
 use crate::store::change::{NewArtifact, NewOrder};
@@ -83,6 +84,7 @@ impl Workshop {
             pack_sha256: Digest::of(spec.as_bytes()).to_string(),
             spec,
             origin: None,
+            project: self.project_for(None, Right::Tune)?,
         };
         changes.push(Change::Placed {
             order: Box::new(order),
@@ -124,7 +126,8 @@ impl Workshop {
         limit: u32,
     ) -> Result<Vec<JobView>, WorkshopError> {
         let mut jobs = Vec::new();
-        for id in self.store().jobs(before, limit).await? {
+        let shown = reach::shown(Right::Look);
+        for id in self.store().jobs(before, &shown, limit).await? {
             jobs.push(self.job(&id).await?);
         }
         Ok(jobs)

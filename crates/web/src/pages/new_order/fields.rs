@@ -8,6 +8,7 @@ use lathe_workshop::pack::change;
 use lathe_workshop::{OrderRequest, WorkshopError};
 use serde_json::{Number, Value};
 
+use super::super::projects;
 use crate::lang::Say;
 
 /// The settings that have a field, by the group that they stand in.
@@ -176,6 +177,7 @@ pub(super) fn request_of(
         quick: value("quick").is_some(),
         offline: value("offline").is_some(),
         set,
+        project: projects::named(value("project")),
     })
 }
 

@@ -253,6 +253,7 @@ fn summary(order: &OrderView) -> OrderSummary {
         id: order.id.clone(),
         pack: order.pack.clone(),
         title: order.title.clone(),
+        project: order.project.clone(),
         demonstration: order.demonstration,
         state: order.state,
         step: order
@@ -275,6 +276,7 @@ fn fits(row: &OrderSummary, asked: &OrdersAsked) -> bool {
     };
     asked.state.is_none_or(|it| it == row.state)
         && asked.pack.as_ref().is_none_or(|it| *it == row.pack)
+        && asked.project.as_ref().is_none_or(|it| *it == row.project)
         && asked.sought().is_none_or(|it| holds(&it))
 }
 

@@ -28,6 +28,7 @@ fn order(id: &str, state: OrderState, steps: Vec<StepView>) -> OrderView {
         id: OrderId(id.to_owned()),
         pack: "customer-care".to_owned(),
         title: title(),
+        project: "common".to_owned(),
         demonstration: false,
         state,
         created_ms: PLACED_MS,
