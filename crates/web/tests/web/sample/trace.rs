@@ -261,11 +261,23 @@ pub fn filing() -> Said<Filing> {
 /// What comes of an operation: for those that a page shows, something of their form; for the others
 /// the operation itself.
 pub fn operated(operation: &Operation) -> Result<Value, WorkshopError> {
+    let ward = || {
+        json!({
+            "id": "ward", "name": "Ward 7", "created_ms": PLACED_MS,
+            "members": [{"person": "anna", "roles": ["tuner"], "denied": ["ask"]}],
+        })
+    };
     Ok(match operation {
         Operation::FilingPackage { of, answers, .. } => {
             json!({ "page": format!("<!doctype html><h1>{of}: {} answers</h1>", answers.len()) })
         }
         Operation::Brought {} => json!({ "brought": [] }),
+        Operation::Projects {} => json!({ "projects": [ward()] }),
+        Operation::ProjectShow { .. } => {
+            let mut shown = ward();
+            shown["holds"] = json!({"orders": 1, "datasets": 0, "models": 2, "deployments": 0});
+            shown
+        }
         Operation::Flip { name } => json!({
             "name": name, "file": "objects/77ab/adapter_model.safetensors",
             "refused": { "code": "chain-altered", "text": "the adapter is not what it was <b>", "next": "Run the order again." },
