@@ -153,6 +153,7 @@ fn what_people_made_and_brought_comes_back_and_goes_on() {
         name: name.to_owned(),
         bytes: Some(bytes),
         sha256: None,
+        project: None,
     };
     let (folder, home, coming) = block(async {
         let (folder, shop) = testing::shop().await;
