@@ -142,6 +142,7 @@ async fn a_key_has_neither_password_nor_sessions() {
         name: "the shop".to_owned(),
         scopes: vec![Scope::Admin],
         models: Vec::new(),
+        project: lathe_workshop::people::COMMON.to_owned(),
         expires_days: None,
         allowance: Allowance::default(),
     };
