@@ -6,7 +6,7 @@
 //!
 //! People of the workshop have a password here; others sign in by a provider or a directory ([`outside`]).
 //!
-//! What belongs to a project can be for its members alone ([`project`]).
+//! What belongs to a project can be for its members alone (`project.rs`).
 //!
 //! Not here: how a session travels and which page asks for which right (`lathe_web`), and keys of the API
 //! (`token`).

@@ -4,7 +4,7 @@
 //!
 //! Where nobody is asked who they are there is none, and everything is reached: the workshop's own work, the
 //! commands of the home's user, keys of the whole workshop. Not here: what a reach is made of (the guard of
-//! `lathe_web`) and the table of rights ([`super::role`]).
+//! `lathe_web`) and the table of rights (`role.rs`).
 
 use std::sync::Arc;
 
