@@ -361,7 +361,8 @@ def lets_the_first_person_in(visit):
     password = page.locator("[role=status] code").inner_text()
     page.goto(visit.url("/keys", kind))
     page.wait_for_url("**/login?next=%2Fkeys")
-    assert page.evaluate("document.activeElement.name") == "name"
+    # The browser gives the focus after the page has come.
+    page.wait_for_function("document.activeElement.name === 'name'")
     page.keyboard.type("li.lei")
     page.keyboard.press("Tab")
     page.keyboard.type("not the password")
