@@ -140,6 +140,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// They must be writable.
     unsafe fn store_words(self, to: *mut u32, value: Self::U);
+    /// Writes the columns of `LANES` rows of as many words as rows; both come with how far their rows
+    /// lie apart.
+    ///
+    /// # Safety
+    /// The rows must be readable, and those written to writable.
+    unsafe fn transpose_words(self, from: (*const u32, usize), to: (*mut u32, usize));
     /// The floats whose bits the words are.
     fn words_as_floats(self, a: Self::U) -> Self::F;
     /// The bits of floats.

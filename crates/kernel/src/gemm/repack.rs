@@ -110,6 +110,7 @@ impl<U: Unit> Kernel for Panel<'_, U> {
         );
         // A row of the tile is one column; those past the last stay zero.
         let mut tile = [0; TILE * TILE];
+        let mut turned = [0; TILE * TILE];
         let parts = self.to.chunks_mut(words * width);
         for (start, to) in (0..depth).step_by(step).zip(parts) {
             for (row, tile) in from.chunks_exact(depth).zip(tile.chunks_exact_mut(TILE)) {
@@ -118,10 +119,21 @@ impl<U: Unit> Kernel for Panel<'_, U> {
                 // SAFETY: a row of the tile holds the words of two vectors.
                 unsafe { U::store(s, tile.as_mut_ptr(), low, high) };
             }
-            for (unit, to) in to.chunks_exact_mut(width).enumerate() {
-                for (word, tile) in to.iter_mut().zip(tile.chunks_exact(TILE)) {
-                    *word = tile[unit];
+            let whole = to.len() == words * width;
+            let target = if whole { &mut *to } else { &mut turned[..] };
+            assert!(target.len() >= words * width, "there is room for all words");
+            for column in (0..width).step_by(S::LANES) {
+                for unit in (0..words).step_by(S::LANES) {
+                    // SAFETY: the tile has `width` rows of `words`, the target `words` of `width`.
+                    unsafe {
+                        let from = tile.as_ptr().add(column * TILE + unit);
+                        let to = target.as_mut_ptr().add(unit * width + column);
+                        s.transpose_words((from, TILE), (to, width));
+                    }
                 }
+            }
+            if !whole {
+                to.copy_from_slice(&turned[..to.len()]);
             }
         }
     }

@@ -19,8 +19,15 @@ use crate::simd::{self, Kernel, Simd, map_vectors, vector_at};
 const TASK_COLUMNS: usize = 128;
 /// Columns of the operand laid out once in a task: whole panels of any instruction set.
 const TASK_ROWS: usize = 96;
-/// Rows of the operands that are laid out at a time, even.
+/// Rows of the wider operand that a task lays out at a time, even.
 const BLOCK: usize = 256;
+/// Rows that are multiplied at a time where both are laid out, even: a task's share of them fits the
+/// second-level cache.
+const LAID_OUT_BLOCK: usize = 512;
+/// Columns that are laid out at a time: whole strips of either side.
+const LAY_OUT_COLUMNS: usize = 4 * 384;
+/// Words that are laid out in a task, about.
+const LAY_OUT_WORDS: usize = 24 * 1024;
 /// Vectors of columns in a panel.
 const VECTORS: usize = 2;
 
@@ -75,6 +82,13 @@ pub fn matmul_tn_bf16(
 struct Finish {
     scale: f32,
     accumulate: bool,
+}
+
+impl Finish {
+    /// Whether the sums need no more than to be written or added.
+    fn is_plain(self) -> bool {
+        self.scale.to_bits() == 1f32.to_bits()
+    }
 }
 
 fn run<U: Unit>(
@@ -135,6 +149,14 @@ impl Side {
             Side::Right => TASK_COLUMNS,
         }
     }
+
+    /// Columns whose words of one unit lie together.
+    const fn piece(self, lanes: usize) -> usize {
+        match self {
+            Side::Left => TASK_ROWS,
+            Side::Right => VECTORS * lanes,
+        }
+    }
 }
 
 /// An operand that is laid out once, in strips: what a task reads of it lies together.
@@ -151,18 +173,23 @@ impl LaidOut {
         m: usize,
         side: Side,
     ) -> LaidOut {
-        let strip_words = m.div_ceil(U::DEPTH) * side.strip();
-        let strips = columns.div_ceil(side.strip());
-        let mut words = Scratch::words(strips * strip_words);
+        let units = m.div_ceil(U::DEPTH);
+        let strip_words = units * side.strip();
+        let mut words = Scratch::words(columns.div_ceil(side.strip()) * strip_words);
         let shared = SharedMut::new(&mut words[..]);
-        pool.run(strips, &|strip| {
-            let start = strip * side.strip();
+        // By rows, as they lie: a strip's part of a row alone is too short for what fetches ahead.
+        let across = columns.div_ceil(LAY_OUT_COLUMNS);
+        let per_task = (LAY_OUT_WORDS / columns.clamp(1, LAY_OUT_COLUMNS)).max(1);
+        pool.run(units.div_ceil(per_task) * across, &|task| {
+            let unit = task / across * per_task;
+            let column = task % across * LAY_OUT_COLUMNS;
             let lay_out = LayOut {
                 from,
                 width: columns,
-                columns: start..(start + side.strip()).min(columns),
-                // SAFETY: tasks lay out different strips.
-                to: unsafe { shared.slice(strip * strip_words..(strip + 1) * strip_words) },
+                columns: column..(column + LAY_OUT_COLUMNS).min(columns),
+                units: unit..(unit + per_task).min(units),
+                units_in_all: units,
+                to: shared,
                 side,
                 unit: PhantomData::<U>,
             };
@@ -176,12 +203,15 @@ impl LaidOut {
     }
 }
 
-/// Lays out a strip with the rows along the depth.
+/// Lays out some columns of some rows, with the rows along the depth.
 struct LayOut<'a, U> {
     from: &'a [f32],
     width: usize,
+    /// From the beginning of a piece.
     columns: Range<usize>,
-    to: &'a mut [u32],
+    units: Range<usize>,
+    units_in_all: usize,
+    to: SharedMut<'a, u32>,
     side: Side,
     unit: PhantomData<U>,
 }
@@ -191,41 +221,34 @@ impl<U: Unit> Kernel for LayOut<'_, U> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (from, columns) = (self.from, self.columns);
+        let (from, piece) = (self.from, self.side.piece(S::LANES));
         // Empty past the end.
         let row = |row: usize| {
-            let row = from.get(row * self.width..(row + 1) * self.width);
-            row.map_or(&[][..], |row| &row[columns.clone()])
+            from.get(row * self.width..(row + 1) * self.width)
+                .unwrap_or(&[])
         };
-        let units = self.to.len() / self.side.strip();
-        let panel = VECTORS * S::LANES;
-        let (step, panel_words) = match self.side {
-            Side::Left => (TASK_ROWS, panel),
-            Side::Right => (panel, panel * units),
-        };
-        for unit in 0..units {
-            let first = unit * U::DEPTH;
-            let to = &mut self.to[unit * step..];
-            let second = first + U::DEPTH - 1;
-            lay_out_unit::<S, U>(s, row(first), row(second), to, panel_words);
+        for unit in self.units {
+            let first = row(unit * U::DEPTH);
+            let second = row(unit * U::DEPTH + U::DEPTH - 1);
+            for start in self.columns.clone().step_by(piece) {
+                let columns = start..(start + piece).min(self.columns.end);
+                let at = (start / piece * self.units_in_all + unit) * piece;
+                // SAFETY: tasks lay out different units or different pieces.
+                let to = unsafe { self.to.slice(at..at + piece) };
+                let second = second.get(columns.clone()).unwrap_or(&[]);
+                lay_out_unit::<S, U>(s, &first[columns], second, to);
+            }
         }
     }
 }
 
 /// Lays out one word of the depth: `first` and, where a word holds two rows, `second`, which is empty
-/// past the end. Every `VECTORS` vectors of words go `panel_words` after those before.
+/// past the end.
 #[inline(always)]
-fn lay_out_unit<S: Simd, U: Unit>(
-    s: S,
-    first: &[f32],
-    second: &[f32],
-    to: &mut [u32],
-    panel_words: usize,
-) {
+fn lay_out_unit<S: Simd, U: Unit>(s: S, first: &[f32], second: &[f32], to: &mut [u32]) {
     let vectors = first.len().div_ceil(S::LANES);
-    let place = |vector: usize| vector / VECTORS * panel_words + vector % VECTORS * S::LANES;
     assert!(
-        vectors == 0 || to.len() >= place(vectors - 1) + S::LANES,
+        to.len() >= vectors * S::LANES,
         "there is room for all columns"
     );
     let whole = if second.len() == first.len() {
@@ -247,12 +270,7 @@ fn lay_out_unit<S: Simd, U: Unit>(
             (vector_at(s, first, at), vector_at(s, second, at))
         };
         // SAFETY: the room is checked above.
-        unsafe {
-            s.store_words(
-                to.as_mut_ptr().add(place(vector)),
-                U::combine(s, first, second),
-            )
-        };
+        unsafe { s.store_words(to.as_mut_ptr().add(at), U::combine(s, first, second)) };
     }
 }
 
@@ -279,6 +297,12 @@ impl<U: Unit> Kernel for Task<'_, U> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        if let Some(right) = self.right
+            && self.finish.is_plain()
+            && !self.swapped
+        {
+            return self.straight(s, right);
+        }
         let mut sums = Scratch::floats(self.rows.len() * TASK_COLUMNS);
         sums.fill(0.0);
         let mut own = Scratch::words(match self.right {
@@ -287,19 +311,17 @@ impl<U: Unit> Kernel for Task<'_, U> {
         });
         for start in (0..self.m).step_by(BLOCK) {
             let block = start..(start + BLOCK).min(self.m);
-            let panels = match self.right {
-                Some(right) => {
-                    let strip = self.columns.start / TASK_COLUMNS * right.strip_words;
-                    &right.words[strip + start / U::DEPTH * VECTORS * S::LANES..]
-                }
+            let (panels, panel_rows) = match self.right {
+                Some(right) => (self.strip_of(right, start, VECTORS * S::LANES), self.m),
                 None => {
                     self.lay_out(s, block.clone(), &mut own);
-                    &own[..]
+                    (&own[..], BLOCK)
                 }
             };
-            let panel_rows = self.right.map_or(BLOCK, |_| self.m);
             let panel_words = VECTORS * S::LANES * panel_rows.div_ceil(U::DEPTH);
-            self.add(s, block, (panels, panel_words), &mut sums);
+            let to = (sums.as_mut_ptr(), TASK_COLUMNS, true);
+            // SAFETY: the sums hold `TASK_COLUMNS` for each row.
+            unsafe { self.multiply(s, block, (panels, panel_words), to) };
         }
         self.write(s, &sums);
     }
@@ -316,20 +338,51 @@ impl<U: Unit> Task<'_, U> {
             false => &[],
         };
         for (unit, first) in block.clone().step_by(U::DEPTH).enumerate() {
-            let second = first + U::DEPTH - 1;
-            let to = &mut panels[unit * VECTORS * S::LANES..];
-            lay_out_unit::<S, U>(s, row(first), row(second), to, panel_words);
+            let panel = VECTORS * S::LANES;
+            let (first, second) = (row(first), row(first + U::DEPTH - 1));
+            for (index, first) in first.chunks(panel).enumerate() {
+                let second = second.get(index * panel..).unwrap_or(&[]);
+                let second = &second[..second.len().min(first.len())];
+                let to = &mut panels[index * panel_words + unit * panel..][..panel];
+                lay_out_unit::<S, U>(s, first, second, to);
+            }
         }
     }
 
-    /// Adds the products of some rows to the sums.
+    /// The products of all rows, from the registers to where they belong.
     #[inline(always)]
-    fn add<S: Simd>(
+    fn straight<S: Simd>(&self, s: S, right: &LaidOut) {
+        let width = self.wide.1;
+        let out = self.rows.start * width + self.columns.start;
+        let panel_words = VECTORS * S::LANES * self.m.div_ceil(U::DEPTH);
+        // At least once: nothing multiplied is nothing, and has to be written.
+        for start in (0..self.m.max(1)).step_by(LAID_OUT_BLOCK) {
+            let block = start..(start + LAID_OUT_BLOCK).min(self.m);
+            let panels = self.strip_of(right, start, VECTORS * S::LANES);
+            let add = self.finish.accumulate || start > 0;
+            let to = (self.out.address(out), width, add);
+            // SAFETY: tasks write to different rows or columns of the output.
+            unsafe { self.multiply(s, block, (panels, panel_words), to) };
+        }
+    }
+
+    /// The task's panels of `right`, from row `start` on.
+    fn strip_of<'r>(&self, right: &'r LaidOut, start: usize, panel: usize) -> &'r [u32] {
+        let strip = self.columns.start / TASK_COLUMNS * right.strip_words;
+        &right.words[strip + start / U::DEPTH * panel..]
+    }
+
+    /// The products of some rows, written or added to rows that lie `stride` apart.
+    ///
+    /// # Safety
+    /// The task's rows and columns from `out` on must be writable, by nobody else meanwhile.
+    #[inline(always)]
+    unsafe fn multiply<S: Simd>(
         &self,
         s: S,
         block: Range<usize>,
         (panels, panel_words): (&[u32], usize),
-        sums: &mut [f32],
+        (out, stride, accumulate): (*mut f32, usize, bool),
     ) {
         let units = block.len().div_ceil(U::DEPTH);
         let strip = self.rows.start / TASK_ROWS * self.left.strip_words;
@@ -344,19 +397,19 @@ impl<U: Unit> Task<'_, U> {
         };
         let product = TileProduct {
             terms: [term, Term::NONE],
-            out: sums.as_mut_ptr(),
-            out_stride: TASK_COLUMNS,
+            out,
+            out_stride: stride,
             rows: self.rows.len(),
             columns: self.columns.len(),
-            accumulate: true,
+            accumulate,
         };
         let whole = self.columns.len().div_ceil(VECTORS * S::LANES);
         assert!(
             whole == 0 || panels.len() >= (whole - 1) * panel_words + units * VECTORS * S::LANES,
             "the panels hold the task's columns"
         );
-        // SAFETY: the left words are sliced above, the panels are checked, and the sums hold
-        // `TASK_COLUMNS` for each row.
+        // SAFETY: the left words are sliced above, the panels are checked; of the output the caller
+        // vouches.
         unsafe { product.run::<S, U, VECTORS>(s) }
     }
 
@@ -403,7 +456,9 @@ mod tests {
     use crate::bf16::{from_bf16, to_bf16};
     use crate::testing::{assert_close, assert_thread_count_is_invisible, for_each_isa, random};
 
-    const SHAPES: [(usize, usize, usize); 8] = [
+    const SHAPES: [(usize, usize, usize); 10] = [
+        (0, 100, 130),
+        (1027, 97, 130),
         (0, 3, 4),
         (1, 1, 1),
         (5, 16, 7),
@@ -436,24 +491,27 @@ mod tests {
     fn both_precisions_agree_with_the_reference() {
         for_each_isa(|pool| {
             for shape in SHAPES {
-                let (m, p, q) = shape;
-                let (a, b, before) = (random(1, m * p), random(2, m * q), random(3, p * q));
-                let exact = reference(&a, &b, shape, 0.25);
-                let mut out = vec![f32::NAN; p * q];
-                matmul_tn(pool, &a, &b, m, p, q, &mut out, 0.25, false);
-                assert_close(&out, &exact, 3e-6, &format!("{shape:?}"));
-                let mut out = before.clone();
-                matmul_tn_bf16(pool, &a, &b, m, p, q, &mut out, 0.25, true);
-                let coarse = reference(&rounded(&a), &rounded(&b), shape, 0.25);
-                let expected: Vec<f32> = before.iter().zip(coarse).map(|(b, p)| b + p).collect();
-                assert_close(
-                    &out,
-                    &expected,
-                    3e-6,
-                    &format!("{shape:?}, rounded and accumulated"),
-                );
+                // Sums that are not scaled go straight to the output.
+                for scale in [0.25, 1.0] {
+                    agrees(pool, shape, scale);
+                }
             }
         });
+    }
+
+    fn agrees(pool: &Pool, shape: (usize, usize, usize), scale: f32) {
+        let (m, p, q) = shape;
+        let (a, b, before) = (random(1, m * p), random(2, m * q), random(3, p * q));
+        let exact = reference(&a, &b, shape, scale);
+        let mut out = vec![f32::NAN; p * q];
+        matmul_tn(pool, &a, &b, m, p, q, &mut out, scale, false);
+        assert_close(&out, &exact, 3e-6, &format!("{shape:?} times {scale}"));
+        let mut out = before.clone();
+        matmul_tn_bf16(pool, &a, &b, m, p, q, &mut out, scale, true);
+        let coarse = reference(&rounded(&a), &rounded(&b), shape, scale);
+        let expected: Vec<f32> = before.iter().zip(coarse).map(|(b, p)| b + p).collect();
+        let what = format!("{shape:?} times {scale}, rounded and accumulated");
+        assert_close(&out, &expected, 3e-6, &what);
     }
 
     #[test]
@@ -464,7 +522,7 @@ mod tests {
             assert_thread_count_is_invisible(|pool| {
                 let (mut out, mut rounded) = (vec![0.0; p * q], vec![0.0; p * q]);
                 matmul_tn(pool, &a, &b, m, p, q, &mut out, 2.0, false);
-                matmul_tn_bf16(pool, &a, &b, m, p, q, &mut rounded, 2.0, false);
+                matmul_tn_bf16(pool, &a, &b, m, p, q, &mut rounded, 1.0, false);
                 out.extend(rounded);
                 out
             });

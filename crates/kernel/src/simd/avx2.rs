@@ -172,6 +172,35 @@ impl Simd for Avx2 {
         unsafe { _mm256_storeu_si256(to.cast(), value) }
     }
     #[inline(always)]
+    unsafe fn transpose_words(
+        self,
+        (from, apart): (*const u32, usize),
+        (to, stride): (*mut u32, usize),
+    ) {
+        // SAFETY: the caller vouches for 8 rows of 8 words on both sides.
+        unsafe {
+            let row = |row: usize| _mm256_loadu_si256(from.add(row * apart).cast());
+            // Of every four rows: vector `c` has column `c` of each 128 bits, the rows side by side.
+            let mut fours = [_mm256_setzero_si256(); 8];
+            for first in [0, 4] {
+                let [a, b, c, d] = [row(first), row(first + 1), row(first + 2), row(first + 3)];
+                let low = [_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d)];
+                let high = [_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d)];
+                fours[first] = _mm256_unpacklo_epi64(low[0], low[1]);
+                fours[first + 1] = _mm256_unpackhi_epi64(low[0], low[1]);
+                fours[first + 2] = _mm256_unpacklo_epi64(high[0], high[1]);
+                fours[first + 3] = _mm256_unpackhi_epi64(high[0], high[1]);
+            }
+            for column in 0..4 {
+                let (a, b) = (fours[column], fours[4 + column]);
+                let low = _mm256_permute2x128_si256::<0x20>(a, b);
+                let high = _mm256_permute2x128_si256::<0x31>(a, b);
+                _mm256_storeu_si256(to.add(column * stride).cast(), low);
+                _mm256_storeu_si256(to.add((4 + column) * stride).cast(), high);
+            }
+        }
+    }
+    #[inline(always)]
     fn words_as_floats(self, a: __m256i) -> __m256 {
         pure!(_mm256_castsi256_ps(a))
     }

@@ -149,6 +149,48 @@ impl Simd for Avx512 {
         unsafe { _mm512_storeu_si512(to.cast(), value) }
     }
     #[inline(always)]
+    unsafe fn transpose_words(
+        self,
+        (from, apart): (*const u32, usize),
+        (to, stride): (*mut u32, usize),
+    ) {
+        // SAFETY: the caller vouches for 16 rows of 16 words on both sides.
+        unsafe {
+            let row = |row: usize| _mm512_loadu_si512(from.add(row * apart).cast());
+            // Of every four rows: vector `c` has column `c` of each 128 bits, the rows side by side.
+            let mut fours = [_mm512_setzero_si512(); 16];
+            for first in (0..16).step_by(4) {
+                let [a, b, c, d] = [row(first), row(first + 1), row(first + 2), row(first + 3)];
+                let low = [_mm512_unpacklo_epi32(a, b), _mm512_unpacklo_epi32(c, d)];
+                let high = [_mm512_unpackhi_epi32(a, b), _mm512_unpackhi_epi32(c, d)];
+                fours[first] = _mm512_unpacklo_epi64(low[0], low[1]);
+                fours[first + 1] = _mm512_unpackhi_epi64(low[0], low[1]);
+                fours[first + 2] = _mm512_unpacklo_epi64(high[0], high[1]);
+                fours[first + 3] = _mm512_unpackhi_epi64(high[0], high[1]);
+            }
+            for column in 0..4 {
+                let [a, b, c, d] = [0, 4, 8, 12].map(|first| fours[first + column]);
+                let even = [
+                    _mm512_shuffle_i32x4::<0b10_00_10_00>(a, b),
+                    _mm512_shuffle_i32x4::<0b10_00_10_00>(c, d),
+                ];
+                let odd = [
+                    _mm512_shuffle_i32x4::<0b11_01_11_01>(a, b),
+                    _mm512_shuffle_i32x4::<0b11_01_11_01>(c, d),
+                ];
+                let columns = [
+                    _mm512_shuffle_i32x4::<0b10_00_10_00>(even[0], even[1]),
+                    _mm512_shuffle_i32x4::<0b10_00_10_00>(odd[0], odd[1]),
+                    _mm512_shuffle_i32x4::<0b11_01_11_01>(even[0], even[1]),
+                    _mm512_shuffle_i32x4::<0b11_01_11_01>(odd[0], odd[1]),
+                ];
+                for (part, words) in columns.into_iter().enumerate() {
+                    _mm512_storeu_si512(to.add((4 * part + column) * stride).cast(), words);
+                }
+            }
+        }
+    }
+    #[inline(always)]
     fn words_as_floats(self, a: __m512i) -> __m512 {
         pure!(_mm512_castsi512_ps(a))
     }

@@ -142,6 +142,19 @@ impl Simd for Portable {
         unsafe { to.cast::<Words>().write(value) }
     }
     #[inline(always)]
+    unsafe fn transpose_words(
+        self,
+        (from, apart): (*const u32, usize),
+        (to, stride): (*mut u32, usize),
+    ) {
+        for row in 0..LANES {
+            for column in 0..LANES {
+                // SAFETY: the caller vouches for `LANES` rows of `LANES` words.
+                unsafe { *to.add(column * stride + row) = *from.add(row * apart + column) };
+            }
+        }
+    }
+    #[inline(always)]
     fn words_as_floats(self, a: Words) -> Floats {
         a.map(f32::from_bits)
     }
