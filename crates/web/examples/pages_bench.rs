@@ -1,8 +1,9 @@
 //! How fast every page and list answers over loopback, with very much in the store:
 //! `pages_bench HOME fill ORDERS RECORDS RECEIPTS`, then `pages_bench HOME ask REQUESTS`.
 //!
-//! The home is one in which an order was run to its end; `cargo xtask bench pages` makes it. Each prints one
-//! line of JSON.
+//! The home is one in which an order was run to its end; `cargo xtask bench pages` makes it. Everything is asked
+//! for by nobody in particular, and lists then by a member of a large project and by one of a small. Each prints
+//! one line of JSON.
 
 use std::error::Error;
 use std::io::{Read as _, Write as _};
@@ -12,9 +13,13 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use lathe_web::{Access, AppState, router};
+use lathe_workshop::Workshop;
+use lathe_workshop::people::reach;
 use lathe_workshop::seed::{self, Amounts, Seeded};
 use serde_json::{Value, json};
 
+/// What the bench's people log in with.
+const PASSWORD: &str = "correct horse battery";
 /// Where what was filled in is written down.
 const SEEDED: &str = "seeded.json";
 
@@ -72,13 +77,91 @@ async fn ask(home: &Path, requests: usize) -> Outcome<Value> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let app = router(AppState::new(shop, Router::new(), Access::Loopback));
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    let rows = tokio::task::spawn_blocking(move || {
-        let paths = paths(&seeded);
-        let rows = paths.iter().map(|path| measured(address, path, requests));
-        rows.collect::<Outcome<Vec<Value>>>()
+    reach::spawn(async move { axum::serve(listener, app).await });
+    let asked = seeded.clone();
+    let rows = blocking(move || {
+        let paths = paths(&asked);
+        let rows = paths.iter();
+        rows.map(|path| measured(address, path, requests, None))
+            .collect::<Outcome<Vec<Value>>>()
     });
-    Ok(json!({ "requests": requests, "rows": rows.await?? }))
+    let mut rows = rows.await?;
+    // From here on somebody is asked who they are.
+    operate(&shop, person("root", &["administrator"])).await?;
+    for project in [seed::LARGE, seed::SMALL] {
+        let member = format!("of-{project}");
+        operate(&shop, person(&member, &[])).await?;
+        let part = json!({
+            "do": "project-member", "project": project, "person": member,
+            "roles": ["tuner", "approver", "data-owner", "operator", "auditor"],
+        });
+        operate(&shop, part).await?;
+        let lists = lists(&seeded.middle);
+        let asked = blocking(move || {
+            let cookie = log_in(address, &member)?;
+            let rows = lists.iter();
+            rows.map(|path| measured(address, path, requests, Some((&member, &cookie))))
+                .collect::<Outcome<Vec<Value>>>()
+        });
+        rows.extend(asked.await?);
+    }
+    Ok(json!({ "requests": requests, "rows": rows }))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Outcome<T> + Send + 'static,
+) -> Outcome<T> {
+    reach::spawn_blocking(work).await?
+}
+
+async fn operate(shop: &Workshop, operation: Value) -> Outcome<Value> {
+    let operation = serde_json::from_value(operation)?;
+    Ok(shop.operate(operation).await.map_err(told)?)
+}
+
+/// The operation that makes a person.
+fn person(name: &str, roles: &[&str]) -> Value {
+    json!({"do": "person-add", "name": name, "roles": roles, "password": PASSWORD})
+}
+
+/// What a browser sends back of somebody's session.
+fn log_in(address: SocketAddr, name: &str) -> Outcome<String> {
+    let body = format!("name={name}&password={}", PASSWORD.replace(' ', "+"));
+    let head = format!(
+        "POST /login HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}",
+        body.len()
+    );
+    let answer = String::from_utf8(send(address, &head, &body)?)?;
+    let cookie = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("set-cookie: "))
+        .ok_or_else(|| format!("{name} was not let in: {answer}"))?;
+    Ok(cookie.split(';').next().unwrap_or_default().to_owned())
+}
+
+/// Every list that is narrowed to what somebody may see.
+fn lists(middle: &str) -> Vec<String> {
+    [
+        "/".to_owned(),
+        "/?page=2".to_owned(),
+        "/?sort=longest".to_owned(),
+        "/?state=failed&sort=pack".to_owned(),
+        "/?q=nowhere".to_owned(),
+        "/models".to_owned(),
+        "/models?kind=base&q=nowhere".to_owned(),
+        "/data".to_owned(),
+        "/receipts".to_owned(),
+        format!("/receipts?before={middle}"),
+        "/register".to_owned(),
+        "/api/orders?limit=500".to_owned(),
+        "/api/models?limit=500".to_owned(),
+        "/api/data".to_owned(),
+        "/api/deployments".to_owned(),
+        "/api/receipts?limit=500".to_owned(),
+        format!("/api/receipts?limit=500&before={middle}"),
+        "/api/register?limit=500".to_owned(),
+    ]
+    .to_vec()
 }
 
 /// Every page and list that reads the store, with the dearest arguments.
@@ -148,12 +231,19 @@ fn paths(seeded: &Seeded) -> Vec<String> {
     .to_vec()
 }
 
-/// The median and the slowest of some requests, each over a connection of its own.
-fn measured(address: SocketAddr, path: &str, requests: usize) -> Outcome<Value> {
+/// The median and the slowest of some requests, each over a connection of its own, by somebody who is logged in.
+fn measured(
+    address: SocketAddr,
+    path: &str,
+    requests: usize,
+    by: Option<(&str, &str)>,
+) -> Outcome<Value> {
+    let session = by.map_or(String::new(), |(_, cookie)| format!("\r\nCookie: {cookie}"));
+    let head = format!("GET {path} HTTP/1.1{session}");
     let (mut times, mut bytes, mut status) = (Vec::new(), 0, 0);
     for _ in 0..requests.max(1) {
         let began = Instant::now();
-        let answer = get(address, path)?;
+        let answer = send(address, &head, "")?;
         times.push(began.elapsed().as_secs_f64() * 1000.0);
         bytes = answer.len();
         let head = String::from_utf8_lossy(&answer[..answer.len().min(12)]).into_owned();
@@ -164,16 +254,17 @@ fn measured(address: SocketAddr, path: &str, requests: usize) -> Outcome<Value> 
     let mut later = times.split_off(usize::from(times.len() > 1));
     later.sort_by(f64::total_cmp);
     Ok(json!({
-        "path": path, "status": status, "bytes": bytes,
+        "path": path, "by": by.map(|(name, _)| name), "status": status, "bytes": bytes,
         "median_ms": later[later.len() / 2], "max_ms": slowest,
     }))
 }
 
-fn get(address: SocketAddr, path: &str) -> Outcome<Vec<u8>> {
+/// What is answered to a request over a connection of its own; `head` without what all have.
+fn send(address: SocketAddr, head: &str, body: &str) -> Outcome<Vec<u8>> {
     let mut connection = TcpStream::connect(address)?;
     write!(
         connection,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        "{head}\r\nHost: {address}\r\nConnection: close\r\n\r\n{body}"
     )?;
     let mut answer = Vec::new();
     connection.read_to_end(&mut answer)?;

@@ -4,6 +4,7 @@
 //! For benches alone: what is made here was never done. Its deployments name statements that stand, but
 //! nothing of it would pass admission, which looks at files.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,9 @@ use serde::{Deserialize, Serialize};
 use crate::catalogue::{DatasetRequest, ModelView};
 use crate::error::WorkshopError;
 use crate::home::Home;
+use crate::ops::Operation;
 use crate::order::{CurvePoint, OrderId, OrderState, Output, StepError, StepName};
+use crate::people::{COMMON, ProjectRequest};
 use crate::rehearsal::Nobody;
 use crate::steps;
 use crate::store::change::{self, Finished, NewArtifact, NewOrder};
@@ -32,6 +35,13 @@ use crate::workshop::{Workshop, WorkshopOptions};
 
 /// Changes of one transaction.
 const GROUP: usize = 2_000;
+/// The project that a third of everything belongs to.
+pub const LARGE: &str = "ward";
+/// The project of the first orders, models and answers alone: what a list of it shows is farthest from where a
+/// list begins.
+pub const SMALL: &str = "attic";
+/// How many orders, names and answers are of [`SMALL`].
+const SMALL_COUNT: u32 = 10;
 
 /// How much there shall be.
 #[derive(Debug, Clone, Copy)]
@@ -65,7 +75,7 @@ pub struct Seeded {
     pub receipt: String,
     /// A receipt in the middle of them all.
     pub middle: String,
-    /// The name that all receipts are of, and its number in the register.
+    /// A name of the common project that receipts are of, and its number in the register.
     pub name: String,
     /// That number.
     pub number: String,
@@ -107,14 +117,19 @@ pub async fn fill(shop: &Workshop, amounts: Amounts) -> Result<Seeded, WorkshopE
     let order = shop.store().order(&id).await?;
     let order = order.ok_or_else(|| lacking("order"))?;
     let steps = shop.store().steps(&id).await?;
+    for id in [LARGE, SMALL] {
+        let request = ProjectRequest {
+            id: id.to_owned(),
+            name: String::new(),
+        };
+        shop.operate(Operation::ProjectCreate(request)).await?;
+    }
     let tuned = steps.iter().find(|step| step.name == StepName::Tune);
     let model = tuned.and_then(|step| step.artifact.clone());
     let long_order = copy_orders(shop, &order, &steps, amounts).await?;
     let (dataset, leaf) = add_records(shop, amounts.records).await?;
     let number = register(shop, dataset, amounts.registrations).await?;
-    let name = "seeded-0".to_owned();
-    let deployment = deployment_of(shop, &name).await?;
-    let (receipt, middle) = answer(shop, &name, deployment, leaf, amounts.receipts).await?;
+    let (receipt, middle) = answer(shop, leaf, amounts.receipts).await?;
     Ok(Seeded {
         order: id.0,
         model: model.ok_or_else(|| lacking("model"))?,
@@ -123,9 +138,29 @@ pub async fn fill(shop: &Workshop, amounts: Amounts) -> Result<Seeded, WorkshopE
         leaf: leaf.to_string(),
         receipt,
         middle,
-        name,
+        name: name_of(COMMON_AT),
         number,
     })
+}
+
+/// The first whose name is the common project's.
+const COMMON_AT: u32 = SMALL_COUNT;
+
+/// The project of the order, the name or the answer that is made as the `at`th.
+fn project_of(at: u32) -> &'static str {
+    match at {
+        0..SMALL_COUNT => SMALL,
+        _ if at % 3 == 2 => LARGE,
+        _ => COMMON,
+    }
+}
+
+/// The name of the `at`th registration: of a project its id comes first.
+fn name_of(at: u32) -> String {
+    match project_of(at) {
+        COMMON => format!("seeded-{at}"),
+        project => format!("{project}.seeded-{at}"),
+    }
 }
 
 /// Whether every closed receipt is in a batch; the workshop makes them while it is open.
@@ -194,7 +229,7 @@ fn copy_order(changes: &mut Vec<Change>, id: &OrderId, of: &OrderRow, steps: &[S
         pack_sha256: of.pack_sha256.clone(),
         spec: of.spec.clone(),
         origin: None,
-        project: crate::people::COMMON.to_owned(),
+        project: project_of(at).to_owned(),
     };
     changes.push(Change::Placed {
         order: Box::new(placed),
@@ -340,7 +375,7 @@ where
 }
 
 /// Says a training on the dataset with all that follows from it, once, and registrations and deployments of
-/// that model, each under a name of its own. Gives the number of the first.
+/// that model, each under a name of its own. Gives the number of the first of the common project.
 async fn register(
     shop: &Workshop,
     dataset: Digest,
@@ -360,7 +395,7 @@ async fn register(
                 let mut first = String::new();
                 for at in from..to {
                     let number = enter(speaker, verdict, at)?;
-                    if at == from {
+                    if at == COMMON_AT {
                         first = number;
                     }
                 }
@@ -415,7 +450,7 @@ fn judge(speaker: &mut Speaker<'_>, dataset: Digest) -> Result<Link, WorkshopErr
 
 fn enter(speaker: &mut Speaker<'_>, verdict: Link, at: u32) -> Result<String, WorkshopError> {
     let at_ms = speaker.at_ms();
-    let (name, number) = (format!("seeded-{at}"), format!("2027-{:05}", at + 1));
+    let (name, number) = (name_of(at), format!("2027-{:05}", at + 1));
     let (model, registration) = newest::<Registration>(speaker, "registration")?;
     let (_, approval) = newest::<Approval>(speaker, "approval")?;
     let approval = Approval {
@@ -458,21 +493,27 @@ async fn deployment_of(shop: &Workshop, name: &str) -> Result<Link, WorkshopErro
     Ok(found.ok_or_else(|| lacking("deployment"))?.link)
 }
 
-/// Answers of one deployment, each naming the record; gives the id of the last and of one in the middle.
+/// Answers of a deployment of each project; gives the id of the last of the common one that names the record, and
+/// of one in the middle of all.
 async fn answer(
     shop: &Workshop,
-    name: &str,
-    deployment: Link,
     leaf: Digest,
     receipts: u32,
 ) -> Result<(String, String), WorkshopError> {
+    let mut by_project = BTreeMap::new();
+    for at in [0, COMMON_AT, COMMON_AT + 1] {
+        let name = name_of(at);
+        let deployment = deployment_of(shop, &name).await?;
+        by_project.insert(project_of(at), (name, deployment));
+    }
     let ledger_size = shop.store().ledger()?.size();
     let (mut last, mut middle) = (String::new(), String::new());
     let mut changes = Vec::new();
     for at in 0..receipts {
+        let (name, deployment) = by_project[project_of(at)].clone();
         let open = OpenReceipt {
             id: uuid::Uuid::now_v7().to_string(),
-            name: name.to_owned(),
+            name,
             deployment,
             model: Digest::of(b"model"),
             policy: Digest::of(b"policy"),
@@ -486,7 +527,9 @@ async fn answer(
         if at == receipts / 2 {
             middle.clone_from(&open.id);
         }
-        last.clone_from(&open.id);
+        if at == 0 || project_of(at) == COMMON {
+            last.clone_from(&open.id);
+        }
         changes.push(Change::ReceiptOpened(Box::new(open)));
         changes.push(Change::ReceiptClosed(Box::new(closed)));
         if changes.len() >= GROUP * 4 {

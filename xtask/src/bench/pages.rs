@@ -1,5 +1,5 @@
 //! `cargo xtask bench pages [--orders N] [--records N] [--receipts N]`: every page and list over loopback, with
-//! very much in the store.
+//! very much in the store; lists also as members of a large and of a small project see them.
 //!
 //! The tiny pack's order runs once in a fresh home; then the store is filled with copies of what it left, one
 //! dataset of many records is read from a file, and every address is asked a few times. Not here: how the
@@ -75,7 +75,7 @@ fn table(filled: &Value, asked: &Value) -> String {
         "{} orders, {} records in one dataset, {} receipts, {} registrations, a curve and a log of {} lines; \
          the store has {} MiB and was filled in {:.0} s. Median and slowest of {} requests over loopback, each \
          on a connection of its own; the first one is the slowest where something is read for the first time.\n\n\
-         | address | status | KiB | median ms | slowest ms |\n|---|---|---|---|---|\n",
+         | address | by | status | KiB | median ms | slowest ms |\n|---|---|---|---|---|---|\n",
         filled["orders"],
         filled["records"],
         filled["receipts"],
@@ -88,8 +88,9 @@ fn table(filled: &Value, asked: &Value) -> String {
     for row in rows(asked) {
         let number = |name: &str| row[name].as_f64().unwrap_or(f64::NAN);
         text.push_str(&format!(
-            "| `{}` | {} | {:.0} | {:.1} | {:.1} |\n",
+            "| `{}` | {} | {} | {:.0} | {:.1} | {:.1} |\n",
             shown(row["path"].as_str().unwrap_or_default()),
+            row["by"].as_str().unwrap_or_default(),
             row["status"],
             number("bytes") / 1024.0,
             number("median_ms"),
