@@ -79,7 +79,7 @@ impl Addition<'_> {
         let (block, within) = (depth / BLOCK, depth % BLOCK);
         let at = self.row * self.input.blocks + block;
         let bits = 8 * (within % 4);
-        let code = self.input.codes[at * BLOCK_WORDS + within / 4] & (0xff << bits);
+        let code = self.input.codes()[at * BLOCK_WORDS + within / 4] & (0xff << bits);
         let value = i32::from((code >> bits) as u8 as i8);
         let words = Bits::Four.block_words();
         Depth {
@@ -88,7 +88,7 @@ impl Addition<'_> {
             in_high_nibbles: within % 8 >= 4,
             code,
             taken_off: (-8 * value) as u32,
-            input_scale: self.input.scales[at],
+            input_scale: self.input.scales()[at],
         }
     }
 }

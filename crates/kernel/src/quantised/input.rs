@@ -13,31 +13,35 @@ pub(super) const BLOCK_WORDS: usize = BLOCK / 4;
 const TASK_ELEMENTS: usize = 16 * 1024;
 
 /// Rows as codes; `blocks` scales and sums of codes a row, the sums as whole numbers and times their scale.
+///
+/// Two pieces of memory, not four: a row of an answer is quantised hundreds of times for every token.
 pub(super) struct Input {
     pub(super) blocks: usize,
-    pub(super) codes: Scratch,
-    pub(super) scales: FloatScratch,
-    pub(super) sums: Scratch,
-    pub(super) scaled_sums: FloatScratch,
+    /// Blocks of all rows.
+    count: usize,
+    /// The codes, and after them the sums.
+    words: Scratch,
+    /// The scales, and after them the sums times their scales.
+    floats: FloatScratch,
 }
 
 impl Input {
     pub(super) fn new(pool: &Pool, x: &[f32], m: usize, depth: usize, isa: Isa) -> Input {
         let blocks = depth / BLOCK;
+        let count = m * blocks;
         let mut input = Input {
             blocks,
-            codes: Scratch::words(m * blocks * BLOCK_WORDS),
-            scales: Scratch::floats(m * blocks),
-            sums: Scratch::words(m * blocks),
-            scaled_sums: Scratch::floats(m * blocks),
+            count,
+            words: Scratch::words(count * (BLOCK_WORDS + 1)),
+            floats: Scratch::floats(2 * count),
         };
-        let codes = SharedMut::new(&mut input.codes[..]);
-        let scales = SharedMut::new(&mut input.scales[..]);
-        let sums = SharedMut::new(&mut input.sums[..]);
-        let scaled_sums = SharedMut::new(&mut input.scaled_sums[..]);
+        let (codes, sums) = input.words.split_at_mut(count * BLOCK_WORDS);
+        let (scales, scaled_sums) = input.floats.split_at_mut(count);
+        let (codes, sums) = (SharedMut::new(codes), SharedMut::new(sums));
+        let (scales, scaled_sums) = (SharedMut::new(scales), SharedMut::new(scaled_sums));
         let per_task = (TASK_ELEMENTS / BLOCK).max(1);
-        pool.run((m * blocks).div_ceil(per_task), &|task| {
-            let run = task * per_task..((task + 1) * per_task).min(m * blocks);
+        pool.run(count.div_ceil(per_task), &|task| {
+            let run = task * per_task..((task + 1) * per_task).min(count);
             // SAFETY: tasks convert different blocks.
             let (codes, scales, sums, scaled_sums) = unsafe {
                 (
@@ -60,6 +64,26 @@ impl Input {
             );
         });
         input
+    }
+
+    /// `BLOCK_WORDS` words for every block.
+    pub(super) fn codes(&self) -> &[u32] {
+        &self.words[..self.count * BLOCK_WORDS]
+    }
+
+    /// One for every block, as whole numbers with a sign.
+    pub(super) fn sums(&self) -> &[u32] {
+        &self.words[self.count * BLOCK_WORDS..]
+    }
+
+    /// One for every block.
+    pub(super) fn scales(&self) -> &[f32] {
+        &self.floats[..self.count]
+    }
+
+    /// One for every block.
+    pub(super) fn scaled_sums(&self) -> &[f32] {
+        &self.floats[self.count..]
     }
 }
 

@@ -65,10 +65,10 @@ impl Rows<'_> {
             while row < self.rows {
                 let at = (self.first + row) * self.input.blocks;
                 let tile = Tile {
-                    codes: self.input.codes[at * BLOCK_WORDS..].as_ptr(),
-                    scales: self.input.scales[at..].as_ptr(),
-                    sums: self.input.sums[at..].as_ptr(),
-                    scaled_sums: self.input.scaled_sums[at..].as_ptr(),
+                    codes: self.input.codes()[at * BLOCK_WORDS..].as_ptr(),
+                    scales: self.input.scales()[at..].as_ptr(),
+                    sums: self.input.sums()[at..].as_ptr(),
+                    scaled_sums: self.input.scaled_sums()[at..].as_ptr(),
                     blocks: self.input.blocks,
                     w: w.words[(self.panel + panel) * w.panel_words()..].as_ptr(),
                     lower: lower[(self.panel + panel) * lower_words..].as_ptr(),
