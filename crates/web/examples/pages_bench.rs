@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use lathe_workshop::people::reach;
 use lathe_web::{Access, AppState, router};
 use lathe_workshop::seed::{self, Amounts, Seeded};
 use serde_json::{Value, json};
@@ -72,8 +73,8 @@ async fn ask(home: &Path, requests: usize) -> Outcome<Value> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let app = router(AppState::new(shop, Router::new(), Access::Loopback));
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    let rows = tokio::task::spawn_blocking(move || {
+    reach::spawn(async move { axum::serve(listener, app).await });
+    let rows = reach::spawn_blocking(move || {
         let paths = paths(&seeded);
         let rows = paths.iter().map(|path| measured(address, path, requests));
         rows.collect::<Outcome<Vec<Value>>>()

@@ -15,6 +15,7 @@ use lathe_register::Denial;
 use lathe_register::chain::{self, DenialKind, Examined};
 use serde_json::json;
 
+use crate::people::reach;
 use crate::catalogue::DeploymentRow;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -174,7 +175,7 @@ pub(crate) async fn of(
     let home = shop.home().clone();
     // Hashing the weights takes a moment: not on an async thread.
     let admitted =
-        tokio::task::spawn_blocking(move || admit(&history, &home, &row, pack.task, now_ms()))
+        reach::spawn_blocking(move || admit(&history, &home, &row, pack.task, now_ms()))
             .await
             .map_err(|error| StepError {
                 code: "daemon-crashed".to_owned(),
@@ -202,7 +203,7 @@ pub(crate) enum Look {
 pub(crate) async fn look(shop: &Workshop, row: &DeploymentRow) -> Result<Look, WorkshopError> {
     let history = shop.store().ledger()?.read().await;
     let (home, row) = (shop.home().clone(), row.clone());
-    tokio::task::spawn_blocking(move || match examine(&history, &home, &row, now_ms()) {
+    reach::spawn_blocking(move || match examine(&history, &home, &row, now_ms()) {
         Ok(examined) => stale(&row.name, examined.stale),
         Err(refusal) => Look::Broken(refusal.into()),
     })

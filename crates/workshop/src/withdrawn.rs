@@ -10,6 +10,7 @@ use lathe_evidence::Digest;
 use lathe_evidence::statement::{Dataset, Withdrawal, Withdrawn};
 use lathe_ledger::History;
 
+use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::workshop::Workshop;
@@ -49,7 +50,7 @@ impl WithdrawnData {
         if found.leaves.is_empty() {
             return Ok(found);
         }
-        tokio::task::spawn_blocking(move || {
+        reach::spawn_blocking(move || {
             let contents: Vec<_> = folders
                 .iter()
                 .flat_map(|folder| found.contents(folder))

@@ -15,6 +15,7 @@ use super::format::Shape;
 use super::request::ChatRequest;
 use super::round::{self, Asked, Round};
 use super::{bias, body, models, tools};
+use lathe_workshop::people::reach;
 use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::Question;
@@ -90,7 +91,7 @@ async fn prepare(
             plan,
         })
     };
-    let prepared = tokio::task::spawn_blocking(work).await;
+    let prepared = reach::spawn_blocking(work).await;
     prepared.unwrap_or_else(|panic| {
         Err(ApiError::internal(format!(
             "The prompt could not be made: {panic}."

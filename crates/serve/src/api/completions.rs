@@ -17,6 +17,7 @@ use super::form::Kind;
 use super::prompts::Prompt;
 use super::round::{self, Asked, Round};
 use super::{bias, body, models};
+use lathe_workshop::people::reach;
 use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::Question;
@@ -94,7 +95,7 @@ async fn prepare(
         }
         Ok((asked, texts))
     };
-    let prepared = tokio::task::spawn_blocking(work).await;
+    let prepared = reach::spawn_blocking(work).await;
     prepared.unwrap_or_else(|panic| {
         Err(ApiError::internal(format!(
             "The prompts could not be read: {panic}."

@@ -25,6 +25,7 @@ use super::parameters::Handling::{Ignored, Only, Read};
 use super::parameters::{self, Table, never};
 use super::prompts::{self, Given, Prompt};
 use super::{body, label, models};
+use lathe_workshop::people::reach;
 use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::{OpenReceipt, Question};
@@ -143,7 +144,7 @@ async fn read_texts(input: Vec<Given>, served: Arc<Served>) -> Result<Vec<Prompt
         }
         Ok(texts)
     };
-    let read = tokio::task::spawn_blocking(work).await;
+    let read = reach::spawn_blocking(work).await;
     read.unwrap_or_else(|panic| {
         Err(ApiError::internal(format!(
             "The texts could not be read: {panic}."

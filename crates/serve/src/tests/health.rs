@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use super::caller::{Stream, ask, get, open_door, question};
 use super::disconnects;
+use lathe_workshop::people::reach;
 use crate::scheduler::{Bias, Caller, Event, Job, Outlet, Penalties, Plan, Wanted};
 use crate::{Door, Limits};
 
@@ -104,7 +105,7 @@ async fn shutting_down_ends_what_runs_and_takes_nothing_new() {
         question("hello", json!({"stream": true, "max_tokens": 50})),
     )
     .await;
-    let stopping = tokio::spawn({
+    let stopping = reach::spawn({
         let door = door.clone();
         async move { door.shut_down(Duration::from_secs(30)).await }
     });

@@ -2,6 +2,7 @@
 //! others is not there for them, on pages and in the API alike.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use lathe_workshop::{DatasetRequest, OrderRequest};
@@ -188,6 +189,25 @@ async fn what_belongs_to_others_is_not_there_on_pages_and_in_the_api() {
     for path in ["/people", "/audit", "/ledger", "/api/ledger", "/api/audit"] {
         assert_eq!(anna.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
     }
+}
+
+/// Events go on for long: they end when what they tell of may be seen no more.
+#[tokio::test]
+async fn an_order_is_told_for_as_long_as_it_may_be_seen() {
+    let wards = Wards::new().await;
+    let anna = wards.shop.log_in("anna").await;
+    let path = format!("/api/orders/{}/events", wards.orders[0]);
+    let leaves = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let leave = json!({"do": "project-leave", "project": "ward", "person": "anna"});
+        operate(&wards.shop, leave).await;
+    };
+    let told = tokio::time::timeout(Duration::from_secs(20), anna.get(&path));
+    let (told, ()) = tokio::join!(told, leaves);
+    let told = told.expect("the events end");
+    assert_eq!(told.status, StatusCode::OK);
+    assert!(told.text.contains("event: order"), "{}", told.text);
+    hidden(&anna, "/api/orders/ID/events", &wards.orders[0]).await;
 }
 
 #[tokio::test]

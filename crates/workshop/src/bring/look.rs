@@ -17,6 +17,7 @@ use super::{
     BringFound, BringLook, BringSeen, BroughtFile, Finding, Mapping, Rendered, SHOWN_MAX, mapping,
     stumbled, upload,
 };
+use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::StepError;
@@ -43,7 +44,7 @@ impl Workshop {
         let path = upload::path_of(self.home(), &file);
         let salt_seed = self.home().salt_seed()?;
         let look = move || look(file, &path, asked.mapping, model, salt_seed);
-        let seen = tokio::task::spawn_blocking(look).await;
+        let seen = reach::spawn_blocking(look).await;
         seen.map_err(|error| stumbled(&error))?.map_err(of_data)
     }
 

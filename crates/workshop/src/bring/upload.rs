@@ -144,7 +144,7 @@ impl Workshop {
     ) -> Result<T, WorkshopError> {
         let _held = self.hold_brought().await;
         let home = self.home().clone();
-        let done = tokio::task::spawn_blocking(move || work(&home)).await;
+        let done = reach::spawn_blocking(move || work(&home)).await;
         done.map_err(|error| stumbled(&error))?
     }
 }

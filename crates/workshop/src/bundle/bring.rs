@@ -15,6 +15,7 @@ use super::card::{CardObject, CardStep, Carried, ORDER, SEAL, SEAL_TYPE, VERSION
 use super::export::stumbled;
 use super::unpack::{Unpacked, scratch, unpack};
 use super::{Brought, ImportRequest, views};
+use crate::people::reach;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::home::Home;
@@ -59,7 +60,7 @@ impl Workshop {
             ));
         }
         let (home, asked) = (self.home().clone(), request.clone());
-        let verified = tokio::task::spawn_blocking(move || verify(&home, &asked));
+        let verified = reach::spawn_blocking(move || verify(&home, &asked));
         let verified = verified.await.map_err(stumbled)??;
         let history = self.store().ledger()?.read().await;
         upstream::leaves_free(&history, &verified.chain.name)?;

@@ -17,6 +17,7 @@ use super::card::{
     ORDER, SEAL, SEAL_TYPE, VERSION, carried_steps,
 };
 use super::{ExportRequest, Exported, views};
+use crate::people::reach;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
@@ -68,7 +69,7 @@ impl Workshop {
             let artifacts = bundle.objects.iter().map(|object| object.digest);
             Ok((bytes, artifacts.collect(), chain.deployment))
         };
-        let written = tokio::task::spawn_blocking(write).await;
+        let written = reach::spawn_blocking(write).await;
         let (bytes, artifacts, deployment) = written.map_err(stumbled)??;
         Ok(Exported {
             folder: request.folder.clone(),

@@ -21,6 +21,7 @@ use lathe_tune::{TuneError, pack as packing};
 use serde_json::Value;
 
 use super::{Estimate, SettingMistake};
+use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::listing::OrdersAsked;
 use crate::objects;
@@ -64,7 +65,7 @@ pub(super) async fn of(
         tokens_per_s: speed(shop, &pack).await?,
         salt_seed: shop.home().salt_seed()?,
     };
-    let counted = tokio::task::spawn_blocking(move || count(&pack, &folder, &here));
+    let counted = reach::spawn_blocking(move || count(&pack, &folder, &here));
     counted.await.map_err(|error| {
         WorkshopError::new(
             "daemon-crashed",

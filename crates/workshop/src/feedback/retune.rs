@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::version::Version;
 use super::{FeedbackDataset, FeedbackTune, VersionRow};
+use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::ops;
@@ -118,7 +119,7 @@ impl Workshop {
             let manifest = objects::manifest_of(&folder)?;
             Ok(NewArtifact { digest, manifest })
         };
-        tokio::task::spawn_blocking(read).await.map_err(|error| {
+        reach::spawn_blocking(read).await.map_err(|error| {
             WorkshopError::new(
                 "daemon-crashed",
                 format!("reading the corrections stumbled: {error}"),

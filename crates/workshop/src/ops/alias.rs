@@ -11,6 +11,7 @@ use lathe_register::chain;
 use serde_json::{Value, json};
 
 use super::AliasRequest;
+use crate::people::reach;
 use crate::admission;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -144,7 +145,7 @@ async fn admit(
 async fn missing(shop: &Workshop, link: Link) -> Result<(String, String), WorkshopError> {
     let history = shop.store().ledger()?.read().await;
     let pieces = Folders::new(shop.home().objects());
-    let verified = tokio::task::spawn_blocking(move || {
+    let verified = reach::spawn_blocking(move || {
         chain::verify(&history, &link, &pieces, now_ms()).map(drop)
     });
     Ok(match verified.await.map_err(shelf::stumbled)? {

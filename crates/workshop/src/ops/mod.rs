@@ -428,11 +428,9 @@ impl Workshop {
             }
             done
         };
-        // What is spawned does not stand within whoever asked, unless it is put there.
-        let work = reach::within(reach::now(), work);
         let working = match by {
-            Some(by) => tokio::spawn(audit::on_behalf(by, work)),
-            None => tokio::spawn(work),
+            Some(by) => reach::spawn(audit::on_behalf(by, work)),
+            None => reach::spawn(work),
         };
         working.await.map_err(|error| {
             WorkshopError::new(

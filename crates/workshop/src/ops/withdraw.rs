@@ -14,6 +14,7 @@ use lathe_ledger::History;
 use serde_json::{Value, json};
 
 use super::reasoned;
+use crate::people::reach;
 use crate::breakers::Move;
 use crate::catalogue::DeploymentRow;
 use crate::error::WorkshopError;
@@ -113,7 +114,7 @@ async fn holders(shop: &Workshop, what: &Withdrawn) -> Result<BTreeSet<Digest>, 
             .collect(),
         Withdrawn::Leaf(leaf) => {
             let (home, leaf) = (shop.home().clone(), *leaf);
-            tokio::task::spawn_blocking(move || {
+            reach::spawn_blocking(move || {
                 let has = |dataset: &Digest| {
                     let folder = objects::path(&home, &dataset.to_string());
                     Dataset::load(&folder).is_ok_and(|it| {

@@ -9,6 +9,7 @@ use super::session::{
     AGENT_CHARS_MAX, OwnSession, SESSIONS_MAX, Session, SessionRow, csrf_of, new_id,
 };
 use super::{AuditRow, People, PeopleChange, Person, Signed, Unmet, lock, read, write};
+use crate::people::reach;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 
@@ -150,7 +151,7 @@ impl People {
         self.inner
             .computed
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        tokio::task::spawn_blocking(work)
+        reach::spawn_blocking(work)
             .await
             .map_err(|error| crashed(&error))
     }

@@ -6,7 +6,7 @@
 
 use lathe_evidence::statement::Predicate;
 
-use super::{COMMON, People, Reach, Right, Shown};
+use super::{COMMON, People, Reach, Right, Shown, reach};
 use crate::error::WorkshopError;
 use crate::store::Store;
 
@@ -74,6 +74,19 @@ impl People {
     ) -> Result<Judged, WorkshopError> {
         let homes = self.homes(thing).await?;
         Ok(judge(reach, right, thing.shown_by(), homes))
+    }
+
+    /// Whether whoever this is done for may still do something with a thing, with the roles and the part in its
+    /// projects that they have by now: asked again and again by what goes on for long.
+    ///
+    /// # Errors
+    /// `store`, `ledger-broken`.
+    pub async fn may_still(&self, right: Right, thing: &Thing) -> Result<bool, WorkshopError> {
+        let Some(reach) = reach::now() else {
+            return Ok(true);
+        };
+        let judged = self.judge(&reach.anew(), right, thing).await?;
+        Ok(matches!(judged, Judged::Allowed(_)))
     }
 
     /// The projects that a thing belongs to; none where there is no such thing.

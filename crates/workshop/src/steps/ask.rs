@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::compute::spread;
 use super::figures::{figure, members};
+use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::key::digest_of;
 use crate::order::{Output, Progress, StepError, StepName};
@@ -54,7 +55,7 @@ pub(crate) async fn run(context: &Context) -> Result<Made, Halt> {
     context.begin(StepName::Ask, &input).await?;
     crate::pause::at(context.shop.home().root(), StepName::Ask, "begun");
     let (asking, folder) = (context.clone(), context.folder(StepName::Prepare)?);
-    let asked = tokio::task::spawn_blocking(move || {
+    let asked = reach::spawn_blocking(move || {
         let dataset = Dataset::load(&folder)?;
         ask_all(&asking, &name, &dataset)
     })

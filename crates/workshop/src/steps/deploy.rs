@@ -17,6 +17,7 @@ use super::Context;
 use super::compute::spread;
 use super::figures::{figure, members};
 use super::register::{self, Candidate, Standing};
+use crate::people::reach;
 use crate::admission;
 use crate::breakers::Move;
 use crate::catalogue::{DeployedTask, DeploymentRow};
@@ -256,7 +257,7 @@ async fn row_of(context: &Context) -> Result<DeploymentRow, Halt> {
     let name = name_of(context);
     let task = {
         let (folder, context) = (context.folder(StepName::Prepare)?, context.clone());
-        tokio::task::spawn_blocking(move || deployed_task(&folder, &context))
+        reach::spawn_blocking(move || deployed_task(&folder, &context))
             .await
             .map_err(|error| WorkshopError::new("daemon-crashed", error.to_string(), ""))??
     };

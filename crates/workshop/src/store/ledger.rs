@@ -21,6 +21,7 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::write::signed;
 use super::{Change, Store, failed};
+use crate::people::reach;
 use crate::audit;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -450,7 +451,7 @@ impl Store {
         }
         let trust = trust.clone();
         let verify = move || History::verify(envelopes, &note.unwrap_or_default(), &trust);
-        tokio::task::spawn_blocking(verify)
+        reach::spawn_blocking(verify)
             .await
             .map(Some)
             .map_err(|error| {

@@ -10,6 +10,7 @@ use lathe_evidence::statement::{Dataset, Training, Withdrawal, Withdrawn};
 use lathe_ledger::History;
 
 use super::{RecordView, Said};
+use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::OrderId;
@@ -100,7 +101,7 @@ pub(super) async fn find(
                 .map(|found| view(found, &dataset, task.as_ref()))
                 .collect())
         };
-        let read = tokio::task::spawn_blocking(read).await.map_err(stumbled)?;
+        let read = reach::spawn_blocking(read).await.map_err(stumbled)?;
         let unreadable = |error: lathe_data::DataError| {
             WorkshopError::new("data-damaged", error.to_string(), "run `lathe verify`")
         };

@@ -30,6 +30,7 @@ use super::admit::Outsider;
 use super::begun::{Asked, BegunOnes};
 use super::file::{OidcWay, SignIn, is_loopback, is_web};
 use super::{Back, Begun, Entered, GROUP_BYTES_MAX, Kind, Origin, Unmet, Way, claims};
+use crate::people::reach;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 
@@ -123,7 +124,7 @@ impl Providers {
     ) -> Result<T, Shut> {
         let _place = self.asking.try_acquire().map_err(|_| Unmet::Unanswered)?;
         let provider = Arc::clone(provider);
-        let done = tokio::task::spawn_blocking(move || work(&provider)).await;
+        let done = reach::spawn_blocking(move || work(&provider)).await;
         let done = done.map_err(|error| {
             let next = "this is a mistake in Lathe; please report it";
             WorkshopError::new("daemon-crashed", error.to_string(), next)
