@@ -120,13 +120,17 @@ impl People {
     ) -> Result<Vec<String>, WorkshopError> {
         let name = {
             let history = store.ledger()?.read().await;
-            let mut steps = history.of_kind("registration");
-            steps.find_map(|entry| match &entry.statement.predicate {
-                Predicate::Registration(said) if said.number == what || said.name == what => {
-                    Some(said.name.clone())
-                }
-                _ => None,
-            })
+            let said = || {
+                let steps = history.of_kind("registration");
+                steps.filter_map(|entry| match &entry.statement.predicate {
+                    Predicate::Registration(said) => Some(said),
+                    _ => None,
+                })
+            };
+            // A number is one's own, and a model may be called like another's.
+            let found = said().find(|it| it.number == what);
+            let found = found.or_else(|| said().find(|it| it.name == what));
+            found.map(|it| it.name.clone())
         };
         match name {
             Some(name) => Ok(vec![self.project_of_name(&name)]),
