@@ -8,7 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use lathe_workshop::people::{COMMON, Member, Project, ProjectRequest, Right, Thing, reach};
+use lathe_workshop::people::{COMMON, Member, Project, ProjectRequest, Right, reach};
 use lathe_workshop::{Operation, WorkshopError};
 use serde_json::Value;
 
@@ -126,16 +126,20 @@ pub(super) fn mark(state: &AppState, id: &str) -> String {
     }
 }
 
-/// The marks of the projects that a dataset or a model belongs to, those that whoever reads may see.
-pub(super) async fn marks(state: &AppState, digest: &str) -> Result<Vec<String>, WorkshopError> {
+/// The marks of the projects that each of these datasets or models belongs to, in their order: those that
+/// whoever reads may see.
+pub(super) async fn marks(
+    state: &AppState,
+    digests: &[&str],
+) -> Result<Vec<Vec<String>>, WorkshopError> {
     let shown = reach::shown(Right::Look);
-    let thing = Thing::Artifact(digest.to_owned());
-    let homes = state.people.homes(&thing).await?;
-    let seen = homes.iter().filter(|it| shown.has(it));
-    Ok(seen
-        .map(|it| mark(state, it))
-        .filter(|it| !it.is_empty())
-        .collect())
+    let homes = state.people.homes_of(digests).await?;
+    let marks = |homes: Vec<String>| {
+        let seen = homes.iter().filter(|it| shown.has(it));
+        let marks = seen.map(|it| mark(state, it));
+        marks.filter(|it| !it.is_empty()).collect()
+    };
+    Ok(homes.into_iter().map(marks).collect())
 }
 
 /// What people call a project, the common one in the reader's language.

@@ -113,6 +113,17 @@ impl People {
         }
     }
 
+    /// The projects that each of these datasets and models belongs to, in their order.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn homes_of(&self, digests: &[&str]) -> Result<Vec<Vec<String>>, WorkshopError> {
+        match &self.inner.store {
+            Some(store) => store.homes_of(digests).await,
+            None => Ok(vec![vec![COMMON.to_owned()]; digests.len()]),
+        }
+    }
+
     async fn of_registration(
         &self,
         store: &Store,

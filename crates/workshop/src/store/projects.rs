@@ -168,6 +168,29 @@ impl Store {
         self.projects_in(sql, thing).await
     }
 
+    /// The projects that each of these things belongs to, in their order: one query for all.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn homes_of(&self, things: &[&str]) -> Result<Vec<Vec<String>>, WorkshopError> {
+        let rows = sqlx::query(
+            "SELECT asked.key AS at, project FROM json_each(?) AS asked
+             JOIN belongs ON thing = asked.value ORDER BY asked.key, project",
+        )
+        .bind(json(&things))
+        .fetch_all(&self.read)
+        .await
+        .map_err(failed("look up projects"))?;
+        let mut homes = vec![Vec::new(); things.len()];
+        for row in &rows {
+            let at = usize::try_from(row.get::<i64, _>("at")).unwrap_or(usize::MAX);
+            if let Some(own) = homes.get_mut(at) {
+                own.push(row.get("project"));
+            }
+        }
+        Ok(homes)
+    }
+
     /// The project of an order, of a key, of the name that an answer came from or that something was said of:
     /// the one row that `sql` finds for `id`.
     async fn projects_in(&self, sql: &'static str, id: &str) -> Result<Vec<String>, WorkshopError> {
@@ -278,6 +301,18 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(store.homes("file").await.unwrap(), [COMMON, "ward"]);
+        let common = vec![COMMON.to_owned()];
+        store
+            .apply(&[Change::Belongs {
+                thing: "other".to_owned(),
+                project: COMMON.to_owned(),
+            }])
+            .await
+            .unwrap();
+        let both = vec![COMMON.to_owned(), "ward".to_owned()];
+        let homes = store.homes_of(&["other", "none", "file", "other"]).await;
+        assert_eq!(homes.unwrap(), [common.clone(), Vec::new(), both, common]);
+        assert!(store.homes_of(&[]).await.unwrap().is_empty());
         shop.stop().await;
     }
 
