@@ -143,7 +143,7 @@ pub(super) async fn marks(
 }
 
 /// What people call a project, the common one in the reader's language.
-fn name_of(say: Say, project: &Project) -> String {
+pub(super) fn name_of(say: Say, project: &Project) -> String {
     match &project.row.id[..] {
         COMMON => say.it("web.projects.common"),
         _ => project.row.name.clone(),

@@ -191,6 +191,36 @@ async fn what_belongs_to_others_is_not_there_on_pages_and_in_the_api() {
     }
 }
 
+#[tokio::test]
+async fn somebody_is_told_what_they_do_in_which_project() {
+    let wards = Wards::new().await;
+    wards.part(&["tuner", "data-owner"], &["ask"]).await;
+    let deny = json!({"do": "project-member", "project": "bank", "person": "anna",
+                      "roles": ["tuner"], "denied": ["look"]});
+    operate(&wards.shop, deny).await;
+    let anna = wards.shop.log_in("anna").await;
+    let told: Value = serde_json::from_str(&anna.get("/api/me").await.text).expect("JSON");
+    let person = &told["person"];
+    assert_eq!(person["csrf"], anna.csrf.as_str());
+    assert_eq!((&person["rights"], &person["denied"]), (&json!([]), &json!([])));
+    // Where she may not even look, nothing is said of it.
+    let parts = person["projects"].as_array().expect("a list");
+    assert_eq!(parts.len(), 1, "{parts:?}");
+    let expected = json!({"id": "ward", "name": "The ward", "roles": ["tuner", "data-owner"],
+                          "denied": ["ask"], "rights": ["look", "records", "tune", "data"]});
+    assert_eq!(parts[0], expected);
+    let page = anna.get("/account").await.text;
+    assert!(page.contains("href=\"/projects/ward\">The ward</a>"), "{page}");
+    assert!(!page.contains("The bank"));
+    // A role in the workshop holds in the project, and its denial too.
+    let role = json!({"do": "person-roles", "name": "anna", "roles": ["approver"],
+                      "denied": ["data"]});
+    operate(&wards.shop, role).await;
+    let told: Value = serde_json::from_str(&anna.get("/api/me").await.text).expect("JSON");
+    let rights = &told["person"]["projects"][0]["rights"];
+    assert_eq!(rights, &json!(["look", "records", "tune", "approve"]));
+}
+
 /// Events go on for long: they end when what they tell of may be seen no more.
 #[tokio::test]
 async fn an_order_is_told_for_as_long_as_it_may_be_seen() {

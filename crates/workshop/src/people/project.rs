@@ -158,6 +158,18 @@ impl People {
         }
     }
 
+    /// The projects in which somebody has a part of their own, by id, with what they do there; not those that they
+    /// may not even see, by a denial.
+    pub fn parts_of(&self, person: &Person) -> Vec<(Arc<Project>, Member)> {
+        let all = read(&self.inner.projects);
+        let part = |it: &Arc<Project>| {
+            let member = member(it, person)?;
+            let sees = judged(person, Right::Look, Some(member));
+            sees.then(|| (it.clone(), member.clone()))
+        };
+        all.values().filter_map(part).collect()
+    }
+
     /// Writes a project as it is now.
     pub(crate) async fn put_project(&self, row: ProjectRow) -> Result<(), WorkshopError> {
         self.apply(vec![PeopleChange::ProjectIs(row.clone())])
