@@ -146,6 +146,8 @@ pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
     ("GET", "/projects", LOOK),
     ("POST", "/projects", PEOPLE),
     ("GET", "/projects/{id}", LOOK),
+    ("POST", "/projects/{id}/name", PEOPLE),
+    ("POST", "/projects/{id}/delete", PEOPLE),
     ("POST", "/projects/{id}/members", PEOPLE),
     ("POST", "/projects/{id}/leave", PEOPLE),
     ("GET", "/audit", AUDIT),

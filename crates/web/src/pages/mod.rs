@@ -128,6 +128,8 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/people/{name}/enable", post(people::enable))
         .route("/projects", get(projects::list).post(projects::create))
         .route("/projects/{id}", get(projects::one))
+        .route("/projects/{id}/name", post(projects::rename))
+        .route("/projects/{id}/delete", post(projects::delete))
         .route("/projects/{id}/members", post(projects::member))
         .route("/projects/{id}/leave", post(projects::leave))
         .route("/audit", get(audit::page))

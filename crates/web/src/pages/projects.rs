@@ -54,8 +54,10 @@ struct ProjectPage {
     /// What belongs to it: a word, how many, where they are listed.
     holds: Vec<(String, String, Option<String>)>,
     members: Vec<MemberRow>,
-    /// Whether whoever reads may change its members.
+    /// Whether whoever reads may change its members, and what it is called.
     changes: bool,
+    /// Whether whoever reads may delete it, if nothing belongs to it.
+    deletes: bool,
     /// The people who may be given a part.
     people: Vec<String>,
     roles: Vec<Tick>,
@@ -215,6 +217,37 @@ pub(super) async fn member(
     }
 }
 
+/// `POST /projects/{id}/name`: calls it something else.
+pub(super) async fn rename(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(id): InPath,
+    form: Written,
+) -> Response {
+    let fields = match form {
+        Ok(Form(form)) => Fields(form),
+        Err(rejection) => return rejection.into_response(),
+    };
+    let operation = Operation::ProjectRename {
+        id: id.clone(),
+        name: fields.one("name").to_owned(),
+    };
+    operate(&state, tongue, &id, operation).await
+}
+
+/// `POST /projects/{id}/delete`: deletes it, where nothing belongs to it.
+pub(super) async fn delete(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(id): InPath,
+) -> Response {
+    let operation = Operation::ProjectDelete { id: id.clone() };
+    match state.desk.operate(operation).await {
+        Ok(_) => Redirect::to("/projects").into_response(),
+        Err(error) => show_one(&state, tongue, &id, Some(&error)).await,
+    }
+}
+
 /// `POST /projects/{id}/leave`: takes somebody's part away.
 pub(super) async fn leave(
     State(state): State<AppState>,
@@ -304,6 +337,7 @@ async fn show_one(
             .map(|(name, member)| member_row(state, say, name, member))
             .collect(),
         changes: reach::now().is_none_or(|it| it.may(Right::People, id)),
+        deletes: reach::now().is_none_or(|it| it.may_here(Right::People)),
         people: state
             .people
             .all()

@@ -102,6 +102,8 @@ const PAGES: &[(&str, Same)] = &[
     ("GET /projects", As("GET /api/projects")),
     ("POST /projects", Operation("project-create")),
     ("GET /projects/{id}", As("GET /api/projects/{id}")),
+    ("POST /projects/{id}/name", Operation("project-rename")),
+    ("POST /projects/{id}/delete", Operation("project-delete")),
     ("POST /projects/{id}/members", Operation("project-member")),
     ("POST /projects/{id}/leave", Operation("project-leave")),
     ("GET /audit", As("GET /api/audit")),

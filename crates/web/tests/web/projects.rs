@@ -221,6 +221,75 @@ async fn somebody_is_told_what_they_do_in_which_project() {
     assert_eq!(rights, &json!(["look", "records", "tune", "approve"]));
 }
 
+#[tokio::test]
+async fn an_order_is_cloned_into_another_project_by_whoever_may_hand_it_on() {
+    let wards = Wards::new().await;
+    let anna = wards.shop.log_in("anna").await;
+    let own = &wards.orders[0];
+    let clone = |project: &str| json!({"do": "order-clone", "order": own, "project": project});
+    for project in ["bank", "none"] {
+        let answer = anna.operate(clone(project)).await;
+        assert_eq!(answer.error_code(), "project-unknown", "{project}");
+    }
+    let part = async |project: &str, roles: &[&str], denied: &[&str]| {
+        let part = json!({"do": "project-member", "project": project, "person": "anna",
+                          "roles": roles, "denied": denied});
+        operate(&wards.shop, part).await;
+    };
+    part("bank", &["auditor"], &[]).await;
+    assert_eq!(anna.operate(clone("bank")).await.error_code(), "right-denied");
+    part("bank", &["tuner"], &[]).await;
+    // What it takes over can be read there: whoever may not read it here hands it on to nobody.
+    part("ward", &["tuner"], &["records"]).await;
+    assert_eq!(anna.operate(clone("bank")).await.error_code(), "right-denied");
+    part("ward", &["tuner"], &[]).await;
+    let done = anna.operate(clone("bank")).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+    let done: Value = serde_json::from_str(&done.text).expect("JSON");
+    let id = done["order"].as_str().expect("an id");
+    let order: Value =
+        serde_json::from_str(&anna.get(&format!("/api/orders/{id}")).await.text).expect("JSON");
+    assert_eq!(order["project"], "bank");
+    // The form offers both, with the order's own chosen, and does the same.
+    let form = anna.get(&format!("/orders/{own}/clone")).await.text;
+    assert!(form.contains("<option value=\"ward\" selected>"), "{form}");
+    assert!(form.contains("<option value=\"bank\">"), "{form}");
+    let placed = anna.post(&format!("/orders/{own}/clone"), "set=&project=bank").await;
+    assert_eq!(placed.status, StatusCode::SEE_OTHER, "{}", placed.text);
+    let theirs = ids(&anna.get("/api/orders?project=bank").await, "orders", "id");
+    assert_eq!(theirs.len(), 3, "{theirs:?}");
+    let stays = ids(&anna.get("/api/orders?project=ward").await, "orders", "id");
+    assert_eq!(&stays, std::slice::from_ref(own));
+}
+
+#[tokio::test]
+async fn a_project_is_called_otherwise_and_deleted_on_its_page() {
+    let wards = Wards::new().await;
+    wards.part(&["administrator"], &[]).await;
+    let anna = wards.shop.log_in("anna").await;
+    let page = anna.get("/projects/ward").await.text;
+    assert!(page.contains("action=\"/projects/ward/name\""));
+    // It is the workshop that has projects: who administers one alone deletes none.
+    assert!(!page.contains("action=\"/projects/ward/delete\""));
+    let named = anna.post("/projects/ward/name", "name=Ward+8").await;
+    assert_eq!(named.header("location"), "/projects/ward");
+    let page = anna.get("/projects/ward").await.text;
+    assert!(page.contains("<h1>Ward 8</h1>"), "{page}");
+    let denied = anna.post("/projects/ward/delete", "").await;
+    assert_eq!(denied.status, StatusCode::FORBIDDEN, "{}", denied.text);
+    let hidden = anna.post("/projects/bank/name", "name=x").await;
+    assert_eq!(hidden.status, StatusCode::NOT_FOUND);
+    let root = wards.shop.log_in("root").await;
+    let held = root.post("/projects/ward/delete", "").await;
+    assert_eq!(held.status, StatusCode::CONFLICT);
+    assert!(held.text.contains("orders (1)"), "{}", held.text);
+    let made = root.post("/projects", "id=mine&name=Mine").await;
+    assert_eq!(made.header("location"), "/projects/mine");
+    let gone = root.post("/projects/mine/delete", "").await;
+    assert_eq!(gone.header("location"), "/projects");
+    assert_eq!(root.get("/projects/mine").await.status, StatusCode::NOT_FOUND);
+}
+
 /// Events go on for long: they end when what they tell of may be seen no more.
 #[tokio::test]
 async fn an_order_is_told_for_as_long_as_it_may_be_seen() {

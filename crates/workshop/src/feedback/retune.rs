@@ -62,7 +62,11 @@ impl Workshop {
         }
         let file = self.file_of(&version.row).await?;
         let spec = version.spec.clone();
-        let again = ops::Again { of: order.id, set };
+        let again = ops::Again {
+            of: order.id,
+            set,
+            project: None,
+        };
         let more = move |id: &OrderId| steps::data::already(id, &spec, file);
         let mut placed = ops::place_again(self, again, more).await?;
         placed["corrections"] = version.told();

@@ -61,6 +61,7 @@ impl Operation {
     fn over_named(&self) -> Over {
         match self {
             Operation::ProjectShow { id }
+            | Operation::ProjectRename { id, .. }
             | Operation::ProjectMember { project: id, .. }
             | Operation::ProjectLeave { project: id, .. } => one(Thing::Project(id.clone())),
             Operation::OrderPause { order }

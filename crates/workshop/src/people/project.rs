@@ -184,6 +184,15 @@ impl People {
         Ok(())
     }
 
+    /// Deletes a project to which no order and nothing that orders make belongs, and takes everybody's part in it
+    /// away.
+    pub(crate) async fn remove_project(&self, id: &str) -> Result<(), WorkshopError> {
+        self.apply(vec![PeopleChange::ProjectGone(id.to_owned())])
+            .await?;
+        write(&self.inner.projects).remove(id);
+        Ok(())
+    }
+
     /// Writes what somebody does in a project; nothing any more where `member` is none.
     pub(crate) async fn put_member(
         &self,

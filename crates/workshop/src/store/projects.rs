@@ -49,6 +49,26 @@ pub(super) async fn project_is(tx: &mut Tx<'_>, row: &ProjectRow) -> Done {
     .map(drop)
 }
 
+/// Nothing is written where something came to belong to it meanwhile.
+pub(super) async fn project_gone(tx: &mut Tx<'_>, id: &str) -> Done {
+    sqlx::query("DELETE FROM members WHERE project = ?")
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
+    let done = sqlx::query(
+        "DELETE FROM projects WHERE id = ?1
+         AND NOT EXISTS (SELECT 1 FROM orders WHERE project = ?1)
+         AND NOT EXISTS (SELECT 1 FROM belongs WHERE project = ?1)",
+    )
+    .bind(id)
+    .execute(&mut **tx)
+    .await?;
+    match done.rows_affected() {
+        0 => Err(sqlx::Error::RowNotFound),
+        _ => Ok(()),
+    }
+}
+
 pub(super) async fn member_is(tx: &mut Tx<'_>, row: &MemberRow) -> Done {
     sqlx::query(
         "INSERT INTO members (project, person, roles, denied) VALUES (?, ?, ?, ?)
@@ -244,6 +264,34 @@ impl Store {
             " AS project FROM feedback WHERE id = ?"
         );
         self.projects_in(sql, id).await
+    }
+
+    /// What stands in the way of deleting a project, each kind by its word with how many: what belongs to it, keys
+    /// that open it, and what has a name that begins with its id, which would be the common one's without it.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn project_holds(
+        &self,
+        project: &str,
+    ) -> Result<Vec<(&'static str, u64)>, WorkshopError> {
+        // A slash is what comes after a dot.
+        let row = sqlx::query(
+            "SELECT (SELECT COUNT(*) FROM orders WHERE project = ?1) AS orders,
+                    (SELECT COUNT(*) FROM belongs WHERE project = ?1) AS things,
+                    (SELECT COUNT(*) FROM tokens WHERE project = ?1 AND revoked_ms IS NULL) AS keys,
+                    (SELECT COUNT(*) FROM deployments
+                     WHERE name >= ?1 || '.' AND name < ?1 || '/') AS deployments,
+                    (SELECT COUNT(*) FROM receipts
+                     WHERE name >= ?1 || '.' AND name < ?1 || '/') AS answers",
+        )
+        .bind(project)
+        .fetch_one(&self.read)
+        .await
+        .map_err(failed("count what belongs to a project"))?;
+        let count = |column| (column, row.get::<i64, _>(column).unsigned_abs());
+        let all = ["orders", "things", "keys", "deployments", "answers"].map(count);
+        Ok(all.into_iter().filter(|(_, count)| *count > 0).collect())
     }
 
     /// How much belongs to a project: orders, datasets, models, deployments.
