@@ -120,7 +120,7 @@ impl IntoResponse for Problem {
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code() {
         "order-state" | "person-last" | "bring-offset" | "project-holds" => return StatusCode::CONFLICT,
-        "approval-own" | "right-denied" => return StatusCode::FORBIDDEN,
+        "approval-own" | "approval-person" | "right-denied" => return StatusCode::FORBIDDEN,
         "not-found"
         | "project-unknown"
         | "chain-not-registered"

@@ -21,7 +21,7 @@ use crate::audit;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::order::{OrderState, StepError, StepName};
-use crate::people::Person;
+use crate::people::{Person, Reach, reach};
 use crate::steps::register::registration_of;
 use crate::store::receipts::PendingRow;
 use crate::store::{Change, Speaker};
@@ -154,7 +154,8 @@ pub(super) async fn run(shop: &Workshop, envelope: String) -> Result<Value, Work
     Ok(told(&link, &row, said.decision))
 }
 
-/// Somebody decides on a page: the workshop's own key signs, and the reason says for whom.
+/// Somebody who is logged in decides: the workshop's own key signs, and the reason says for whom. A key of the API
+/// is nobody who could answer for it.
 pub(super) async fn decide(
     shop: &Workshop,
     number: &str,
@@ -171,10 +172,10 @@ pub(super) async fn decide(
             format!("run: lathe approve {number} --key FILE"),
         ));
     }
+    let by = decider(number)?;
     if decision == Decision::Approved {
         not_its_author(shop, &row).await?;
     }
-    let by = audit::by().unwrap_or_else(|| "the workshop".to_owned());
     let link = shop
         .apply_said(|speaker| {
             let said = Approval {
@@ -192,6 +193,18 @@ pub(super) async fn decide(
         .await?;
     shop.wake();
     Ok(told(&link, &row, decision))
+}
+
+/// The person who decides.
+fn decider(number: &str) -> Result<String, WorkshopError> {
+    match reach::now() {
+        Some(Reach::Person(person, _)) => Ok(person.told()),
+        _ => Err(WorkshopError::new(
+            "approval-person",
+            format!("nobody who is logged in decides about {number}: a key answers for no decision"),
+            format!("log in and decide on its page, or run: lathe register decide {number} --as NAME"),
+        )),
+    }
 }
 
 fn told(link: &Link, row: &PendingRow, decision: Decision) -> Value {
@@ -316,9 +329,7 @@ mod tests {
     use super::*;
     use crate::Operation;
     use crate::order::OrderId;
-    use crate::people::{
-        PersonRequest, PersonRole, ProjectRequest, Reach, Right, Secret, reach,
-    };
+    use crate::people::{PersonRequest, PersonRole, ProjectRequest, Right, Secret};
     use crate::testing::{placed, shop};
 
     const SEED: [u8; 32] = [7; 32];
@@ -438,6 +449,36 @@ mod tests {
         part(&shop, "ward", &[PersonRole::Approver], &[]).await;
         let done = anna(&shop, signed).await.unwrap();
         assert_eq!(done["number"], "2026-0001");
+        shop.stop().await;
+    }
+
+    fn decide(decision: Decision) -> Operation {
+        Operation::Decide {
+            number: "2026-0001".to_owned(),
+            decision,
+            reason: "read".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_person_decides_and_no_key_does() {
+        let (_folder, shop) = shop().await;
+        waits(&shop, "person anna").await;
+        let approve = || decide(Decision::Approved);
+        let by_nobody = shop.operate(approve()).await;
+        assert_eq!(by_nobody.unwrap_err().code(), "approval-person");
+        let key = Reach::Key("ward".to_owned(), shop.people().clone());
+        let by_key = reach::within(Some(key), shop.operate(approve())).await;
+        assert_eq!(by_key.unwrap_err().code(), "approval-person");
+        part(&shop, "ward", &[PersonRole::Approver], &[]).await;
+        assert_eq!(anna(&shop, approve()).await, Err("approval-own"));
+        // Whoever placed it may still reject it.
+        let done = anna(&shop, decide(Decision::Rejected)).await.unwrap();
+        let link: Link = serde_json::from_value(done["approval"].clone()).unwrap();
+        let history = shop.store().ledger().unwrap().read().await;
+        let said = history.said::<Approval>(&link).unwrap();
+        assert_eq!(said.reason, "read (decided by person anna)");
+        drop(history);
         shop.stop().await;
     }
 
