@@ -32,7 +32,7 @@ pub(super) async fn me(
             json!({
                 "id": id,
                 "name": project.row.name,
-                "roles": member.roles,
+                "roles": member.all_roles(),
                 "denied": member.denied,
                 "rights": Right::ALL.into_iter().filter(may).collect::<Vec<Right>>(),
             })

@@ -193,7 +193,7 @@ fn parts(state: &AppState, say: Say, person: &Person) -> Vec<Part> {
         href: format!("/projects/{}", encoded(&project.row.id)),
         name: projects::name_of(say, &project),
         roles: member
-            .roles
+            .all_roles()
             .iter()
             .map(|role| say.it_of("web.duty", role.name()))
             .collect(),

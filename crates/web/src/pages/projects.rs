@@ -69,7 +69,11 @@ struct MemberRow {
     name: String,
     display: String,
     roles: String,
+    /// What they do there by their groups.
+    granted: String,
     denied: String,
+    /// Whether there is something that can be taken away here.
+    is_by_hand: bool,
 }
 
 /// A project of a list to choose from.
@@ -389,6 +393,8 @@ fn member_row(state: &AppState, say: Say, name: &str, member: &Member) -> Member
     let join = say.it("web.people.join");
     let roles = member.roles.iter();
     let roles = roles.map(|it| say.it_of("web.duty", it.name()));
+    let granted = member.granted.iter();
+    let granted = granted.map(|it| say.it_of("web.duty", it.name()));
     let denied = member.denied.iter();
     let denied = denied.map(|it| say.it_of("web.right", it.name()));
     MemberRow {
@@ -398,6 +404,8 @@ fn member_row(state: &AppState, say: Say, name: &str, member: &Member) -> Member
             .find(name)
             .map_or_else(|| name.to_owned(), |it| it.row.display.clone()),
         roles: roles.collect::<Vec<_>>().join(&join),
+        granted: granted.collect::<Vec<_>>().join(&join),
+        is_by_hand: !(member.roles.is_empty() && member.denied.is_empty()),
         denied: denied.collect::<Vec<_>>().join(&join),
     }
 }

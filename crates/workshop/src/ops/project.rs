@@ -164,7 +164,7 @@ pub(super) async fn member(
 ) -> Result<Value, WorkshopError> {
     let people = shop.people();
     let _alone = people.change_alone().await;
-    people.project(project).ok_or_else(|| unknown(project))?;
+    let found = people.project(project).ok_or_else(|| unknown(project))?;
     super::people::find(shop, person)?;
     let (roles, denied) = super::people::sorted(roles, denied);
     if roles.is_empty() && denied.is_empty() {
@@ -173,7 +173,12 @@ pub(super) async fn member(
             "name at least one, or take their part away",
         ));
     }
-    let member = Member { roles, denied };
+    let before = found.members.get(person).cloned().unwrap_or_default();
+    let member = Member {
+        roles,
+        denied,
+        granted: before.granted,
+    };
     people.put_member(project, person, Some(member)).await?;
     one(shop, project).await
 }
@@ -187,20 +192,40 @@ pub(super) async fn leave(
     let people = shop.people();
     let _alone = people.change_alone().await;
     let found = people.project(project).ok_or_else(|| unknown(project))?;
-    if !found.members.contains_key(person) {
+    let Some(member) = found.members.get(person) else {
         let shown: String = person.chars().take(100).collect();
         return Err(refuse(
             format!("{shown} has no part in the project {project}"),
             "see its members with `lathe project show`",
         ));
+    };
+    let granted = member.granted.clone();
+    if member.roles.is_empty() && member.denied.is_empty() {
+        return Err(WorkshopError::new(
+            "person-outside",
+            format!("{person} has their part in {project} by their groups where they sign in"),
+            "take them out of the group there, or deny them rights here",
+        ));
     }
-    people.put_member(project, person, None).await?;
+    // What came by groups goes with them.
+    let rest = (!granted.is_empty()).then(|| Member {
+        granted,
+        ..Member::default()
+    });
+    people.put_member(project, person, rest).await?;
     one(shop, project).await
 }
 
 fn told(project: &Project) -> Value {
     let members = project.members.iter().map(
-        |(name, member)| json!({ "person": name, "roles": member.roles, "denied": member.denied }),
+        |(name, member)| {
+            json!({
+                "person": name,
+                "roles": member.roles,
+                "denied": member.denied,
+                "granted": member.granted,
+            })
+        },
     );
     json!({
         "id": project.row.id,

@@ -213,6 +213,7 @@ mod tests {
         let member = Member {
             roles: vec![PersonRole::Tuner],
             denied: vec![Right::Ask],
+            granted: Vec::new(),
         };
         write(people, member);
     }

@@ -71,14 +71,15 @@ pub(super) async fn project_gone(tx: &mut Tx<'_>, id: &str) -> Done {
 
 pub(super) async fn member_is(tx: &mut Tx<'_>, row: &MemberRow) -> Done {
     sqlx::query(
-        "INSERT INTO members (project, person, roles, denied) VALUES (?, ?, ?, ?)
+        "INSERT INTO members (project, person, roles, denied, granted) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (project, person) DO UPDATE
-         SET roles = excluded.roles, denied = excluded.denied",
+         SET roles = excluded.roles, denied = excluded.denied, granted = excluded.granted",
     )
     .bind(&row.project)
     .bind(&row.person)
     .bind(json(&row.member.roles))
     .bind(json(&row.member.denied))
+    .bind(json(&row.member.granted))
     .execute(&mut **tx)
     .await
     .map(drop)
@@ -143,6 +144,7 @@ fn member(row: &SqliteRow) -> Result<MemberRow, WorkshopError> {
         member: Member {
             roles: parse("a member's roles", row.get("roles"))?,
             denied: parse("what is denied to a member", row.get("denied"))?,
+            granted: parse("what groups give a member", row.get("granted"))?,
         },
     })
 }

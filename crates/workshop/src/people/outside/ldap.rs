@@ -239,6 +239,7 @@ impl Directory {
             name: one(entry, &way.called).unwrap_or_default(),
             display: one(entry, &way.display).unwrap_or_default(),
             roles: way.roles.roles(&groups, Kind::Ldap),
+            parts: way.roles.parts(&groups, Kind::Ldap),
         })
     }
 

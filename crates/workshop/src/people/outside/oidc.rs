@@ -318,6 +318,7 @@ impl Provider {
             name: claims::text(&claims, &way.called).to_owned(),
             display: claims::text(&claims, "name").to_owned(),
             roles: way.roles.roles(&groups, Kind::Oidc),
+            parts: way.roles.parts(&groups, Kind::Oidc),
         })
     }
 }
