@@ -179,6 +179,7 @@ pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
     ("GET", "/tour/flip", ASK),
     ("POST", "/tour/flip", ASK),
     ("GET", "/deployments/{name}", LOOK),
+    ("POST", "/deployments/{name}/bundle", OPERATE),
     // Data and evidence.
     ("GET", "/data", LOOK),
     ("GET", "/data/compare", RECORDS),
@@ -234,6 +235,7 @@ pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
     ("GET", "/api/models/{digest}", LOOK),
     ("GET", "/api/deployments", LOOK),
     ("GET", "/api/deployments/{name}/ml-bom", LOOK),
+    ("POST", "/api/deployments/{name}/bundle", OPERATE),
     ("GET", "/api/receipts", LOOK),
     ("GET", "/api/receipts/{id}", RECORDS),
     ("GET", "/api/records/{leaf}", RECORDS),

@@ -106,6 +106,7 @@ pub(crate) fn router() -> Router<AppState> {
             get(withdraw::confirm).post(withdraw::withdraw),
         )
         .route("/deployments/{name}", get(breaker::page))
+        .route("/deployments/{name}/bundle", post(breaker::bundle))
         .route("/register", get(register::list))
         .route("/register/{number}", get(register::page))
         .route("/register/{number}/dossier", get(register::dossier))

@@ -97,6 +97,10 @@ const PAGES: &[(&str, Same)] = &[
     ("GET /people/{name}", Operation("people")),
     ("POST /people/{name}/roles", Operation("person-roles")),
     ("POST /people/{name}/password", Operation("person-password")),
+    (
+        "POST /deployments/{name}/bundle",
+        As("POST /api/deployments/{name}/bundle"),
+    ),
     ("POST /people/{name}/disable", Operation("person-disable")),
     ("POST /people/{name}/enable", Operation("person-enable")),
     ("GET /projects", As("GET /api/projects")),

@@ -290,6 +290,34 @@ async fn a_project_is_called_otherwise_and_deleted_on_its_page() {
     assert_eq!(root.get("/projects/mine").await.status, StatusCode::NOT_FOUND);
 }
 
+/// A bundle holds the data and the whole ledger: an operator of a project fetches one who may read both.
+#[tokio::test]
+async fn a_bundle_is_fetched_by_whoever_may_read_all_of_it() {
+    let wards = Wards::new().await;
+    let anna = wards.shop.log_in("anna").await;
+    let fetch = async |name: &str| {
+        let answer = anna.post(&format!("/deployments/{name}/bundle"), "").await;
+        let path = format!("/api/deployments/{name}/bundle");
+        let same = anna.changes(Asked::json(&path, &Value::Null)).await;
+        assert_eq!(answer.status, same.status, "{name}: {}", same.text);
+        (same.status, same.error_code())
+    };
+    let denied = (StatusCode::FORBIDDEN, json!("right-denied"));
+    assert_eq!(fetch("ward.care").await, denied, "a tuner hands nothing on");
+    wards.part(&["operator", "tuner"], &[]).await;
+    assert_eq!(fetch("ward.care").await, denied, "the ledger is not hers");
+    assert_eq!(fetch("bank.care").await.0, StatusCode::NOT_FOUND);
+    let role = json!({"do": "person-roles", "name": "anna", "roles": ["auditor"], "denied": []});
+    operate(&wards.shop, role).await;
+    let unknown = (StatusCode::BAD_REQUEST, json!("deployment-unknown"));
+    assert_eq!(fetch("ward.care").await, unknown);
+    assert_eq!(fetch("bank.care").await, denied, "an auditor there");
+    for right in ["operate", "records"] {
+        wards.part(&["operator", "tuner"], &[right]).await;
+        assert_eq!(fetch("ward.care").await, denied, "without {right}");
+    }
+}
+
 /// Events go on for long: they end when what they tell of may be seen no more.
 #[tokio::test]
 async fn an_order_is_told_for_as_long_as_it_may_be_seen() {
