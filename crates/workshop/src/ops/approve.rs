@@ -321,8 +321,6 @@ fn rejected(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use lathe_evidence::Digest;
     use lathe_evidence::statement::Role;
 

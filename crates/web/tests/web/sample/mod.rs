@@ -502,7 +502,7 @@ impl Desk for SampleDesk {
             filings: Vec::new(),
         }))
     }
-    fn bundle<'a>(&'a self, name: &'a str) -> Asked<'a, File> {
+    fn bundle<'a>(&'a self, name: &'a str) -> Asked<'a, std::fs::File> {
         let text = format!("nothing of {name} is in this sample");
         Box::pin(async { Err(WorkshopError::new("deployment-unknown", text, "")) })
     }
