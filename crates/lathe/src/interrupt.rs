@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use lathe_workshop::people::reach;
 use crate::fail::{EXIT_INTERRUPTED, Failure};
+use lathe_workshop::people::reach;
 
 /// Becomes true once the process is asked to end.
 #[derive(Debug, Clone)]

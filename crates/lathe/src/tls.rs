@@ -23,8 +23,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
 
-use lathe_workshop::people::reach;
 use crate::fail::Failure;
+use lathe_workshop::people::reach;
 
 /// Handshakes under way at once; more callers wait in the system's queue.
 const HANDSHAKES_MAX: usize = 256;

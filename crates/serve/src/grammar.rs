@@ -11,8 +11,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use lathe_workshop::people::reach;
 use lathe_engine::Model;
+use lathe_workshop::people::reach;
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Map, Value, json};
 use tokio::sync::{Semaphore, oneshot};

@@ -7,11 +7,11 @@
 
 use std::time::Instant;
 
-use lathe_workshop::people::reach;
 use lathe_data::shingles::shingles;
 use lathe_engine::Message;
 use lathe_evidence::receipt::{Ended, Receipt, Relayed};
 use lathe_evidence::{Digest, canonical};
+use lathe_workshop::people::reach;
 use lathe_workshop::{BookError, Opened, ReceiptDraft, Refused, Texts};
 use serde_json::{Value, json};
 

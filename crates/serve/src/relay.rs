@@ -178,7 +178,10 @@ impl Relay {
             look_every: Duration::from_millis(limits.upstream_look_ms.max(1)),
             found: Mutex::default(),
         });
-        reach::spawn(reach::own(look_for_good(Arc::downgrade(&relay), relay.look_every)));
+        reach::spawn(reach::own(look_for_good(
+            Arc::downgrade(&relay),
+            relay.look_every,
+        )));
         relay
     }
 

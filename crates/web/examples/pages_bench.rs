@@ -11,8 +11,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use lathe_workshop::people::reach;
 use lathe_web::{Access, AppState, router};
+use lathe_workshop::people::reach;
 use lathe_workshop::seed::{self, Amounts, Seeded};
 use serde_json::{Value, json};
 

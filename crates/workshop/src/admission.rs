@@ -15,7 +15,6 @@ use lathe_register::Denial;
 use lathe_register::chain::{self, DenialKind, Examined};
 use serde_json::json;
 
-use crate::people::reach;
 use crate::catalogue::DeploymentRow;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -24,6 +23,7 @@ use crate::key::digest_of;
 use crate::objects;
 use crate::order::{OrderId, StepError};
 use crate::pack::Pack;
+use crate::people::reach;
 use crate::pieces::Folders;
 use crate::steps;
 use crate::store::orders::parse;
@@ -174,14 +174,13 @@ pub(crate) async fn of(
     let history = shop.store().ledger()?.read().await;
     let home = shop.home().clone();
     // Hashing the weights takes a moment: not on an async thread.
-    let admitted =
-        reach::spawn_blocking(move || admit(&history, &home, &row, pack.task, now_ms()))
-            .await
-            .map_err(|error| StepError {
-                code: "daemon-crashed".to_owned(),
-                text: format!("admission stumbled: {error}"),
-                next: "this is a mistake in Lathe; please report it".to_owned(),
-            })?;
+    let admitted = reach::spawn_blocking(move || admit(&history, &home, &row, pack.task, now_ms()))
+        .await
+        .map_err(|error| StepError {
+            code: "daemon-crashed".to_owned(),
+            text: format!("admission stumbled: {error}"),
+            next: "this is a mistake in Lathe; please report it".to_owned(),
+        })?;
     Ok(admitted?)
 }
 

@@ -10,11 +10,11 @@ use lathe_data::task::Task;
 use lathe_tune::preview::Preview;
 use lathe_tune::{TuneError, pack as packing};
 
-use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::{OrderId, StepName};
 use crate::pack::Pack;
+use crate::people::reach;
 use crate::steps::chat;
 use crate::steps::model::weights;
 use crate::store::orders::parse;

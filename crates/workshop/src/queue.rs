@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use lathe_evidence::statement::Link;
 use tokio::sync::watch;
 
-use crate::people::reach;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::executor::{End, Running};
@@ -20,6 +19,7 @@ use crate::objects::{self, Sealed};
 use crate::order::{OrderId, OrderState, Output, StepError, StepName, StepState};
 use crate::pack::Pack;
 use crate::pause;
+use crate::people::reach;
 use crate::steps::{self, Context, Say, WorkerStep};
 use crate::store::Change;
 use crate::store::change::{Finished, NewArtifact};

@@ -17,12 +17,12 @@ use lathe_evidence::statement::{BreakerState, Receipts};
 use lathe_evidence::{Digest, merkle};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::people::reach;
 use crate::book::{Book, BookError, Opened, Opening, ReceiptDraft, Refused, SHINGLES_MAX, Texts};
 use crate::breakers::Breakers;
 use crate::clock::now_ms;
 use crate::door::BoxFuture;
 use crate::error::WorkshopError;
+use crate::people::reach;
 use crate::store::receipts::{Batch, ClosedReceipt, OpenReceipt};
 use crate::store::{Change, Store};
 

@@ -10,9 +10,9 @@ use lathe_evidence::Digest;
 use lathe_evidence::statement::{Dataset, Withdrawal, Withdrawn};
 use lathe_ledger::History;
 
-use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::objects;
+use crate::people::reach;
 use crate::workshop::Workshop;
 
 /// All that was withdrawn in this workshop.

@@ -165,9 +165,13 @@ impl Workshop {
             let shop = self.clone();
             reach::spawn(reach::own(async move { shop.tell_upstreams().await }));
             let (tokens, store) = (self.inner.tokens.clone(), self.inner.store.clone());
-            reach::spawn(reach::own(tokens.write_for_good(store, self.inner.stop.subscribe())));
+            reach::spawn(reach::own(
+                tokens.write_for_good(store, self.inner.stop.subscribe()),
+            ));
             let people = self.inner.people.clone();
-            reach::spawn(reach::own(people.write_for_good(self.inner.stop.subscribe())));
+            reach::spawn(reach::own(
+                people.write_for_good(self.inner.stop.subscribe()),
+            ));
         }
     }
 

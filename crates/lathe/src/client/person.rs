@@ -52,7 +52,9 @@ impl Client {
                 "wait a quarter of an hour",
             ),
             _ => (
-                format!("{name} cannot log in: name or password is wrong, or nobody has an account"),
+                format!(
+                    "{name} cannot log in: name or password is wrong, or nobody has an account"
+                ),
                 "write the password into the command, one line; `lathe people list` names who there is",
             ),
         };

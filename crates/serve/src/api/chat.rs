@@ -15,13 +15,13 @@ use super::format::Shape;
 use super::request::ChatRequest;
 use super::round::{self, Asked, Round};
 use super::{bias, body, models, tools};
-use lathe_workshop::people::reach;
 use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::Question;
 use crate::relay::{self, Interface};
 use crate::scheduler::Caller;
 use crate::served::Served;
+use lathe_workshop::people::reach;
 
 /// Answers one conversation.
 pub(crate) async fn create(

@@ -17,13 +17,13 @@ use super::form::Kind;
 use super::prompts::Prompt;
 use super::round::{self, Asked, Round};
 use super::{bias, body, models};
-use lathe_workshop::people::reach;
 use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::Question;
 use crate::relay::{self, Interface};
 use crate::scheduler::{Caller, Plan};
 use crate::served::Served;
+use lathe_workshop::people::reach;
 use request::CompletionRequest;
 
 mod request;

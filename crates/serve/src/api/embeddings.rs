@@ -25,13 +25,13 @@ use super::parameters::Handling::{Ignored, Only, Read};
 use super::parameters::{self, Table, never};
 use super::prompts::{self, Given, Prompt};
 use super::{body, label, models};
-use lathe_workshop::people::reach;
 use crate::asker::Asker;
 use crate::door::Inner;
 use crate::receipt::{OpenReceipt, Question};
 use crate::relay::{self, Interface};
 use crate::scheduler::{Caller, EmbeddingJob, FinishReason, Finished, Unread};
 use crate::served::Served;
+use lathe_workshop::people::reach;
 
 /// Every known parameter, by name.
 const PARAMETERS: &Table = &[

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use axum::http::header;
-use lathe_workshop::people::reach;
 use lathe_workshop::Door as _;
+use lathe_workshop::people::reach;
 use serde_json::json;
 
 use super::caller::{Stream, ask, get, open_door, question};

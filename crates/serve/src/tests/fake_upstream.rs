@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lathe_workshop::people::reach;
 use lathe_evidence::Digest;
+use lathe_workshop::people::reach;
 use lathe_workshop::upstream::unsaid;
 use lathe_workshop::{Door as _, Upstream, UpstreamHealth};
 use serde_json::{Value, json};

@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 
 use super::caller::{Stream, ask, get, open_door, question};
 use super::disconnects;
-use lathe_workshop::people::reach;
 use crate::scheduler::{Bias, Caller, Event, Job, Outlet, Penalties, Plan, Wanted};
 use crate::{Door, Limits};
+use lathe_workshop::people::reach;
 
 #[tokio::test]
 async fn starts_then_decodes_on_every_model() {

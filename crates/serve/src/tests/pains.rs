@@ -10,9 +10,9 @@ use super::disconnects;
 use super::figures::{becomes, text, value};
 use super::health::kill_scheduler;
 use super::tools;
-use lathe_workshop::people::reach;
 use crate::Limits;
 use crate::scheduler::Phase;
+use lathe_workshop::people::reach;
 
 /// vLLM #39863, #42363: the engine died, and /health went on saying 200.
 #[tokio::test]

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, header};
-use lathe_workshop::people::reach;
 use lathe_workshop::Door as _;
+use lathe_workshop::people::reach;
 use serde_json::{Value, json};
 
 use super::caller::{Stream, ask, get, open_door, question, send};

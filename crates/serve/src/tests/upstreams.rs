@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::http::header;
-use lathe_workshop::people::reach;
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::{Counted, Ended, Relayed, Weights};
 use lathe_evidence::statement::BreakerState;
 use lathe_workshop::Door as _;
+use lathe_workshop::people::reach;
 use lathe_workshop::token::Allowance;
 use lathe_workshop::upstream::{Secret, unsaid};
 use serde_json::{Value, json};

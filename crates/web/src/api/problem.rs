@@ -119,7 +119,9 @@ impl IntoResponse for Problem {
 /// is the asker's to mend (400), what is wrong with the machine or the store is not (500).
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code() {
-        "order-state" | "person-last" | "bring-offset" | "project-holds" => return StatusCode::CONFLICT,
+        "order-state" | "person-last" | "bring-offset" | "project-holds" => {
+            return StatusCode::CONFLICT;
+        }
         "approval-own" | "approval-person" | "right-denied" => return StatusCode::FORBIDDEN,
         "not-found"
         | "project-unknown"

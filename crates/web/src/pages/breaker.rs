@@ -14,8 +14,8 @@ use super::in_path::InPath;
 use super::playground::encoded;
 use super::receipts::ReceiptRow;
 use super::{Frame, Problem};
-use crate::{AppState, api, format};
 use crate::lang::{Say, Tongue};
+use crate::{AppState, api, format};
 
 /// Answers shown of a deployment.
 const RECEIPTS_SHOWN: u32 = 20;

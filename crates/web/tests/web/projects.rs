@@ -202,7 +202,10 @@ async fn somebody_is_told_what_they_do_in_which_project() {
     let told: Value = serde_json::from_str(&anna.get("/api/me").await.text).expect("JSON");
     let person = &told["person"];
     assert_eq!(person["csrf"], anna.csrf.as_str());
-    assert_eq!((&person["rights"], &person["denied"]), (&json!([]), &json!([])));
+    assert_eq!(
+        (&person["rights"], &person["denied"]),
+        (&json!([]), &json!([]))
+    );
     // Where she may not even look, nothing is said of it.
     let parts = person["projects"].as_array().expect("a list");
     assert_eq!(parts.len(), 1, "{parts:?}");
@@ -210,7 +213,10 @@ async fn somebody_is_told_what_they_do_in_which_project() {
                           "denied": ["ask"], "rights": ["look", "records", "tune", "data"]});
     assert_eq!(parts[0], expected);
     let page = anna.get("/account").await.text;
-    assert!(page.contains("href=\"/projects/ward\">The ward</a>"), "{page}");
+    assert!(
+        page.contains("href=\"/projects/ward\">The ward</a>"),
+        "{page}"
+    );
     assert!(!page.contains("The bank"));
     // A role in the workshop holds in the project, and its denial too.
     let role = json!({"do": "person-roles", "name": "anna", "roles": ["approver"],
@@ -237,11 +243,17 @@ async fn an_order_is_cloned_into_another_project_by_whoever_may_hand_it_on() {
         operate(&wards.shop, part).await;
     };
     part("bank", &["auditor"], &[]).await;
-    assert_eq!(anna.operate(clone("bank")).await.error_code(), "right-denied");
+    assert_eq!(
+        anna.operate(clone("bank")).await.error_code(),
+        "right-denied"
+    );
     part("bank", &["tuner"], &[]).await;
     // What it takes over can be read there: whoever may not read it here hands it on to nobody.
     part("ward", &["tuner"], &["records"]).await;
-    assert_eq!(anna.operate(clone("bank")).await.error_code(), "right-denied");
+    assert_eq!(
+        anna.operate(clone("bank")).await.error_code(),
+        "right-denied"
+    );
     part("ward", &["tuner"], &[]).await;
     let done = anna.operate(clone("bank")).await;
     assert_eq!(done.status, StatusCode::OK, "{}", done.text);
@@ -254,7 +266,9 @@ async fn an_order_is_cloned_into_another_project_by_whoever_may_hand_it_on() {
     let form = anna.get(&format!("/orders/{own}/clone")).await.text;
     assert!(form.contains("<option value=\"ward\" selected>"), "{form}");
     assert!(form.contains("<option value=\"bank\">"), "{form}");
-    let placed = anna.post(&format!("/orders/{own}/clone"), "set=&project=bank").await;
+    let placed = anna
+        .post(&format!("/orders/{own}/clone"), "set=&project=bank")
+        .await;
     assert_eq!(placed.status, StatusCode::SEE_OTHER, "{}", placed.text);
     let theirs = ids(&anna.get("/api/orders?project=bank").await, "orders", "id");
     assert_eq!(theirs.len(), 3, "{theirs:?}");
@@ -287,7 +301,10 @@ async fn a_project_is_called_otherwise_and_deleted_on_its_page() {
     assert_eq!(made.header("location"), "/projects/mine");
     let gone = root.post("/projects/mine/delete", "").await;
     assert_eq!(gone.header("location"), "/projects");
-    assert_eq!(root.get("/projects/mine").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        root.get("/projects/mine").await.status,
+        StatusCode::NOT_FOUND
+    );
 }
 
 /// A bundle holds the data and the whole ledger: an operator of a project fetches one who may read both.

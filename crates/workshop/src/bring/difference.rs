@@ -10,11 +10,11 @@ use lathe_data::Dataset;
 use serde_json::{Map, Value};
 
 use super::{DatasetDifference, SHOWN_MAX, stumbled};
-use crate::people::reach;
 use crate::catalogue::DatasetView;
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::StepError;
+use crate::people::reach;
 use crate::workshop::Workshop;
 
 /// What a version has: its records by what they say, and how often.

@@ -17,10 +17,10 @@ use super::{
     BringFound, BringLook, BringSeen, BroughtFile, Finding, Mapping, Rendered, SHOWN_MAX, mapping,
     stumbled, upload,
 };
-use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::StepError;
+use crate::people::reach;
 use crate::steps::chat;
 use crate::steps::model::weights;
 use crate::workshop::Workshop;

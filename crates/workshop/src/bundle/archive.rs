@@ -41,9 +41,8 @@ impl Workshop {
 
 /// Refuses whoever may not read the records and the whole ledger.
 fn readable(name: &str) -> Result<(), WorkshopError> {
-    let reads_all = |it: &reach::Reach| {
-        it.may_here(Right::Look) && it.may_name(Right::Records, name)
-    };
+    let reads_all =
+        |it: &reach::Reach| it.may_here(Right::Look) && it.may_name(Right::Records, name);
     match reach::now().as_ref().is_none_or(reads_all) {
         true => Ok(()),
         false => Err(WorkshopError::new(

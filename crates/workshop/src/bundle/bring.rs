@@ -15,7 +15,6 @@ use super::card::{CardObject, CardStep, Carried, ORDER, SEAL, SEAL_TYPE, VERSION
 use super::export::stumbled;
 use super::unpack::{Unpacked, scratch, unpack};
 use super::{Brought, ImportRequest, views};
-use crate::people::reach;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::home::Home;
@@ -23,6 +22,7 @@ use crate::key::digest_of;
 use crate::objects::{self, Sealed};
 use crate::order::{OrderId, OrderState, StepName};
 use crate::pack::Pack;
+use crate::people::reach;
 use crate::steps::{self, Context, stage};
 use crate::store::Change;
 use crate::store::change::{Finished, NewArtifact, NewOrder};

@@ -17,12 +17,12 @@ use super::card::{
     ORDER, SEAL, SEAL_TYPE, VERSION, carried_steps,
 };
 use super::{ExportRequest, Exported, views};
-use crate::people::reach;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects;
 use crate::order::StepName;
+use crate::people::reach;
 use crate::pieces::Folders;
 use crate::steps;
 use crate::store::orders::{OrderRow, StepRow};

@@ -15,10 +15,10 @@ use serde_json::Value;
 use super::ExportRequest;
 use super::export::{copy, durable, object, stumbled, whole};
 use super::views::{BOM, PUBLIC_KEY};
-use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects;
+use crate::people::reach;
 use crate::workshop::Workshop;
 
 /// What was exported.

@@ -21,12 +21,12 @@ use lathe_tune::{TuneError, pack as packing};
 use serde_json::Value;
 
 use super::{Estimate, SettingMistake};
-use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::listing::OrdersAsked;
 use crate::objects;
 use crate::order::{OrderState, StepError};
 use crate::pack::Pack;
+use crate::people::reach;
 use crate::steps::chat;
 use crate::steps::model::weights;
 use crate::store::orders::parse;

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::version::Version;
 use super::{FeedbackDataset, FeedbackTune, VersionRow};
-use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::ops;
 use crate::order::OrderId;
 use crate::pack::{Pack, change};
+use crate::people::reach;
 use crate::steps;
 use crate::store::change::NewArtifact;
 use crate::store::orders::{OrderRow, parse};

@@ -11,10 +11,10 @@ use lathe_register::chain;
 use serde_json::{Value, json};
 
 use super::AliasRequest;
-use crate::people::reach;
 use crate::admission;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::people::reach;
 use crate::pieces::Folders;
 use crate::shelf::{self, LABEL_CHARS_MAX, LABELS_MAX, ShelfVersion};
 use crate::steps;
@@ -145,9 +145,8 @@ async fn admit(
 async fn missing(shop: &Workshop, link: Link) -> Result<(String, String), WorkshopError> {
     let history = shop.store().ledger()?.read().await;
     let pieces = Folders::new(shop.home().objects());
-    let verified = reach::spawn_blocking(move || {
-        chain::verify(&history, &link, &pieces, now_ms()).map(drop)
-    });
+    let verified =
+        reach::spawn_blocking(move || chain::verify(&history, &link, &pieces, now_ms()).map(drop));
     Ok(match verified.await.map_err(shelf::stumbled)? {
         Err(denials) => shelf::told(&denials),
         Ok(()) => (

@@ -201,8 +201,12 @@ fn decider(number: &str) -> Result<String, WorkshopError> {
         Some(Reach::Person(person, _)) => Ok(person.told()),
         _ => Err(WorkshopError::new(
             "approval-person",
-            format!("nobody who is logged in decides about {number}: a key answers for no decision"),
-            format!("log in and decide on its page, or run: lathe register decide {number} --as NAME"),
+            format!(
+                "nobody who is logged in decides about {number}: a key answers for no decision"
+            ),
+            format!(
+                "log in and decide on its page, or run: lathe register decide {number} --as NAME"
+            ),
         )),
     }
 }
@@ -484,7 +488,13 @@ mod tests {
     async fn whoever_placed_it_hands_in_no_approval_of_it() {
         let (_folder, shop) = shop().await;
         waits(&shop, "person anna").await;
-        part(&shop, "ward", &[PersonRole::Tuner, PersonRole::Approver], &[]).await;
+        part(
+            &shop,
+            "ward",
+            &[PersonRole::Tuner, PersonRole::Approver],
+            &[],
+        )
+        .await;
         let signed = envelope(&shop).await;
         assert_eq!(anna(&shop, signed).await, Err("approval-own"));
         shop.stop().await;

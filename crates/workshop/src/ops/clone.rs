@@ -83,11 +83,7 @@ pub(crate) async fn run(
 }
 
 /// That a clone may go into this project: what it takes over can be read there from then on.
-async fn into_other(
-    shop: &Workshop,
-    of: &OrderId,
-    project: &str,
-) -> Result<String, WorkshopError> {
+async fn into_other(shop: &Workshop, of: &OrderId, project: &str) -> Result<String, WorkshopError> {
     shop.allows(Right::Records, Thing::Order(of.0.clone()))
         .await?;
     shop.project_for(Some(project), Right::Tune)

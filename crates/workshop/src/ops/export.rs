@@ -7,9 +7,9 @@ use lathe_ledger::tiles::export_tiles;
 use lathe_ledger::{Envelope, Tree};
 use serde_json::{Value, json};
 
-use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::home::io_error;
+use crate::people::reach;
 use crate::workshop::Workshop;
 
 /// The newest signed checkpoint, to be kept outside the home.

@@ -217,16 +217,14 @@ pub(super) async fn leave(
 }
 
 fn told(project: &Project) -> Value {
-    let members = project.members.iter().map(
-        |(name, member)| {
-            json!({
-                "person": name,
-                "roles": member.roles,
-                "denied": member.denied,
-                "granted": member.granted,
-            })
-        },
-    );
+    let members = project.members.iter().map(|(name, member)| {
+        json!({
+            "person": name,
+            "roles": member.roles,
+            "denied": member.denied,
+            "granted": member.granted,
+        })
+    });
     json!({
         "id": project.row.id,
         "name": project.row.name,
@@ -324,7 +322,10 @@ mod tests {
         let part = member("anna", &[PersonRole::Tuner]);
         shop.operate(part).await.unwrap();
         let told = shop.operate(rename("ward", " Ward 8 ")).await.unwrap();
-        assert_eq!((&told["id"], &told["name"]), (&json!("ward"), &json!("Ward 8")));
+        assert_eq!(
+            (&told["id"], &told["name"]),
+            (&json!("ward"), &json!("Ward 8"))
+        );
         assert_eq!(told["members"][0]["person"], "anna");
         let long = "x".repeat(PROJECT_NAME_CHARS_MAX + 1);
         for (id, name, code) in [
@@ -370,7 +371,10 @@ mod tests {
         std::fs::create_dir_all(shop.home().packs().join("bank.care")).unwrap();
         let error = shop.operate(delete("bank")).await.unwrap_err();
         assert_eq!(error.code(), "project-holds");
-        assert!(error.to_string().contains("things (1), packs (1)"), "{error}");
+        assert!(
+            error.to_string().contains("things (1), packs (1)"),
+            "{error}"
+        );
         let error = shop.operate(delete("ward-8")).await.unwrap_err();
         assert!(error.to_string().contains("deployments (1)"), "{error}");
         shop.operate(delete("ward")).await.unwrap();

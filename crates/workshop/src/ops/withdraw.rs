@@ -14,12 +14,12 @@ use lathe_ledger::History;
 use serde_json::{Value, json};
 
 use super::reasoned;
-use crate::people::reach;
 use crate::breakers::Move;
 use crate::catalogue::DeploymentRow;
 use crate::error::WorkshopError;
 use crate::home::Home;
 use crate::objects;
+use crate::people::reach;
 use crate::store::Change;
 use crate::store::orders::OrderRow;
 use crate::workshop::Workshop;

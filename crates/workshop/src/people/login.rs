@@ -9,9 +9,9 @@ use super::session::{
     AGENT_CHARS_MAX, OwnSession, SESSIONS_MAX, Session, SessionRow, csrf_of, new_id,
 };
 use super::{AuditRow, People, PeopleChange, Person, Signed, Unmet, lock, read, write};
-use crate::people::reach;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::people::reach;
 
 /// Passwords that are computed at the same time; each takes 19 MiB and some 20 ms of a core.
 pub(super) const COMPUTED_MAX: usize = 2;

@@ -114,9 +114,7 @@ pub async fn own<T>(work: impl Future<Output = T>) -> T {
 
 /// Spawns a task that works for whoever this is done for.
 #[expect(clippy::disallowed_methods, reason = "it tells the task for whom")]
-pub fn spawn<T: Send + 'static>(
-    work: impl Future<Output = T> + Send + 'static,
-) -> JoinHandle<T> {
+pub fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
     tokio::spawn(within(now(), work))
 }
 

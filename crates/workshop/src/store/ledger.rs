@@ -21,10 +21,10 @@ use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 
 use super::write::signed;
 use super::{Change, Store, failed};
-use crate::people::reach;
 use crate::audit;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::people::reach;
 
 /// Rows read at a time.
 const PAGE: u32 = 10_000;

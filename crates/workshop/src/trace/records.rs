@@ -10,11 +10,11 @@ use lathe_evidence::statement::{Dataset, Training, Withdrawal, Withdrawn};
 use lathe_ledger::History;
 
 use super::{RecordView, Said};
-use crate::people::reach;
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::OrderId;
 use crate::pack::Pack;
+use crate::people::reach;
 use crate::store::orders::parse;
 use crate::workshop::Workshop;
 

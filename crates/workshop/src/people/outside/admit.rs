@@ -263,7 +263,9 @@ mod tests {
             roles: roles.to_vec(),
             denied: denied.to_vec(),
         };
-        let told = shop.operate(part(&[PersonRole::Operator], &[Right::Ask])).await;
+        let told = shop
+            .operate(part(&[PersonRole::Operator], &[Right::Ask]))
+            .await;
         assert_eq!(told.unwrap()["members"][0]["granted"], json!(["tuner"]));
         let anna = people.admit(with(&both)).await.unwrap();
         let may = |right| people.may(&anna, right, "ward");

@@ -25,8 +25,8 @@ use super::super::{People, Person, Secret, Shut};
 use super::admit::Outsider;
 use super::file::{Find, GroupsFrom, LdapWay, SignIn};
 use super::{GROUP_BYTES_MAX, GROUPS_MAX, Kind, Origin, Unmet};
-use crate::people::reach;
 use crate::error::WorkshopError;
+use crate::people::reach;
 
 /// How long a directory may take for everything about one person.
 const ANSWER_MAX: Duration = Duration::from_secs(10);

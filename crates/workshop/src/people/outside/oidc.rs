@@ -30,9 +30,9 @@ use super::admit::Outsider;
 use super::begun::{Asked, BegunOnes};
 use super::file::{OidcWay, SignIn, is_loopback, is_web};
 use super::{Back, Begun, Entered, GROUP_BYTES_MAX, Kind, Origin, Unmet, Way, claims};
-use crate::people::reach;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::people::reach;
 
 /// How long a provider may take for one answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);

@@ -481,7 +481,10 @@ ldap:
         let both = vec![PersonRole::Tuner, PersonRole::Approver];
         assert_eq!(parts, BTreeMap::from([("ward".to_owned(), both)]));
         // Roles in projects alone are enough to come in by.
-        let alone = PLANT.replace("    roles:\n      auditor: ['cn=Audit,ou=groups,dc=example,dc=org']\n", "");
+        let alone = PLANT.replace(
+            "    roles:\n      auditor: ['cn=Audit,ou=groups,dc=example,dc=org']\n",
+            "",
+        );
         let alone = read(&alone).unwrap();
         assert!(alone.ldap[0].roles.roles(&groups, Kind::Ldap).is_empty());
         assert_eq!(read("").unwrap(), SignIn::default());
