@@ -1,6 +1,8 @@
 //! The client of a daemon: the workshop's API over HTTP, whether the daemon is
 //! another process or this one.
 
+mod person;
+
 use std::sync::OnceLock;
 use std::time::Duration;
 

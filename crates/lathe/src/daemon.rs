@@ -13,7 +13,7 @@ use lathe_evidence::statement::ApprovalPolicy;
 use lathe_serve::Door;
 use lathe_web::{AppState, OverTls};
 use lathe_workshop::home::{Holder, HomeLock, Locked};
-use lathe_workshop::people::SignIn;
+use lathe_workshop::people::{SignIn, reach};
 use lathe_workshop::{Home, Workshop, WorkshopOptions, token, workshop};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -277,7 +277,7 @@ where
         // A dropped sender means the daemon is gone: end as well.
         let _ = stopped.wait_for(|stop| *stop).await;
     });
-    tokio::spawn(server.into_future())
+    reach::spawn(server.into_future())
 }
 
 fn unheard(error: std::io::Error) -> Failure {
@@ -346,7 +346,7 @@ impl Daemon {
         self.workshop.stop().await;
         token::withdraw_own(&self.home);
         // It blocks for a moment at most; where it cannot be waited for, nothing is left to do.
-        let _ = tokio::task::spawn_blocking(syslog::flush).await;
+        let _ = reach::spawn_blocking(syslog::flush).await;
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::fail::{EXIT_INTERRUPTED, Failure};
+use lathe_workshop::people::reach;
 
 /// Becomes true once the process is asked to end.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ impl Interrupt {
                 Failure::new("signal", format!("cannot listen for signals: {error}"), "")
             })?;
             let sender = sender.clone();
-            tokio::spawn(async move {
+            reach::spawn(async move {
                 while signals.recv().await.is_some() {
                     if sender.send_replace(true) {
                         std::process::exit(i32::from(EXIT_INTERRUPTED));

@@ -24,6 +24,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::server::TlsStream;
 
 use crate::fail::Failure;
+use lathe_workshop::people::reach;
 
 /// Handshakes under way at once; more callers wait in the system's queue.
 const HANDSHAKES_MAX: usize = 256;
@@ -77,7 +78,7 @@ impl Tls {
             Failure::new("signal", format!("cannot listen for signals: {error}"), "")
         })?;
         let tls = self.clone();
-        tokio::spawn(async move {
+        reach::spawn(async move {
             while hangups.recv().await.is_some() {
                 match tls.reload() {
                     Ok(()) => tracing::info!("{} was read again", tls.cert.display()),
@@ -96,7 +97,7 @@ impl Tls {
     /// Accepts over TLS what connects to `tcp`. Within a tokio runtime.
     pub fn listen(self: &Arc<Self>, tcp: TcpListener, address: SocketAddr) -> TlsListener {
         let (sender, accepted) = mpsc::channel(HANDSHAKES_MAX);
-        let accepting = tokio::spawn(accept(self.clone(), tcp, sender));
+        let accepting = reach::spawn(accept(self.clone(), tcp, sender));
         TlsListener {
             accepted,
             address,
@@ -154,7 +155,7 @@ async fn accept(tls: Arc<Tls>, tcp: TcpListener, accepted: mpsc::Sender<Accepted
         // As on a plain port: a streamed token is not to wait for an acknowledgement.
         let _ = stream.set_nodelay(true);
         let (handshake, accepted) = (tls.acceptor().accept(stream), accepted.clone());
-        tokio::spawn(async move {
+        reach::spawn(async move {
             match tokio::time::timeout(HANDSHAKE_MAX, handshake).await {
                 // Nobody receives any more when the daemon ends.
                 Ok(Ok(stream)) => drop(accepted.send((stream, address)).await),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use lathe_workshop::people::reach;
 use lathe_workshop::{
     Admitted, Attested, Book, BoxFuture, DeployableFiles, DoorError, Upstream, UpstreamHealth,
 };
@@ -165,7 +166,7 @@ impl Inner {
         let inner = self.clone();
         let book = self.unclosed.counting(book);
         let load = move || Served::load(&admitted, book, &inner.bases);
-        let served = match tokio::task::spawn_blocking(load).await {
+        let served = match reach::spawn_blocking(load).await {
             Ok(loaded) => Arc::new(loaded?),
             Err(panic) => return Err(not_opened(&name, &panic.to_string())),
         };

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use lathe_engine::Model;
+use lathe_workshop::people::reach;
 use llguidance::api::TopLevelGrammar;
 use serde_json::{Map, Value, json};
 use tokio::sync::{Semaphore, oneshot};
@@ -132,7 +133,7 @@ impl Grammars {
                     });
                     made.clone()
                 };
-                let made = tokio::task::spawn_blocking(make).await;
+                let made = reach::spawn_blocking(make).await;
                 made.unwrap_or_else(|panic| Err(panic.to_string()))
             }
         };

@@ -11,6 +11,7 @@ use lathe_data::shingles::shingles;
 use lathe_engine::Message;
 use lathe_evidence::receipt::{Ended, Receipt, Relayed};
 use lathe_evidence::{Digest, canonical};
+use lathe_workshop::people::reach;
 use lathe_workshop::{BookError, Opened, ReceiptDraft, Refused, Texts};
 use serde_json::{Value, json};
 
@@ -155,7 +156,7 @@ impl OpenReceipt {
         // In a task of its own: a caller who goes away meanwhile leaves no open receipt behind,
         // since the task's result is then dropped.
         let began = Instant::now();
-        let opening = tokio::spawn(async move {
+        let opening = reach::spawn(async move {
             let prompt = Digest::of(question.messages.as_bytes());
             let opening = by.opening(prompt, question.accepts_restricted);
             let opened = by.book().open(opening).await?;
@@ -244,7 +245,7 @@ impl OpenReceipt {
         };
         // Goes on when the caller goes away at the last moment.
         let began = Instant::now();
-        let closing = tokio::spawn(making.close(ended));
+        let closing = reach::spawn(making.close(ended));
         let closed = closing
             .await
             .unwrap_or_else(|panic| Err(not_closed(&panic.to_string())));
@@ -259,14 +260,15 @@ impl Drop for OpenReceipt {
             return;
         };
         // Without a runtime the process is ending; the book closes it when it opens again.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        if tokio::runtime::Handle::try_current().is_err() {
             return;
-        };
-        runtime.spawn(async move {
+        }
+        // Whoever asked is gone: it is closed as the workshop's own.
+        reach::spawn(reach::own(async move {
             if let Err(error) = making.close(Ended::Cancelled).await {
                 tracing::error!("{error}; {}", error.next);
             }
-        });
+        }));
     }
 }
 
@@ -274,7 +276,7 @@ impl Making {
     async fn close(self, ended: Ended) -> Result<Receipt, BookError> {
         let book = self.by.book().clone();
         // Searching the records takes about a millisecond: not on a thread that moves bytes.
-        let draft = tokio::task::spawn_blocking(move || self.draft(ended)).await;
+        let draft = reach::spawn_blocking(move || self.draft(ended)).await;
         let draft = draft.map_err(|panic| not_closed(&panic.to_string()))?;
         book.close(draft).await
     }

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lathe_workshop::people::reach;
 use lathe_workshop::{Attested, Book, Upstream, UpstreamHealth};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -177,7 +178,10 @@ impl Relay {
             look_every: Duration::from_millis(limits.upstream_look_ms.max(1)),
             found: Mutex::default(),
         });
-        tokio::spawn(look_for_good(Arc::downgrade(&relay), relay.look_every));
+        reach::spawn(reach::own(look_for_good(
+            Arc::downgrade(&relay),
+            relay.look_every,
+        )));
         relay
     }
 

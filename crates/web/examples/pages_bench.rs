@@ -76,7 +76,7 @@ async fn ask(home: &Path, requests: usize) -> Outcome<Value> {
     let shop = seed::open(home).await.map_err(told)?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    let app = router(AppState::new(shop, Router::new(), Access::Loopback));
+    let app = router(AppState::new(shop.clone(), Router::new(), Access::Loopback));
     reach::spawn(async move { axum::serve(listener, app).await });
     let asked = seeded.clone();
     let rows = blocking(move || {

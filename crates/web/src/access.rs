@@ -154,7 +154,8 @@ async fn judged(
         Asking::With(Caller(token)) if token.project() != COMMON => {
             Some(Reach::Key(token.project().to_owned(), people))
         }
-        Asking::Anybody | Asking::Stranger | Asking::With(_) => None,
+        Asking::Stranger => Some(Reach::Nobody),
+        Asking::Anybody | Asking::With(_) => None,
     };
     let admitted = |reach, projects| Admitted {
         asking,
@@ -172,7 +173,7 @@ async fn judged(
     };
     let refused = |projects| match &reach {
         Reach::Person(..) => (Refusal::Right(right), projects),
-        Reach::Key(..) => (Refusal::OfProject, projects),
+        Reach::Key(..) | Reach::Nobody => (Refusal::OfProject, projects),
     };
     let found = match over {
         Place::Workshop if reach.may_here(right) => Judged::Allowed(Vec::new()),
@@ -260,16 +261,22 @@ async fn turned_away(
     if !is_page(&path) {
         return refusal.into_response(Shape::of(&path));
     }
+    // What stands around the page is for whoever reads it, too.
+    let mut reach = Reach::Nobody;
     if let Some(signed) = signed {
+        reach = Reach::Person(signed.person.clone(), guard.people.clone());
         parts.extensions.insert(signed);
     }
-    match refusal {
-        Refusal::Login => pages::to_login(&parts),
-        Refusal::Right(right) => pages::denied(&mut parts, right).await,
-        Refusal::Missing => pages::missing(&mut parts).await,
-        Refusal::Csrf => pages::stale(&mut parts).await,
-        other => other.into_response(Shape::Own),
-    }
+    let page = async {
+        match refusal {
+            Refusal::Login => pages::to_login(&parts),
+            Refusal::Right(right) => pages::denied(&mut parts, right).await,
+            Refusal::Missing => pages::missing(&mut parts).await,
+            Refusal::Csrf => pages::stale(&mut parts).await,
+            other => other.into_response(Shape::Own),
+        }
+    };
+    reach::within(Some(reach), page).await
 }
 
 /// Method and path of every page and every form on one: what the table of rights has for people. What does not

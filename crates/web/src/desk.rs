@@ -124,6 +124,8 @@ pub trait Desk: Send + Sync + 'static {
     fn filing<'a>(&'a self, of: &'a str) -> Asked<'a, Option<FilingView>>;
     /// The bill of materials of a deployment.
     fn ml_bom<'a>(&'a self, name: &'a str) -> Asked<'a, Option<Value>>;
+    /// A deployment with all it rests on, as a tar archive.
+    fn bundle<'a>(&'a self, name: &'a str) -> Asked<'a, File>;
     /// The head of the ledger.
     fn ledger_head(&self) -> Asked<'_, LedgerHead>;
     /// Entries, newest first; of one kind where it is named.
@@ -272,6 +274,9 @@ impl Desk for Workshop {
     }
     fn ml_bom<'a>(&'a self, name: &'a str) -> Asked<'a, Option<Value>> {
         Box::pin(Workshop::ml_bom(self, name))
+    }
+    fn bundle<'a>(&'a self, name: &'a str) -> Asked<'a, File> {
+        Box::pin(Workshop::bundle_archive(self, name))
     }
     fn ledger_head(&self) -> Asked<'_, LedgerHead> {
         Box::pin(Workshop::ledger_head(self))

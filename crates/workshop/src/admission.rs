@@ -23,6 +23,7 @@ use crate::key::digest_of;
 use crate::objects;
 use crate::order::{OrderId, StepError};
 use crate::pack::Pack;
+use crate::people::reach;
 use crate::pieces::Folders;
 use crate::steps;
 use crate::store::orders::parse;
@@ -173,14 +174,13 @@ pub(crate) async fn of(
     let history = shop.store().ledger()?.read().await;
     let home = shop.home().clone();
     // Hashing the weights takes a moment: not on an async thread.
-    let admitted =
-        tokio::task::spawn_blocking(move || admit(&history, &home, &row, pack.task, now_ms()))
-            .await
-            .map_err(|error| StepError {
-                code: "daemon-crashed".to_owned(),
-                text: format!("admission stumbled: {error}"),
-                next: "this is a mistake in Lathe; please report it".to_owned(),
-            })?;
+    let admitted = reach::spawn_blocking(move || admit(&history, &home, &row, pack.task, now_ms()))
+        .await
+        .map_err(|error| StepError {
+            code: "daemon-crashed".to_owned(),
+            text: format!("admission stumbled: {error}"),
+            next: "this is a mistake in Lathe; please report it".to_owned(),
+        })?;
     Ok(admitted?)
 }
 
@@ -202,7 +202,7 @@ pub(crate) enum Look {
 pub(crate) async fn look(shop: &Workshop, row: &DeploymentRow) -> Result<Look, WorkshopError> {
     let history = shop.store().ledger()?.read().await;
     let (home, row) = (shop.home().clone(), row.clone());
-    tokio::task::spawn_blocking(move || match examine(&history, &home, &row, now_ms()) {
+    reach::spawn_blocking(move || match examine(&history, &home, &row, now_ms()) {
         Ok(examined) => stale(&row.name, examined.stale),
         Err(refusal) => Look::Broken(refusal.into()),
     })

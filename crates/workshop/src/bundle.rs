@@ -13,6 +13,7 @@
 //!
 //! Not here: the order's further way (the queue), and moving a whole home, which is a copy.
 
+mod archive;
 mod bring;
 mod card;
 mod export;

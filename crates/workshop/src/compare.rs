@@ -197,7 +197,7 @@ pub async fn compare(
         };
         all.push(read(store, home, row).await?);
     }
-    tokio::task::spawn_blocking(move || Some(side_by_side(&all)))
+    reach::spawn_blocking(move || Some(side_by_side(&all)))
         .await
         .map_err(|error| {
             WorkshopError::new(

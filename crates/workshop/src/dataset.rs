@@ -16,7 +16,7 @@ use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects::{self, Sealed};
 use crate::order::{OrderId, StepError};
-use crate::people::Right;
+use crate::people::{Right, reach};
 use crate::steps;
 use crate::store::Change;
 use crate::store::change::NewArtifact;
@@ -35,7 +35,7 @@ pub(crate) async fn add(
     shop.reaches_file(&request.file)?;
     let home = shop.home().clone();
     let withdrawn = WithdrawnData::now(shop).await?;
-    let built = tokio::task::spawn_blocking(move || build(&home, &request, withdrawn))
+    let built = reach::spawn_blocking(move || build(&home, &request, withdrawn))
         .await
         .map_err(|error| {
             WorkshopError::new(

@@ -14,6 +14,7 @@ use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::{OrderId, StepName};
 use crate::pack::Pack;
+use crate::people::reach;
 use crate::steps::chat;
 use crate::steps::model::weights;
 use crate::store::orders::parse;
@@ -49,7 +50,7 @@ impl Workshop {
         let model = weights(&model)?;
         let records = records.min(LESSON_RECORDS_MAX);
         let read = move || read(&pack, &model, &data, records);
-        let read = tokio::task::spawn_blocking(read).await.map_err(|error| {
+        let read = reach::spawn_blocking(read).await.map_err(|error| {
             WorkshopError::new(
                 "daemon-crashed",
                 format!("reading what an order learns from stumbled: {error}"),

@@ -295,7 +295,7 @@ impl Workshop {
                 base.map(|it| weights_file(&home, &it)),
             )
         };
-        let (settings, base_file) = tokio::task::spawn_blocking(read)
+        let (settings, base_file) = reach::spawn_blocking(read)
             .await
             .map_err(crate::shelf::stumbled)?;
         let mut detail = ModelDetail {

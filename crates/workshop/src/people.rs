@@ -175,6 +175,8 @@ pub enum PeopleChange {
     Audited(Vec<AuditRow>),
     /// A project came, or is called something else.
     ProjectIs(ProjectRow),
+    /// A project is no more, and nobody has a part in it.
+    ProjectGone(String),
     /// Somebody has a part in a project, or another one than before.
     MemberIs(MemberRow),
     /// Somebody has no part in a project any more.

@@ -19,6 +19,7 @@ use crate::objects::{self, Sealed};
 use crate::order::{OrderId, OrderState, Output, StepError, StepName, StepState};
 use crate::pack::Pack;
 use crate::pause;
+use crate::people::reach;
 use crate::steps::{self, Context, Say, WorkerStep};
 use crate::store::Change;
 use crate::store::change::{Finished, NewArtifact};
@@ -306,7 +307,7 @@ async fn says(
     };
     let digest = steps::digest(&text)?;
     let (context, output) = (context.clone(), made.output.clone());
-    let said = tokio::task::spawn_blocking(move || (step.says)(&context, digest, &output))
+    let said = reach::spawn_blocking(move || (step.says)(&context, digest, &output))
         .await
         .map_err(|error| crashed(name, &error))??;
     Ok(said)
@@ -353,7 +354,7 @@ async fn input_of(
     step: &'static WorkerStep,
 ) -> Result<String, Halt> {
     let context = context.clone();
-    let key = tokio::task::spawn_blocking(move || (step.key)(&context))
+    let key = reach::spawn_blocking(move || (step.key)(&context))
         .await
         .map_err(|error| crashed(name, &error))??;
     let input = serde_json::json!({ "step": name, "inputs": key });
@@ -408,7 +409,7 @@ pub(crate) fn folder_name(name: StepName, input: &str) -> String {
 }
 
 async fn blocking_remove(name: StepName, folder: PathBuf) -> Result<(), Halt> {
-    tokio::task::spawn_blocking(move || objects::remove(&folder))
+    reach::spawn_blocking(move || objects::remove(&folder))
         .await
         .map_err(|error| crashed(name, &error))??;
     Ok(())
@@ -476,7 +477,7 @@ async fn finish(
 ) -> Result<(Made, Option<Link>), Halt> {
     let home = context.shop.home().clone();
     let out = out_folder(context, name, input);
-    let sealed = tokio::task::spawn_blocking(move || objects::seal(&home, &out))
+    let sealed = reach::spawn_blocking(move || objects::seal(&home, &out))
         .await
         .map_err(|error| crashed(name, &error))??;
     pause::at(context.shop.home().root(), name, "sealed");

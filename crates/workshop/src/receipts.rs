@@ -22,6 +22,7 @@ use crate::breakers::Breakers;
 use crate::clock::now_ms;
 use crate::door::BoxFuture;
 use crate::error::WorkshopError;
+use crate::people::reach;
 use crate::store::receipts::{Batch, ClosedReceipt, OpenReceipt};
 use crate::store::{Change, Store};
 
@@ -90,8 +91,8 @@ impl ReceiptBook {
             keeps_texts,
             closed: AtomicBool::new(true),
         });
-        tokio::spawn(write(store.clone(), waiting));
-        tokio::spawn(batch_for_good(Arc::downgrade(&book)));
+        reach::spawn(reach::own(write(store.clone(), waiting)));
+        reach::spawn(reach::own(batch_for_good(Arc::downgrade(&book))));
         Ok(book)
     }
 
@@ -248,11 +249,11 @@ impl Book for ReceiptBook {
             return;
         };
         let (breakers, name) = (self.breakers.clone(), name.to_owned());
-        tokio::spawn(async move {
+        reach::spawn(reach::own(async move {
             if let Err(error) = breakers.trip(&name, reason).await {
                 tracing::error!("the breaker of {name} could not be opened: {error}");
             }
-        });
+        }));
     }
 
     fn keeps_texts(&self) -> bool {

@@ -152,7 +152,7 @@ impl Workshop {
             Some(kept) => kept,
             None => {
                 let pieces = Folders::new(self.home().objects());
-                let made = tokio::task::spawn_blocking(move || models_of(&history, &pieces, at_ms));
+                let made = reach::spawn_blocking(move || models_of(&history, &pieces, at_ms));
                 let made = Arc::new(made.await.map_err(stumbled)?);
                 self.shelf_state().keep(moment, made.clone());
                 made

@@ -12,6 +12,7 @@ use lathe_ledger::History;
 
 use crate::error::WorkshopError;
 use crate::objects;
+use crate::people::reach;
 use crate::workshop::Workshop;
 
 /// All that was withdrawn in this workshop.
@@ -49,7 +50,7 @@ impl WithdrawnData {
         if found.leaves.is_empty() {
             return Ok(found);
         }
-        tokio::task::spawn_blocking(move || {
+        reach::spawn_blocking(move || {
             let contents: Vec<_> = folders
                 .iter()
                 .flat_map(|folder| found.contents(folder))

@@ -159,15 +159,19 @@ impl Workshop {
         let mut queue = lock(&self.inner.queue);
         if queue.is_none() {
             let stop = self.inner.stop.subscribe();
-            *queue = Some(tokio::spawn(queue::work(self.clone(), stop)));
+            *queue = Some(reach::spawn(reach::own(queue::work(self.clone(), stop))));
             let stop = self.inner.stop.subscribe();
-            tokio::spawn(scrub::for_good(self.clone(), stop));
+            reach::spawn(reach::own(scrub::for_good(self.clone(), stop)));
             let shop = self.clone();
-            tokio::spawn(async move { shop.tell_upstreams().await });
+            reach::spawn(reach::own(async move { shop.tell_upstreams().await }));
             let (tokens, store) = (self.inner.tokens.clone(), self.inner.store.clone());
-            tokio::spawn(tokens.write_for_good(store, self.inner.stop.subscribe()));
+            reach::spawn(reach::own(
+                tokens.write_for_good(store, self.inner.stop.subscribe()),
+            ));
             let people = self.inner.people.clone();
-            tokio::spawn(people.write_for_good(self.inner.stop.subscribe()));
+            reach::spawn(reach::own(
+                people.write_for_good(self.inner.stop.subscribe()),
+            ));
         }
     }
 

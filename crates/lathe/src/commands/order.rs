@@ -82,6 +82,9 @@ enum Command {
         /// A setting of its pack by its dotted path; lists count from 0 (gate.thresholds.0.at_least).
         #[arg(long = "set", value_name = "KEY=VALUE")]
         settings: Vec<String>,
+        /// The project that the new order belongs to [default: the old one's].
+        #[arg(long)]
+        project: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -109,8 +112,12 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         Command::Clone {
             order,
             settings,
+            project,
             json,
-        } => order_change::clone(globals, known(globals, order)?, settings, *json),
+        } => {
+            let order = known(globals, order)?;
+            order_change::clone(globals, order, (settings, project.clone()), *json)
+        }
         command => runtime()?.block_on(read(globals, command)),
     }
 }

@@ -33,10 +33,20 @@ pub fn resume(globals: &Globals, order: OrderId, json: bool) -> Outcome {
     queue(globals, &Operation::OrderResume { order }, json)
 }
 
-/// Places an order again with `settings` changed.
-pub fn clone(globals: &Globals, order: OrderId, settings: &[String], json: bool) -> Outcome {
+/// Places an order again with `settings` changed, in another project where one is named.
+pub fn clone(
+    globals: &Globals,
+    order: OrderId,
+    (settings, project): (&[String], Option<String>),
+    json: bool,
+) -> Outcome {
     let set = change::parse_all(settings.iter().map(String::as_str))?;
-    queue(globals, &Operation::OrderClone { order, set }, json)
+    let operation = Operation::OrderClone {
+        order,
+        set,
+        project,
+    };
+    queue(globals, &operation, json)
 }
 
 /// Does what puts an order into the queue, and tells where it stands.

@@ -141,7 +141,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
 }
 
 /// The password on standard input, where it is asked for.
-fn password(is_asked: bool) -> Result<Option<Secret>, Failure> {
+pub(super) fn password(is_asked: bool) -> Result<Option<Secret>, Failure> {
     if !is_asked {
         return Ok(None);
     }

@@ -38,6 +38,19 @@ enum Command {
         /// Its id.
         id: String,
     },
+    /// Call a project something else; its id stays, since names of models begin with it.
+    #[command(after_help = "Example:\n  lathe project rename ward \"Ward 8\"")]
+    Rename {
+        /// Its id.
+        id: String,
+        /// What people call it.
+        name: String,
+    },
+    /// Delete a project to which nothing belongs; refused with what still does.
+    Delete {
+        /// Its id.
+        id: String,
+    },
     /// Give somebody a part in a project, in the place of the one they have.
     #[command(after_help = "Examples:
   lathe project member ward anna --role tuner
@@ -79,6 +92,11 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         }),
         Command::List => Operation::Projects {},
         Command::Show { id } => Operation::ProjectShow { id: id.clone() },
+        Command::Rename { id, name } => Operation::ProjectRename {
+            id: id.clone(),
+            name: name.clone(),
+        },
+        Command::Delete { id } => Operation::ProjectDelete { id: id.clone() },
         Command::Member(member) => Operation::ProjectMember {
             project: member.project.clone(),
             person: member.person.clone(),

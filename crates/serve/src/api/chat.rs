@@ -21,6 +21,7 @@ use crate::receipt::Question;
 use crate::relay::{self, Interface};
 use crate::scheduler::Caller;
 use crate::served::Served;
+use lathe_workshop::people::reach;
 
 /// Answers one conversation.
 pub(crate) async fn create(
@@ -90,7 +91,7 @@ async fn prepare(
             plan,
         })
     };
-    let prepared = tokio::task::spawn_blocking(work).await;
+    let prepared = reach::spawn_blocking(work).await;
     prepared.unwrap_or_else(|panic| {
         Err(ApiError::internal(format!(
             "The prompt could not be made: {panic}."

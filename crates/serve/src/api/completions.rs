@@ -23,6 +23,7 @@ use crate::receipt::Question;
 use crate::relay::{self, Interface};
 use crate::scheduler::{Caller, Plan};
 use crate::served::Served;
+use lathe_workshop::people::reach;
 use request::CompletionRequest;
 
 mod request;
@@ -94,7 +95,7 @@ async fn prepare(
         }
         Ok((asked, texts))
     };
-    let prepared = tokio::task::spawn_blocking(work).await;
+    let prepared = reach::spawn_blocking(work).await;
     prepared.unwrap_or_else(|panic| {
         Err(ApiError::internal(format!(
             "The prompts could not be read: {panic}."

@@ -31,6 +31,7 @@ use crate::receipt::{OpenReceipt, Question};
 use crate::relay::{self, Interface};
 use crate::scheduler::{Caller, EmbeddingJob, FinishReason, Finished, Unread};
 use crate::served::Served;
+use lathe_workshop::people::reach;
 
 /// Every known parameter, by name.
 const PARAMETERS: &Table = &[
@@ -143,7 +144,7 @@ async fn read_texts(input: Vec<Given>, served: Arc<Served>) -> Result<Vec<Prompt
         }
         Ok(texts)
     };
-    let read = tokio::task::spawn_blocking(work).await;
+    let read = reach::spawn_blocking(work).await;
     read.unwrap_or_else(|panic| {
         Err(ApiError::internal(format!(
             "The texts could not be read: {panic}."

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use lathe_workshop::Upstream;
+use lathe_workshop::people::reach;
 use lathe_workshop::upstream::is_loopback;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -111,7 +112,7 @@ pub(super) async fn send(upstream: &Upstream, call: Call<'_>) -> Result<Sent, Tr
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(broken)?;
-    let moving = tokio::spawn(async move {
+    let moving = reach::spawn(async move {
         // What goes wrong is told to whoever reads the answer.
         let _ = connection.await;
     });

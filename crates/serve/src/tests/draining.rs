@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::header;
 use lathe_workshop::Door as _;
+use lathe_workshop::people::reach;
 use serde_json::json;
 
 use super::caller::{Stream, ask, get, open_door, question};
@@ -63,8 +64,8 @@ async fn a_server_that_goes_down_waits_for_the_receipts_of_its_answers() {
     let running = Stream::begin(&door, body).await;
     // The receipt is open; from here on nothing is written.
     book.turns.forget_permits(usize::MAX);
-    let reading = tokio::spawn(running.chunks());
-    let stopping = tokio::spawn({
+    let reading = reach::spawn(running.chunks());
+    let stopping = reach::spawn({
         let door = door.clone();
         async move { door.shut_down(Duration::from_secs(30)).await }
     });

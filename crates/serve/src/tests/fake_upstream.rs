@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lathe_evidence::Digest;
+use lathe_workshop::people::reach;
 use lathe_workshop::upstream::unsaid;
 use lathe_workshop::{Door as _, Upstream, UpstreamHealth};
 use serde_json::{Value, json};
@@ -73,7 +74,7 @@ pub(super) fn serve(
     };
     let script: Script = Arc::new(script);
     let (heard, gone, turns) = (fake.heard.clone(), fake.gone.clone(), fake.turns.clone());
-    tokio::spawn(async move {
+    reach::spawn(async move {
         while let Ok((tcp, _)) = listener.accept().await {
             let one = one(
                 tcp,
@@ -82,7 +83,7 @@ pub(super) fn serve(
                 gone.clone(),
                 turns.clone(),
             );
-            tokio::spawn(one);
+            reach::spawn(one);
         }
     });
     fake

@@ -9,6 +9,7 @@ use super::caller::{Stream, ask, get, open_door, question};
 use super::disconnects;
 use crate::scheduler::{Bias, Caller, Event, Job, Outlet, Penalties, Plan, Wanted};
 use crate::{Door, Limits};
+use lathe_workshop::people::reach;
 
 #[tokio::test]
 async fn starts_then_decodes_on_every_model() {
@@ -104,7 +105,7 @@ async fn shutting_down_ends_what_runs_and_takes_nothing_new() {
         question("hello", json!({"stream": true, "max_tokens": 50})),
     )
     .await;
-    let stopping = tokio::spawn({
+    let stopping = reach::spawn({
         let door = door.clone();
         async move { door.shut_down(Duration::from_secs(30)).await }
     });

@@ -12,6 +12,7 @@ use super::health::kill_scheduler;
 use super::tools;
 use crate::Limits;
 use crate::scheduler::Phase;
+use lathe_workshop::people::reach;
 
 /// vLLM #39863, #42363: the engine died, and /health went on saying 200.
 #[tokio::test]
@@ -130,8 +131,8 @@ async fn shutting_down_neither_cuts_an_answer_nor_waits_for_ever() {
     );
     let whole = Stream::begin(&door, short).await;
     let mut endless = Stream::begin(&door, disconnects::endless(json!({"stream": true}))).await;
-    let reading = tokio::spawn(whole.chunks());
-    let stopping = tokio::spawn({
+    let reading = reach::spawn(whole.chunks());
+    let stopping = reach::spawn({
         let door = door.clone();
         async move { door.shut_down(Duration::from_millis(500)).await }
     });

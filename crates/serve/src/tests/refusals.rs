@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{Request, header};
 use lathe_workshop::Door as _;
+use lathe_workshop::people::reach;
 use serde_json::{Value, json};
 
 use super::caller::{Stream, ask, get, open_door, question, send};
@@ -158,7 +159,7 @@ async fn a_full_queue_says_when_to_come_back() {
     let held = [(); 2].map(|()| {
         let door = door.clone();
         let body = question("hello", json!({"max_tokens": 3}));
-        tokio::spawn(async move { ask(&door, body).await })
+        reach::spawn(async move { ask(&door, body).await })
     });
     while door.free_places() > 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;

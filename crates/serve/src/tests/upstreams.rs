@@ -8,6 +8,7 @@ use lathe_evidence::Digest;
 use lathe_evidence::receipt::{Counted, Ended, Relayed, Weights};
 use lathe_evidence::statement::BreakerState;
 use lathe_workshop::Door as _;
+use lathe_workshop::people::reach;
 use lathe_workshop::token::Allowance;
 use lathe_workshop::upstream::{Secret, unsaid};
 use serde_json::{Value, json};
@@ -199,7 +200,7 @@ async fn a_caller_who_hangs_up_takes_the_upstreams_connection_along() {
     for body in [asks(json!({"stream": true})), asks(json!({}))] {
         let silent = super::fake_upstream::fake(|_| vec![Step::UntilGone]).await;
         let (door, book) = door_to(vec![upstream("big", silent.address)]);
-        let asking = tokio::spawn({
+        let asking = reach::spawn({
             let door = door.clone();
             async move { ask(&door, body).await }
         });
@@ -361,9 +362,9 @@ async fn a_server_that_goes_down_lets_its_upstreams_answers_end() {
         Stream::begin(&door, body.clone()).await,
         Stream::begin(&door, body).await,
     );
-    let reading = [first, second].map(|stream| tokio::spawn(super::upstream_faults::all(stream)));
+    let reading = [first, second].map(|stream| reach::spawn(super::upstream_faults::all(stream)));
     fake.turns.add_permits(1);
-    let stopping = tokio::spawn({
+    let stopping = reach::spawn({
         let door = door.clone();
         async move { door.shut_down(Duration::from_millis(500)).await }
     });
@@ -396,8 +397,8 @@ async fn the_answer_of_an_upstream_that_was_taken_away_may_end_as_well() {
     let mut stream = Stream::begin(&door, asks(json!({"stream": true}))).await;
     assert!(stream.next().await.expect("an event").contains("lathe"));
     door.relay(Vec::new(), book.clone());
-    let reading = tokio::spawn(super::upstream_faults::all(stream));
-    let stopping = tokio::spawn({
+    let reading = reach::spawn(super::upstream_faults::all(stream));
+    let stopping = reach::spawn({
         let door = door.clone();
         async move { door.shut_down(PATIENCE).await }
     });

@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use lathe_workshop::listing::CURVE_POINTS_MAX;
+use lathe_workshop::people::{Right, Thing, reach};
 use lathe_workshop::{OrderId, OrderState, OrderView, WorkshopError};
 use serde::Serialize;
 use serde_json::json;
@@ -43,7 +44,7 @@ pub(super) async fn stream(
         .try_acquire_owned()
         .map_err(|_| Problem::TooManyStreams)?;
     let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
-    tokio::spawn(follow(state, order.id, sender, permit));
+    reach::spawn(follow(state, order.id, sender, permit));
     let alive = KeepAlive::new().interval(Duration::from_secs(KEEP_ALIVE_S));
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(alive))
 }
@@ -94,6 +95,11 @@ async fn look(
     // The order is read first: what the curve and the log hold beyond it is told with it, and the
     // end is told only after everything before it.
     let read = async {
+        // Whose part in its project was taken away meanwhile hears no more of it.
+        let thing = Thing::Order(id.0.clone());
+        if !state.people.may_still(Right::Look, &thing).await? {
+            return Ok((None, Vec::new(), Vec::new()));
+        }
         let order = state.desk.order(id).await?;
         let points = state.desk.curve(id, told.step).await?;
         let lines = state.desk.log(id, told.seq, ROWS_MAX).await?;

@@ -1,23 +1,27 @@
 //! The evidence as JSON: receipts, records, the register, filings, bills of materials, the ledger,
-//! breakers. Reading only.
+//! breakers; bundles on their way out. Reading only.
+
+use std::path::Path;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use lathe_evidence::Digest;
-use lathe_workshop::ReceiptsFrom;
+use lathe_workshop::home::io_error;
 use lathe_workshop::trace::{
     BreakerView, EntryTrace, FilingView, LedgerHead, RecordTrace, RegistrationView, TraceView,
 };
+use lathe_workshop::{ReceiptsFrom, WorkshopError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::in_path::InPath;
 use super::{Problem, Window, found, listed};
 use crate::AppState;
+use crate::doors::file;
 
 /// `?limit=&offset=&before=` of the list of receipts.
 #[derive(Debug, Deserialize)]
@@ -145,6 +149,42 @@ pub(super) async fn ml_bom(
     let next = "List the deployments with GET /api/deployments.";
     let bom = found(state.desk.ml_bom(&name).await?, missing, next)?;
     Ok(([(CONTENT_TYPE, CYCLONEDX)], bom).into_response())
+}
+
+/// `POST /api/deployments/{name}/bundle`: it with all that it rests on, as a tar archive. It is written down that
+/// somebody took it.
+pub(super) async fn bundle(
+    State(state): State<AppState>,
+    InPath(name): InPath,
+) -> Result<Response, Problem> {
+    Ok(bundled(&state, &name).await?)
+}
+
+/// A deployment with all that it rests on, as an answer; 429 where too many files are on their way.
+///
+/// # Errors
+/// `right-denied`, `deployment-unknown`, `bundle-broken`; the ledger's and the home's.
+pub(crate) async fn bundled(state: &AppState, name: &str) -> Result<Response, WorkshopError> {
+    let Ok(permit) = state.downloads.clone().try_acquire_owned() else {
+        return Ok(file::too_many());
+    };
+    let archive = state.desk.bundle(name).await?;
+    let length = archive.metadata();
+    let bytes = length
+        .map_err(|error| io_error("look at", Path::new("the archive of a bundle"), &error))?
+        .len();
+    let is_plain = |letter: &char| letter.is_ascii_alphanumeric() || ".-_".contains(*letter);
+    let plain: String = name.chars().filter(is_plain).collect();
+    let headers = [
+        (CONTENT_TYPE, "application/x-tar".to_owned()),
+        (CONTENT_LENGTH, bytes.to_string()),
+        (
+            CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{plain}.bundle.tar\""),
+        ),
+    ];
+    let body = file::body(tokio::fs::File::from_std(archive), bytes, permit);
+    Ok((headers, body).into_response())
 }
 
 /// `GET /api/ledger`: the head of the ledger with its signed checkpoint and keys.

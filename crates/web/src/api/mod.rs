@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use crate::AppState;
 use crate::desk::Asked;
 
+pub(crate) use evidence::bundled;
 pub(crate) use orders::named;
 pub(crate) use problem::{Problem, error_body, status_of};
 
@@ -60,6 +61,7 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/api/models/{digest}", get(data::model))
         .route("/api/deployments", get(data::deployments))
         .route("/api/deployments/{name}/ml-bom", get(evidence::ml_bom))
+        .route("/api/deployments/{name}/bundle", post(evidence::bundle))
         .route("/api/receipts", get(evidence::receipts))
         .route("/api/receipts/{id}", get(evidence::receipt))
         .route("/api/records/{leaf}", get(evidence::record))

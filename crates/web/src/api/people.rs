@@ -16,11 +16,27 @@ use super::{Problem, ROWS_MAX, rows_default};
 use crate::AppState;
 use crate::visitor::Visitor;
 
-/// `GET /api/me`: `{"person": {"name", "display", "roles", "rights"}}`, whoever is logged in; null for a key,
-/// and where nobody is asked who they are.
-pub(super) async fn me(who: Option<Extension<Signed>>) -> Json<Value> {
+/// `GET /api/me`: `{"person": {"name", "display", "roles", "denied", "rights", "projects", "csrf"}}`, whoever is
+/// logged in, their part in projects, and what their changes carry as `X-CSRF-Token`; null for a key, and where
+/// nobody is asked who they are.
+pub(super) async fn me(
+    State(state): State<AppState>,
+    who: Option<Extension<Signed>>,
+) -> Json<Value> {
     let person = who.map(|Extension(who)| {
         let row = &who.person.row;
+        let parts = state.people.parts_of(&who.person);
+        let parts = parts.iter().map(|(project, member)| {
+            let id = &project.row.id;
+            let may = |right: &Right| state.people.may(&who.person, *right, id);
+            json!({
+                "id": id,
+                "name": project.row.name,
+                "roles": member.all_roles(),
+                "denied": member.denied,
+                "rights": Right::ALL.into_iter().filter(may).collect::<Vec<Right>>(),
+            })
+        });
         let rights = Right::ALL
             .into_iter()
             .filter(|right| who.person.may(*right));
@@ -28,7 +44,10 @@ pub(super) async fn me(who: Option<Extension<Signed>>) -> Json<Value> {
             "name": row.name,
             "display": row.display,
             "roles": row.roles,
+            "denied": row.denied,
             "rights": rights.collect::<Vec<Right>>(),
+            "projects": parts.collect::<Vec<Value>>(),
+            "csrf": who.csrf,
         })
     });
     Json(json!({ "person": person }))

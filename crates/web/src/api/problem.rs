@@ -119,8 +119,10 @@ impl IntoResponse for Problem {
 /// is the asker's to mend (400), what is wrong with the machine or the store is not (500).
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code() {
-        "order-state" | "person-last" | "bring-offset" => return StatusCode::CONFLICT,
-        "approval-own" | "right-denied" => return StatusCode::FORBIDDEN,
+        "order-state" | "person-last" | "bring-offset" | "project-holds" => {
+            return StatusCode::CONFLICT;
+        }
+        "approval-own" | "approval-person" | "right-denied" => return StatusCode::FORBIDDEN,
         "not-found"
         | "project-unknown"
         | "chain-not-registered"

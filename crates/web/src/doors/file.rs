@@ -94,7 +94,7 @@ pub(super) async fn answer(
 }
 
 /// MLflow's client and `huggingface_hub` both wait and ask again.
-fn too_many() -> Response {
+pub(crate) fn too_many() -> Response {
     let wait = [(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))];
     (
         StatusCode::TOO_MANY_REQUESTS,
@@ -134,7 +134,7 @@ fn between(from: u64, to: u64, size: u64) -> Part {
 }
 
 /// So many bytes, read as they are taken. A file that ends early breaks the answer off.
-fn body(file: tokio::fs::File, bytes: u64, permit: OwnedSemaphorePermit) -> Body {
+pub(crate) fn body(file: tokio::fs::File, bytes: u64, permit: OwnedSemaphorePermit) -> Body {
     let begun = (file, bytes, permit);
     Body::from_stream(stream::try_unfold(
         begun,

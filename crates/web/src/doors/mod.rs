@@ -5,7 +5,7 @@
 //! alias, by the operation that the API and the command line have too. A key that names models sees no
 //! others. Not here: uploading, and whatever else these clients can ask a server of their own for.
 
-mod file;
+pub(crate) mod file;
 mod hub;
 mod mlflow;
 

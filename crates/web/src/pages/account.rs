@@ -1,6 +1,8 @@
 //! `/account`: whoever is logged in sees what they may, changes their password, and ends their sessions.
 //! Nobody sees another's.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
@@ -8,12 +10,15 @@ use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
 use lathe_workshop::WorkshopError;
-use lathe_workshop::people::{OwnSession, PasswordChange, Right, Secret, Signed};
+use lathe_workshop::people::{
+    Member, OwnSession, PasswordChange, Person, Project, Right, Secret, Signed,
+};
 use serde::Deserialize;
 
 use super::in_path::InPath;
-use super::{Frame, Problem};
-use crate::lang::Tongue;
+use super::playground::encoded;
+use super::{Frame, Problem, projects};
+use crate::lang::{Say, Tongue};
 use crate::visitor::Visitor;
 use crate::{AppState, api, format};
 
@@ -27,8 +32,21 @@ struct AccountPage {
     origin: String,
     roles: Vec<String>,
     rights: Vec<String>,
+    /// Rights that they never have, in no project.
+    denied: Vec<String>,
+    /// The projects in which they have a part of their own.
+    projects: Vec<Part>,
     sessions: Vec<Row>,
     error: Option<(String, String)>,
+}
+
+/// What they do in a project.
+struct Part {
+    href: String,
+    id: String,
+    name: String,
+    roles: Vec<String>,
+    denied: Vec<String>,
 }
 
 /// A place where they are logged in.
@@ -154,12 +172,36 @@ fn show(state: &AppState, tongue: Tongue, who: &Signed, error: Option<&WorkshopE
         rights: rights
             .map(|right| say.it_of("web.right", right.name()))
             .collect(),
+        denied: denials(say, &person.row.denied),
+        projects: parts(state, say, person),
         sessions: sessions.into_iter().map(row).collect(),
         error: error.map(|it| (it.to_string(), it.next().to_owned())),
         frame: Frame::new(tongue, "account"),
     };
     let status = error.map_or(StatusCode::OK, api::status_of);
     page.frame.answer(status, &page)
+}
+
+fn denials(say: Say, denied: &[Right]) -> Vec<String> {
+    let word = |it: &Right| say.it_of("web.right", it.name());
+    denied.iter().map(word).collect()
+}
+
+/// Their part in each project.
+fn parts(state: &AppState, say: Say, person: &Person) -> Vec<Part> {
+    let part = |(project, member): (Arc<Project>, Member)| Part {
+        href: format!("/projects/{}", encoded(&project.row.id)),
+        name: projects::name_of(say, &project),
+        roles: member
+            .all_roles()
+            .iter()
+            .map(|role| say.it_of("web.duty", role.name()))
+            .collect(),
+        denied: denials(say, &member.denied),
+        id: project.row.id.clone(),
+    };
+    let all = state.people.parts_of(person);
+    all.into_iter().map(part).collect()
 }
 
 /// A browser and its system by the names that people know; what is none of them stands as it calls itself.

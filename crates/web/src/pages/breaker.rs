@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_evidence::statement::{Breaker, BreakerState};
 use lathe_workshop::WorkshopError;
+use lathe_workshop::people::{Right, reach};
 use lathe_workshop::trace::{BreakerView, RegistrationView, Said};
 
 use super::chain::{self, EntryLink, Link, word};
@@ -13,9 +14,8 @@ use super::in_path::InPath;
 use super::playground::encoded;
 use super::receipts::ReceiptRow;
 use super::{Frame, Problem};
-use crate::AppState;
-use crate::format;
 use crate::lang::{Say, Tongue};
+use crate::{AppState, api, format};
 
 /// Answers shown of a deployment.
 const RECEIPTS_SHOWN: u32 = 20;
@@ -61,6 +61,8 @@ struct DeploymentPage {
     name: String,
     try_href: String,
     bom_href: String,
+    /// Where the bundle is fetched; none for whoever may not, and of what has no registration.
+    bundle_href: Option<String>,
     model_href: Option<String>,
     breaker: BreakerBadge,
     meaning: String,
@@ -96,6 +98,26 @@ pub(super) async fn page(
     }
 }
 
+/// `POST /deployments/{name}/bundle`: the bundle, to be kept as a file.
+pub(super) async fn bundle(
+    State(state): State<AppState>,
+    InPath(name): InPath,
+    tongue: Tongue,
+) -> Response {
+    match api::bundled(&state, &name).await {
+        Ok(archive) => archive,
+        Err(error) => Problem::from(error).page(tongue),
+    }
+}
+
+/// Whether whoever reads may fetch the bundle of a deployment.
+fn bundles(name: &str) -> bool {
+    reach::now().is_none_or(|it| {
+        let hands_on = it.may_name(Right::Operate, name) && it.may_name(Right::Records, name);
+        hands_on && it.may_here(Right::Look)
+    })
+}
+
 type Loaded = (
     Option<RegistrationView>,
     BreakerView,
@@ -129,6 +151,9 @@ fn show(
         frame: Frame::new(tongue, "register"),
         try_href: format!("/try?model={}", encoded(&view.name)),
         bom_href: super::register::bom_href(&view.name),
+        bundle_href: chain
+            .filter(|_| bundles(&view.name))
+            .map(|_| format!("/deployments/{}/bundle", encoded(&view.name))),
         model_href: chain
             .and_then(|it| it.deployment.as_ref())
             .map(|it| format!("/models/{}", it.subject)),

@@ -7,11 +7,13 @@ use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use lathe_workshop::pack::change::parse_all;
+use lathe_workshop::people::Right;
 use lathe_workshop::{Operation, OrderId, WorkshopError};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::in_path::InPath;
+use super::projects::{self, Choice};
 use super::{Frame, Problem, short};
 use crate::AppState;
 use crate::api;
@@ -26,6 +28,8 @@ struct ClonePage {
     title: String,
     set: String,
     settings: Vec<(String, String)>,
+    /// The projects that it may go into.
+    projects: Vec<Choice>,
     error: Option<(String, String)>,
 }
 
@@ -34,6 +38,9 @@ struct ClonePage {
 pub(super) struct CloneForm {
     #[serde(default)]
     set: String,
+    /// The project that it goes into; the order's own where none is named.
+    #[serde(default)]
+    project: String,
 }
 
 /// `POST /orders/{id}/pause`.
@@ -76,7 +83,8 @@ pub(super) async fn form(
     tongue: Tongue,
     InPath(id): InPath,
 ) -> Response {
-    show(&state, tongue, OrderId(id), String::new(), None).await
+    let written = (String::new(), None);
+    show(&state, tongue, OrderId(id), written, None).await
 }
 
 /// `POST /orders/{id}/clone`: places the clone and goes to its page, or shows the form again with
@@ -92,13 +100,15 @@ pub(super) async fn clone(
         Err(rejection) => return rejection.into_response(),
     };
     let order = OrderId(id);
+    let project = Some(form.project).filter(|it| !it.is_empty());
     let placed = match parse_all(form.set.lines()) {
         Ok(set) => {
-            let order = order.clone();
-            state
-                .desk
-                .operate(Operation::OrderClone { order, set })
-                .await
+            let operation = Operation::OrderClone {
+                order: order.clone(),
+                set,
+                project: project.clone(),
+            };
+            state.desk.operate(operation).await
         }
         Err(error) => Err(error),
     };
@@ -107,7 +117,10 @@ pub(super) async fn clone(
             let id = done["order"].as_str().unwrap_or_default();
             Redirect::to(&format!("/orders/{id}")).into_response()
         }
-        Err(error) => show(&state, tongue, order, form.set, Some(&error)).await,
+        Err(error) => {
+            let written = (form.set, project);
+            show(&state, tongue, order, written, Some(&error)).await
+        }
     }
 }
 
@@ -115,7 +128,7 @@ async fn show(
     state: &AppState,
     tongue: Tongue,
     id: OrderId,
-    set: String,
+    (set, project): (String, Option<String>),
     error: Option<&WorkshopError>,
 ) -> Response {
     let read = async {
@@ -134,6 +147,10 @@ async fn show(
         short_id: short(&id.0).to_owned(),
         title: say.pick(&order.title.en, &order.title.zh).to_owned(),
         set,
+        projects: {
+            let chosen = project.as_deref().unwrap_or(&order.project);
+            projects::choices(state, say, Right::Tune, Some(chosen))
+        },
         settings: settings
             .into_iter()
             .map(|(key, value)| (key, setting_text(&value)))

@@ -49,16 +49,16 @@ pub(super) async fn page(
     };
     let pager = number.pager("/data", rows.len());
     rows.truncate(PAGE_ROWS as usize);
-    let mut datasets = Vec::new();
-    for dataset in rows {
-        match projects::marks(&state, &dataset.digest).await {
-            Ok(projects) => datasets.push(DatasetRow {
-                projects,
-                ..row(dataset)
-            }),
-            Err(error) => return Problem::from(error).page(tongue),
-        }
-    }
+    let digests: Vec<&str> = rows.iter().map(|it| &it.digest[..]).collect();
+    let marks = match projects::marks(&state, &digests).await {
+        Ok(marks) => marks,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
+    let marked = |(dataset, projects)| DatasetRow {
+        projects,
+        ..row(dataset)
+    };
+    let datasets: Vec<DatasetRow> = rows.into_iter().zip(marks).map(marked).collect();
     let page = DatasetsPage {
         frame: Frame::new(tongue, "data"),
         datasets,

@@ -106,6 +106,7 @@ pub(crate) fn router() -> Router<AppState> {
             get(withdraw::confirm).post(withdraw::withdraw),
         )
         .route("/deployments/{name}", get(breaker::page))
+        .route("/deployments/{name}/bundle", post(breaker::bundle))
         .route("/register", get(register::list))
         .route("/register/{number}", get(register::page))
         .route("/register/{number}/dossier", get(register::dossier))
@@ -128,6 +129,8 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/people/{name}/enable", post(people::enable))
         .route("/projects", get(projects::list).post(projects::create))
         .route("/projects/{id}", get(projects::one))
+        .route("/projects/{id}/name", post(projects::rename))
+        .route("/projects/{id}/delete", post(projects::delete))
         .route("/projects/{id}/members", post(projects::member))
         .route("/projects/{id}/leave", post(projects::leave))
         .route("/audit", get(audit::page))

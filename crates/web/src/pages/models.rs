@@ -117,16 +117,16 @@ pub(super) async fn page(
         text: say.it_of("web.models.kind", kind.as_str()),
         chosen: asked.kind == Some(kind),
     };
-    let mut models = Vec::new();
-    for model in rows {
-        match projects::marks(&state, &model.model.digest).await {
-            Ok(projects) => models.push(Row {
-                projects,
-                ..row(say, model)
-            }),
-            Err(error) => return Problem::from(error).page(tongue),
-        }
-    }
+    let digests: Vec<&str> = rows.iter().map(|it| &it.model.digest[..]).collect();
+    let marks = match projects::marks(&state, &digests).await {
+        Ok(marks) => marks,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
+    let marked = |(model, projects)| Row {
+        projects,
+        ..row(say, model)
+    };
+    let models: Vec<Row> = rows.into_iter().zip(marks).map(marked).collect();
     let page = ModelsPage {
         frame: Frame::new(tongue, "models"),
         nothing_yet: models.is_empty() && !narrows && number.offset() == 0,

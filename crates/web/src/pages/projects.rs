@@ -8,7 +8,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use lathe_workshop::people::{COMMON, Member, Project, ProjectRequest, Right, Thing, reach};
+use lathe_workshop::people::{COMMON, Member, Project, ProjectRequest, Right, reach};
 use lathe_workshop::{Operation, WorkshopError};
 use serde_json::Value;
 
@@ -54,8 +54,10 @@ struct ProjectPage {
     /// What belongs to it: a word, how many, where they are listed.
     holds: Vec<(String, String, Option<String>)>,
     members: Vec<MemberRow>,
-    /// Whether whoever reads may change its members.
+    /// Whether whoever reads may change its members, and what it is called.
     changes: bool,
+    /// Whether whoever reads may delete it, if nothing belongs to it.
+    deletes: bool,
     /// The people who may be given a part.
     people: Vec<String>,
     roles: Vec<Tick>,
@@ -67,7 +69,11 @@ struct MemberRow {
     name: String,
     display: String,
     roles: String,
+    /// What they do there by their groups.
+    granted: String,
     denied: String,
+    /// Whether there is something that can be taken away here.
+    is_by_hand: bool,
 }
 
 /// A project of a list to choose from.
@@ -126,20 +132,24 @@ pub(super) fn mark(state: &AppState, id: &str) -> String {
     }
 }
 
-/// The marks of the projects that a dataset or a model belongs to, those that whoever reads may see.
-pub(super) async fn marks(state: &AppState, digest: &str) -> Result<Vec<String>, WorkshopError> {
+/// The marks of the projects that each of these datasets or models belongs to, in their order: those that
+/// whoever reads may see.
+pub(super) async fn marks(
+    state: &AppState,
+    digests: &[&str],
+) -> Result<Vec<Vec<String>>, WorkshopError> {
     let shown = reach::shown(Right::Look);
-    let thing = Thing::Artifact(digest.to_owned());
-    let homes = state.people.homes(&thing).await?;
-    let seen = homes.iter().filter(|it| shown.has(it));
-    Ok(seen
-        .map(|it| mark(state, it))
-        .filter(|it| !it.is_empty())
-        .collect())
+    let homes = state.people.homes_of(digests).await?;
+    let marks = |homes: Vec<String>| {
+        let seen = homes.iter().filter(|it| shown.has(it));
+        let marks = seen.map(|it| mark(state, it));
+        marks.filter(|it| !it.is_empty()).collect()
+    };
+    Ok(homes.into_iter().map(marks).collect())
 }
 
 /// What people call a project, the common one in the reader's language.
-fn name_of(say: Say, project: &Project) -> String {
+pub(super) fn name_of(say: Say, project: &Project) -> String {
     match &project.row.id[..] {
         COMMON => say.it("web.projects.common"),
         _ => project.row.name.clone(),
@@ -207,6 +217,37 @@ pub(super) async fn member(
     });
     match operation {
         Ok(operation) => operate(&state, tongue, &id, operation).await,
+        Err(error) => show_one(&state, tongue, &id, Some(&error)).await,
+    }
+}
+
+/// `POST /projects/{id}/name`: calls it something else.
+pub(super) async fn rename(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(id): InPath,
+    form: Written,
+) -> Response {
+    let fields = match form {
+        Ok(Form(form)) => Fields(form),
+        Err(rejection) => return rejection.into_response(),
+    };
+    let operation = Operation::ProjectRename {
+        id: id.clone(),
+        name: fields.one("name").to_owned(),
+    };
+    operate(&state, tongue, &id, operation).await
+}
+
+/// `POST /projects/{id}/delete`: deletes it, where nothing belongs to it.
+pub(super) async fn delete(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(id): InPath,
+) -> Response {
+    let operation = Operation::ProjectDelete { id: id.clone() };
+    match state.desk.operate(operation).await {
+        Ok(_) => Redirect::to("/projects").into_response(),
         Err(error) => show_one(&state, tongue, &id, Some(&error)).await,
     }
 }
@@ -300,6 +341,7 @@ async fn show_one(
             .map(|(name, member)| member_row(state, say, name, member))
             .collect(),
         changes: reach::now().is_none_or(|it| it.may(Right::People, id)),
+        deletes: reach::now().is_none_or(|it| it.may_here(Right::People)),
         people: state
             .people
             .all()
@@ -351,6 +393,8 @@ fn member_row(state: &AppState, say: Say, name: &str, member: &Member) -> Member
     let join = say.it("web.people.join");
     let roles = member.roles.iter();
     let roles = roles.map(|it| say.it_of("web.duty", it.name()));
+    let granted = member.granted.iter();
+    let granted = granted.map(|it| say.it_of("web.duty", it.name()));
     let denied = member.denied.iter();
     let denied = denied.map(|it| say.it_of("web.right", it.name()));
     MemberRow {
@@ -360,6 +404,8 @@ fn member_row(state: &AppState, say: Say, name: &str, member: &Member) -> Member
             .find(name)
             .map_or_else(|| name.to_owned(), |it| it.row.display.clone()),
         roles: roles.collect::<Vec<_>>().join(&join),
+        granted: granted.collect::<Vec<_>>().join(&join),
+        is_by_hand: !(member.roles.is_empty() && member.denied.is_empty()),
         denied: denied.collect::<Vec<_>>().join(&join),
     }
 }

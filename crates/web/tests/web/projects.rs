@@ -2,6 +2,7 @@
 //! others is not there for them, on pages and in the API alike.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use lathe_workshop::{DatasetRequest, OrderRequest};
@@ -188,6 +189,169 @@ async fn what_belongs_to_others_is_not_there_on_pages_and_in_the_api() {
     for path in ["/people", "/audit", "/ledger", "/api/ledger", "/api/audit"] {
         assert_eq!(anna.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
     }
+}
+
+#[tokio::test]
+async fn somebody_is_told_what_they_do_in_which_project() {
+    let wards = Wards::new().await;
+    wards.part(&["tuner", "data-owner"], &["ask"]).await;
+    let deny = json!({"do": "project-member", "project": "bank", "person": "anna",
+                      "roles": ["tuner"], "denied": ["look"]});
+    operate(&wards.shop, deny).await;
+    let anna = wards.shop.log_in("anna").await;
+    let told: Value = serde_json::from_str(&anna.get("/api/me").await.text).expect("JSON");
+    let person = &told["person"];
+    assert_eq!(person["csrf"], anna.csrf.as_str());
+    assert_eq!(
+        (&person["rights"], &person["denied"]),
+        (&json!([]), &json!([]))
+    );
+    // Where she may not even look, nothing is said of it.
+    let parts = person["projects"].as_array().expect("a list");
+    assert_eq!(parts.len(), 1, "{parts:?}");
+    let expected = json!({"id": "ward", "name": "The ward", "roles": ["tuner", "data-owner"],
+                          "denied": ["ask"], "rights": ["look", "records", "tune", "data"]});
+    assert_eq!(parts[0], expected);
+    let page = anna.get("/account").await.text;
+    assert!(
+        page.contains("href=\"/projects/ward\">The ward</a>"),
+        "{page}"
+    );
+    assert!(!page.contains("The bank"));
+    // A role in the workshop holds in the project, and its denial too.
+    let role = json!({"do": "person-roles", "name": "anna", "roles": ["approver"],
+                      "denied": ["data"]});
+    operate(&wards.shop, role).await;
+    let told: Value = serde_json::from_str(&anna.get("/api/me").await.text).expect("JSON");
+    let rights = &told["person"]["projects"][0]["rights"];
+    assert_eq!(rights, &json!(["look", "records", "tune", "approve"]));
+}
+
+#[tokio::test]
+async fn an_order_is_cloned_into_another_project_by_whoever_may_hand_it_on() {
+    let wards = Wards::new().await;
+    let anna = wards.shop.log_in("anna").await;
+    let own = &wards.orders[0];
+    let clone = |project: &str| json!({"do": "order-clone", "order": own, "project": project});
+    for project in ["bank", "none"] {
+        let answer = anna.operate(clone(project)).await;
+        assert_eq!(answer.error_code(), "project-unknown", "{project}");
+    }
+    let part = async |project: &str, roles: &[&str], denied: &[&str]| {
+        let part = json!({"do": "project-member", "project": project, "person": "anna",
+                          "roles": roles, "denied": denied});
+        operate(&wards.shop, part).await;
+    };
+    part("bank", &["auditor"], &[]).await;
+    assert_eq!(
+        anna.operate(clone("bank")).await.error_code(),
+        "right-denied"
+    );
+    part("bank", &["tuner"], &[]).await;
+    // What it takes over can be read there: whoever may not read it here hands it on to nobody.
+    part("ward", &["tuner"], &["records"]).await;
+    assert_eq!(
+        anna.operate(clone("bank")).await.error_code(),
+        "right-denied"
+    );
+    part("ward", &["tuner"], &[]).await;
+    let done = anna.operate(clone("bank")).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+    let done: Value = serde_json::from_str(&done.text).expect("JSON");
+    let id = done["order"].as_str().expect("an id");
+    let order: Value =
+        serde_json::from_str(&anna.get(&format!("/api/orders/{id}")).await.text).expect("JSON");
+    assert_eq!(order["project"], "bank");
+    // The form offers both, with the order's own chosen, and does the same.
+    let form = anna.get(&format!("/orders/{own}/clone")).await.text;
+    assert!(form.contains("<option value=\"ward\" selected>"), "{form}");
+    assert!(form.contains("<option value=\"bank\">"), "{form}");
+    let placed = anna
+        .post(&format!("/orders/{own}/clone"), "set=&project=bank")
+        .await;
+    assert_eq!(placed.status, StatusCode::SEE_OTHER, "{}", placed.text);
+    let theirs = ids(&anna.get("/api/orders?project=bank").await, "orders", "id");
+    assert_eq!(theirs.len(), 3, "{theirs:?}");
+    let stays = ids(&anna.get("/api/orders?project=ward").await, "orders", "id");
+    assert_eq!(&stays, std::slice::from_ref(own));
+}
+
+#[tokio::test]
+async fn a_project_is_called_otherwise_and_deleted_on_its_page() {
+    let wards = Wards::new().await;
+    wards.part(&["administrator"], &[]).await;
+    let anna = wards.shop.log_in("anna").await;
+    let page = anna.get("/projects/ward").await.text;
+    assert!(page.contains("action=\"/projects/ward/name\""));
+    // It is the workshop that has projects: who administers one alone deletes none.
+    assert!(!page.contains("action=\"/projects/ward/delete\""));
+    let named = anna.post("/projects/ward/name", "name=Ward+8").await;
+    assert_eq!(named.header("location"), "/projects/ward");
+    let page = anna.get("/projects/ward").await.text;
+    assert!(page.contains("<h1>Ward 8</h1>"), "{page}");
+    let denied = anna.post("/projects/ward/delete", "").await;
+    assert_eq!(denied.status, StatusCode::FORBIDDEN, "{}", denied.text);
+    let hidden = anna.post("/projects/bank/name", "name=x").await;
+    assert_eq!(hidden.status, StatusCode::NOT_FOUND);
+    let root = wards.shop.log_in("root").await;
+    let held = root.post("/projects/ward/delete", "").await;
+    assert_eq!(held.status, StatusCode::CONFLICT);
+    assert!(held.text.contains("orders (1)"), "{}", held.text);
+    let made = root.post("/projects", "id=mine&name=Mine").await;
+    assert_eq!(made.header("location"), "/projects/mine");
+    let gone = root.post("/projects/mine/delete", "").await;
+    assert_eq!(gone.header("location"), "/projects");
+    assert_eq!(
+        root.get("/projects/mine").await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+/// A bundle holds the data and the whole ledger: an operator of a project fetches one who may read both.
+#[tokio::test]
+async fn a_bundle_is_fetched_by_whoever_may_read_all_of_it() {
+    let wards = Wards::new().await;
+    let anna = wards.shop.log_in("anna").await;
+    let fetch = async |name: &str| {
+        let answer = anna.post(&format!("/deployments/{name}/bundle"), "").await;
+        let path = format!("/api/deployments/{name}/bundle");
+        let same = anna.changes(Asked::json(&path, &Value::Null)).await;
+        assert_eq!(answer.status, same.status, "{name}: {}", same.text);
+        (same.status, same.error_code())
+    };
+    let denied = (StatusCode::FORBIDDEN, json!("right-denied"));
+    assert_eq!(fetch("ward.care").await, denied, "a tuner hands nothing on");
+    wards.part(&["operator", "tuner"], &[]).await;
+    assert_eq!(fetch("ward.care").await, denied, "the ledger is not hers");
+    assert_eq!(fetch("bank.care").await.0, StatusCode::NOT_FOUND);
+    let role = json!({"do": "person-roles", "name": "anna", "roles": ["auditor"], "denied": []});
+    operate(&wards.shop, role).await;
+    let unknown = (StatusCode::BAD_REQUEST, json!("deployment-unknown"));
+    assert_eq!(fetch("ward.care").await, unknown);
+    assert_eq!(fetch("bank.care").await, denied, "an auditor there");
+    for right in ["operate", "records"] {
+        wards.part(&["operator", "tuner"], &[right]).await;
+        assert_eq!(fetch("ward.care").await, denied, "without {right}");
+    }
+}
+
+/// Events go on for long: they end when what they tell of may be seen no more.
+#[tokio::test]
+async fn an_order_is_told_for_as_long_as_it_may_be_seen() {
+    let wards = Wards::new().await;
+    let anna = wards.shop.log_in("anna").await;
+    let path = format!("/api/orders/{}/events", wards.orders[0]);
+    let leaves = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let leave = json!({"do": "project-leave", "project": "ward", "person": "anna"});
+        operate(&wards.shop, leave).await;
+    };
+    let told = tokio::time::timeout(Duration::from_secs(20), anna.get(&path));
+    let (told, ()) = tokio::join!(told, leaves);
+    let told = told.expect("the events end");
+    assert_eq!(told.status, StatusCode::OK);
+    assert!(told.text.contains("event: order"), "{}", told.text);
+    hidden(&anna, "/api/orders/ID/events", &wards.orders[0]).await;
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use crate::catalogue::DatasetView;
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::StepError;
+use crate::people::reach;
 use crate::workshop::Workshop;
 
 /// What a version has: its records by what they say, and how often.
@@ -32,7 +33,7 @@ impl Workshop {
         let (from, to) = (self.version(from).await?, self.version(to).await?);
         let folders = [&from, &to].map(|it| objects::path(self.home(), &it.digest));
         let read = move || Ok((said(&folders[0])?, said(&folders[1])?));
-        let read: Result<(Said, Said), StepError> = tokio::task::spawn_blocking(read)
+        let read: Result<(Said, Said), StepError> = reach::spawn_blocking(read)
             .await
             .map_err(|error| stumbled(&error))?;
         let (before, after) = read.map_err(|error| {

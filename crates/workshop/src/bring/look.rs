@@ -20,6 +20,7 @@ use super::{
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::StepError;
+use crate::people::reach;
 use crate::steps::chat;
 use crate::steps::model::weights;
 use crate::workshop::Workshop;
@@ -43,7 +44,7 @@ impl Workshop {
         let path = upload::path_of(self.home(), &file);
         let salt_seed = self.home().salt_seed()?;
         let look = move || look(file, &path, asked.mapping, model, salt_seed);
-        let seen = tokio::task::spawn_blocking(look).await;
+        let seen = reach::spawn_blocking(look).await;
         seen.map_err(|error| stumbled(&error))?.map_err(of_data)
     }
 

@@ -26,8 +26,8 @@ use crate::home::{Home, io_error};
 use crate::objects::{self, Sealed};
 use crate::order::OrderId;
 use crate::pack::{self, ModelSpec, Pack};
-use crate::people::Shown;
 use crate::people::project::name_in;
+use crate::people::{Shown, reach};
 use crate::store::Change;
 use crate::store::change::NewArtifact;
 use crate::withdrawn::WithdrawnData;
@@ -95,7 +95,7 @@ impl Workshop {
         let id = plan.asked.id.clone();
         let home = self.home().clone();
         let withdrawn = WithdrawnData::now(self).await?;
-        let built = tokio::task::spawn_blocking(move || build(&home, &plan, withdrawn)).await;
+        let built = reach::spawn_blocking(move || build(&home, &plan, withdrawn)).await;
         let built = built.map_err(|error| stumbled(&error))??;
         settle(self.home(), &built.folder, &place)?;
         let artifact = NewArtifact {

@@ -124,6 +124,19 @@ impl Workshop {
             .await
     }
 
+    /// How many files come or came into a project.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) async fn brought_into(&self, project: &str) -> Result<u64, WorkshopError> {
+        let project = project.to_owned();
+        self.with_brought(move |home| {
+            let files = all(home)?;
+            Ok(files.iter().filter(|it| it.project == project).count() as u64)
+        })
+        .await
+    }
+
     /// Forgets a file.
     ///
     /// # Errors
@@ -144,7 +157,7 @@ impl Workshop {
     ) -> Result<T, WorkshopError> {
         let _held = self.hold_brought().await;
         let home = self.home().clone();
-        let done = tokio::task::spawn_blocking(move || work(&home)).await;
+        let done = reach::spawn_blocking(move || work(&home)).await;
         done.map_err(|error| stumbled(&error))?
     }
 }

@@ -22,6 +22,7 @@ use crate::key::digest_of;
 use crate::objects::{self, Sealed};
 use crate::order::{OrderId, OrderState, StepName};
 use crate::pack::Pack;
+use crate::people::reach;
 use crate::steps::{self, Context, stage};
 use crate::store::Change;
 use crate::store::change::{Finished, NewArtifact, NewOrder};
@@ -59,7 +60,7 @@ impl Workshop {
             ));
         }
         let (home, asked) = (self.home().clone(), request.clone());
-        let verified = tokio::task::spawn_blocking(move || verify(&home, &asked));
+        let verified = reach::spawn_blocking(move || verify(&home, &asked));
         let verified = verified.await.map_err(stumbled)??;
         let history = self.store().ledger()?.read().await;
         upstream::leaves_free(&history, &verified.chain.name)?;

@@ -22,6 +22,7 @@ use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects;
 use crate::order::StepName;
+use crate::people::reach;
 use crate::pieces::Folders;
 use crate::steps;
 use crate::store::orders::{OrderRow, StepRow};
@@ -68,7 +69,7 @@ impl Workshop {
             let artifacts = bundle.objects.iter().map(|object| object.digest);
             Ok((bytes, artifacts.collect(), chain.deployment))
         };
-        let written = tokio::task::spawn_blocking(write).await;
+        let written = reach::spawn_blocking(write).await;
         let (bytes, artifacts, deployment) = written.map_err(stumbled)??;
         Ok(Exported {
             folder: request.folder.clone(),

@@ -18,6 +18,7 @@ use super::views::{BOM, PUBLIC_KEY};
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects;
+use crate::people::reach;
 use crate::workshop::Workshop;
 
 /// What was exported.
@@ -40,7 +41,7 @@ impl Workshop {
     pub async fn ml_bom(&self, name: &str) -> Result<Option<Value>, WorkshopError> {
         let history = self.store().ledger()?.read().await;
         let (home, name) = (self.home().clone(), name.to_owned());
-        let made = tokio::task::spawn_blocking(move || {
+        let made = reach::spawn_blocking(move || {
             let chain = whole(&history, &home, &name)?;
             Ok(ml_bom(&history, &chain))
         });
@@ -68,7 +69,7 @@ impl Workshop {
             let bom = ml_bom(&history, &chain);
             write(&home, &asked.folder, &key, &chain, &bom)
         };
-        tokio::task::spawn_blocking(write).await.map_err(stumbled)?
+        reach::spawn_blocking(write).await.map_err(stumbled)?
     }
 }
 

@@ -26,6 +26,7 @@ use crate::listing::OrdersAsked;
 use crate::objects;
 use crate::order::{OrderState, StepError};
 use crate::pack::Pack;
+use crate::people::reach;
 use crate::steps::chat;
 use crate::steps::model::weights;
 use crate::store::orders::parse;
@@ -64,7 +65,7 @@ pub(super) async fn of(
         tokens_per_s: speed(shop, &pack).await?,
         salt_seed: shop.home().salt_seed()?,
     };
-    let counted = tokio::task::spawn_blocking(move || count(&pack, &folder, &here));
+    let counted = reach::spawn_blocking(move || count(&pack, &folder, &here));
     counted.await.map_err(|error| {
         WorkshopError::new(
             "daemon-crashed",

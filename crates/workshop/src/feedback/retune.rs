@@ -14,6 +14,7 @@ use crate::objects;
 use crate::ops;
 use crate::order::OrderId;
 use crate::pack::{Pack, change};
+use crate::people::reach;
 use crate::steps;
 use crate::store::change::NewArtifact;
 use crate::store::orders::{OrderRow, parse};
@@ -61,7 +62,11 @@ impl Workshop {
         }
         let file = self.file_of(&version.row).await?;
         let spec = version.spec.clone();
-        let again = ops::Again { of: order.id, set };
+        let again = ops::Again {
+            of: order.id,
+            set,
+            project: None,
+        };
         let more = move |id: &OrderId| steps::data::already(id, &spec, file);
         let mut placed = ops::place_again(self, again, more).await?;
         placed["corrections"] = version.told();
@@ -118,7 +123,7 @@ impl Workshop {
             let manifest = objects::manifest_of(&folder)?;
             Ok(NewArtifact { digest, manifest })
         };
-        tokio::task::spawn_blocking(read).await.map_err(|error| {
+        reach::spawn_blocking(read).await.map_err(|error| {
             WorkshopError::new(
                 "daemon-crashed",
                 format!("reading the corrections stumbled: {error}"),

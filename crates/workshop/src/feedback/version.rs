@@ -23,7 +23,7 @@ use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects::{self, Sealed};
 use crate::order::StepError;
-use crate::people::COMMON;
+use crate::people::{COMMON, reach};
 use crate::steps;
 use crate::store::Change;
 use crate::store::change::NewArtifact;
@@ -144,7 +144,7 @@ impl Workshop {
             return Ok(None);
         };
         let folder = objects::path(self.home(), &row.digest);
-        let summary = tokio::task::spawn_blocking(move || Dataset::load_summary(&folder))
+        let summary = reach::spawn_blocking(move || Dataset::load_summary(&folder))
             .await
             .map_err(|error| stumbled(&error))?
             .map_err(|error| {
@@ -162,7 +162,7 @@ impl Workshop {
         let corrections = draft.rows.len() as u64;
         let of = draft.asked.of.clone();
         let before = draft.before.clone();
-        let made = tokio::task::spawn_blocking(move || draft.make(&home))
+        let made = reach::spawn_blocking(move || draft.make(&home))
             .await
             .map_err(|error| stumbled(&error))??;
         let Some(made) = made else {

@@ -14,6 +14,7 @@ use super::AliasRequest;
 use crate::admission;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::people::reach;
 use crate::pieces::Folders;
 use crate::shelf::{self, LABEL_CHARS_MAX, LABELS_MAX, ShelfVersion};
 use crate::steps;
@@ -144,9 +145,8 @@ async fn admit(
 async fn missing(shop: &Workshop, link: Link) -> Result<(String, String), WorkshopError> {
     let history = shop.store().ledger()?.read().await;
     let pieces = Folders::new(shop.home().objects());
-    let verified = tokio::task::spawn_blocking(move || {
-        chain::verify(&history, &link, &pieces, now_ms()).map(drop)
-    });
+    let verified =
+        reach::spawn_blocking(move || chain::verify(&history, &link, &pieces, now_ms()).map(drop));
     Ok(match verified.await.map_err(shelf::stumbled)? {
         Err(denials) => shelf::told(&denials),
         Ok(()) => (

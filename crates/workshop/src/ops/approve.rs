@@ -21,7 +21,7 @@ use crate::audit;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::order::{OrderState, StepError, StepName};
-use crate::people::Person;
+use crate::people::{Person, Reach, reach};
 use crate::steps::register::registration_of;
 use crate::store::receipts::PendingRow;
 use crate::store::{Change, Speaker};
@@ -102,7 +102,17 @@ pub fn sign_approval(
     Ok(String::from_utf8_lossy(envelope.bytes()).into_owned())
 }
 
-/// Takes a signed approval and lets the order go on, or end.
+/// The number of the registration that a signed approval says it is about; none where it is no approval.
+pub(super) fn number_of(envelope: &str) -> Option<String> {
+    let envelope = Envelope::parse(envelope.as_bytes()).ok()?;
+    match envelope.statement().ok()?.predicate {
+        Predicate::Approval(said) => Some(said.number),
+        _ => None,
+    }
+}
+
+/// Takes a signed approval and lets the order go on, or end. That whoever hands it in may decide about what it is
+/// about was judged before; that whoever signed it may is the ledger's to say.
 pub(super) async fn run(shop: &Workshop, envelope: String) -> Result<Value, WorkshopError> {
     let refuse = |text: String| {
         WorkshopError::new(
@@ -144,7 +154,8 @@ pub(super) async fn run(shop: &Workshop, envelope: String) -> Result<Value, Work
     Ok(told(&link, &row, said.decision))
 }
 
-/// Somebody decides on a page: the workshop's own key signs, and the reason says for whom.
+/// Somebody who is logged in decides: the workshop's own key signs, and the reason says for whom. A key of the API
+/// is nobody who could answer for it.
 pub(super) async fn decide(
     shop: &Workshop,
     number: &str,
@@ -161,10 +172,10 @@ pub(super) async fn decide(
             format!("run: lathe approve {number} --key FILE"),
         ));
     }
+    let by = decider(number)?;
     if decision == Decision::Approved {
         not_its_author(shop, &row).await?;
     }
-    let by = audit::by().unwrap_or_else(|| "the workshop".to_owned());
     let link = shop
         .apply_said(|speaker| {
             let said = Approval {
@@ -182,6 +193,22 @@ pub(super) async fn decide(
         .await?;
     shop.wake();
     Ok(told(&link, &row, decision))
+}
+
+/// The person who decides.
+fn decider(number: &str) -> Result<String, WorkshopError> {
+    match reach::now() {
+        Some(Reach::Person(person, _)) => Ok(person.told()),
+        _ => Err(WorkshopError::new(
+            "approval-person",
+            format!(
+                "nobody who is logged in decides about {number}: a key answers for no decision"
+            ),
+            format!(
+                "log in and decide on its page, or run: lathe register decide {number} --as NAME"
+            ),
+        )),
+    }
 }
 
 fn told(link: &Link, row: &PendingRow, decision: Decision) -> Value {
@@ -294,4 +321,182 @@ fn rejected(
             at_ms,
         },
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use lathe_evidence::Digest;
+    use lathe_evidence::statement::Role;
+
+    use super::*;
+    use crate::Operation;
+    use crate::order::OrderId;
+    use crate::people::{PersonRequest, PersonRole, ProjectRequest, Right, Secret};
+    use crate::testing::{placed, shop};
+
+    const SEED: [u8; 32] = [7; 32];
+
+    /// A model waits in the project `ward`, whose order `author` placed.
+    async fn waits(shop: &Workshop, author: &str) {
+        for id in ["ward", "bank"] {
+            let request = ProjectRequest {
+                id: id.to_owned(),
+                name: String::new(),
+            };
+            let create = Operation::ProjectCreate(request);
+            shop.operate(create).await.unwrap();
+        }
+        for name in ["root", "anna", "wang"] {
+            let request = PersonRequest {
+                name: name.to_owned(),
+                display: String::new(),
+                roles: match name {
+                    "root" => vec![PersonRole::Administrator],
+                    _ => Vec::new(),
+                },
+                denied: Vec::new(),
+                password: Some(Secret("correct horse battery".to_owned())),
+            };
+            shop.operate(Operation::PersonAdd(request)).await.unwrap();
+        }
+        let key = Operation::KeyAdd {
+            public: SigningKey::from_seed(&SEED).public().to_base64(),
+            name: "Somebody outside".to_owned(),
+            roles: vec![Role::Approver],
+        };
+        shop.operate(key).await.unwrap();
+        let order = OrderId::new();
+        let change = [placed(&order)];
+        let place = audit::on_behalf(author.to_owned(), shop.apply(&change));
+        place.await.unwrap();
+        let model = Digest::of(b"a model");
+        let said = shop.apply_said(|speaker| {
+            let verdict = speaker.history().entries()[0].link;
+            let at_ms = speaker.at_ms();
+            let said = Registration {
+                number: "2026-0001".to_owned(),
+                name: "ward.care".to_owned(),
+                action: RegistrationAction::Reviewed,
+                previous: None,
+                verdict,
+                approval: None,
+                note: String::new(),
+                at_ms,
+            };
+            speaker.say("ward.care", model, said)?;
+            let row = PendingRow {
+                number: "2026-0001".to_owned(),
+                name: "ward.care".to_owned(),
+                model,
+                verdict,
+                order,
+                at_ms,
+            };
+            Ok((vec![Change::Pending(row)], ()))
+        });
+        said.await.unwrap();
+    }
+
+    async fn part(shop: &Workshop, project: &str, roles: &[PersonRole], denied: &[Right]) {
+        let part = Operation::ProjectMember {
+            project: project.to_owned(),
+            person: "anna".to_owned(),
+            roles: roles.to_vec(),
+            denied: denied.to_vec(),
+        };
+        shop.operate(part).await.unwrap();
+    }
+
+    /// What comes of an operation that Anna asks for.
+    async fn anna(shop: &Workshop, operation: Operation) -> Result<Value, &'static str> {
+        let anna = shop.people().find("anna").unwrap();
+        let reach = Reach::Person(Arc::clone(&anna), shop.people().clone());
+        let asked = audit::on_behalf(anna.told(), shop.operate(operation));
+        let done = reach::within(Some(reach), asked).await;
+        done.map_err(|error| error.code())
+    }
+
+    async fn envelope(shop: &Workshop) -> Operation {
+        let draft = Operation::ApprovalDraft {
+            number: "2026-0001".to_owned(),
+            decision: Decision::Approved,
+            reason: "read".to_owned(),
+        };
+        let draft = shop.operate(draft).await.unwrap();
+        let draft = draft["statement"].as_str().unwrap();
+        let key = SigningKey::from_seed(&SEED);
+        let envelope = sign_approval(draft, "2026-0001", Decision::Approved, &key);
+        Operation::Approve {
+            envelope: envelope.unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_member_hands_in_what_was_signed_about_their_project() {
+        let (_folder, shop) = shop().await;
+        waits(&shop, "person wang").await;
+        let signed = envelope(&shop).await;
+        assert_eq!(anna(&shop, signed.clone()).await, Err("right-denied"));
+        // An approver of another project is not told that there is such a registration.
+        part(&shop, "bank", &[PersonRole::Approver], &[]).await;
+        assert_eq!(anna(&shop, signed.clone()).await, Err("not-found"));
+        let unreadable = Operation::Approve {
+            envelope: "{}".to_owned(),
+        };
+        assert_eq!(anna(&shop, unreadable).await, Err("approval-unreadable"));
+        part(&shop, "ward", &[PersonRole::Tuner], &[]).await;
+        assert_eq!(anna(&shop, signed.clone()).await, Err("right-denied"));
+        part(&shop, "ward", &[PersonRole::Approver], &[Right::Approve]).await;
+        assert_eq!(anna(&shop, signed.clone()).await, Err("right-denied"));
+        part(&shop, "ward", &[PersonRole::Approver], &[]).await;
+        let done = anna(&shop, signed).await.unwrap();
+        assert_eq!(done["number"], "2026-0001");
+        shop.stop().await;
+    }
+
+    fn decide(decision: Decision) -> Operation {
+        Operation::Decide {
+            number: "2026-0001".to_owned(),
+            decision,
+            reason: "read".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_person_decides_and_no_key_does() {
+        let (_folder, shop) = shop().await;
+        waits(&shop, "person anna").await;
+        let approve = || decide(Decision::Approved);
+        let by_nobody = shop.operate(approve()).await;
+        assert_eq!(by_nobody.unwrap_err().code(), "approval-person");
+        let key = Reach::Key("ward".to_owned(), shop.people().clone());
+        let by_key = reach::within(Some(key), shop.operate(approve())).await;
+        assert_eq!(by_key.unwrap_err().code(), "approval-person");
+        part(&shop, "ward", &[PersonRole::Approver], &[]).await;
+        assert_eq!(anna(&shop, approve()).await, Err("approval-own"));
+        // Whoever placed it may still reject it.
+        let done = anna(&shop, decide(Decision::Rejected)).await.unwrap();
+        let link: Link = serde_json::from_value(done["approval"].clone()).unwrap();
+        let history = shop.store().ledger().unwrap().read().await;
+        let said = history.said::<Approval>(&link).unwrap();
+        assert_eq!(said.reason, "read (decided by person anna)");
+        drop(history);
+        shop.stop().await;
+    }
+
+    #[tokio::test]
+    async fn whoever_placed_it_hands_in_no_approval_of_it() {
+        let (_folder, shop) = shop().await;
+        waits(&shop, "person anna").await;
+        part(
+            &shop,
+            "ward",
+            &[PersonRole::Tuner, PersonRole::Approver],
+            &[],
+        )
+        .await;
+        let signed = envelope(&shop).await;
+        assert_eq!(anna(&shop, signed).await, Err("approval-own"));
+        shop.stop().await;
+    }
 }

@@ -3,6 +3,9 @@
 //! The clone is an order like any other: its steps are keyed by their inputs, and what did not
 //! change is taken over; it is measured, judged and registered by itself. What was fetched for the
 //! old order is taken over as it was then, whatever lies in the pack's folder now.
+//!
+//! It may go into another project, for whoever may tune there and read the old one's records: what it takes over
+//! belongs to both then. An order itself stays in its project, whose id its model's name begins with.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +18,7 @@ use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::order::{OrderId, OrderState, Origin, StepName, StepState};
 use crate::pack::{Pack, change};
+use crate::people::{Right, Thing};
 use crate::store::Change;
 use crate::store::change::NewOrder;
 use crate::store::orders::{OrderRow, StepRow, parse};
@@ -27,12 +31,14 @@ pub(crate) struct Again {
     pub of: OrderId,
     /// New values by dotted paths.
     pub set: BTreeMap<String, Value>,
+    /// The project of the new order; the old one's where there is none.
+    pub project: Option<String>,
 }
 
 /// Places the clone; in the same transaction `more` is written, of which it is told the new order.
 pub(crate) async fn run(
     shop: &Workshop,
-    Again { of, set }: Again,
+    Again { of, set, project }: Again,
     more: impl FnOnce(&OrderId) -> Result<Vec<Change>, WorkshopError>,
 ) -> Result<Value, WorkshopError> {
     let row = order_of(shop, &of).await?;
@@ -43,13 +49,21 @@ pub(crate) async fn run(
             "run its pack here (lathe run PACK), then clone that order",
         ));
     }
+    let project = match project {
+        Some(other) if other != row.project => into_other(shop, &of, &other).await?,
+        _ => row.project.clone(),
+    };
     let before: Pack = parse("an order's pack", &row.spec)?;
     let (pack, changes) = change::changed(&row.spec, &set)?;
     shop.store().ledger()?;
     let id = OrderId::new();
     let mut writes = taken_over(shop, &row, &before, &pack, &id).await?;
     writes.extend(more(&id)?);
-    let order = clone_of(&row, id.clone(), &pack, Origin { order: of, changes });
+    let origin = Origin { order: of, changes };
+    let order = NewOrder {
+        project,
+        ..clone_of(&row, id.clone(), &pack, origin)
+    };
     let origin = order.origin.clone();
     writes.insert(
         0,
@@ -66,6 +80,13 @@ pub(crate) async fn run(
         "position": shop.store().position(&id).await?,
         "origin": origin,
     }))
+}
+
+/// That a clone may go into this project: what it takes over can be read there from then on.
+async fn into_other(shop: &Workshop, of: &OrderId, project: &str) -> Result<String, WorkshopError> {
+    shop.allows(Right::Records, Thing::Order(of.0.clone()))
+        .await?;
+    shop.project_for(Some(project), Right::Tune)
 }
 
 fn clone_of(row: &OrderRow, id: OrderId, pack: &Pack, origin: Origin) -> NewOrder {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::error::WorkshopError;
 use crate::home::io_error;
+use crate::people::reach;
 use crate::workshop::Workshop;
 
 /// The newest signed checkpoint, to be kept outside the home.
@@ -35,7 +36,7 @@ pub(super) async fn run(shop: &Workshop, folder: PathBuf) -> Result<Value, Works
     let envelopes = shop.store().envelopes().await?;
     let note = shop.store().checkpoint().await?.unwrap_or_default();
     let size = envelopes.len() as u64;
-    let written = tokio::task::spawn_blocking(move || write(&folder, &envelopes, &note))
+    let written = reach::spawn_blocking(move || write(&folder, &envelopes, &note))
         .await
         .map_err(|error| WorkshopError::new("daemon-crashed", error.to_string(), ""))??;
     Ok(json!({ "entries": size, "files": written }))

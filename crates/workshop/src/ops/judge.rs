@@ -5,7 +5,7 @@
 
 use lathe_evidence::statement::Withdrawn;
 
-use super::{Operation, Right};
+use super::{Operation, Right, approve};
 use crate::audit;
 use crate::error::WorkshopError;
 use crate::people::reach::{self, Reach};
@@ -57,11 +57,11 @@ impl Operation {
     }
 
     /// Over which things, for what names some; the whole workshop for the rest: keys that sign, upstreams and
-    /// people are for all, files are written where the daemon runs, a signed envelope is read by whoever decides
-    /// on the ledger.
+    /// people are for all, files are written where the daemon runs.
     fn over_named(&self) -> Over {
         match self {
             Operation::ProjectShow { id }
+            | Operation::ProjectRename { id, .. }
             | Operation::ProjectMember { project: id, .. }
             | Operation::ProjectLeave { project: id, .. } => one(Thing::Project(id.clone())),
             Operation::OrderPause { order }
@@ -75,6 +75,11 @@ impl Operation {
                 what: Withdrawn::Dataset(digest),
                 ..
             } => Over::Wherever(Thing::Artifact(digest.to_string())),
+            // What is signed says what it is about; where nothing can be read of it, whoever decides anywhere is told.
+            Operation::Approve { envelope } => match approve::number_of(envelope) {
+                Some(number) => one(Thing::Registration(number)),
+                None => Over::Anywhere,
+            },
             Operation::ApprovalDraft { number, .. }
             | Operation::Decide { number, .. }
             | Operation::Cancel { number, .. }

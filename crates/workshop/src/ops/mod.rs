@@ -76,6 +76,9 @@ pub enum Operation {
         /// New values by dotted paths.
         #[serde(default)]
         set: BTreeMap<String, Value>,
+        /// The project that the new order belongs to; the old one's unless given.
+        #[serde(default)]
+        project: Option<String>,
     },
     /// Call a version of a registered model something beside its number. `production` and `champion` are at
     /// the version that answers: setting one passes admission, or tells what is missing.
@@ -280,6 +283,18 @@ pub enum Operation {
     },
     /// Make a project.
     ProjectCreate(ProjectRequest),
+    /// Call a project something else; its id stays.
+    ProjectRename {
+        /// Its id.
+        id: String,
+        /// What people call it; the id where it is empty.
+        name: String,
+    },
+    /// Delete a project to which nothing belongs.
+    ProjectDelete {
+        /// Its id.
+        id: String,
+    },
     /// Give somebody a part in a project, another one than before.
     ProjectMember {
         /// The project.
@@ -428,11 +443,9 @@ impl Workshop {
             }
             done
         };
-        // What is spawned does not stand within whoever asked, unless it is put there.
-        let work = reach::within(reach::now(), work);
         let working = match by {
-            Some(by) => tokio::spawn(audit::on_behalf(by, work)),
-            None => tokio::spawn(work),
+            Some(by) => reach::spawn(audit::on_behalf(by, work)),
+            None => reach::spawn(work),
         };
         working.await.map_err(|error| {
             WorkshopError::new(
@@ -447,9 +460,14 @@ impl Workshop {
         match operation {
             Operation::OrderPause { order } => pause::run(self, order).await,
             Operation::OrderResume { order } => resume::run(self, order).await,
-            Operation::OrderClone { order: of, set } => {
+            Operation::OrderClone {
+                order: of,
+                set,
+                project,
+            } => {
                 self.reaches_set(&set)?;
-                clone::run(self, Again { of, set }, |_| Ok(Vec::new())).await
+                let again = Again { of, set, project };
+                clone::run(self, again, |_| Ok(Vec::new())).await
             }
             Operation::Alias(asked) => alias::run(self, asked).await,
             Operation::OrderPlan(request) => Ok(json!(self.plan(&request).await?)),
@@ -565,6 +583,8 @@ impl Workshop {
             Operation::Projects {} => Ok(project::list(self)),
             Operation::ProjectShow { id } => project::one(self, &id).await,
             Operation::ProjectCreate(request) => project::create(self, request).await,
+            Operation::ProjectRename { id, name } => project::rename(self, &id, &name).await,
+            Operation::ProjectDelete { id } => project::delete(self, &id).await,
             Operation::ProjectMember {
                 project,
                 person,

@@ -71,6 +71,8 @@ impl Operation {
             | Operation::PersonEnable { .. }
             | Operation::PersonPassword { .. }
             | Operation::ProjectCreate(_)
+            | Operation::ProjectRename { .. }
+            | Operation::ProjectDelete { .. }
             | Operation::ProjectMember { .. }
             | Operation::ProjectLeave { .. } => Right::People,
         }

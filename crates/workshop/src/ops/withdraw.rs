@@ -19,6 +19,7 @@ use crate::catalogue::DeploymentRow;
 use crate::error::WorkshopError;
 use crate::home::Home;
 use crate::objects;
+use crate::people::reach;
 use crate::store::Change;
 use crate::store::orders::OrderRow;
 use crate::workshop::Workshop;
@@ -113,7 +114,7 @@ async fn holders(shop: &Workshop, what: &Withdrawn) -> Result<BTreeSet<Digest>, 
             .collect(),
         Withdrawn::Leaf(leaf) => {
             let (home, leaf) = (shop.home().clone(), *leaf);
-            tokio::task::spawn_blocking(move || {
+            reach::spawn_blocking(move || {
                 let has = |dataset: &Digest| {
                     let folder = objects::path(&home, &dataset.to_string());
                     Dataset::load(&folder).is_ok_and(|it| {

@@ -11,6 +11,7 @@ use super::session::{
 use super::{AuditRow, People, PeopleChange, Person, Signed, Unmet, lock, read, write};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::people::reach;
 
 /// Passwords that are computed at the same time; each takes 19 MiB and some 20 ms of a core.
 pub(super) const COMPUTED_MAX: usize = 2;
@@ -150,7 +151,7 @@ impl People {
         self.inner
             .computed
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        tokio::task::spawn_blocking(work)
+        reach::spawn_blocking(work)
             .await
             .map_err(|error| crashed(&error))
     }

@@ -41,6 +41,19 @@ pub struct Member {
     pub roles: Vec<PersonRole>,
     /// Rights that they never have there; sorted, none twice.
     pub denied: Vec<Right>,
+    /// What else they do there by their groups where they sign in, for as long as they are in these; sorted, none
+    /// twice.
+    pub granted: Vec<PersonRole>,
+}
+
+impl Member {
+    /// What they do there, whoever gave it; sorted, none twice.
+    pub fn all_roles(&self) -> Vec<PersonRole> {
+        let mut roles = [&self.roles[..], &self.granted].concat();
+        roles.sort_unstable();
+        roles.dedup();
+        roles
+    }
 }
 
 /// A member as the store has them.
@@ -158,6 +171,18 @@ impl People {
         }
     }
 
+    /// The projects in which somebody has a part of their own, by id, with what they do there; not those that they
+    /// may not even see, by a denial.
+    pub fn parts_of(&self, person: &Person) -> Vec<(Arc<Project>, Member)> {
+        let all = read(&self.inner.projects);
+        let part = |it: &Arc<Project>| {
+            let member = member(it, person)?;
+            let sees = judged(person, Right::Look, Some(member));
+            sees.then(|| (it.clone(), member.clone()))
+        };
+        all.values().filter_map(part).collect()
+    }
+
     /// Writes a project as it is now.
     pub(crate) async fn put_project(&self, row: ProjectRow) -> Result<(), WorkshopError> {
         self.apply(vec![PeopleChange::ProjectIs(row.clone())])
@@ -169,6 +194,35 @@ impl People {
             row,
         };
         all.insert(project.row.id.clone(), Arc::new(project));
+        Ok(())
+    }
+
+    /// Gives somebody in each project what their groups say, and takes what these say no more; what was given and
+    /// denied by hand stays.
+    pub(crate) async fn grant(
+        &self,
+        person: &str,
+        parts: &BTreeMap<String, Vec<PersonRole>>,
+    ) -> Result<(), WorkshopError> {
+        for project in self.projects() {
+            let id = &project.row.id;
+            let before = project.members.get(person).cloned().unwrap_or_default();
+            let granted = parts.get(id).cloned().unwrap_or_default();
+            if before.granted != granted {
+                let member = Member { granted, ..before };
+                let member = Some(member).filter(|it| *it != Member::default());
+                self.put_member(id, person, member).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a project to which no order and nothing that orders make belongs, and takes everybody's part in it
+    /// away.
+    pub(crate) async fn remove_project(&self, id: &str) -> Result<(), WorkshopError> {
+        self.apply(vec![PeopleChange::ProjectGone(id.to_owned())])
+            .await?;
+        write(&self.inner.projects).remove(id);
         Ok(())
     }
 
@@ -211,7 +265,8 @@ fn member<'a>(project: &'a Project, person: &Person) -> Option<&'a Member> {
 /// Whether somebody may, who has this part in the project of what is asked for.
 fn judged(person: &Person, right: Right, member: Option<&Member>) -> bool {
     let row = &person.row;
-    let within = member.map(|it| (&it.roles[..], &it.denied[..]));
+    let roles = member.map(Member::all_roles);
+    let within = member.map(|it| (roles.as_deref().unwrap_or_default(), &it.denied[..]));
     !person.is_disabled() && right.is_allowed((&row.roles, &row.denied), within)
 }
 

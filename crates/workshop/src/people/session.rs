@@ -55,7 +55,7 @@ pub struct Signed {
     pub person: Arc<Person>,
     /// Where.
     pub session: Arc<Session>,
-    /// What every form of theirs carries: it tells nothing of the cookie, and none but its pages know it.
+    /// What every form of theirs carries: it tells nothing of the cookie, and is told to whoever has that alone.
     pub csrf: String,
     /// Whether decisions are signed by the workshop's own key, and so can be made on a page.
     pub decides_here: bool,

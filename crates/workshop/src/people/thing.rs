@@ -6,7 +6,7 @@
 
 use lathe_evidence::statement::Predicate;
 
-use super::{COMMON, People, Reach, Right, Shown};
+use super::{COMMON, People, Reach, Right, Shown, reach};
 use crate::error::WorkshopError;
 use crate::store::Store;
 
@@ -76,6 +76,19 @@ impl People {
         Ok(judge(reach, right, thing.shown_by(), homes))
     }
 
+    /// Whether whoever this is done for may still do something with a thing, with the roles and the part in its
+    /// projects that they have by now: asked again and again by what goes on for long.
+    ///
+    /// # Errors
+    /// `store`, `ledger-broken`.
+    pub async fn may_still(&self, right: Right, thing: &Thing) -> Result<bool, WorkshopError> {
+        let Some(reach) = reach::now() else {
+            return Ok(true);
+        };
+        let judged = self.judge(&reach.anew(), right, thing).await?;
+        Ok(matches!(judged, Judged::Allowed(_)))
+    }
+
     /// The projects that a thing belongs to; none where there is no such thing.
     ///
     /// # Errors
@@ -100,6 +113,17 @@ impl People {
         }
     }
 
+    /// The projects that each of these datasets and models belongs to, in their order.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn homes_of(&self, digests: &[&str]) -> Result<Vec<Vec<String>>, WorkshopError> {
+        match &self.inner.store {
+            Some(store) => store.homes_of(digests).await,
+            None => Ok(vec![vec![COMMON.to_owned()]; digests.len()]),
+        }
+    }
+
     async fn of_registration(
         &self,
         store: &Store,
@@ -107,13 +131,17 @@ impl People {
     ) -> Result<Vec<String>, WorkshopError> {
         let name = {
             let history = store.ledger()?.read().await;
-            let mut steps = history.of_kind("registration");
-            steps.find_map(|entry| match &entry.statement.predicate {
-                Predicate::Registration(said) if said.number == what || said.name == what => {
-                    Some(said.name.clone())
-                }
-                _ => None,
-            })
+            let said = || {
+                let steps = history.of_kind("registration");
+                steps.filter_map(|entry| match &entry.statement.predicate {
+                    Predicate::Registration(said) => Some(said),
+                    _ => None,
+                })
+            };
+            // A number is one's own, and a model may be called like another's.
+            let found = said().find(|it| it.number == what);
+            let found = found.or_else(|| said().find(|it| it.name == what));
+            found.map(|it| it.name.clone())
         };
         match name {
             Some(name) => Ok(vec![self.project_of_name(&name)]),
@@ -185,6 +213,7 @@ mod tests {
         let member = Member {
             roles: vec![PersonRole::Tuner],
             denied: vec![Right::Ask],
+            granted: Vec::new(),
         };
         write(people, member);
     }

@@ -22,6 +22,7 @@ use super::{ShelfVersion, Shelved, stumbled};
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
 use crate::objects;
+use crate::people::reach;
 use crate::workshop::Workshop;
 
 /// Where the base model's files stand beside an adapter's.
@@ -117,9 +118,7 @@ impl Workshop {
     pub async fn shelf_open(&self, file: &ShelfFile) -> Result<File, WorkshopError> {
         let (shop, file) = (self.clone(), file.clone());
         let opened = move || open(shop.home(), &shop.shelf_state().hashed, &file);
-        tokio::task::spawn_blocking(opened)
-            .await
-            .map_err(stumbled)?
+        reach::spawn_blocking(opened).await.map_err(stumbled)?
     }
 }
 

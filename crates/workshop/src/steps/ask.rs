@@ -16,6 +16,7 @@ use super::figures::{figure, members};
 use crate::error::WorkshopError;
 use crate::key::digest_of;
 use crate::order::{Output, Progress, StepError, StepName};
+use crate::people::reach;
 use crate::queue::Halt;
 use crate::store::change::Finished;
 use crate::worker::Made;
@@ -54,7 +55,7 @@ pub(crate) async fn run(context: &Context) -> Result<Made, Halt> {
     context.begin(StepName::Ask, &input).await?;
     crate::pause::at(context.shop.home().root(), StepName::Ask, "begun");
     let (asking, folder) = (context.clone(), context.folder(StepName::Prepare)?);
-    let asked = tokio::task::spawn_blocking(move || {
+    let asked = reach::spawn_blocking(move || {
         let dataset = Dataset::load(&folder)?;
         ask_all(&asking, &name, &dataset)
     })

@@ -25,6 +25,7 @@ use crate::error::WorkshopError;
 use crate::key::digest_of;
 use crate::order::{Output, StepError, StepName};
 use crate::people::project::name_in;
+use crate::people::reach;
 use crate::queue::Halt;
 use crate::store::Change;
 use crate::store::change::Finished;
@@ -256,7 +257,7 @@ async fn row_of(context: &Context) -> Result<DeploymentRow, Halt> {
     let name = name_of(context);
     let task = {
         let (folder, context) = (context.folder(StepName::Prepare)?, context.clone());
-        tokio::task::spawn_blocking(move || deployed_task(&folder, &context))
+        reach::spawn_blocking(move || deployed_task(&folder, &context))
             .await
             .map_err(|error| WorkshopError::new("daemon-crashed", error.to_string(), ""))??
     };

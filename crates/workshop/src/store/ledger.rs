@@ -24,6 +24,7 @@ use super::{Change, Store, failed};
 use crate::audit;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::people::reach;
 
 /// Rows read at a time.
 const PAGE: u32 = 10_000;
@@ -450,7 +451,7 @@ impl Store {
         }
         let trust = trust.clone();
         let verify = move || History::verify(envelopes, &note.unwrap_or_default(), &trust);
-        tokio::task::spawn_blocking(verify)
+        reach::spawn_blocking(verify)
             .await
             .map(Some)
             .map_err(|error| {

@@ -25,6 +25,7 @@ pub(super) async fn written(tx: &mut Tx<'_>, change: &PeopleChange) -> Done {
         PeopleChange::SessionsUsed(all) => sessions_used(tx, all).await,
         PeopleChange::Audited(rows) => audited(tx, rows).await,
         PeopleChange::ProjectIs(row) => projects::project_is(tx, row).await,
+        PeopleChange::ProjectGone(id) => projects::project_gone(tx, id).await,
         PeopleChange::MemberIs(row) => projects::member_is(tx, row).await,
         PeopleChange::MemberLeft { project, person } => {
             projects::member_left(tx, project, person).await

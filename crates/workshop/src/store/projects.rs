@@ -49,16 +49,37 @@ pub(super) async fn project_is(tx: &mut Tx<'_>, row: &ProjectRow) -> Done {
     .map(drop)
 }
 
+/// Nothing is written where something came to belong to it meanwhile.
+pub(super) async fn project_gone(tx: &mut Tx<'_>, id: &str) -> Done {
+    sqlx::query("DELETE FROM members WHERE project = ?")
+        .bind(id)
+        .execute(&mut **tx)
+        .await?;
+    let done = sqlx::query(
+        "DELETE FROM projects WHERE id = ?1
+         AND NOT EXISTS (SELECT 1 FROM orders WHERE project = ?1)
+         AND NOT EXISTS (SELECT 1 FROM belongs WHERE project = ?1)",
+    )
+    .bind(id)
+    .execute(&mut **tx)
+    .await?;
+    match done.rows_affected() {
+        0 => Err(sqlx::Error::RowNotFound),
+        _ => Ok(()),
+    }
+}
+
 pub(super) async fn member_is(tx: &mut Tx<'_>, row: &MemberRow) -> Done {
     sqlx::query(
-        "INSERT INTO members (project, person, roles, denied) VALUES (?, ?, ?, ?)
+        "INSERT INTO members (project, person, roles, denied, granted) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (project, person) DO UPDATE
-         SET roles = excluded.roles, denied = excluded.denied",
+         SET roles = excluded.roles, denied = excluded.denied, granted = excluded.granted",
     )
     .bind(&row.project)
     .bind(&row.person)
     .bind(json(&row.member.roles))
     .bind(json(&row.member.denied))
+    .bind(json(&row.member.granted))
     .execute(&mut **tx)
     .await
     .map(drop)
@@ -123,6 +144,7 @@ fn member(row: &SqliteRow) -> Result<MemberRow, WorkshopError> {
         member: Member {
             roles: parse("a member's roles", row.get("roles"))?,
             denied: parse("what is denied to a member", row.get("denied"))?,
+            granted: parse("what groups give a member", row.get("granted"))?,
         },
     })
 }
@@ -166,6 +188,29 @@ impl Store {
     pub async fn homes(&self, thing: &str) -> Result<Vec<String>, WorkshopError> {
         let sql = "SELECT project FROM belongs WHERE thing = ? ORDER BY project";
         self.projects_in(sql, thing).await
+    }
+
+    /// The projects that each of these things belongs to, in their order: one query for all.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn homes_of(&self, things: &[&str]) -> Result<Vec<Vec<String>>, WorkshopError> {
+        let rows = sqlx::query(
+            "SELECT asked.key AS at, project FROM json_each(?) AS asked
+             JOIN belongs ON thing = asked.value ORDER BY asked.key, project",
+        )
+        .bind(json(&things))
+        .fetch_all(&self.read)
+        .await
+        .map_err(failed("look up projects"))?;
+        let mut homes = vec![Vec::new(); things.len()];
+        for row in &rows {
+            let at = usize::try_from(row.get::<i64, _>("at")).unwrap_or(usize::MAX);
+            if let Some(own) = homes.get_mut(at) {
+                own.push(row.get("project"));
+            }
+        }
+        Ok(homes)
     }
 
     /// The project of an order, of a key, of the name that an answer came from or that something was said of:
@@ -223,6 +268,34 @@ impl Store {
         self.projects_in(sql, id).await
     }
 
+    /// What stands in the way of deleting a project, each kind by its word with how many: what belongs to it, keys
+    /// that open it, and what has a name that begins with its id, which would be the common one's without it.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn project_holds(
+        &self,
+        project: &str,
+    ) -> Result<Vec<(&'static str, u64)>, WorkshopError> {
+        // A slash is what comes after a dot.
+        let row = sqlx::query(
+            "SELECT (SELECT COUNT(*) FROM orders WHERE project = ?1) AS orders,
+                    (SELECT COUNT(*) FROM belongs WHERE project = ?1) AS things,
+                    (SELECT COUNT(*) FROM tokens WHERE project = ?1 AND revoked_ms IS NULL) AS keys,
+                    (SELECT COUNT(*) FROM deployments
+                     WHERE name >= ?1 || '.' AND name < ?1 || '/') AS deployments,
+                    (SELECT COUNT(*) FROM receipts
+                     WHERE name >= ?1 || '.' AND name < ?1 || '/') AS answers",
+        )
+        .bind(project)
+        .fetch_one(&self.read)
+        .await
+        .map_err(failed("count what belongs to a project"))?;
+        let count = |column| (column, row.get::<i64, _>(column).unsigned_abs());
+        let all = ["orders", "things", "keys", "deployments", "answers"].map(count);
+        Ok(all.into_iter().filter(|(_, count)| *count > 0).collect())
+    }
+
     /// How much belongs to a project: orders, datasets, models, deployments.
     ///
     /// # Errors
@@ -278,6 +351,18 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(store.homes("file").await.unwrap(), [COMMON, "ward"]);
+        let common = vec![COMMON.to_owned()];
+        store
+            .apply(&[Change::Belongs {
+                thing: "other".to_owned(),
+                project: COMMON.to_owned(),
+            }])
+            .await
+            .unwrap();
+        let both = vec![COMMON.to_owned(), "ward".to_owned()];
+        let homes = store.homes_of(&["other", "none", "file", "other"]).await;
+        assert_eq!(homes.unwrap(), [common.clone(), Vec::new(), both, common]);
+        assert!(store.homes_of(&[]).await.unwrap().is_empty());
         shop.stop().await;
     }
 

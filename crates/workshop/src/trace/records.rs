@@ -14,6 +14,7 @@ use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::OrderId;
 use crate::pack::Pack;
+use crate::people::reach;
 use crate::store::orders::parse;
 use crate::workshop::Workshop;
 
@@ -100,7 +101,7 @@ pub(super) async fn find(
                 .map(|found| view(found, &dataset, task.as_ref()))
                 .collect())
         };
-        let read = tokio::task::spawn_blocking(read).await.map_err(stumbled)?;
+        let read = reach::spawn_blocking(read).await.map_err(stumbled)?;
         let unreadable = |error: lathe_data::DataError| {
             WorkshopError::new("data-damaged", error.to_string(), "run `lathe verify`")
         };

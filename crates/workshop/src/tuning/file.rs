@@ -103,13 +103,13 @@ impl Workshop {
         } = upload;
         let flushed = file.flush().await;
         flushed.map_err(|error| io_error("write", &path, &error))?;
-        let (form, records) = tokio::task::spawn_blocking(move || check(&path))
+        let (form, records) = reach::spawn_blocking(move || check(&path))
             .await
             .map_err(|error| stumbled(&error))??;
         let home = self.home().clone();
         let held = self.hold_files().await;
         self.refuse_full().await?;
-        let sealed = tokio::task::spawn_blocking(move || objects::seal(&home, folder.path()))
+        let sealed = reach::spawn_blocking(move || objects::seal(&home, folder.path()))
             .await
             .map_err(|error| stumbled(&error))??;
         let row = FileRow {
@@ -184,7 +184,7 @@ impl Workshop {
             return Ok(());
         }
         let path = objects::path(self.home(), &row.artifact);
-        tokio::task::spawn_blocking(move || objects::remove(&path))
+        reach::spawn_blocking(move || objects::remove(&path))
             .await
             .map_err(|error| stumbled(&error))?
     }

@@ -178,7 +178,7 @@ impl Workshop {
             join(&path, [(train, false), (held, true)])?;
             objects::seal(&home, folder.path())
         };
-        let sealed = tokio::task::spawn_blocking(join)
+        let sealed = reach::spawn_blocking(join)
             .await
             .map_err(|error| super::file::stumbled(&error))??;
         let kept = Change::ArtifactKept {

@@ -502,6 +502,10 @@ impl Desk for SampleDesk {
             filings: Vec::new(),
         }))
     }
+    fn bundle<'a>(&'a self, name: &'a str) -> Asked<'a, std::fs::File> {
+        let text = format!("nothing of {name} is in this sample");
+        Box::pin(async { Err(WorkshopError::new("deployment-unknown", text, "")) })
+    }
     fn ml_bom<'a>(&'a self, name: &'a str) -> Asked<'a, Option<Value>> {
         let mut all = self.deployments.iter();
         let found = all.any(|it| it.name == name);

@@ -1,5 +1,6 @@
 //! Who was told apart outside becomes, or is again, a person here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::{
@@ -19,13 +20,24 @@ pub(super) struct Outsider {
     pub display: String,
     /// What the file makes of their groups; sorted, none twice.
     pub roles: Vec<PersonRole>,
+    /// The same in projects, by their ids.
+    pub parts: BTreeMap<String, Vec<PersonRole>>,
+}
+
+impl Outsider {
+    /// Whether their groups give them nothing here.
+    fn is_stranger(&self) -> bool {
+        self.roles.is_empty() && self.parts.is_empty()
+    }
 }
 
 impl People {
-    /// The person that this is, with the roles of this moment. Who has none is left without any here as well,
-    /// and is logged out everywhere.
-    pub(super) async fn admit(&self, outsider: Outsider) -> Result<Arc<Person>, Shut> {
+    /// The person that this is, with the roles of this moment, in the workshop and in projects. Who has none is
+    /// left without any here as well, and is logged out everywhere.
+    pub(super) async fn admit(&self, mut outsider: Outsider) -> Result<Arc<Person>, Shut> {
         let _alone = self.change_alone().await;
+        // What is said of a project that is not there gives nothing.
+        outsider.parts.retain(|id, _| self.project(id).is_some());
         let all = self.all();
         let known = all
             .iter()
@@ -35,10 +47,11 @@ impl People {
             Some(person) => renewed(&person.row, &outsider),
             None => self.newcomer(&outsider, all.len())?,
         };
-        let is_stranger = row.roles.is_empty();
-        if known.is_none_or(|it| it.row != row) {
+        let is_stranger = outsider.is_stranger();
+        if is_stranger || known.is_none_or(|it| it.row != row) {
             self.put(row.clone(), is_stranger).await?;
         }
+        self.grant(&row.name, &outsider.parts).await?;
         self.warn_if_nobody_lets_in();
         if is_stranger {
             return Err(Shut::Unmet(Unmet::NoRole));
@@ -64,12 +77,13 @@ impl People {
             name,
             display,
             roles,
+            parts: BTreeMap::new(),
         })
         .await
     }
 
     fn newcomer(&self, outsider: &Outsider, people: usize) -> Result<PersonRow, Unmet> {
-        if outsider.roles.is_empty() {
+        if outsider.is_stranger() {
             return Err(Unmet::NoRole);
         }
         let name = name_here(&outsider.name).ok_or(Unmet::Name)?;
@@ -138,10 +152,12 @@ fn display_here(display: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::Kind;
     use super::*;
     use crate::Operation;
-    use crate::people::{Attempt, PasswordChange, PersonRequest, Secret};
+    use crate::people::{Attempt, PasswordChange, PersonRequest, ProjectRequest, Secret};
     use crate::testing::shop;
     use crate::workshop::Workshop;
 
@@ -157,6 +173,7 @@ mod tests {
             name: name.to_owned(),
             display: "Anna Berg".to_owned(),
             roles: roles.to_vec(),
+            parts: BTreeMap::new(),
         }
     }
 
@@ -209,6 +226,68 @@ mod tests {
         assert!(anna.may(Right::Audit) && !anna.may(Right::Tune));
         assert!(!anna.may(Right::Records), "what is denied stays denied");
         assert_eq!(people.all().len(), 2);
+        shop.stop().await;
+    }
+
+    #[tokio::test]
+    async fn groups_give_a_part_in_projects_and_take_it_again() {
+        let (_folder, shop) = with_root().await;
+        let people = shop.people();
+        for id in ["ward", "bank"] {
+            let request = ProjectRequest {
+                id: id.to_owned(),
+                name: String::new(),
+            };
+            let create = Operation::ProjectCreate(request);
+            shop.operate(create).await.unwrap();
+        }
+        let with = |parts: &[(&str, PersonRole)]| Outsider {
+            parts: parts
+                .iter()
+                .map(|(id, role)| ((*id).to_owned(), vec![*role]))
+                .collect(),
+            ..outsider("1", "anna", &[])
+        };
+        // A project that is not there gives nothing, not even the way in.
+        let nowhere = people.admit(with(&[("none", PersonRole::Tuner)])).await;
+        assert_eq!(unmet(nowhere), Unmet::NoRole);
+        let both = [("ward", PersonRole::Tuner), ("bank", PersonRole::Approver)];
+        let anna = people.admit(with(&both)).await.unwrap();
+        assert!(anna.row.roles.is_empty());
+        assert!(people.may(&anna, Right::Tune, "ward") && !people.may(&anna, Right::Tune, "bank"));
+        assert!(people.may(&anna, Right::Approve, "bank"));
+        // By hand more can be given there, and what is denied by hand stays denied.
+        let part = |roles: &[PersonRole], denied: &[Right]| Operation::ProjectMember {
+            project: "ward".to_owned(),
+            person: "anna".to_owned(),
+            roles: roles.to_vec(),
+            denied: denied.to_vec(),
+        };
+        let told = shop
+            .operate(part(&[PersonRole::Operator], &[Right::Ask]))
+            .await;
+        assert_eq!(told.unwrap()["members"][0]["granted"], json!(["tuner"]));
+        let anna = people.admit(with(&both)).await.unwrap();
+        let may = |right| people.may(&anna, right, "ward");
+        assert!(may(Right::Tune) && may(Right::Operate) && !may(Right::Ask));
+        // Out of the group: what came by it goes, what was given by hand stays.
+        let id = people.enter(&anna, None, "", 1000).await.unwrap();
+        let anna = people.admit(with(&both[1..])).await.unwrap();
+        let may = |right| people.may(&anna, right, "ward");
+        assert!(!may(Right::Tune) && may(Right::Operate));
+        assert!(people.signed_at(&id, 1000).is_some());
+        // What came by groups is not taken by hand; in no group any more, she is out.
+        let leave = |project: &str| Operation::ProjectLeave {
+            project: project.to_owned(),
+            person: "anna".to_owned(),
+        };
+        let kept = shop.operate(leave("bank")).await.unwrap_err();
+        assert_eq!(kept.code(), "person-outside");
+        shop.operate(leave("ward")).await.unwrap();
+        assert_eq!(unmet(people.admit(with(&[])).await), Unmet::NoRole);
+        assert!(people.signed_at(&id, 1000).is_none());
+        assert!(people.project("bank").unwrap().members.is_empty());
+        assert!(shop.store().members().await.unwrap().is_empty());
         shop.stop().await;
     }
 

@@ -115,21 +115,41 @@ pub enum GroupsFrom {
     },
 }
 
+/// The groups of each role.
+type Roles = BTreeMap<PersonRole, Vec<String>>;
+
 /// Which groups have which roles.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Mapping(BTreeMap<PersonRole, Vec<String>>);
+pub struct Mapping {
+    /// In the workshop.
+    workshop: Roles,
+    /// In projects, by their ids.
+    projects: BTreeMap<String, Roles>,
+}
 
 impl Mapping {
-    /// The roles of somebody in these groups; sorted, none twice. Names in directories are the same in capitals.
+    /// The roles in the workshop of somebody in these groups; sorted, none twice.
     pub fn roles(&self, groups: &[String], kind: Kind) -> Vec<PersonRole> {
-        let same = |a: &str, b: &str| match kind {
-            Kind::Oidc => a == b,
-            Kind::Ldap => a.to_lowercase() == b.to_lowercase(),
-        };
-        let is_in = |named: &String| groups.iter().any(|group| same(group, named));
-        let held = self.0.iter().filter(|(_, named)| named.iter().any(is_in));
-        held.map(|(role, _)| *role).collect()
+        held(&self.workshop, groups, kind)
     }
+
+    /// Their roles in projects, by the ids of those in which they have any.
+    pub fn parts(&self, groups: &[String], kind: Kind) -> BTreeMap<String, Vec<PersonRole>> {
+        let all = self.projects.iter();
+        let all = all.map(|(id, roles)| (id.clone(), held(roles, groups, kind)));
+        all.filter(|(_, roles)| !roles.is_empty()).collect()
+    }
+}
+
+/// The roles of somebody in these groups. Names in directories are the same in capitals.
+fn held(roles: &Roles, groups: &[String], kind: Kind) -> Vec<PersonRole> {
+    let same = |a: &str, b: &str| match kind {
+        Kind::Oidc => a == b,
+        Kind::Ldap => a.to_lowercase() == b.to_lowercase(),
+    };
+    let is_in = |named: &String| groups.iter().any(|group| same(group, named));
+    let held = roles.iter().filter(|(_, named)| named.iter().any(is_in));
+    held.map(|(role, _)| *role).collect()
 }
 
 impl SignIn {

@@ -26,6 +26,7 @@ use super::admit::Outsider;
 use super::file::{Find, GroupsFrom, LdapWay, SignIn};
 use super::{GROUP_BYTES_MAX, GROUPS_MAX, Kind, Origin, Unmet};
 use crate::error::WorkshopError;
+use crate::people::reach;
 
 /// How long a directory may take for everything about one person.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -91,7 +92,7 @@ impl Directory {
         }
         let (directory, name, password) = (self.clone(), name.to_owned(), password.clone());
         // A task of its own: what the library panics at ends there.
-        let asked = tokio::spawn(async move {
+        let asked = reach::spawn(async move {
             let told = async {
                 let place = directory.asking.acquire().await;
                 let _place = place.map_err(|_| Unmet::Unanswered)?;
@@ -140,7 +141,7 @@ impl Directory {
             .set_starttls(self.way.start_tls);
         let opened = LdapConnAsync::from_url_with_settings(settings, &self.way.url).await;
         let (connection, ldap) = opened.map_err(|why| self.silent(&why))?;
-        tokio::spawn(async move {
+        reach::spawn(async move {
             if let Err(why) = connection.drive().await {
                 tracing::debug!("the connection to a directory ended: {why}");
             }
@@ -238,6 +239,7 @@ impl Directory {
             name: one(entry, &way.called).unwrap_or_default(),
             display: one(entry, &way.display).unwrap_or_default(),
             roles: way.roles.roles(&groups, Kind::Ldap),
+            parts: way.roles.parts(&groups, Kind::Ldap),
         })
     }
 

@@ -32,6 +32,7 @@ use super::file::{OidcWay, SignIn, is_loopback, is_web};
 use super::{Back, Begun, Entered, GROUP_BYTES_MAX, Kind, Origin, Unmet, Way, claims};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::people::reach;
 
 /// How long a provider may take for one answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -123,7 +124,7 @@ impl Providers {
     ) -> Result<T, Shut> {
         let _place = self.asking.try_acquire().map_err(|_| Unmet::Unanswered)?;
         let provider = Arc::clone(provider);
-        let done = tokio::task::spawn_blocking(move || work(&provider)).await;
+        let done = reach::spawn_blocking(move || work(&provider)).await;
         let done = done.map_err(|error| {
             let next = "this is a mistake in Lathe; please report it";
             WorkshopError::new("daemon-crashed", error.to_string(), next)
@@ -317,6 +318,7 @@ impl Provider {
             name: claims::text(&claims, &way.called).to_owned(),
             display: claims::text(&claims, "name").to_owned(),
             roles: way.roles.roles(&groups, Kind::Oidc),
+            parts: way.roles.parts(&groups, Kind::Oidc),
         })
     }
 }

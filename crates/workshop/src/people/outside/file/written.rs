@@ -13,9 +13,10 @@ use serde_saphyr::Spanned;
 use url::Url;
 
 use super::{
-    Find, GroupsFrom, LdapWay, Mapping, OidcWay, PersonRole, Secret, SignIn, is_loopback, is_web,
+    Find, GroupsFrom, LdapWay, Mapping, OidcWay, Roles, Secret, SignIn, is_loopback, is_web,
 };
 use crate::error::WorkshopError;
+use crate::people::project::is_id;
 
 /// The longest file that is read.
 pub(super) const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -51,7 +52,9 @@ struct WrittenOidc {
     #[serde(default = "groups")]
     groups: String,
     ca: Option<PathBuf>,
-    roles: Spanned<BTreeMap<PersonRole, Vec<String>>>,
+    roles: Option<Spanned<Roles>>,
+    #[serde(default)]
+    projects: BTreeMap<String, Spanned<Roles>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,7 +74,9 @@ struct WrittenLdap {
     id: Option<String>,
     groups: Option<String>,
     group_search: Option<WrittenGroups>,
-    roles: Spanned<BTreeMap<PersonRole, Vec<String>>>,
+    roles: Option<Spanned<Roles>>,
+    #[serde(default)]
+    projects: BTreeMap<String, Spanned<Roles>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -234,7 +239,7 @@ impl Reader<'_> {
             called: written.called,
             groups: written.groups,
             ca: written.ca.map(|it| self.folder.join(it)),
-            roles: self.mapping(written.roles)?,
+            roles: self.mapping(&written.name, (written.roles, written.projects))?,
         })
     }
 
@@ -243,13 +248,13 @@ impl Reader<'_> {
             url: self.directory(&written.url, written.start_tls)?,
             find: self.find(&written)?,
             groups: self.groups(&written)?,
+            roles: self.mapping(&written.name, (written.roles, written.projects))?,
             name: written.name.value,
             start_tls: written.start_tls,
             ca: written.ca.map(|it| self.folder.join(it)),
             called: written.called,
             display: written.display,
             id: written.id,
-            roles: self.mapping(written.roles)?,
         })
     }
 
@@ -336,16 +341,32 @@ impl Reader<'_> {
         Err(self.at(title, "a button cannot say this", "use 1 to 60 characters"))
     }
 
+    /// Which groups have which roles, in the workshop and in projects, of the way of this name.
     fn mapping(
         &self,
-        roles: Spanned<BTreeMap<PersonRole, Vec<String>>>,
+        name: &Spanned<String>,
+        (roles, projects): (Option<Spanned<Roles>>, BTreeMap<String, Spanned<Roles>>),
     ) -> Result<Mapping, WorkshopError> {
-        let is_empty = roles.value.values().all(Vec::is_empty);
-        if is_empty {
-            let next = "write a role and its groups: `tuner: [GROUP]`; who has no role stays out";
-            return Err(self.at(&roles, "no group has a role: nobody could come in", next));
+        if let Some((id, roles)) = projects.iter().find(|(id, _)| !is_id(id)) {
+            let shown: String = id.chars().take(100).collect();
+            let what = format!("no project can have the id {shown:?}");
+            return Err(self.at(roles, &what, "write one that `lathe project list` shows"));
         }
-        Ok(Mapping(roles.value))
+        let is_held = |roles: &Roles| roles.values().any(|groups| !groups.is_empty());
+        let mut all = roles.iter().chain(projects.values());
+        if !all.any(|it| is_held(&it.value)) {
+            let next = "write a role and its groups: `tuner: [GROUP]`; who has no role stays out";
+            let what = "no group has a role: nobody could come in";
+            return Err(match &roles {
+                Some(roles) => self.at(roles, what, next),
+                None => self.at(name, what, next),
+            });
+        }
+        let projects = projects.into_iter().map(|(id, roles)| (id, roles.value));
+        Ok(Mapping {
+            workshop: roles.map(|it| it.value).unwrap_or_default(),
+            projects: projects.collect(),
+        })
     }
 
     fn secret(&self, from: &Spanned<SecretFrom>) -> Result<Secret, WorkshopError> {
@@ -390,6 +411,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::super::Kind;
+    use super::super::PersonRole;
     use super::*;
 
     const PLANT: &str = "\
@@ -410,6 +432,9 @@ ldap:
     dn: uid={name},ou=people,dc=example,dc=org
     roles:
       auditor: ['cn=Audit,ou=groups,dc=example,dc=org']
+    projects:
+      ward: {tuner: ['cn=Ward,dc=example,dc=org'], approver: [heads]}
+      bank: {tuner: []}
 ";
 
     fn read(text: &str) -> Result<SignIn, WorkshopError> {
@@ -450,6 +475,18 @@ ldap:
             directory.roles.roles(&groups, Kind::Ldap),
             [PersonRole::Auditor]
         );
+        assert!(directory.roles.parts(&groups, Kind::Ldap).is_empty());
+        let groups = ["CN=ward,DC=example,DC=org".to_owned(), "Heads".to_owned()];
+        let parts = directory.roles.parts(&groups, Kind::Ldap);
+        let both = vec![PersonRole::Tuner, PersonRole::Approver];
+        assert_eq!(parts, BTreeMap::from([("ward".to_owned(), both)]));
+        // Roles in projects alone are enough to come in by.
+        let alone = PLANT.replace(
+            "    roles:\n      auditor: ['cn=Audit,ou=groups,dc=example,dc=org']\n",
+            "",
+        );
+        let alone = read(&alone).unwrap();
+        assert!(alone.ldap[0].roles.roles(&groups, Kind::Ldap).is_empty());
         assert_eq!(read("").unwrap(), SignIn::default());
     }
 
@@ -457,6 +494,8 @@ ldap:
     fn mistakes_are_told_with_their_line() {
         for (from, to, line, told) in [
             ("client: lathe", "clent: lathe", 6, "clent"),
+            ("bank: {tuner: []}", "Bank: {tuner: [x]}", 20, "no project"),
+            ("bank: {tuner: []}", "bank: {tunr: [x]}", 20, "tunr"),
             ("client: lathe", "client: ''", 6, "no id"),
             ("name: plant", "name: ../plant", 3, "address"),
             ("name: directory", "name: plant", 13, "another way"),
