@@ -113,7 +113,11 @@ const PAGES: &[(&str, Same)] = &[
 ];
 
 /// Operations that a command does without asking the daemon: by the same function, on its own copy.
-const WITHOUT: [(&str, &str); 2] = [("filing-check", "filing_check("), ("flip", "copy.flip(")];
+const WITHOUT: [(&str, &str); 3] = [
+    ("filing-check", "filing_check("),
+    ("flip", "copy.flip("),
+    ("order-recipe", "draft::with_recipe("),
+];
 
 /// The operation that no command does: deciding by who is logged in. A command decides with a key of its own.
 const PAGES_ONLY: [&str; 1] = ["decide"];
