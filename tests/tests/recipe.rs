@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use lathe_tests::job::one_line;
 use lathe_tests::{Home, fixture, root, text};
 use serde_json::Value;
 
@@ -252,4 +253,51 @@ fn every_recipe_of_the_repository_names_only_keys_there_are() {
         count += 1;
     }
     assert!(count >= 3);
+}
+
+#[test]
+fn an_order_takes_a_recipes_learning_and_names_all_that_it_cannot_take() {
+    let home = Home::new();
+    let recipe = recipe(&home, "");
+    let recipe = recipe.to_str().expect("a plain name");
+    let pack = fixture("tiny-pack").display().to_string();
+    let run = ["run", &pack, "--recipe", recipe, "--dry-run", "--json"];
+    let output = home.output(&[&run[..], &["--set", "tune.sft.seed=7"]].concat());
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    for key in ["model_name_or_path", "val_size", "bf16"] {
+        assert_eq!(said.matches(key).count(), 1, "{key}: {said}");
+    }
+    let plan: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let command = plan["command"].as_str().expect("a command");
+    for set in [
+        "tune.sft.epochs=4.0",
+        "tune.sft.checkpoint_steps=2",
+        "tune.sft.seed=7",
+    ] {
+        assert!(command.contains(set), "{set}: {command}");
+    }
+    // The pack learns from eight records a step itself.
+    assert!(!command.contains("batch_records"), "{command}");
+
+    let wrong = "stage: dpo\nlora_rnk: 8\nmax_steps: 9\n";
+    let wrong_path = home.path().join("wrong.yaml");
+    fs::write(&wrong_path, wrong).expect("writes");
+    let none = home.path().join("none.yaml");
+    let long = home.path().join("long.yaml");
+    fs::write(&long, "# ".repeat(40 << 10)).expect("writes");
+    for (path, said) in [
+        (&wrong_path, &["stage", "`lora_rank`", "max_steps"][..]),
+        (&none, &["none.yaml"][..]),
+        (&long, &["65536"][..]),
+    ] {
+        let path = path.to_str().expect("a plain name");
+        for more in [&["--dry-run"][..], &["--exit"]] {
+            let output = home.output(&[&["run", &pack, "--recipe", path][..], more].concat());
+            let flat = one_line(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{flat}");
+            assert!(flat.contains("order-recipe"), "{flat}");
+            assert!(said.iter().all(|it| flat.contains(it)), "{flat}");
+        }
+    }
 }

@@ -9,6 +9,7 @@
 pub mod answer;
 pub mod hold_back;
 mod keys;
+pub mod learning;
 pub mod lesson;
 pub mod mixing;
 pub mod preference;
@@ -32,6 +33,8 @@ use crate::TuneError;
 
 /// Largest recipe read.
 pub const RECIPE_BYTES_MAX: u64 = 1 << 20;
+/// What stands for a key where a mistake is the recipe's as a whole.
+const WHOLE: &str = "the file";
 
 /// A recipe, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,8 +73,7 @@ impl Recipe {
     /// # Errors
     /// As [`Recipe::load`].
     pub fn parse(text: &str, overrides: &[String], folder: &Path) -> Result<Self, TuneError> {
-        let mut values: Map<String, Value> = serde_saphyr::from_str(text)
-            .map_err(|error| refuse(None, error.without_snippet().to_string()))?;
+        let mut values = values_of(text)?;
         for text in overrides {
             let (key, value) = text
                 .split_once('=')
@@ -83,30 +85,14 @@ impl Recipe {
         let mut ignored = BTreeMap::new();
         let mut kept = Map::new();
         for (key, value) in values {
-            match kind(&key)? {
-                Kind::Ignored if value.is_null() => {}
-                Kind::Ignored => {
-                    ignored.insert(key, value);
-                }
-                Kind::Refused(instead) if !keys::is_off(&value) => {
-                    return Err(refuse(
-                        Some(&key),
-                        format!("this is not supported: {instead}"),
-                    ));
-                }
-                Kind::Refused(_) => {}
-                // Absent is the default, whatever the key.
-                _ if value.is_null() => {}
-                Kind::Number => {
-                    kept.insert(key.clone(), number(&key, value)?);
-                }
-                Kind::Plain => {
-                    // YAML takes a bare `no` for false.
-                    let is_no = key == "eval_strategy" && value == Value::Bool(false);
-                    let value = if is_no { "no".into() } else { value };
-                    kept.insert(key, value);
-                }
+            match sorted(&key, value)? {
+                Sorted::Absent => {}
+                Sorted::Ignored(value) => drop(ignored.insert(key, value)),
+                Sorted::Kept(value) => drop(kept.insert(key, value)),
             }
+        }
+        for (key, value) in &kept {
+            alone(key, value)?;
         }
         let mut settings = settings(kept)?;
         settings.settle_export()?;
@@ -119,13 +105,52 @@ impl Recipe {
     }
 }
 
-/// The values one by one, so that an error names its key.
+/// What becomes of a key and its value.
+enum Sorted {
+    /// Nothing is said by it.
+    Absent,
+    /// It has no effect.
+    Ignored(Value),
+    /// It is honoured.
+    Kept(Value),
+}
+
+fn sorted(key: &str, value: Value) -> Result<Sorted, TuneError> {
+    Ok(match kind(key)? {
+        Kind::Ignored if value.is_null() => Sorted::Absent,
+        Kind::Ignored => Sorted::Ignored(value),
+        Kind::Refused(instead) if !keys::is_off(&value) => {
+            return Err(refuse(
+                Some(key),
+                format!("this is not supported: {instead}"),
+            ));
+        }
+        Kind::Refused(_) => Sorted::Absent,
+        // Absent is the default, whatever the key.
+        _ if value.is_null() => Sorted::Absent,
+        Kind::Number => Sorted::Kept(number(key, value)?),
+        Kind::Plain => {
+            // YAML takes a bare `no` for false.
+            let is_no = key == "eval_strategy" && value == Value::Bool(false);
+            Sorted::Kept(if is_no { "no".into() } else { value })
+        }
+    })
+}
+
+/// The keys of a text with their values.
+fn values_of(text: &str) -> Result<Map<String, Value>, TuneError> {
+    serde_saphyr::from_str(text).map_err(|error| refuse(None, error.without_snippet().to_string()))
+}
+
+/// Whether a value is of its key's kind: read by itself, so that an error names its key.
+fn alone(key: &str, value: &Value) -> Result<(), TuneError> {
+    let alone = Map::from_iter([(key.to_owned(), value.clone())]);
+    serde_json::from_value::<Settings>(Value::Object(alone))
+        .map(|_| ())
+        .map_err(|error| refuse(Some(key), supported(key, &error.to_string())))
+}
+
 fn settings(values: Map<String, Value>) -> Result<Settings, TuneError> {
-    for (key, value) in &values {
-        let alone = Map::from_iter([(key.clone(), value.clone())]);
-        serde_json::from_value::<Settings>(Value::Object(alone))
-            .map_err(|error| refuse(Some(key), supported(key, &error.to_string())))?;
-    }
     serde_json::from_value(Value::Object(values)).map_err(|error| refuse(None, error.to_string()))
 }
 
@@ -163,7 +188,7 @@ fn number(key: &str, value: Value) -> Result<Value, TuneError> {
 
 fn refuse(key: Option<&str>, reason: String) -> TuneError {
     TuneError::Recipe {
-        key: key.unwrap_or("the file").to_owned(),
+        key: key.unwrap_or(WHOLE).to_owned(),
         reason,
     }
 }

@@ -101,18 +101,21 @@ impl SftSpec {
     /// # Errors
     /// [`TuneError::Spec`] that names the first bad key and its range.
     pub fn check(&self) -> Result<(), TuneError> {
-        let mut rules = self
-            .learning_rules()
-            .into_iter()
-            .chain(self.running_rules());
-        match rules.find(|(_, holds, _)| !holds) {
-            Some((key, _, reason)) => Err(TuneError::Spec {
+        match self.mistakes().next() {
+            Some((key, reason)) => Err(TuneError::Spec {
                 stage: "sft",
                 key,
                 reason: reason.to_owned(),
             }),
             None => Ok(()),
         }
+    }
+
+    /// All the values that no run can use: each key, and what it must be.
+    pub fn mistakes(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let rules = self.learning_rules().into_iter();
+        let rules = rules.chain(self.running_rules());
+        rules.filter_map(|(key, holds, reason)| (!holds).then_some((key, reason)))
     }
 
     /// What is learnt, and how fast.

@@ -1,12 +1,15 @@
 //! An order before it is placed: which pack, with which of its settings changed, and what of that cannot be.
 //!
 //! A request is written in three ways that say the same (`written`): as JSON, as YAML and as a command.
-//! What it would take is estimated from what is here (`estimate`); nothing is fetched and nothing written.
+//! What a recipe in the words of LLaMA-Factory says of learning is read into one ([`recipe`]). What it would take
+//! is estimated from what is here (`estimate`); nothing is fetched and nothing written.
 
 mod estimate;
 mod reached;
+pub mod recipe;
 mod written;
 
+pub use recipe::{OrderRecipe, RecipePart, RecipeRequest, with_recipe};
 pub(crate) use written::flow;
 pub use written::{YAML_BYTES_MAX, setting};
 
@@ -60,7 +63,7 @@ pub struct PackSettings {
 /// What of an order cannot be as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SettingMistake {
-    /// The dotted path of the setting; empty where it is none alone.
+    /// The dotted path of the setting, or the key of a recipe; empty where it is none alone.
     pub key: String,
     /// Stable code.
     pub code: String,
@@ -155,6 +158,14 @@ pub fn load(home: &Home, request: &OrderRequest) -> Result<LoadedPack, WorkshopE
         sha256,
         ..loaded
     })
+}
+
+/// Whether two values say the same: 3 and 3.0 do.
+pub fn is_same(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
 }
 
 fn bounded(set: &BTreeMap<String, Value>) -> Result<(), WorkshopError> {

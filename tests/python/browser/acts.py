@@ -242,6 +242,29 @@ def fills_in_an_order(visit):
     page.wait_for_url(lambda url: "/orders/" in url and "/new" not in url)
 
 
+def reads_a_recipe_into_an_order(visit):
+    page = visit("/orders/new?pack={pack}", "staffed")
+    recipe, read = page.locator("[name=recipe]"), page.locator("button[value=recipe]")
+    recipe.fill("model_name_or_path: some/model\nstage: dpo\nlora_rank: 0\nnum_train_epochs: 2\nbf16: true\n")
+    # By keyboard: the button stands after the text.
+    recipe.press("Tab")
+    page.keyboard.press("Enter")
+    told = page.locator("#m-recipe code")
+    told.first.wait_for()
+    assert told.all_inner_texts() == ["lora_rank", "stage"], told.all_inner_texts()
+    assert recipe.get_attribute("aria-describedby") == "m-recipe"
+    assert page.locator("#m-tune\\.sft\\.rank").is_visible(), "what has a field is marked there, too"
+    assert page.locator("#recipe-left dd").all_inner_texts() == ["model_name_or_path", "bf16"]
+    recipe.fill(recipe.input_value().replace("dpo", "sft").replace("rank: 0", "rank: 4"))
+    read.click()
+    page.locator("#recipe-title ~ [role=status]").wait_for()
+    assert page.locator("[name='tune.sft.rank']").input_value() == "4"
+    assert page.locator("[name='tune.sft.epochs']").input_value() == "2"
+    yaml = page.locator("[name=yaml]").input_value()
+    assert "tune.sft.rank: 4" in yaml and "tune.sft.epochs: 2" in yaml, yaml
+    assert "--set tune.sft.rank=4" in page.locator(".command code").inner_text()
+
+
 def brings_a_table(visit):
     name = f"tickets-{visit.lang}"
     rows = (f"{row},The till printed {row} receipts too many.,{('till', 'stock')[row % 2]}" for row in range(24))
@@ -525,6 +548,7 @@ ACTS = [
     files_a_registration,
     reads_the_ledger,
     fills_in_an_order,
+    reads_a_recipe_into_an_order,
     brings_a_table,
     goes_on_with_a_file_that_broke_off,
     compares_versions,

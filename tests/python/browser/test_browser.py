@@ -124,6 +124,15 @@ class WithoutScript(unittest.TestCase):
         self.assertEqual(page.get_by_text("plain.csv").count(), 0)
         page.context.close()
 
+    def test_a_recipe_fills_the_form(self):
+        page = watch(java_script_enabled=False).page
+        page.goto(workshops.url("staffed", "/orders/new?pack={pack}"))
+        page.locator("[name=recipe]").fill("lora_rank: 4\noutput_dir: saves\n")
+        page.locator("button[value=recipe]").click()
+        self.assertEqual(page.locator("[name='tune.sft.rank']").input_value(), "4")
+        self.assertEqual(page.locator("#recipe-left dd").all_inner_texts(), ["output_dir"])
+        page.context.close()
+
 
 class FirstVisit(unittest.TestCase):
     def test_it_speaks_the_language_of_the_browser_until_another_is_chosen(self):

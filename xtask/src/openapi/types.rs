@@ -39,6 +39,7 @@ const FILES: &[(&str, &str)] = &[
     ("crates/workshop/src/bundle.rs", ""),
     ("crates/workshop/src/catalogue.rs", ""),
     ("crates/workshop/src/compare.rs", ""),
+    ("crates/workshop/src/draft/recipe.rs", ""),
     ("crates/workshop/src/feedback.rs", ""),
     ("crates/workshop/src/models.rs", ""),
     ("crates/workshop/src/ops/mod.rs", ""),

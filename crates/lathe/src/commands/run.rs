@@ -1,14 +1,20 @@
 //! `lathe run PACK`: one order from base model and data to a served model.
 
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lathe_workshop::draft;
+use lathe_tune::recipe::learning::LEARNING_BYTES_MAX;
+use lathe_workshop::draft::{self, OrderRecipe};
 use lathe_workshop::pack::change;
 use lathe_workshop::words::{self, Lang};
 use lathe_workshop::{Home, Operation, OrderId, OrderRequest};
+use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::{Evidence, Globals, log_to_stderr, operate, runtime, tour};
@@ -25,6 +31,7 @@ use crate::syslog;
   lathe run packs/customer-care
   lathe run packs/customer-care --quick --exit --json
   lathe run packs/customer-care --set tune.sft.rank=8 --set tune.sft.epochs=2 --dry-run
+  lathe run packs/customer-care --recipe recipes/sft.yaml --dry-run
 
 The order is reused where nothing changed and resumed where it was interrupted.
 A running daemon of the same home is used; otherwise this process becomes it
@@ -35,6 +42,9 @@ pub struct Args {
     /// A setting of the pack to change; may be given more than once.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// A recipe in LLaMA-Factory's words: what it says of learning changes the pack; --set wins over it.
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
     /// Say what the order would be and take, and what of it cannot be; place none.
     #[arg(long)]
     dry_run: bool,
@@ -75,9 +85,14 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         pack: args.pack.clone(),
         quick: args.quick,
         offline: args.offline,
-        set: change::parse_all(args.settings.iter().map(String::as_str))?,
+        set: BTreeMap::new(),
         project: args.project.clone(),
     };
+    if let Some(file) = &args.recipe {
+        request.set = learning_of(&home, &request, file)?;
+    }
+    let settings = args.settings.iter().map(String::as_str);
+    request.set.extend(change::parse_all(settings)?);
     if args.dry_run {
         return plan(globals, request, args.json);
     }
@@ -100,6 +115,53 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         Session::Mine(daemon) => as_daemon(&home, args, &request, &runtime, interrupt, *daemon),
         Session::Theirs(url) => as_client(&home, args, &request, &runtime, &interrupt, &url),
     }
+}
+
+/// What a recipe changes of the pack; its other keys are named.
+fn learning_of(
+    home: &Home,
+    request: &OrderRequest,
+    file: &Path,
+) -> Result<BTreeMap<String, Value>, Failure> {
+    let unread = |error: std::io::Error| {
+        let text = format!("cannot read the recipe {}: {error}", file.display());
+        Failure::new("order-recipe", text, "name a text file of YAML")
+    };
+    let opened = File::open(file).map_err(unread)?;
+    let mut bytes = Vec::new();
+    // One byte more than is taken, so that what is too long is seen to be.
+    let mut opened = opened.take(LEARNING_BYTES_MAX as u64 + 1);
+    opened.read_to_end(&mut bytes).map_err(unread)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let read = draft::with_recipe(home, request.clone(), &text)?;
+    if !read.mistakes.is_empty() {
+        return Err(not_taken(file, &read));
+    }
+    let lang = Lang::from_env();
+    let left: Vec<&str> = read.left.iter().map(|it| it.key.as_str()).collect();
+    for (words, keys) in [
+        ("cli.recipe.left", left.join(", ")),
+        ("cli.tune.ignored", read.ignored.join(", ")),
+    ] {
+        if !keys.is_empty() {
+            eprintln!("{}", words::get(lang, words, &[("keys", &*keys)]));
+        }
+    }
+    Ok(read.set)
+}
+
+/// Every mistake of a recipe, one a line.
+fn not_taken(file: &Path, read: &OrderRecipe) -> Failure {
+    let mut text = format!("the recipe {} cannot be an order's:", file.display());
+    for mistake in &read.mistakes {
+        let at = match mistake.key.as_str() {
+            "" => String::new(),
+            key => format!("{key}: "),
+        };
+        let _ = write!(text, "\n  {at}{}", mistake.text);
+    }
+    let next = "correct these keys or leave them out; docs/guide/recipes.md lists the keys";
+    Failure::new("order-recipe", text, next)
 }
 
 /// Prints what the order would be, with its mistakes.

@@ -166,7 +166,7 @@ pub struct Settings {
 
 impl Settings {
     /// LLaMA-Factory's defaults: those that are not nothing.
-    fn theirs() -> Self {
+    pub(super) fn theirs() -> Self {
         let sft = SftSpec::default();
         Self {
             lora_rank: 8,
@@ -251,12 +251,7 @@ impl Settings {
         if self.output_dir.as_os_str().is_empty() {
             return say("output_dir", "name the folder for the result");
         }
-        if self.lora_dropout != 0.0 {
-            return say(
-                "lora_dropout",
-                "only 0 is supported: nothing is dropped here",
-            );
-        }
+        self.check_dropout()?;
         let places = [
             self.dataset.is_some(),
             self.train_file.is_some(),
@@ -280,18 +275,33 @@ impl Settings {
         self.sft()?.check()
     }
 
+    pub(super) fn check_dropout(&self) -> Result<(), TuneError> {
+        if self.lora_dropout == 0.0 {
+            return Ok(());
+        }
+        let reason = "only 0 is supported: nothing is dropped here";
+        Err(refuse(Some("lora_dropout"), reason.to_owned()))
+    }
+
+    pub(super) fn check_targets(&self) -> Result<(), TuneError> {
+        let targets = self.targets();
+        match targets.iter().find(|it| !TARGETS.contains(&&***it)) {
+            None => Ok(()),
+            Some(target) => {
+                let reason = format!(
+                    "no linear layer is called {target:?}: name some of {}, or all",
+                    TARGETS.join(", ")
+                );
+                Err(refuse(Some("lora_target"), reason))
+            }
+        }
+    }
+
     /// Whether the stage can tune in the way that is asked for.
     fn check_tuning(&self) -> Result<(), TuneError> {
         let say = |key: &str, reason: &str| Err(refuse(Some(key), reason.to_owned()));
         let adapter = self.finetuning_type == Tuning::Lora;
-        let targets = self.targets();
-        if let Some(target) = targets.iter().find(|it| !TARGETS.contains(&&***it)) {
-            let reason = format!(
-                "no linear layer is called {target:?}: name some of {}, or all",
-                TARGETS.join(", ")
-            );
-            return Err(refuse(Some("lora_target"), reason));
-        }
+        self.check_targets()?;
         if !adapter && matches!(self.stage, Stage::Dpo | Stage::Kto) {
             return say(
                 "finetuning_type",
@@ -441,25 +451,17 @@ impl Settings {
     /// # Errors
     /// [`TuneError::Recipe`] for a schedule that there is not.
     pub fn sft(&self) -> Result<SftSpec, TuneError> {
-        let schedule = match self.lr_scheduler_type.as_str() {
-            "linear" => Shape::Linear,
-            "cosine" => Shape::Cosine,
-            "constant" | "constant_with_warmup" => Shape::Constant,
-            other => {
-                let reason =
-                    format!("{other:?} is none of linear, cosine, constant, constant_with_warmup");
-                return Err(refuse(Some("lr_scheduler_type"), reason));
-            }
-        };
         Ok(SftSpec {
             rank: self.lora_rank,
             alpha: self.alpha(),
             targets: self.targets(),
             learning_rate: self.learning_rate,
-            schedule,
+            schedule: self.schedule()?,
             warmup_ratio: self.warmup_ratio,
             epochs: self.num_train_epochs,
-            batch_records: self.per_device_train_batch_size * self.gradient_accumulation_steps,
+            batch_records: self
+                .per_device_train_batch_size
+                .saturating_mul(self.gradient_accumulation_steps),
             tokens_max: self.cutoff_len,
             rows_max: self.rows_max,
             weight_decay: self.weight_decay,
@@ -474,6 +476,19 @@ impl Settings {
             soft_number: None,
             dora: self.use_dora,
         })
+    }
+
+    pub(super) fn schedule(&self) -> Result<Shape, TuneError> {
+        match self.lr_scheduler_type.as_str() {
+            "linear" => Ok(Shape::Linear),
+            "cosine" => Ok(Shape::Cosine),
+            "constant" | "constant_with_warmup" => Ok(Shape::Constant),
+            other => {
+                let reason =
+                    format!("{other:?} is none of linear, cosine, constant, constant_with_warmup");
+                Err(refuse(Some("lr_scheduler_type"), reason))
+            }
+        }
     }
 
     /// What an adapter's term is scaled by, times its rank: rank-stabilised LoRA (Kalajdzievski 2023)

@@ -1,4 +1,5 @@
-//! `/orders/new`: an order as a form, as YAML and as a command line, which say the same.
+//! `/orders/new`: an order as a form, as YAML and as a command line, which say the same; a recipe in the words of
+//! LLaMA-Factory fills it as far as it speaks of learning.
 //!
 //! The form shows the settings that matter as the pack has them; what differs from the pack is what the
 //! order changes. Every button returns the whole page: what would be placed, what it would take, and each
@@ -13,7 +14,10 @@ use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use lathe_workshop::draft::{Estimate, OrderPlan, PackLine, PackSettings, SettingMistake};
+use lathe_workshop::draft::{
+    Estimate, OrderPlan, OrderRecipe, PackLine, PackSettings, RecipePart, RecipeRequest,
+    SettingMistake,
+};
 use lathe_workshop::people::Right;
 use lathe_workshop::words::Lang;
 use lathe_workshop::{Operation, OrderRequest, WorkshopError};
@@ -46,6 +50,9 @@ struct NewOrderPage {
     error: Option<(String, String)>,
     yaml: String,
     yaml_error: Option<(String, String)>,
+    /// The recipe as it was sent, and what was made of it where it was to be read.
+    recipe: String,
+    read: Option<RecipeRead>,
     command: String,
     steps: Vec<String>,
     takes: Vec<(String, String)>,
@@ -56,9 +63,23 @@ struct NewOrderPage {
     projects: Vec<projects::Choice>,
 }
 
+impl NewOrderPage {
+    fn is_recipe_wrong(&self) -> bool {
+        let read = self.read.as_ref();
+        read.is_some_and(|read| !read.mistakes.is_empty())
+    }
+}
+
 struct PackChoice {
     pack: String,
     label: String,
+}
+
+/// What was made of a recipe.
+struct RecipeRead {
+    mistakes: Vec<SettingMistake>,
+    /// The keys that somebody else decides, and who; those without effect.
+    left: Vec<(String, String)>,
 }
 
 /// `?pack=&quick=`: which pack the form is of.
@@ -77,7 +98,20 @@ struct Told {
     yaml: Option<(String, WorkshopError)>,
     /// Lines of changes that could not be read.
     more: Option<String>,
+    /// A recipe, and what was made of it.
+    recipe: String,
+    read: Option<OrderRecipe>,
     status: StatusCode,
+}
+
+impl Told {
+    fn refused(self, error: WorkshopError) -> Told {
+        Told {
+            status: api::status_of(&error),
+            error: Some(error),
+            ..self
+        }
+    }
 }
 
 /// `GET /orders/new`.
@@ -102,7 +136,7 @@ pub(super) async fn page(
     show(&state, tongue, request, Told::default()).await
 }
 
-/// `POST /orders/new`: checks what the form says, reads YAML into it, or places the order.
+/// `POST /orders/new`: checks what the form says, reads YAML or a recipe into it, or places the order.
 pub(super) async fn act(
     State(state): State<AppState>,
     tongue: Tongue,
@@ -127,54 +161,74 @@ pub(super) async fn act(
         set: BTreeMap::new(),
         project: projects::named(value("project")),
     };
+    let told = Told {
+        recipe: value("recipe").unwrap_or_default().to_owned(),
+        ..Told::default()
+    };
     let own = match own(&state, &bare).await {
         Ok(own) => own,
-        Err(error) => return refused(&state, tongue, bare, error).await,
+        Err(error) => return show(&state, tongue, bare, told.refused(error)).await,
     };
     let written = match request_of(&pairs, &own.settings) {
         Ok(request) => request,
         Err(error) => {
             let told = Told {
-                status: api::status_of(&error),
-                error: Some(error),
                 more: value("more").map(str::to_owned),
-                ..Told::default()
+                ..told.refused(error)
             };
             return show(&state, tongue, bare, told).await;
         }
     };
     match does {
         "yaml" => match OrderRequest::from_yaml(yaml) {
-            Ok(request) => show(&state, tongue, request, Told::default()).await,
+            Ok(request) => show(&state, tongue, request, told).await,
             Err(error) => {
                 let told = Told {
                     status: api::status_of(&error),
                     yaml: Some((yaml.to_owned(), error)),
-                    ..Told::default()
+                    ..told
                 };
                 show(&state, tongue, written, told).await
             }
         },
+        "recipe" => {
+            let (request, told) = with_recipe(&state, written, told).await;
+            show(&state, tongue, request, told).await
+        }
         "place" => match state.desk.submit(written.clone()).await {
             Ok(id) => Redirect::to(&format!("/orders/{id}")).into_response(),
-            Err(error) => refused(&state, tongue, written, error).await,
+            Err(error) => show(&state, tongue, written, told.refused(error)).await,
         },
-        _ => show(&state, tongue, written, Told::default()).await,
+        _ => show(&state, tongue, written, told).await,
     }
 }
 
-async fn refused(
-    state: &AppState,
-    tongue: Tongue,
-    request: OrderRequest,
-    error: WorkshopError,
-) -> Response {
-    let told = Told {
-        status: api::status_of(&error),
-        error: Some(error),
-        ..Told::default()
-    };
-    show(state, tongue, request, told).await
+/// The order with what the recipe says of learning, and what is to be told of that.
+async fn with_recipe(state: &AppState, request: OrderRequest, told: Told) -> (OrderRequest, Told) {
+    let asks = RecipeRequest::of(request.clone(), told.recipe.clone());
+    let read = asked::<OrderRecipe>(state, Operation::OrderRecipe(asks)).await;
+    match read {
+        Ok(read) => {
+            let request = OrderRequest {
+                set: read.set.clone(),
+                ..request
+            };
+            let status = match read.mistakes.is_empty() {
+                true => StatusCode::OK,
+                false => StatusCode::BAD_REQUEST,
+            };
+            let read = Some(read);
+            (
+                request,
+                Told {
+                    status,
+                    read,
+                    ..told
+                },
+            )
+        }
+        Err(error) => (request, told.refused(error)),
+    }
 }
 
 async fn packs(state: &AppState) -> Result<Vec<PackLine>, WorkshopError> {
@@ -267,6 +321,8 @@ fn view(
             .as_ref()
             .map(|(_, error)| (error.to_string(), error.next().to_owned())),
         yaml: told.yaml.map_or_else(|| request.yaml(), |(text, _)| text),
+        recipe: told.recipe,
+        read: told.read.map(|read| recipe_read(say, read)),
         command: request.command(),
         steps: plan.map_or_else(Vec::new, |plan| {
             plan.steps
@@ -294,6 +350,28 @@ fn choice(say: Say, line: PackLine) -> PackChoice {
     PackChoice {
         label: format!("{title} ({})", line.name),
         pack: line.pack,
+    }
+}
+
+/// The mistakes of a recipe, and its keys that say nothing to the form, by who decides about them.
+fn recipe_read(say: Say, read: OrderRecipe) -> RecipeRead {
+    let parts = [
+        (RecipePart::Model, "model"),
+        (RecipePart::Data, "data"),
+        (RecipePart::Measuring, "measuring"),
+        (RecipePart::Output, "output"),
+    ];
+    let of = |part: RecipePart| {
+        let keys = read.left.iter().filter(|it| it.part == part);
+        let keys: Vec<&str> = keys.map(|it| it.key.as_str()).collect();
+        keys.join(", ")
+    };
+    let left = parts.map(|(part, name)| (say.it_of("web.new.recipe.left", name), of(part)));
+    let ignored = (say.it("web.new.recipe.ignored"), read.ignored.join(", "));
+    let left = left.into_iter().chain([ignored]);
+    RecipeRead {
+        left: left.filter(|(_, keys)| !keys.is_empty()).collect(),
+        mistakes: read.mistakes,
     }
 }
 

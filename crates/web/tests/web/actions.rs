@@ -119,7 +119,11 @@ const PAGES: &[(&str, Same)] = &[
 ];
 
 /// Operations that a command does without asking the daemon: by the same function, on its own copy.
-const WITHOUT: [(&str, &str); 2] = [("filing-check", "filing_check("), ("flip", "copy.flip(")];
+const WITHOUT: [(&str, &str); 3] = [
+    ("filing-check", "filing_check("),
+    ("flip", "copy.flip("),
+    ("order-recipe", "draft::with_recipe("),
+];
 
 /// The names of all operations, as the description has them.
 fn operations(document: &Value) -> BTreeSet<String> {

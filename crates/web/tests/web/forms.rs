@@ -298,6 +298,82 @@ async fn each_mistake_of_an_order_is_marked_at_its_field() {
     assert!(gone.text.contains("role=\"alert\""));
 }
 
+/// A recipe for the tiny pack, whose rank is 8 and whose epochs are 30.
+const RECIPE: &str = "model_name_or_path: some/model\nstage: sft\nlora_rank: 16\nlora_alpha: 16\n\
+                      num_train_epochs: 30\nlr_scheduler_type: linear\nbf16: true\noutput_dir: saves\n";
+
+#[tokio::test]
+async fn a_recipe_fills_the_form_as_far_as_it_speaks_of_learning() {
+    let (shop, pack) = (shop().await, tiny());
+    let form = [
+        ("pack", &pack[..]),
+        ("do", "recipe"),
+        ("tune.sft.seed", "9"),
+        ("recipe", RECIPE),
+    ];
+    let read = shop.post("/orders/new", &form).await;
+    assert_eq!(read.status, StatusCode::OK, "{}", read.text);
+    assert_eq!(field(&read.text, "tune.sft.rank"), "16");
+    assert_eq!(field(&read.text, "tune.sft.seed"), "9");
+    assert_eq!(area(&read.text, "more"), "tune.sft.schedule=linear");
+    let yaml = area(&read.text, "yaml");
+    let set = "set:\n  tune.sft.rank: 16\n  tune.sft.schedule: linear\n  tune.sft.seed: 9\n";
+    assert_eq!(yaml, format!("pack: \"{pack}\"\n{set}"));
+    assert_eq!(area(&read.text, "recipe"), RECIPE);
+    for (who, keys) in [
+        ("Base model: as the pack has it", "model_name_or_path"),
+        ("Output: kept by the workshop", "output_dir"),
+        ("Without effect here", "bf16"),
+    ] {
+        let line = format!("<dt>{who}</dt><dd class=\"mono\">{keys}</dd>");
+        assert!(read.text.contains(&line), "{line}: {}", read.text);
+    }
+    // The YAML is the same order again, and what the form then says too.
+    let form = [("pack", &pack[..]), ("do", "yaml"), ("yaml", &yaml)];
+    let again = shop.post("/orders/new", &form).await;
+    assert_eq!(area(&again.text, "yaml"), yaml);
+    assert_eq!(field(&again.text, "tune.sft.rank"), "16");
+    let operation = json!({"do": "order-recipe", "pack": pack, "recipe": RECIPE});
+    let (status, answer) = shop.operate(operation).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let set = json!({"tune.sft.rank": 16, "tune.sft.schedule": "linear"});
+    assert_eq!(answer["set"], set);
+    assert_eq!(answer["left"][0]["part"], "model");
+    assert_eq!(answer["mistakes"], json!([]));
+}
+
+#[tokio::test]
+async fn each_mistake_of_a_recipe_is_marked_at_its_key() {
+    let (shop, pack) = (shop().await, tiny());
+    let recipe = "stage: dpo\nlora_rank: 0\n<b>bold</b>: 1\nseed: 5\n";
+    let form = [("pack", &pack[..]), ("do", "recipe"), ("recipe", recipe)];
+    let wrong = shop.post("/orders/new", &form).await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+    for key in ["stage", "lora_rank", "&#60;b&#62;bold&#60;/b&#62;"] {
+        let told = format!("<code>{key}</code>");
+        assert!(wrong.text.contains(&told), "{key}: {}", wrong.text);
+    }
+    assert!(wrong.text.contains("aria-describedby=\"m-recipe\""));
+    assert!(!wrong.text.contains("<b>bold"));
+    // What has a field is marked there, too; what is sound stands in the form.
+    assert!(wrong.text.contains("id=\"m-tune.sft.rank\""));
+    assert_eq!(field(&wrong.text, "tune.sft.seed"), "5");
+    let none = [
+        ("pack", &pack[..]),
+        ("do", "recipe"),
+        ("recipe", "stage: ["),
+    ];
+    let none = shop.post("/orders/new", &none).await;
+    assert_eq!(none.status, StatusCode::BAD_REQUEST);
+    assert_eq!(area(&none.text, "recipe"), "stage: [");
+    // Another button keeps what was pasted and says nothing of it.
+    let form = [("pack", &pack[..]), ("do", "check"), ("recipe", recipe)];
+    let kept = shop.post("/orders/new", &form).await;
+    assert_eq!(kept.status, StatusCode::OK, "{}", kept.text);
+    assert_eq!(area(&kept.text, "recipe"), recipe);
+    assert!(!kept.text.contains("id=\"m-recipe\""));
+}
+
 fn table() -> String {
     let row = |row: usize| {
         let label = ["good", "<b>bad</b>"][row % 2];

@@ -529,7 +529,7 @@ async fn every_form_refuses_another_origin_and_a_large_body() {
 }
 
 /// Groups of keys, named by their beginning; their members come from fixed lists or from packs.
-const GROUPS: [&str; 46] = [
+const GROUPS: [&str; 47] = [
     "web.action",
     "web.audit.by",
     "web.audit.event",
@@ -560,6 +560,7 @@ const GROUPS: [&str; 46] = [
     "web.nav",
     "web.new.field",
     "web.new.group",
+    "web.new.recipe.left",
     "web.new.takes",
     "web.office",
     "web.orders.sort",

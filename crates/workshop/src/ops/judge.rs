@@ -47,6 +47,7 @@ impl Operation {
             | Operation::Tokens {}
             | Operation::Projects {} => Over::Anywhere,
             Operation::OrderPlan(request) => Over::Project(request.project.clone()),
+            Operation::OrderRecipe(asked) => Over::Project(asked.project.clone()),
             Operation::BringBegin(asked) => Over::Project(asked.project.clone()),
             Operation::TokenCreate(TokenRequest { project, .. }) => match &project[..] {
                 COMMON => Over::Workshop,
@@ -273,6 +274,12 @@ mod tests {
         };
         assert_eq!(add.over(), Over::Workshop);
         assert_eq!(Operation::Tokens {}.over(), Over::Anywhere);
+        let recipe = serde_json::json!({
+            "do": "order-recipe", "pack": "p", "project": "ward", "recipe": "seed: 1",
+        });
+        let recipe: Operation = serde_json::from_value(recipe).unwrap();
+        assert_eq!(recipe.over(), Over::Project(Some("ward".to_owned())));
+        assert!(recipe.right() == Right::Tune && !recipe.changes());
         let leaf = Operation::Withdraw {
             what: Withdrawn::Agreement("a".to_owned()),
             reason: String::new(),

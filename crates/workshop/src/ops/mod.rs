@@ -39,6 +39,7 @@ use serde_json::{Value, json};
 use crate::audit;
 use crate::bring::{BringBegin, BringLook, BringMake};
 use crate::bundle::{ExportRequest, ImportRequest};
+use crate::draft::RecipeRequest;
 use crate::error::WorkshopError;
 use crate::feedback::{FeedbackDataset, FeedbackEdit, FeedbackList, FeedbackReview, FeedbackTune};
 use crate::order::{OrderId, OrderRequest, OrderState};
@@ -85,6 +86,8 @@ pub enum Operation {
     Alias(AliasRequest),
     /// What would become of an order: its steps, its mistakes, what it would take.
     OrderPlan(OrderRequest),
+    /// What a recipe in the words of LLaMA-Factory says of learning, read into an order that is being written.
+    OrderRecipe(RecipeRequest),
     /// The packs that an order can be made of.
     Packs {},
     /// A pack with all its settings.
@@ -471,6 +474,7 @@ impl Workshop {
             }
             Operation::Alias(asked) => alias::run(self, asked).await,
             Operation::OrderPlan(request) => Ok(json!(self.plan(&request).await?)),
+            Operation::OrderRecipe(asked) => Ok(json!(self.order_recipe(&asked)?)),
             Operation::PackShow { pack, quick } => Ok(json!(self.pack_settings(&pack, quick)?)),
             Operation::Packs {} => Ok(json!({ "packs": self.packs() })),
             Operation::BringBegin(asked) => Ok(json!(self.bring_begin(asked).await?)),

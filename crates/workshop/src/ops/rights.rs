@@ -27,6 +27,7 @@ impl Operation {
             | Operation::OrderResume { .. }
             | Operation::OrderClone { .. }
             | Operation::OrderPlan(_)
+            | Operation::OrderRecipe(_)
             | Operation::FeedbackTune(_) => Right::Tune,
             Operation::Withdraw { .. }
             | Operation::FeedbackReview(_)
@@ -99,6 +100,7 @@ impl Operation {
                 | Operation::Packs {}
                 | Operation::PackShow { .. }
                 | Operation::OrderPlan(_)
+                | Operation::OrderRecipe(_)
                 | Operation::Brought {}
                 | Operation::BringLook(_)
                 | Operation::DataCompare { .. }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lathe_workshop::draft::{SettingMistake, setting};
+use lathe_workshop::draft::{SettingMistake, is_same, setting};
 use lathe_workshop::pack::change;
 use lathe_workshop::{OrderRequest, WorkshopError};
 use serde_json::{Number, Value};
@@ -179,14 +179,6 @@ pub(super) fn request_of(
         set,
         project: projects::named(value("project")),
     })
-}
-
-/// Whether two values say the same: 3 and 3.0 do.
-fn is_same(a: &Value, b: &Value) -> bool {
-    match (a.as_f64(), b.as_f64()) {
-        (Some(a), Some(b)) => a == b,
-        _ => a == b,
-    }
 }
 
 /// A value as it stands in a field; nothing where it is not set.
