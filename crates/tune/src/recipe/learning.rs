@@ -197,7 +197,7 @@ impl Learning {
         let mut wrong = Vec::new();
         for (key, reason) in spec.mistakes() {
             let meant = MEANT.iter().find(|(name, _)| *name == key);
-            wrong.extend(meant.and_then(|(_, keys)| Some((said(*keys)?, reason))));
+            wrong.extend(meant.and_then(|(_, keys)| Some((said(keys)?, reason))));
         }
         let values = serde_json::to_value(&spec).unwrap_or_default();
         let value = |key: &str| match key {
@@ -210,8 +210,8 @@ impl Learning {
             "dora" => Value::from(spec.dora),
             key => values.get(key).cloned().unwrap_or_default(),
         };
-        let meant = MEANT.iter().filter(|(_, keys)| said(*keys).is_some());
-        let taken = meant.map(|(key, _)| (*key, value(*key)));
+        let meant = MEANT.iter().filter(|(_, keys)| said(keys).is_some());
+        let taken = meant.map(|(key, _)| (*key, value(key)));
         let taken = taken.filter(|(_, value)| !value.is_null()).collect();
         self.sft = taken;
         for (key, reason) in wrong {
