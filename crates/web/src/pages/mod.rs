@@ -113,6 +113,15 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/register/{number}/filing", get(filing::page))
         .route("/register/{number}/filing/package", get(filing::package))
         .route("/register/{number}/decide", post(decide::decide))
+        .route("/ledger", get(ledger::list))
+        .route("/ledger/{entry}", get(ledger::entry))
+        .merge(offices())
+        .fallback(nowhere)
+}
+
+/// The pages about who comes in and may do what.
+fn offices() -> Router<AppState> {
+    Router::new()
         .route("/login", get(login::page).post(login::log_in))
         .route("/login/oidc/{name}", get(login::begin))
         .route("/login/oidc/{name}/back", get(login::end))
@@ -136,9 +145,6 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/audit", get(audit::page))
         .route("/keys", get(keys::list).post(keys::issue))
         .route("/keys/{id}/revoke", post(keys::revoke))
-        .route("/ledger", get(ledger::list))
-        .route("/ledger/{entry}", get(ledger::entry))
-        .fallback(nowhere)
 }
 
 /// What every page has around its content.

@@ -351,7 +351,8 @@ async fn an_order_is_told_for_as_long_as_it_may_be_seen() {
     let told = told.expect("the events end");
     assert_eq!(told.status, StatusCode::OK);
     assert!(told.text.contains("event: order"), "{}", told.text);
-    hidden(&anna, "/api/orders/ID/events", &wards.orders[0]).await;
+    // She has no part anywhere now, and is told the same of every order.
+    assert_eq!(anna.get(&path).await.status, StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

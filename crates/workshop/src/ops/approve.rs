@@ -326,7 +326,7 @@ fn rejected(
 #[cfg(test)]
 mod tests {
     use lathe_evidence::Digest;
-    use lathe_evidence::statement::Role;
+    use lathe_evidence::statement::{BaseModel, Dataset, Evaluation, Role, Scan, Verdict};
 
     use super::*;
     use crate::Operation;
@@ -335,6 +335,69 @@ mod tests {
     use crate::testing::{placed, shop};
 
     const SEED: [u8; 32] = [7; 32];
+
+    /// The verdict over a model, with what the ledger wants it to rest on.
+    fn judged(speaker: &mut Speaker<'_>) -> Result<Link, WorkshopError> {
+        let (at_ms, any) = (speaker.at_ms(), Digest::of(b"any"));
+        let base = BaseModel {
+            name: "base".to_owned(),
+            source: "file:base".to_owned(),
+            file: any,
+            licence: "MIT".to_owned(),
+            owner: "its makers".to_owned(),
+            bytes: 1,
+            at_ms,
+        };
+        let base = speaker.say("base", Digest::of(b"base"), base)?;
+        let dataset = Dataset {
+            name: "tickets".to_owned(),
+            root: any,
+            train: 90,
+            test: 10,
+            source: "file:tickets.csv".to_owned(),
+            file: any,
+            licence: "MIT".to_owned(),
+            owner: "the ward".to_owned(),
+            agreement: None,
+            previous: None,
+            scan: Scan {
+                version: 1,
+                personal: Default::default(),
+                personal_records: 0,
+                harmful: 0,
+                duplicates: 0,
+                overlap: 0,
+            },
+            at_ms,
+        };
+        let dataset = speaker.say("tickets", Digest::of(b"tickets"), dataset)?;
+        let evaluation = Evaluation {
+            order: "an order".to_owned(),
+            training: None,
+            base,
+            model: Digest::of(b"a model"),
+            dataset,
+            report: any,
+            format: "bf16".to_owned(),
+            task: any,
+            challengers: Vec::new(),
+            figures: Default::default(),
+            engine: "0.1.0".to_owned(),
+            machine: "any".to_owned(),
+            at_ms,
+        };
+        let evaluation = speaker.say("report", Digest::of(b"report"), evaluation)?;
+        let verdict = Verdict {
+            order: "an order".to_owned(),
+            evaluation,
+            policy: "{}".to_owned(),
+            passed: true,
+            outcomes: Vec::new(),
+            expires_ms: None,
+            at_ms,
+        };
+        speaker.say("ward.care", Digest::of(b"a model"), verdict)
+    }
 
     /// A model waits in the project `ward`, whose order `author` placed.
     async fn waits(shop: &Workshop, author: &str) {
@@ -371,7 +434,7 @@ mod tests {
         place.await.unwrap();
         let model = Digest::of(b"a model");
         let said = shop.apply_said(|speaker| {
-            let verdict = speaker.history().entries()[0].link;
+            let verdict = judged(speaker)?;
             let at_ms = speaker.at_ms();
             let said = Registration {
                 number: "2026-0001".to_owned(),

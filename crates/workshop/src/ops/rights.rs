@@ -5,7 +5,7 @@ use super::{Operation, Right};
 use crate::token::Scope;
 
 impl Operation {
-    /// The right that whoever asks for it needs.
+    /// The right that whoever asks for it needs. A key that opens everything lets people in, too.
     pub fn right(&self) -> Right {
         match self {
             Operation::Pending {}
@@ -42,7 +42,6 @@ impl Operation {
             Operation::ApprovalDraft { .. }
             | Operation::Approve { .. }
             | Operation::Decide { .. } => Right::Approve,
-            // A key that opens everything lets people in, too.
             Operation::TokenCreate(request) if request.scopes.contains(&Scope::Admin) => {
                 Right::People
             }
