@@ -1,7 +1,9 @@
 //! `cargo xtask ci`: every check, in the order in which a mistake is cheapest to find.
 
+use std::path::PathBuf;
+
 use crate::shell::{self, Outcome, cargo};
-use crate::{docs, python, slapd, tidy};
+use crate::{browser, docs, python, slapd, tidy};
 
 /// Everything is built once, with what is off by default: the tests need it, and building it again without would
 /// take as long. That the program by itself brings none of its crates, `lean` holds.
@@ -19,6 +21,9 @@ pub fn run(arguments: &[String]) -> Outcome {
         shell::run(&mut cargo(&["fmt", "--all", "--check"]))
     })?;
     step("tidy", tidy::run)?;
+    // While the compiler works: fetching takes the network, not the processors. Where a step before the tests
+    // fails, what is being installed is left to its end.
+    let guests = std::thread::spawn(Guests::bring);
     step("clippy", || {
         let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--locked"]);
         shell::run(clippy.args(FEATURES).args(["--", "-D", "warnings"]))
@@ -28,8 +33,8 @@ pub fn run(arguments: &[String]) -> Outcome {
     // As the tests want them: built as a package of its own, the program has other features below it, and
     // nearly every crate is built twice.
     step("build", || {
-        let mut build = cargo(&["build", "--workspace", "--bins", "--tests", "--locked"]);
-        shell::run(build.args(FEATURES))
+        let mut build = cargo(&["build", "--workspace", "--bins", "--tests", "--examples"]);
+        shell::run(build.arg("--locked").args(FEATURES))
     })?;
     step("reference pages", || docs::run(&["--check".to_owned()]))?;
     step("rustdoc", || {
@@ -46,19 +51,77 @@ pub fn run(arguments: &[String]) -> Outcome {
                 .env("CARGO_TARGET_DIR", shell::target_dir()),
         )
     })?;
-    step("tests", tests)
+    let guests = guests
+        .join()
+        .map_err(|_| "fetching what the tests need panicked, see above")?;
+    let tested = tests_and_pages(&guests);
+    for (name, why) in guests.absent() {
+        eprintln!("\n── not run on this machine: {name}: {why}");
+    }
+    tested
+}
+
+/// Other people's programs that the tests need. A machine that lacks one and cannot fetch it says so and runs
+/// everything else, but for the clients: they need nothing that a machine with Python lacks.
+struct Guests {
+    client: Result<PathBuf, String>,
+    directory: Result<PathBuf, String>,
+    browser: Result<browser::Tools, String>,
+}
+
+impl Guests {
+    fn bring() -> Guests {
+        Guests {
+            client: python::CLIENT.interpreter(),
+            directory: slapd::root(),
+            browser: browser::Tools::bring(),
+        }
+    }
+
+    /// What is not run for want of one, and why.
+    fn absent(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let directory = self.directory.as_ref().err();
+        let browser = self.browser.as_ref().err();
+        [
+            ("the tests of the directory", directory),
+            ("the tests of the pages", browser),
+        ]
+        .into_iter()
+        .filter_map(|(name, why)| Some((name, why?)))
+    }
+}
+
+/// All tests of the workspace, and beside them the pages in a browser: both wait more than they compute. What the
+/// latter say is printed after the former, whole.
+fn tests_and_pages(guests: &Guests) -> Outcome {
+    let pages = match &guests.browser {
+        Ok(tools) => Some(tools.tests()?),
+        Err(_) => None,
+    };
+    std::thread::scope(|scope| {
+        let pages = pages.map(|mut pages| scope.spawn(move || shell::all_output(&mut pages)));
+        let tested = step("tests", || tests(guests));
+        let shown = pages.map_or(Ok(()), |pages| {
+            step("pages", || {
+                let said = pages.join().map_err(|_| "panicked, see above")??;
+                eprint!("{said}");
+                Ok(())
+            })
+        });
+        match (tested, shown) {
+            (Err(tested), Err(shown)) => Err(format!("{tested}\n{shown}")),
+            (tested, shown) => tested.and(shown),
+        }
+    })
 }
 
 /// All tests of the workspace, with other people's clients, a provider and a directory at hand.
-fn tests() -> Outcome {
-    let interpreter = python::CLIENT.interpreter()?;
+fn tests(guests: &Guests) -> Outcome {
     let mut tests = cargo(&["test", "--workspace", "--locked"]);
     tests.args(FEATURES);
-    tests.env("LATHE_TEST_PYTHON", interpreter);
-    // A machine that has no OpenLDAP and cannot fetch it runs everything else.
-    match slapd::root() {
-        Ok(root) => drop(tests.env("LATHE_TEST_SLAPD", root)),
-        Err(why) => eprintln!("the tests of the directory are not run: {why}"),
+    tests.env("LATHE_TEST_PYTHON", guests.client.as_ref()?);
+    if let Ok(root) = &guests.directory {
+        tests.env("LATHE_TEST_SLAPD", root);
     }
     tests.env(
         "LATHE_TEST_PROGRAM",

@@ -4,7 +4,9 @@
 //! there is one list of checks and no shell script to keep in step with it.
 
 mod acceptance;
+mod apt;
 mod bench;
+mod bounded;
 mod browser;
 mod ci;
 mod docs;

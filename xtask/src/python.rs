@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::apt;
 use crate::shell::{self, Outcome};
 
 /// What the client tests of `cargo xtask ci` need.
@@ -117,11 +118,8 @@ impl Environment {
 fn make(folder: &PathBuf, interpreter: &PathBuf, requirements: &[&str]) -> Outcome {
     let _ = std::fs::remove_dir_all(folder);
     let venv = shell::run(shell::command("python3", &["-m", "venv"]).arg(folder));
-    if venv.is_err() && shell::has("apt-get", &["--version"]) {
-        shell::run(&mut shell::command(
-            "apt-get",
-            &["install", "-y", "-q", "python3-venv"],
-        ))?;
+    if venv.is_err() && apt::is_here() {
+        apt::install(&["python3-venv"])?;
         shell::run(shell::command("python3", &["-m", "venv"]).arg(folder))?;
     } else {
         venv.map_err(|why| format!("{why}; install Python 3 with its venv module and try again"))?;

@@ -110,7 +110,7 @@ pub fn last_object(command: &mut Command) -> Result<serde_json::Value, String> {
 }
 
 /// True when `PROGRAM --version` runs.
-pub fn has(program: &str, arguments: &[&str]) -> bool {
+pub fn has(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> bool {
     command(program, arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -118,7 +118,8 @@ pub fn has(program: &str, arguments: &[&str]) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-fn describe(command: &Command) -> String {
+/// The command as one would type it.
+pub fn describe(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|part| part.to_string_lossy().into_owned())

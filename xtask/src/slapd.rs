@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::apt;
 use crate::shell::{self, Outcome};
 
 /// The server, and the libraries that a small image lacks.
@@ -20,7 +21,7 @@ pub fn root() -> Result<PathBuf, String> {
     if is_below(&root) {
         return Ok(root);
     }
-    if !shell::has("apt-get", &["--version"]) {
+    if !apt::is_here() {
         return Err(
             "there is no slapd here; install OpenLDAP's server, then run this again".to_owned(),
         );
@@ -49,15 +50,7 @@ fn unpack(folder: &Path, root: &Path) -> Outcome {
     // What an earlier run left may be of another version.
     let _ = std::fs::remove_dir_all(folder);
     std::fs::create_dir_all(root).map_err(|error| format!("making {}: {error}", root.display()))?;
-    let fetch = || {
-        let mut fetch = shell::command("apt-get", &["download", "-q"]);
-        shell::run(fetch.args(PACKAGES).current_dir(folder))
-    };
-    if fetch().is_err() {
-        // A fresh image has no lists.
-        shell::run(&mut shell::command("apt-get", &["update", "-q"]))?;
-        fetch()?;
-    }
+    apt::download(&PACKAGES, folder)?;
     let packages = std::fs::read_dir(folder)
         .map_err(|error| format!("reading {}: {error}", folder.display()))?;
     for package in packages.flatten().map(|entry| entry.path()) {

@@ -82,6 +82,11 @@ class Watch:
             path = "/" + response.url.split("/", 3)[3].split("?")[0]
             self.seen.add((method, path))
 
+    def show(self, width, scheme):
+        """Makes the window so wide, and its reader one who likes it light or dark."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.emulate_media(color_scheme=scheme)
+
     def problems(self, html_lang):
         """What is wrong with the page as it stands."""
         page = self.page

@@ -35,6 +35,9 @@ FIRST = {"first-en": ("fresh",), "first-zh": ("fresh",)}
 # The same workshop as another reads it: without a session, and with the one of somebody who only tunes.
 OTHERS = {"stranger": ("staffed", None), "tuner": ("staffed", "tuner")}
 
+# Far beyond what anything takes, so that a machine that does much else passes.
+PATIENCE_MS = 60_000
+
 # The languages, as a browser names them, and as `<html lang>` does.
 LANGS = {"en-GB": "en", "zh-CN": "zh-CN"}
 
@@ -98,6 +101,7 @@ class Browser:
             **options,
         )
         context.add_cookies(list(cookies))
+        context.set_default_timeout(PATIENCE_MS)
         return context
 
     def stop(self):

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
@@ -86,12 +85,8 @@ pub(super) async fn password(
     State(state): State<AppState>,
     tongue: Tongue,
     visitor: Visitor,
-    form: Result<Form<PasswordForm>, FormRejection>,
+    Form(form): Form<PasswordForm>,
 ) -> Response {
-    let form = match form {
-        Ok(Form(form)) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
     let Some(who) = tongue.who.clone() else {
         return Problem::Missing.page(tongue);
     };

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 use axum::extract::multipart::{Field as Part, Multipart, MultipartError, MultipartRejection};
-use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -294,12 +293,8 @@ pub(super) async fn act(
     State(state): State<AppState>,
     tongue: Tongue,
     InPath(id): InPath,
-    form: Result<Form<MakeForm>, FormRejection>,
+    Form(form): Form<MakeForm>,
 ) -> Response {
-    let Form(form) = match form {
-        Ok(form) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
     match &form.does[..] {
         "forget" => match state.desk.operate(Operation::BringForget { id }).await {
             Ok(_) => Redirect::to("/data/bring").into_response(),

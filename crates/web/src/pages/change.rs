@@ -2,7 +2,6 @@
 //! back to the page of the order, a clone to its own.
 
 use askama::Template;
-use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -93,12 +92,8 @@ pub(super) async fn clone(
     State(state): State<AppState>,
     tongue: Tongue,
     InPath(id): InPath,
-    form: Result<Form<CloneForm>, FormRejection>,
+    Form(form): Form<CloneForm>,
 ) -> Response {
-    let Form(form) = match form {
-        Ok(form) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
     let order = OrderId(id);
     let project = Some(form.project).filter(|it| !it.is_empty());
     let placed = match parse_all(form.set.lines()) {

@@ -1,7 +1,6 @@
 //! `POST /register/{number}/decide`: an approver decides about a model that waits, where the workshop's own
 //! key signs what people decide.
 
-use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use lathe_evidence::statement::Decision;
@@ -27,12 +26,8 @@ pub(super) async fn decide(
     State(state): State<AppState>,
     tongue: Tongue,
     InPath(number): InPath,
-    form: Result<Form<DecideForm>, FormRejection>,
+    Form(form): Form<DecideForm>,
 ) -> Response {
-    let Form(form) = match form {
-        Ok(form) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
     let to = format!("/register/{}", encoded(&number));
     let operation = Operation::Decide {
         number,

@@ -1,16 +1,23 @@
 //! The fields of a form whose names may stand in it more than once, as boxes that are ticked do.
 
-use axum::extract::Form;
 use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, FromRequest, Request};
 use lathe_workshop::WorkshopError;
 use serde::de::DeserializeOwned;
 
-/// A form as it is read, or why it is none.
-pub(super) type Written = Result<Form<Vec<(String, String)>>, FormRejection>;
-
-/// The fields of a form, in their order.
+/// The fields of a form, in their order. As the argument of a handler they are read from the request; what is no form
+/// is refused as axum's own `Form` refuses it.
 #[derive(Debug)]
 pub(super) struct Fields(pub(super) Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = FormRejection;
+
+    async fn from_request(request: Request, state: &S) -> Result<Fields, FormRejection> {
+        let Form(pairs) = Form::<Vec<(String, String)>>::from_request(request, state).await?;
+        Ok(Fields(pairs))
+    }
+}
 
 impl Fields {
     /// The value of the one field of this name; empty where there is none.
@@ -64,6 +71,9 @@ fn not_one(name: &str) -> WorkshopError {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::StatusCode;
+    use axum::http::header::CONTENT_TYPE;
+    use axum::response::IntoResponse;
     use lathe_workshop::people::PersonRole;
 
     use super::*;
@@ -86,5 +96,31 @@ mod tests {
         assert_eq!(fields.number::<u32>("none").expect("nothing"), None);
         assert!(fields.number::<u32>("rights").is_err());
         assert_eq!(fields.one("none"), "");
+    }
+
+    async fn read(kind: &str, body: &'static str) -> Result<Fields, FormRejection> {
+        let request = Request::post("/").header(CONTENT_TYPE, kind);
+        let request = request.body(body.into()).expect("a request");
+        Fields::from_request(request, &()).await
+    }
+
+    #[tokio::test]
+    async fn they_are_read_in_their_order_and_what_is_no_form_is_refused() {
+        let kind = "application/x-www-form-urlencoded";
+        let fields = read(kind, "roles=tuner&name=%E7%8E%8B&roles=auditor").await;
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            fields.expect("a form").0,
+            [
+                pair("roles", "tuner"),
+                pair("name", "王"),
+                pair("roles", "auditor")
+            ]
+        );
+        let refused = read("application/json", "{}").await.expect_err("no form");
+        assert_eq!(
+            refused.into_response().status(),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+        );
     }
 }

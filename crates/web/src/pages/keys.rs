@@ -2,7 +2,7 @@
 //! page that answers its issue, and nowhere else.
 
 use askama::Template;
-use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -11,7 +11,7 @@ use lathe_workshop::token::{Allowance, Scope, Token, TokenRequest};
 use lathe_workshop::{Operation, WorkshopError};
 use serde::Deserialize;
 
-use super::fields::{Fields, Written};
+use super::fields::Fields;
 use super::in_path::InPath;
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, projects};
 use crate::lang::{Say, Tongue};
@@ -65,12 +65,8 @@ pub(super) async fn list(
 pub(super) async fn issue(
     State(state): State<AppState>,
     tongue: Tongue,
-    form: Written,
+    fields: Fields,
 ) -> Response {
-    let fields = match form {
-        Ok(Form(form)) => Fields(form),
-        Err(rejection) => return rejection.into_response(),
-    };
     let operation = match request(&fields) {
         Ok(request) => Operation::TokenCreate(request),
         Err(error) => return show(&state, tongue, PageNumber::default(), None, Some(&error)),
@@ -92,12 +88,8 @@ pub(super) async fn revoke(
     State(state): State<AppState>,
     tongue: Tongue,
     InPath(id): InPath,
-    form: Result<Form<RevokeForm>, FormRejection>,
+    Form(form): Form<RevokeForm>,
 ) -> Response {
-    let Form(form) = match form {
-        Ok(form) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
     let reason = form.reason;
     let operation = Operation::TokenRevoke { id, reason };
     match state.desk.operate(operation).await {

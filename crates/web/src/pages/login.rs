@@ -5,7 +5,7 @@
 //! to a page of this workshop and nowhere else.
 
 use askama::Template;
-use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Form, Query, State};
 use axum::http::header::{RETRY_AFTER, SET_COOKIE};
 use axum::http::{HeaderValue, StatusCode};
@@ -73,16 +73,13 @@ pub(super) async fn log_in(
     State(state): State<AppState>,
     tongue: Tongue,
     visitor: Visitor,
-    form: Result<Form<LoginForm>, FormRejection>,
+    Form(form): Form<LoginForm>,
 ) -> Response {
     let LoginForm {
         name,
         password,
         next,
-    } = match form {
-        Ok(Form(form)) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
+    } = form;
     let attempt = Attempt {
         name: name.clone(),
         password: Secret(password),

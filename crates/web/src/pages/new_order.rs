@@ -10,7 +10,7 @@ mod fields;
 use std::collections::BTreeMap;
 
 use askama::Template;
-use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -140,12 +140,8 @@ pub(super) async fn page(
 pub(super) async fn act(
     State(state): State<AppState>,
     tongue: Tongue,
-    form: Result<Form<Vec<(String, String)>>, FormRejection>,
+    Form(pairs): Form<Vec<(String, String)>>,
 ) -> Response {
-    let Form(pairs) = match form {
-        Ok(form) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
     let value = |name: &str| {
         pairs
             .iter()

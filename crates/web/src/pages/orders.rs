@@ -1,7 +1,7 @@
 //! `/`: the orders, narrowed and sorted as asked, and the form that places one.
 
 use askama::Template;
-use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -177,12 +177,8 @@ pub(super) async fn page(
 pub(super) async fn place(
     State(state): State<AppState>,
     tongue: Tongue,
-    form: Result<Form<PlaceForm>, FormRejection>,
+    Form(form): Form<PlaceForm>,
 ) -> Response {
-    let Form(form) = match form {
-        Ok(form) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
     let (quick, offline) = (form.quick.is_some(), form.offline.is_some());
     let project = projects::named(Some(&form.project));
     let request = OrderRequest {

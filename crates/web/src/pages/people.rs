@@ -12,7 +12,7 @@ use lathe_workshop::people::{Person, PersonRequest, PersonRole, Right, Secret};
 use lathe_workshop::{Operation, WorkshopError};
 use serde_json::Value;
 
-use super::fields::{Fields, Written};
+use super::fields::Fields;
 use super::in_path::InPath;
 use super::playground::encoded;
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem};
@@ -83,11 +83,7 @@ pub(super) async fn list(
 }
 
 /// `POST /people`: lets somebody in, and shows them with the password that was made.
-pub(super) async fn add(State(state): State<AppState>, tongue: Tongue, form: Written) -> Response {
-    let fields = match form {
-        Ok(axum::extract::Form(form)) => Fields(form),
-        Err(rejection) => return rejection.into_response(),
-    };
+pub(super) async fn add(State(state): State<AppState>, tongue: Tongue, fields: Fields) -> Response {
     let added = match request(&fields) {
         Ok(request) => state.desk.operate(Operation::PersonAdd(request)).await,
         Err(error) => Err(error),
@@ -115,12 +111,8 @@ pub(super) async fn roles(
     State(state): State<AppState>,
     tongue: Tongue,
     InPath(name): InPath,
-    form: Written,
+    fields: Fields,
 ) -> Response {
-    let fields = match form {
-        Ok(axum::extract::Form(form)) => Fields(form),
-        Err(rejection) => return rejection.into_response(),
-    };
     let operation = fields.all("roles").and_then(|roles| {
         Ok(Operation::PersonRoles {
             name: name.clone(),

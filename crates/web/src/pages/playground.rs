@@ -7,11 +7,11 @@
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Form, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Request, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use lathe_workshop::upstream::UpstreamState;
 use lathe_workshop::{DeploymentView, UpstreamView, WorkshopError};
 use serde::Deserialize;
@@ -192,12 +192,8 @@ pub(super) async fn page(
 pub(super) async fn ask(
     State(state): State<AppState>,
     tongue: Tongue,
-    form: Result<Form<AskForm>, FormRejection>,
+    Form(mut form): Form<AskForm>,
 ) -> Response {
-    let Form(mut form) = match form {
-        Ok(form) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
     // Browsers send the lines of a field apart by two characters.
     form.system = form.system.replace("\r\n", "\n");
     let offered = match Offered::read(&state).await {
@@ -274,12 +270,8 @@ async fn answer(
 pub(super) async fn show_answer(
     State(state): State<AppState>,
     tongue: Tongue,
-    form: Result<Form<AnswerForm>, FormRejection>,
+    Form(form): Form<AnswerForm>,
 ) -> Response {
-    let Form(form) = match form {
-        Ok(form) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
     let offered = match Offered::read(&state).await {
         Ok(offered) => offered,
         Err(error) => return Problem::from(error).page(tongue),

@@ -5,14 +5,14 @@
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Form, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use lathe_workshop::people::{COMMON, Member, Project, ProjectRequest, Right, reach};
 use lathe_workshop::{Operation, WorkshopError};
 use serde_json::Value;
 
-use super::fields::{Fields, Written};
+use super::fields::Fields;
 use super::in_path::InPath;
 use super::people::{Tick, role_ticks};
 use super::playground::encoded;
@@ -170,12 +170,8 @@ pub(super) async fn list(
 pub(super) async fn create(
     State(state): State<AppState>,
     tongue: Tongue,
-    form: Written,
+    fields: Fields,
 ) -> Response {
-    let fields = match form {
-        Ok(Form(form)) => Fields(form),
-        Err(rejection) => return rejection.into_response(),
-    };
     let id = fields.one("id").trim().to_owned();
     let request = ProjectRequest {
         id: id.clone(),
@@ -201,12 +197,8 @@ pub(super) async fn member(
     State(state): State<AppState>,
     tongue: Tongue,
     InPath(id): InPath,
-    form: Written,
+    fields: Fields,
 ) -> Response {
-    let fields = match form {
-        Ok(Form(form)) => Fields(form),
-        Err(rejection) => return rejection.into_response(),
-    };
     let operation = fields.all("roles").and_then(|roles| {
         Ok(Operation::ProjectMember {
             project: id.clone(),
@@ -226,12 +218,8 @@ pub(super) async fn rename(
     State(state): State<AppState>,
     tongue: Tongue,
     InPath(id): InPath,
-    form: Written,
+    fields: Fields,
 ) -> Response {
-    let fields = match form {
-        Ok(Form(form)) => Fields(form),
-        Err(rejection) => return rejection.into_response(),
-    };
     let operation = Operation::ProjectRename {
         id: id.clone(),
         name: fields.one("name").to_owned(),
@@ -257,12 +245,8 @@ pub(super) async fn leave(
     State(state): State<AppState>,
     tongue: Tongue,
     InPath(id): InPath,
-    form: Written,
+    fields: Fields,
 ) -> Response {
-    let fields = match form {
-        Ok(Form(form)) => Fields(form),
-        Err(rejection) => return rejection.into_response(),
-    };
     let operation = Operation::ProjectLeave {
         project: id.clone(),
         person: fields.one("person").to_owned(),

@@ -5,7 +5,7 @@
 
 use askama::Template;
 use axum::Extension;
-use axum::extract::rejection::{FormRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -129,12 +129,8 @@ pub(super) async fn act(
     tongue: Tongue,
     caller: Option<Extension<Caller>>,
     signed: Option<Extension<Signed>>,
-    form: Result<Form<Decision>, FormRejection>,
+    Form(mut form): Form<Decision>,
 ) -> Response {
-    let Form(mut form) = match form {
-        Ok(form) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
     // Who is logged in decides under their own name.
     if let Some(Extension(signed)) = signed {
         signed.person.row.name.clone_into(&mut form.by);
@@ -205,12 +201,8 @@ fn operation_of(form: &Decision, edited: bool) -> Operation {
 pub(super) async fn learn(
     State(state): State<AppState>,
     tongue: Tongue,
-    form: Result<Form<Learning>, FormRejection>,
+    Form(form): Form<Learning>,
 ) -> Response {
-    let Form(form) = match form {
-        Ok(form) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
     let said = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let operation = match &form.does[..] {
         "tune" => Operation::FeedbackTune(FeedbackTune {

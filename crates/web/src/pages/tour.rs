@@ -5,10 +5,9 @@
 //! played: the answer has a receipt, the refusal is admission's own.
 
 use askama::Template;
-use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use lathe_evidence::receipt::Part;
 use lathe_workshop::trace::TraceView;
 use lathe_workshop::{DeploymentView, Operation};
@@ -92,12 +91,8 @@ fn names(all: &[DeploymentView]) -> Vec<String> {
 pub(super) async fn ask(
     State(state): State<AppState>,
     tongue: Tongue,
-    form: Result<Form<Named>, FormRejection>,
+    Form(Named { name }): Form<Named>,
 ) -> Response {
-    let name = match form {
-        Ok(Form(form)) => form.name,
-        Err(rejection) => return rejection.into_response(),
-    };
     let all = match state.desk.deployments().await {
         Ok(all) => all,
         Err(error) => return Problem::from(error).page(tongue),
@@ -145,12 +140,8 @@ async fn asked(
 pub(super) async fn flip(
     State(state): State<AppState>,
     tongue: Tongue,
-    form: Result<Form<Shown>, FormRejection>,
+    Form(form): Form<Shown>,
 ) -> Response {
-    let Form(form) = match form {
-        Ok(form) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
     match flipped(&state, tongue.say, form).await {
         Ok((name, asked, flip)) => show(tongue, name, Vec::new(), Some(asked), Some(flip)),
         Err(problem) => problem.page(tongue),

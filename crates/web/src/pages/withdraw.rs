@@ -4,10 +4,9 @@
 //! withdrawal and its reason; what was tuned on the record answers only restricted from then on.
 
 use askama::Template;
-use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use lathe_evidence::Digest;
 use lathe_evidence::statement::Withdrawn;
 use lathe_workshop::trace::RecordTrace;
@@ -73,12 +72,8 @@ pub(super) async fn withdraw(
     State(state): State<AppState>,
     InPath(leaf): InPath,
     tongue: Tongue,
-    form: Result<Form<Confirmed>, FormRejection>,
+    Form(form): Form<Confirmed>,
 ) -> Response {
-    let Form(form) = match form {
-        Ok(form) => form,
-        Err(rejection) => return rejection.into_response(),
-    };
     let trace = match record(&state, &leaf).await {
         Ok(trace) => trace,
         Err(problem) => return problem.page(tongue),
