@@ -42,9 +42,7 @@ impl Operation {
             Operation::ApprovalDraft { .. }
             | Operation::Approve { .. }
             | Operation::Decide { .. } => Right::Approve,
-            Operation::TokenCreate(request) if request.scopes.contains(&Scope::Admin) => {
-                Right::People
-            }
+            Operation::TokenCreate(it) if it.scopes.contains(&Scope::Admin) => Right::People,
             Operation::Cancel { .. }
             | Operation::Alias(_)
             | Operation::Filing { .. }
