@@ -320,12 +320,14 @@ mod tests {
         let most = u64::MAX;
         let text = format!(
             "per_device_train_batch_size: {most}\ngradient_accumulation_steps: {most}\nlora_rank: {most}\n\
-             learning_rate: .inf\nlora_alpha: 1e300\n"
+             lora_alpha: 1e300\n"
         );
         let found = mistakes(&text);
         for key in ["per_device_train_batch_size", "lora_rank", "lora_alpha"] {
             assert!(found.iter().any(|it| it == key), "{key}: {found:?}");
         }
+        // What is no number at all, the reader of YAML refuses as a whole.
+        assert_eq!(mistakes("learning_rate: .inf\nseed: 1\n"), [""]);
     }
 
     #[test]
