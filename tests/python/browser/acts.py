@@ -460,8 +460,22 @@ def makes_a_project(visit):
     assert page.locator("tbody tr").count() == 1
     follow(page.locator("form[action$='/leave'] button"))
     assert page.locator("form[action$='/leave']").count() == 0
+    page.locator("form[action$='/name'] [name=name]").fill(f"Clinic {visit.lang}")
+    follow(page.locator("form[action$='/name'] button"))
+    assert page.locator("h1").inner_text() == f"Clinic {visit.lang}", "it is called so from now on"
     page = visit("/keys", "staffed")
     assert page.locator(f"[name=project] option[value='{id}']").count() == 1, "keys can be for it"
+    page = visit(f"/projects/{id}", "staffed")
+    page.locator("form[action$='/delete'] button").click()
+    page.wait_for_url("**/projects")
+    assert page.locator(f"a[href$='/projects/{id}']").count() == 0, "nothing belonged to it"
+
+
+def takes_a_bundle_away(visit):
+    page = visit("/deployments/customer-care")
+    with page.expect_download() as taken:
+        page.locator("form[action$='/bundle'] button").click()
+    assert taken.value.suggested_filename.endswith(".tar"), taken.value.suggested_filename
 
 
 def issues_a_key(visit):
@@ -570,6 +584,7 @@ ACTS = [
     lets_the_first_person_in,
     manages_people,
     makes_a_project,
+    takes_a_bundle_away,
     issues_a_key,
     reads_the_audit,
     keeps_an_account,

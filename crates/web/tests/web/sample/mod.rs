@@ -2,6 +2,8 @@
 //! server that answers one fixed answer. Nothing here measures anything; the figures are invented
 //! to look like an order's.
 
+use std::io::{Seek as _, Write as _};
+
 use axum::Router;
 use axum::extract::Json;
 use axum::http::StatusCode;
@@ -288,6 +290,14 @@ fn window<T: Clone>(rows: &[T], limit: u32, offset: u32) -> Vec<T> {
         .collect()
 }
 
+/// A file without a name, with a few bytes in it.
+fn small_file() -> std::fs::File {
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    let written = file.write_all(&[0; 1024]).and_then(|()| file.rewind());
+    written.expect("room for a few bytes");
+    file
+}
+
 fn asked<'a, T: Send + 'a>(value: T) -> Asked<'a, T> {
     Box::pin(async move { Ok(value) })
 }
@@ -503,8 +513,14 @@ impl Desk for SampleDesk {
         }))
     }
     fn bundle<'a>(&'a self, name: &'a str) -> Asked<'a, std::fs::File> {
-        let text = format!("nothing of {name} is in this sample");
-        Box::pin(async { Err(WorkshopError::new("deployment-unknown", text, "")) })
+        let is_known = self.deployments.iter().any(|it| it.name == name);
+        let text = format!("nothing is deployed as {name} in this sample");
+        Box::pin(async move {
+            match is_known {
+                true => Ok(small_file()),
+                false => Err(WorkshopError::new("deployment-unknown", text, "")),
+            }
+        })
     }
     fn ml_bom<'a>(&'a self, name: &'a str) -> Asked<'a, Option<Value>> {
         let mut all = self.deployments.iter();

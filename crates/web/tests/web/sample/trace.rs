@@ -264,7 +264,7 @@ pub fn operated(operation: &Operation) -> Result<Value, WorkshopError> {
     let ward = || {
         json!({
             "id": "ward", "name": "Ward 7", "created_ms": PLACED_MS,
-            "members": [{"person": "anna", "roles": ["tuner"], "denied": ["ask"]}],
+            "members": [{"person": "anna", "roles": ["tuner"], "denied": ["ask"], "granted": []}],
         })
     };
     Ok(match operation {
