@@ -266,14 +266,22 @@ impl Store {
     /// # Errors
     /// `store`, `store-unreadable`.
     pub async fn curve_outline(&self, id: &OrderId) -> Result<Vec<CurvePoint>, WorkshopError> {
-        let rows = sqlx::query(
-            "SELECT point FROM curve,
-                 (SELECT MAX(1, COUNT(*) / ?2) AS every, MAX(step) AS last
-                  FROM curve WHERE order_id = ?1) AS whole
-             WHERE order_id = ?1 AND (step % every = 0 OR step = last) ORDER BY step",
+        let owner = self.curve_owner(id).await?;
+        // By itself: in one query SQLite may count the points anew for each of them.
+        let whole = sqlx::query(
+            "SELECT COUNT(*) AS points, COALESCE(MAX(step), 0) AS last FROM curve WHERE order_id = ?",
         )
-        .bind(self.curve_owner(id).await?)
-        .bind(OUTLINE_POINTS)
+        .bind(&owner)
+        .fetch_one(&self.read)
+        .await
+        .map_err(failed("measure a loss curve"))?;
+        let every = whole.get::<i64, _>("points") / i64::from(OUTLINE_POINTS);
+        let rows = sqlx::query(
+            "SELECT point FROM curve WHERE order_id = ? AND (step % ? = 0 OR step = ?) ORDER BY step",
+        )
+        .bind(owner)
+        .bind(every.max(1))
+        .bind(whole.get::<i64, _>("last"))
         .fetch_all(&self.read)
         .await
         .map_err(failed("read a loss curve"))?;
