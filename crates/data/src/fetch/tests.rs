@@ -38,11 +38,10 @@ impl Place {
             base_dir: self.folder.path().to_owned(),
             environment: Environment {
                 variables: self.variables.iter().cloned().chain([none]).collect(),
+                // Limits of time as in use: a busy machine is slow, and only a silent server may end a test.
                 timeouts: Timeouts {
-                    connect_ms: 2000,
-                    answer_ms: 2000,
-                    silence_ms: 300,
                     retry_ms: 1,
+                    ..Timeouts::default()
                 },
             },
         }

@@ -98,12 +98,14 @@ fn a_connection_that_is_always_cut_is_given_up_with_the_part_kept() {
 #[test]
 fn silence_and_closed_doors_are_errors_with_the_next_step() {
     let server = Server::new(|_| Reply {
-        silent_ms: Some(1500),
+        silent_ms: Some(600_000),
         ..Reply::ok("late")
     });
     let place = Place::new(&[]);
+    let mut impatient = place.options();
+    impatient.environment.timeouts.silence_ms = 300;
     refuse(
-        place.fetch(&server.url("/x")),
+        go(&server.url("/x"), &impatient),
         "data-network",
         &["check the network"],
     );
