@@ -6,7 +6,7 @@
 mod common;
 
 use common::{Numbers, push_segment, relative_error, repository_file};
-use lathe_engine::{Batch, FullTrainer, Parameters, Segment, Target};
+use lathe_engine::{Batch, ByteProducts, FullTrainer, Parameters, Segment, Target};
 use lathe_kernel::{Pool, Precision};
 use safetensors::{SafeTensors, tensor::TensorView};
 use std::path::Path;
@@ -23,7 +23,7 @@ fn biased() -> std::path::PathBuf {
 }
 
 fn load<'a>(folder: &Path, precision: Precision, pool: &'a Pool) -> (FullTrainer<'a>, Parameters) {
-    FullTrainer::load(folder, precision, pool).expect("the fixture loads")
+    FullTrainer::load(folder, precision, ByteProducts::None, pool).expect("the fixture loads")
 }
 
 /// The tiny model with a head of its own: the rows of the embeddings in reverse.

@@ -1,12 +1,12 @@
 //! Speed of full tuning on dense sequences, for comparison with `benches/peers/train_full.py`.
 //!
-//!     cargo run --release -p lathe-tune --example full_speed -- MODEL [STEPS]
+//!     cargo run --release -p lathe-tune --example full_speed -- MODEL [STEPS] [bytes|bf16]
 //!
 //! MODEL is a .gguf file or a Hugging Face folder. Every step trains on 2 x 256 tokens, every position
 //! supervised but the last of each sequence: gradients of all weights, clipping, AdamW, the model
-//! taken up anew. Prints one JSON line with the median step. LATHE_THREADS and LATHE_ISA are honoured.
+//! taken up anew. `bf16` lets no product multiply bytes. Prints one JSON line with the median step. LATHE_THREADS and LATHE_ISA are honoured.
 
-use lathe_engine::{FullTrainer, Parameters};
+use lathe_engine::{ByteProducts, FullTrainer, Parameters};
 use lathe_evidence::Digest;
 use lathe_kernel::{Pool, Precision, default_threads};
 use lathe_tune::TuneError;
@@ -28,8 +28,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         .next()
         .ok_or("name a model: a .gguf file or a Hugging Face folder")?;
     let steps: u64 = arguments.next().map_or(Ok(8), |count| count.parse())?;
+    let bytes = match arguments.next().as_deref() {
+        None | Some("bytes") => ByteProducts::All,
+        Some("bf16") => ByteProducts::None,
+        Some(other) => return Err(format!("say `bytes` or `bf16`, not `{other}`").into()),
+    };
     let pool = Pool::new(default_threads());
-    let loaded = FullTrainer::load(Path::new(&path), Precision::Bf16, &pool)?;
+    let loaded = FullTrainer::load(Path::new(&path), Precision::Bf16, bytes, &pool)?;
     let packed = dense();
     let nowhere = |_: &Parameters, _: &Path, _: &str| -> Result<(), TuneError> { Ok(()) };
     let rows = (&packed, SEQUENCES * LENGTH);
@@ -54,6 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let step_s = seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN);
     let report = serde_json::json!({
         "threads": pool.threads(),
+        "bytes": format!("{bytes:?}"),
         "tokens_per_s": ((SEQUENCES * LENGTH) as f64 / step_s * 10.0).round() / 10.0,
         "step_s": (step_s * 1e4).round() / 1e4,
         "peak_mib": peak_mib(),
