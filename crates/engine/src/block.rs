@@ -29,7 +29,7 @@ use crate::standing::Standing;
 use Projection::{Down, Gate, Key, Output, Query, Up, Value};
 pub(crate) use activations::{Activations, Heads, Work};
 use lathe_kernel::rope::{self, Turns};
-use lathe_kernel::{AdaptedProduct, Pool, bias, gated, matmul_adapted};
+use lathe_kernel::{Pool, bias, gated};
 pub(crate) use mixed::AdapterRows;
 
 /// The seven linear layers of a block, in the order of [`crate::adapter::TARGETS`].
@@ -420,12 +420,9 @@ impl<'a> Block<'a> {
         let linear = self.linear(projection);
         let unscaled = lora.and_then(|it| it.unscale(self.pool, linear, (x, dy), dlow, gradients));
         let dy = unscaled.as_deref().unwrap_or(dy);
-        if let Some((dx, add)) = dx {
-            let product = AdaptedProduct {
-                product: linear.product_back(dx, add),
-                low_rank: lora.map(|lora| lora.low_rank_back(rows, dlow)),
-            };
-            matmul_adapted(self.pool, dy, rows, &mut [product]);
+        if let Some(dx) = dx {
+            let low_rank = lora.map(|lora| lora.low_rank_back(rows, dlow));
+            linear.multiply_back(self.pool, (dy, rows), low_rank, dx);
         } else if let Some(lora) = lora {
             lora.lower_back(self.pool, dy, rows, dlow);
         }

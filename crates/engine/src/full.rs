@@ -14,7 +14,7 @@
 
 use crate::batch::{Batch, LossSum};
 use crate::error::EngineError;
-use crate::linear::Linear;
+use crate::linear::{ByteProducts, Linear};
 use crate::model::{LoadOptions, Model, norm_gains};
 use crate::parameters::{Parameters, Places};
 use crate::train::{Buffers, Learner, Trainer};
@@ -37,13 +37,14 @@ pub struct FullTrainer<'a> {
 
 impl<'a> FullTrainer<'a> {
     /// Opens a `.gguf` file or a Hugging Face folder; gives the weights apart, because
-    /// they are the optimizer's. Products are computed in `precision`.
+    /// they are the optimizer's. Products are computed in `precision` but for those of `bytes`.
     ///
     /// # Errors
     /// What opening the files and reading their tensors reports.
     pub fn load(
         path: &Path,
         precision: Precision,
+        bytes: ByteProducts,
         pool: &'a Pool,
     ) -> Result<(Self, Parameters), EngineError> {
         let raw = weights::open(path)?;
@@ -55,6 +56,7 @@ impl<'a> FullTrainer<'a> {
             trainable: true,
             as_stored: false,
             quantise: None,
+            bytes,
         };
         let trainer = Self {
             pool,

@@ -12,7 +12,7 @@ use crate::linear::{Linear, LinearProduct};
 use crate::model::Model;
 use crate::parameters::Places;
 use crate::rows::Rows;
-use lathe_kernel::{Pool, cross_entropy, matmul_group, rmsnorm};
+use lathe_kernel::{Pool, cross_entropy, rmsnorm};
 
 /// Rows whose logits exist at the same time.
 const CHUNK_ROWS_MAX: usize = 128;
@@ -245,8 +245,8 @@ impl Head<'_> {
     fn back_to_hidden(&self, rows: usize, work: &mut HeadWork) {
         let (width, eps) = (self.model.config.hidden, self.model.config.rms_eps);
         let dnormed = work.dnormed.fit(rows, width);
-        let product = self.model.head.product_back(dnormed, false);
-        matmul_group(self.pool, &work.logits, rows, &mut [product]);
+        let head = &self.model.head;
+        head.multiply_back(self.pool, (&work.logits, rows), None, (dnormed, false));
         let dhidden = work.dhidden.fit(rows, width);
         dhidden.fill(0.0);
         let weight = &self.model.final_norm;

@@ -58,6 +58,7 @@ pub use infer::{
     AdapterRun, Chunk, KvCache, Logits, MeanPooling, Scratch, forward, forward_mixed, last_states,
 };
 pub use likelihoods::{Fidelity, Likelihoods};
+pub use linear::ByteProducts;
 pub use log_softmax::LogSoftmax;
 pub use model::{LoadOptions, Model};
 pub use packed_adapter::PackedAdapter;

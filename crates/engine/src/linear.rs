@@ -21,6 +21,7 @@ use crate::gguf::blocks::BlockType;
 use crate::gguf::codes::Codes;
 use crate::rows::Rows;
 use crate::weights::RawModel;
+use lathe_kernel::quantised::WIDE_BLOCK;
 use lathe_kernel::{
     AdaptedProduct, Isa, LowRank, PackedMatrix, Pool, Precision, Product, QuantisedMatrix,
     QuantisedProduct, bias, gain, largest_quantised, matmul, matmul_adapted, matmul_low_rank,
@@ -43,6 +44,23 @@ pub(crate) struct Packing {
     pub(crate) as_stored: bool,
     /// What the other matrices of blocks are rounded to, if not to the precision.
     pub(crate) quantise: Option<BlockType>,
+    /// Which products of a step of tuning multiply bytes.
+    pub(crate) bytes: ByteProducts,
+}
+
+/// Which products of a step of tuning multiply bytes instead of bf16: weights, and what they are multiplied by, rounded
+/// to 8 bits in blocks of 64. Gradients of weights never do.
+///
+/// Only where the machine multiplies bytes faster, and only for matrices of whole blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ByteProducts {
+    /// None.
+    #[default]
+    None,
+    /// Those that give gradients of inputs.
+    Gradients,
+    /// These, and those of the forward pass by weights that are not kept as stored: for weights that learn.
+    All,
 }
 
 /// What a matrix is asked for most.
@@ -65,6 +83,37 @@ impl Packing {
         PackedMatrix::pack_weights_transposed(self.isa, self.precision, w, out, depth)
     }
 
+    /// Whether a matrix of this depth is multiplied as bytes.
+    fn in_bytes(&self, depth: usize, least: ByteProducts) -> bool {
+        let wanted = match self.bytes {
+            ByteProducts::None => false,
+            ByteProducts::Gradients => least == ByteProducts::Gradients,
+            ByteProducts::All => true,
+        };
+        let exact = self.precision == Precision::F32;
+        wanted && !exact && self.isa == Isa::Avx512Bf16 && depth.is_multiple_of(WIDE_BLOCK)
+    }
+
+    /// `w` `[out, in]` for the forward pass.
+    fn rounded(&self, pool: &Pool, w: &[f32], out: usize, depth: usize) -> Frozen {
+        if self.trainable && self.in_bytes(depth, ByteProducts::All) {
+            let mut weights = QuantisedMatrix::blank(self.isa, out, depth);
+            weights.round(pool, w);
+            return Frozen::Quantised(weights);
+        }
+        Frozen::Rounded(self.weights(w, out, depth))
+    }
+
+    /// The same `w` for the backward pass.
+    fn rounded_transposed(&self, pool: &Pool, w: &[f32], out: usize, depth: usize) -> Frozen {
+        if self.in_bytes(out, ByteProducts::Gradients) {
+            let mut weights = QuantisedMatrix::blank(self.isa, depth, out);
+            weights.round_transposed(pool, w);
+            return Frozen::Quantised(weights);
+        }
+        Frozen::Rounded(self.weights_transposed(w, out, depth))
+    }
+
     /// Packs a row-major `w` `[out, in]` for `x·Wᵀ`.
     pub(crate) fn forward(&self, w: &[f32], out: usize, depth: usize) -> PackedMatrix {
         PackedMatrix::pack(self.isa, self.precision, w, out, depth)
@@ -79,7 +128,9 @@ impl Packing {
 /// A frozen weight matrix `[out, in]`.
 pub(crate) struct Linear {
     forward: Frozen,
-    transposed: Option<PackedMatrix>,
+    transposed: Option<Frozen>,
+    /// Of what is not in blocks, and of the operands of gradients.
+    precision: Precision,
     /// `[out]`, where the architecture has one.
     bias: Option<Vec<f32>>,
     /// The squares of the lengths of W's rows, `[out]`; found when somebody asks.
@@ -101,6 +152,40 @@ type WeightGradient = fn(&Pool, &[f32], &[f32], usize, usize, usize, &mut [f32],
 enum Frozen {
     Rounded(PackedMatrix),
     Quantised(QuantisedMatrix),
+}
+
+impl Frozen {
+    /// out (+)= x·Wᵀ + the LoRA term, W being whichever way this form holds it.
+    fn multiply(
+        &self,
+        pool: &Pool,
+        (x, rows): (&[f32], usize),
+        low_rank: Option<LowRank<'_>>,
+        (out, accumulate): (&mut [f32], bool),
+    ) {
+        match self {
+            Frozen::Rounded(weights) => {
+                let product = Product {
+                    weights,
+                    out,
+                    accumulate,
+                };
+                let product = AdaptedProduct { product, low_rank };
+                matmul_adapted(pool, x, rows, &mut [product]);
+            }
+            Frozen::Quantised(weights) => {
+                let product = QuantisedProduct {
+                    weights,
+                    out: &mut *out,
+                    accumulate,
+                };
+                matmul_quantised(pool, x, rows, &mut [product]);
+                if let Some(term) = low_rank {
+                    matmul_low_rank(pool, x, rows, &mut [(term, out)]);
+                }
+            }
+        }
+    }
 }
 
 /// y (+)= b + x·Wᵀ + the LoRA term, for one layer of several that read the same x.
@@ -147,6 +232,8 @@ impl Linear {
                 (Codes::of(to, &bytes), Some(values))
             }
         };
+        // Matrices are loaded side by side.
+        let pool = Pool::new(1);
         let arrange = match asked {
             Asked::Whole => QuantisedMatrix::pack,
             Asked::Largest => QuantisedMatrix::pack_split,
@@ -162,16 +249,16 @@ impl Linear {
             },
             None => {
                 let (_, w) = raw.tensor_f32(name)?;
-                let weights = packing.weights(&w, out, depth);
-                (Frozen::Rounded(weights), Some(w))
+                (packing.rounded(&pool, &w, out, depth), Some(w))
             }
         };
         let transposed = w
             .filter(|_| packing.trainable)
-            .map(|w| packing.weights_transposed(&w, out, depth));
+            .map(|w| packing.rounded_transposed(&pool, &w, out, depth));
         Ok(Self {
             forward,
             transposed,
+            precision: packing.precision,
             bias,
             squares: OnceLock::new(),
         })
@@ -198,10 +285,12 @@ impl Linear {
         self.squares.take();
         match &mut self.forward {
             Frozen::Rounded(weights) => weights.repack(pool, w),
-            Frozen::Quantised(_) => panic!("weights that learn are not loaded as stored"),
+            Frozen::Quantised(weights) => weights.round(pool, w),
         }
-        if let Some(transposed) = &mut self.transposed {
-            transposed.repack_transposed(pool, w);
+        match &mut self.transposed {
+            Some(Frozen::Rounded(weights)) => weights.repack_transposed(pool, w),
+            Some(Frozen::Quantised(weights)) => weights.round_transposed(pool, w),
+            None => {}
         }
     }
 
@@ -217,10 +306,7 @@ impl Linear {
         bias.copy_from_slice(new);
     }
 
-    /// dW (+)= dyᵀ·x, the operands rounded as the weights are.
-    ///
-    /// # Panics
-    /// If the weights are kept in the blocks they are stored in.
+    /// dW (+)= dyᵀ·x, the operands in the packing's precision.
     pub(crate) fn gradient(
         &self,
         pool: &Pool,
@@ -228,12 +314,9 @@ impl Linear {
         dw: &mut [f32],
         add: bool,
     ) {
-        let Frozen::Rounded(weights) = &self.forward else {
-            panic!("weights that learn are not loaded as stored");
-        };
-        let (out, depth) = (weights.rows_out(), weights.depth());
+        let (out, depth) = self.shape();
         let rows = x.len() / depth;
-        let product = weight_gradient(weights.precision());
+        let product = weight_gradient(self.precision);
         product(pool, dy, x, rows, out, depth, dw, 1.0, add);
     }
 
@@ -301,28 +384,7 @@ impl Linear {
         low_rank: Option<LowRank<'_>>,
         z: &mut [f32],
     ) {
-        match &self.forward {
-            Frozen::Rounded(weights) => {
-                let product = Product {
-                    weights,
-                    out: z,
-                    accumulate: false,
-                };
-                let product = AdaptedProduct { product, low_rank };
-                matmul_adapted(pool, x, rows, &mut [product]);
-            }
-            Frozen::Quantised(weights) => {
-                let product = QuantisedProduct {
-                    weights,
-                    out: &mut *z,
-                    accumulate: false,
-                };
-                matmul_quantised(pool, x, rows, &mut [product]);
-                if let Some(term) = low_rank {
-                    matmul_low_rank(pool, x, rows, &mut [(term, z)]);
-                }
-            }
-        }
+        self.forward.multiply(pool, (x, rows), low_rank, (z, false));
     }
 
     /// The squares of the lengths of W's rows, `[out]`, of the values that are multiplied.
@@ -372,20 +434,22 @@ impl Linear {
         }
     }
 
-    /// dx (+)= dy·W.
+    /// dx (+)= dy·W + the LoRA term; `dy` has `rows` rows, `dx` comes with whether to add to it.
     ///
     /// # Panics
     /// If the model was not loaded as trainable.
-    pub(crate) fn product_back<'a>(&'a self, dx: &'a mut [f32], add: bool) -> Product<'a> {
+    pub(crate) fn multiply_back(
+        &self,
+        pool: &Pool,
+        (dy, rows): (&[f32], usize),
+        low_rank: Option<LowRank<'_>>,
+        (dx, accumulate): (&mut [f32], bool),
+    ) {
         let weights = self
             .transposed
             .as_ref()
             .expect("gradients need a model loaded with LoadOptions::trainable");
-        Product {
-            weights,
-            out: dx,
-            accumulate: add,
-        }
+        weights.multiply(pool, (dy, rows), low_rank, (dx, accumulate));
     }
 }
 

@@ -11,7 +11,7 @@ use crate::block::{Layer, Projection};
 use crate::config::{Config, Window};
 use crate::error::EngineError;
 use crate::gguf::blocks::BlockType;
-use crate::linear::{Asked, Linear, Packing};
+use crate::linear::{Asked, ByteProducts, Linear, Packing};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::weights::{self, RawModel};
@@ -36,6 +36,8 @@ pub struct LoadOptions {
     /// Round what is not kept as stored to blocks of this type in the linear layers of the blocks, as an
     /// adapter is tuned over a base of 4 or 8 bits; the head keeps its values.
     pub quantise: Option<BlockType>,
+    /// Which products of a step of tuning multiply bytes.
+    pub bytes: ByteProducts,
 }
 
 impl Default for LoadOptions {
@@ -47,6 +49,7 @@ impl Default for LoadOptions {
             trainable: false,
             as_stored: false,
             quantise: None,
+            bytes: ByteProducts::None,
         }
     }
 }
@@ -61,13 +64,14 @@ impl LoadOptions {
         }
     }
 
-    /// What an adapter is tuned over: the weights as they answer, and in bf16 what the backward pass
-    /// reads. Weights in blocks are multiplied in them, so that what is learnt fits what is served;
+    /// What an adapter is tuned over: the weights as they answer, and in blocks of 8 bits, or bf16 where the machine
+    /// does not multiply bytes, what the backward pass reads. Weights in blocks are multiplied in them, so that what is learnt fits what is served;
     /// gradients are those of the same values, the rounding of the input taken as if it were none
     /// (Bengio et al. 2013, straight through).
     pub fn for_tuning() -> Self {
         Self {
             trainable: true,
+            bytes: ByteProducts::Gradients,
             ..Self::for_answers()
         }
     }
@@ -112,6 +116,7 @@ impl Model {
             trainable,
             as_stored,
             quantise,
+            bytes,
         } = options;
         let packing = Packing {
             isa,
@@ -119,6 +124,7 @@ impl Model {
             trainable,
             as_stored,
             quantise,
+            bytes,
         };
         let pool = Pool::new(default_threads());
         let (embeddings, head, layers) = pack_all(&raw, packing, &pool)?;
@@ -216,10 +222,15 @@ impl Model {
             precision,
             as_stored,
             quantise,
+            bytes,
             ..
         } = self.packing;
         let (format, fingerprint) = (&self.format, self.fingerprint);
-        format!("{format} {fingerprint:016x} {precision:?} {as_stored} {quantise:?}")
+        let bytes = match bytes {
+            ByteProducts::None => String::new(),
+            some => format!(" {some:?}"),
+        };
+        format!("{format} {fingerprint:016x} {precision:?} {as_stored} {quantise:?}{bytes}")
     }
 }
 

@@ -38,6 +38,10 @@ fn main() {
         quantised(&pool, Bits::Four, m, k, n);
         quantised(&pool, Bits::Eight, m, k, n);
     }
+    for (m, k, n) in SHAPES.into_iter().filter(|(m, ..)| *m > 16) {
+        learning(&pool, m, k, n);
+        learning(&pool, m, n, k);
+    }
     for (m, k, n) in [(1024, 576, 16), (1024, 16, 1536), (1024, 576, 1536)] {
         weights(&pool, Precision::F32, m, k, n);
     }
@@ -53,6 +57,29 @@ fn main() {
         let [exact, rounded] = [seconds, rounded].map(|seconds| flops(m, p, q) / seconds / 1e9);
         println!("tn {m:5} rows {p:5} x {q:5}: {exact:7.1} GFLOP/s, {rounded:7.1} in bf16");
     }
+}
+
+/// Weights that learn, rounded to 8 bits anew after every step.
+fn learning(pool: &Pool, m: usize, k: usize, n: usize) {
+    let (x, w, mut out) = (values(m * k), values(n * k), values(m * n));
+    let mut packed = QuantisedMatrix::blank(pool.isa(), n, k);
+    let back = shortest(|_| packed.round_transposed(pool, &w));
+    let round = shortest(|_| packed.round(pool, &w));
+    let seconds = shortest(|_| {
+        let product = QuantisedProduct {
+            weights: &packed,
+            out: &mut out,
+            accumulate: false,
+        };
+        matmul_quantised(pool, &x, m, &mut [product]);
+    });
+    let read = |seconds| (4 * n * k) as f64 / seconds / 1e9;
+    println!(
+        "learning {m:5} rows {k:5} -> {n:5}: {:7.1} GOP/s, rounded at {:6.2} GB/s, transposed at {:6.2}",
+        flops(m, k, n) / seconds / 1e9,
+        read(round),
+        read(back),
+    );
 }
 
 /// Enough copies of the weights that they come from memory when there are few rows.

@@ -14,6 +14,7 @@ mod codes;
 mod heavy;
 mod input;
 mod largest;
+mod learning;
 mod pack;
 mod tile;
 
@@ -24,7 +25,7 @@ use crate::parallel::{Grid, SharedMut};
 use crate::simd;
 use input::Input;
 pub use largest::largest_quantised;
-pub use pack::{BLOCK, Bits, Blocks, Offsets, QuantisedMatrix};
+pub use pack::{BLOCK, Bits, Blocks, Offsets, QuantisedMatrix, WIDE_BLOCK};
 use tile::Rows;
 
 /// Tasks for each thread at most: enough to even out, few enough that a thread reads long stretches of memory.
@@ -50,12 +51,12 @@ const TASK_WORDS_MIN: usize = 48 * 1024;
 ///
 /// # Panics
 /// If `x` or an output does not have `m` rows of the width that the weights ask for, or the weights
-/// differ in instruction set or depth.
+/// differ in instruction set, depth or how many values share a scale.
 pub fn matmul_quantised(pool: &Pool, x: &[f32], m: usize, products: &mut [QuantisedProduct<'_>]) {
     let Some(first) = products.first() else {
         return;
     };
-    let (isa, depth) = (first.weights.isa, first.weights.depth);
+    let (isa, depth, block) = (first.weights.isa, first.weights.depth, first.weights.block);
     let first_words = first.weights.panel_words();
     assert_eq!(
         x.len(),
@@ -65,10 +66,12 @@ pub fn matmul_quantised(pool: &Pool, x: &[f32], m: usize, products: &mut [Quanti
     if m == 0 {
         return;
     }
-    let input = Input::new(pool, x, m, depth, isa);
+    let input = Input::new(pool, x, (m, depth), block, isa);
     let jobs: Vec<Job<'_>> = products
         .iter_mut()
-        .scan(0, |first, p| Some(Job::new(p, m, isa, depth, first)))
+        .scan(0, |first, p| {
+            Some(Job::new(p, m, (isa, depth, block), first))
+        })
         .collect();
     let rows = m.min(TASK_ROWS);
     let runs = m.div_ceil(rows);
@@ -107,14 +110,13 @@ impl<'a> Job<'a> {
     fn new(
         product: &'a mut QuantisedProduct<'_>,
         m: usize,
-        isa: crate::Isa,
-        depth: usize,
+        kind: (crate::Isa, usize, usize),
         first: &mut usize,
     ) -> Self {
         let weights = product.weights;
         assert_eq!(
-            (weights.isa, weights.depth),
-            (isa, depth),
+            (weights.isa, weights.depth, weights.block),
+            kind,
             "weights of one kind were expected"
         );
         let columns = weights.columns;

@@ -168,6 +168,13 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// # Safety
     /// They must be writable.
     unsafe fn store_bytes(self, to: *mut i8, value: Self::F);
+    /// Writes `LANES` numbers rounded to half precision.
+    ///
+    /// # Safety
+    /// They must be writable.
+    unsafe fn store_halves(self, to: *mut u16, value: Self::F);
+    /// Word `i` holds the `i`-th of four vectors of whole numbers from 0 to 255 as bytes, the first lowest.
+    fn bytes_side_by_side(self, values: [Self::F; 4]) -> Self::U;
     /// Word by word: `acc + Σ w · x` over the four bytes of `w`, unsigned, and of `x`, signed.
     fn dot_bytes(self, acc: Self::U, w: Self::U, x: Self::U) -> Self::U;
     /// The lower four bits of every byte.

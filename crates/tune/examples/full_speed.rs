@@ -1,12 +1,13 @@
 //! Speed of full tuning on dense sequences, for comparison with `benches/peers/train_full.py`.
 //!
-//!     cargo run --release -p lathe-tune --example full_speed -- MODEL [STEPS]
+//!     cargo run --release -p lathe-tune --example full_speed -- MODEL [STEPS] [bytes|bf16] [TEXT]
 //!
 //! MODEL is a .gguf file or a Hugging Face folder. Every step trains on 2 x 256 tokens, every position
 //! supervised but the last of each sequence: gradients of all weights, clipping, AdamW, the model
-//! taken up anew. Prints one JSON line with the median step. LATHE_THREADS and LATHE_ISA are honoured.
+//! taken up anew. With a TEXT, a file, a step takes the next of its tokens, and the loss is the mean of the last ten
+//! steps: what products of bytes do to what is learnt. `bf16` lets no product multiply bytes. Prints one JSON line with the median step. LATHE_THREADS and LATHE_ISA are honoured.
 
-use lathe_engine::{FullTrainer, Parameters};
+use lathe_engine::{ByteProducts, FullTrainer, Parameters};
 use lathe_evidence::Digest;
 use lathe_kernel::{Pool, Precision, default_threads};
 use lathe_tune::TuneError;
@@ -28,18 +29,31 @@ fn main() -> Result<(), Box<dyn Error>> {
         .next()
         .ok_or("name a model: a .gguf file or a Hugging Face folder")?;
     let steps: u64 = arguments.next().map_or(Ok(8), |count| count.parse())?;
+    let bytes = match arguments.next().as_deref() {
+        None | Some("bytes") => ByteProducts::All,
+        Some("bf16") => ByteProducts::None,
+        Some(other) => return Err(format!("say `bytes` or `bf16`, not `{other}`").into()),
+    };
     let pool = Pool::new(default_threads());
-    let loaded = FullTrainer::load(Path::new(&path), Precision::Bf16, &pool)?;
-    let packed = dense();
+    let loaded = FullTrainer::load(Path::new(&path), Precision::Bf16, bytes, &pool)?;
+    let text = arguments.next().map(std::fs::read_to_string).transpose()?;
+    let tokens = match &text {
+        Some(text) => loaded.0.model().tokenizer.encode(text),
+        None => (0..SEQUENCES * LENGTH).map(token).collect(),
+    };
+    let packed = dense(&tokens);
     let nowhere = |_: &Parameters, _: &Path, _: &str| -> Result<(), TuneError> { Ok(()) };
     let rows = (&packed, SEQUENCES * LENGTH);
     let mut weights = Weights::new("sft", loaded, &pool, rows, Learns::All, &nowhere)?;
     let mut optimizer = AdamW::new(AdamWSpec::default(), weights.len());
     let mut gradients = lathe_kernel::slab::zeros(weights.len());
-    let records: Vec<usize> = (0..SEQUENCES).collect();
     let (mut seconds, mut losses) = (Vec::new(), Vec::new());
     // The first step warms up.
     for step in 0..=steps {
+        let first = step as usize * SEQUENCES;
+        let records: Vec<usize> = (first..first + SEQUENCES)
+            .map(|record| record % packed.rows.len())
+            .collect();
         let start = Instant::now();
         losses.push(weights.gradients(&records, &mut gradients).loss);
         let factor = clip::factor(clip::norm(&pool, &gradients), 1.0);
@@ -50,29 +64,34 @@ fn main() -> Result<(), Box<dyn Error>> {
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
+    let tail = if text.is_some() { 10 } else { 1 };
     seconds.sort_by(f64::total_cmp);
     let step_s = seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN);
     let report = serde_json::json!({
         "threads": pool.threads(),
+        "bytes": format!("{bytes:?}"),
         "tokens_per_s": ((SEQUENCES * LENGTH) as f64 / step_s * 10.0).round() / 10.0,
         "step_s": (step_s * 1e4).round() / 1e4,
         "peak_mib": peak_mib(),
         "first_loss": losses.first(),
-        "loss": losses.last(),
+        "loss": mean(&losses[losses.len().saturating_sub(tail)..]),
     });
     println!("{report}");
     Ok(())
 }
 
-fn dense() -> Packed {
-    let row = |sequence: usize| {
-        let start = sequence * LENGTH;
-        let tokens = (start..start + LENGTH).map(token).collect();
-        let (id, leaf) = (sequence.to_string(), Digest::of(&[sequence as u8]));
-        Row::answering(id, leaf, tokens, 1)
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn dense(tokens: &[u32]) -> Packed {
+    let row = |(sequence, tokens): (usize, &[u32])| {
+        let (id, leaf) = (sequence.to_string(), Digest::of(&sequence.to_le_bytes()));
+        Row::answering(id, leaf, tokens.to_vec(), 1)
     };
+    let rows = tokens.chunks_exact(LENGTH).enumerate();
     Packed {
-        rows: (0..SEQUENCES).map(row).collect(),
+        rows: rows.map(row).collect(),
         prefix_len: 0,
         over_long: Vec::new(),
         unanswered: Vec::new(),

@@ -240,6 +240,7 @@ mod tests {
     use crate::pack::pack;
     use crate::spec::SftSpec;
     use crate::testing::{self, Whole};
+    use lathe_engine::ByteProducts;
     use lathe_kernel::Precision;
 
     fn spec() -> SftSpec {
@@ -257,8 +258,13 @@ mod tests {
     }
 
     fn weights<'a>(pool: &'a Pool, packed: &'a Packed, learns: Learns) -> Weights<'a> {
-        let loaded =
-            FullTrainer::load(&testing::model_path(), Precision::Bf16, pool).expect("loads");
+        let loaded = FullTrainer::load(
+            &testing::model_path(),
+            Precision::Bf16,
+            ByteProducts::None,
+            pool,
+        )
+        .expect("loads");
         let rows = (packed, spec().rows_max);
         Weights::new("sft", loaded, pool, rows, learns, &nowhere).expect("something learns")
     }
@@ -310,7 +316,12 @@ mod tests {
     fn nothing_that_learns_is_refused_by_name() {
         let (pool, packed) = (Pool::new(1), packed());
         for (learns, words) in [(last(3, &[]), "1 to 2"), (last(1, &["lm_head"]), "lm_head")] {
-            let loaded = FullTrainer::load(&testing::model_path(), Precision::F32, &pool);
+            let loaded = FullTrainer::load(
+                &testing::model_path(),
+                Precision::F32,
+                ByteProducts::None,
+                &pool,
+            );
             let rows = (&packed, 64);
             let refused =
                 Weights::new("sft", loaded.expect("loads"), &pool, rows, learns, &nowhere);

@@ -2,7 +2,7 @@
 //!
 //! The expected numbers come from `tests/reference/make_full_vectors.py`, in f32.
 
-use lathe_engine::{FullTrainer, LossSum, Parameters, Trainer};
+use lathe_engine::{ByteProducts, FullTrainer, LossSum, Parameters, Trainer};
 use lathe_evidence::Digest;
 use lathe_kernel::{Pool, Precision};
 use lathe_tune::TuneError;
@@ -89,7 +89,8 @@ fn run(
     let folder = tempfile::tempdir().expect("a folder");
     let (pool, kept) = (Pool::new(threads), RefCell::new(None));
     let model = repository_file("fixtures/tiny-model");
-    let loaded = FullTrainer::load(&model, precision, &pool).expect("the fixture loads");
+    let loaded =
+        FullTrainer::load(&model, precision, ByteProducts::None, &pool).expect("the fixture loads");
     let write = |parameters: &Parameters, _: &Path, _: &str| {
         *kept.borrow_mut() = Some(parameters.clone());
         Ok(())

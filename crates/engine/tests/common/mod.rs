@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
-use lathe_engine::{Adapter, Batch, LoadOptions, LoraSpec, Model, Segment, Target};
+use lathe_engine::{Adapter, Batch, ByteProducts, LoadOptions, LoraSpec, Model, Segment, Target};
 use lathe_kernel::{Isa, Precision};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,7 @@ pub fn fixture(name: &str, precision: Precision) -> Model {
         trainable: true,
         as_stored: false,
         quantise: None,
+        bytes: ByteProducts::None,
     };
     let path = repository_file("fixtures").join(name);
     Model::load(&path, options).expect("the fixture loads")

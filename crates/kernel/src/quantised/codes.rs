@@ -1,10 +1,12 @@
 //! How the codes of a block come out of the words they are held in.
 
-use super::pack::VECTORS;
+use super::pack::{BLOCK, VECTORS};
 use crate::simd::Simd;
 
 /// One way of holding codes.
 pub(super) trait Codes {
+    /// Values along the depth that share a scale.
+    const DEPTHS: usize = BLOCK;
     /// Words of a block of one column.
     const WORDS: usize;
     /// Words of the same in the panels of lower halves.
@@ -50,11 +52,12 @@ impl Codes for FourBits {
     }
 }
 
-/// A code a byte.
-pub(super) struct EightBits;
+/// A code a byte, `DEPTHS` of a block.
+pub(super) struct EightBits<const DEPTHS: usize>;
 
-impl Codes for EightBits {
-    const WORDS: usize = 8;
+impl<const DEPTHS: usize> Codes for EightBits<DEPTHS> {
+    const DEPTHS: usize = DEPTHS;
+    const WORDS: usize = DEPTHS / 4;
 
     #[inline(always)]
     unsafe fn pair<S: Simd>(

@@ -19,6 +19,8 @@ pub(super) struct Input {
     pub(super) blocks: usize,
     /// Blocks of all rows.
     count: usize,
+    /// Words of the codes of a block.
+    block_words: usize,
     /// The codes, and after them the sums.
     words: Scratch,
     /// The scales, and after them the sums times their scales.
@@ -26,36 +28,45 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn new(pool: &Pool, x: &[f32], m: usize, depth: usize, isa: Isa) -> Input {
-        let blocks = depth / BLOCK;
+    /// Rounds `m` rows in blocks of `block` values.
+    pub(super) fn new(
+        pool: &Pool,
+        x: &[f32],
+        (m, depth): (usize, usize),
+        block: usize,
+        isa: Isa,
+    ) -> Input {
+        let (blocks, block_words) = (depth / block, block / 4);
         let count = m * blocks;
         let mut input = Input {
             blocks,
             count,
-            words: Scratch::words(count * (BLOCK_WORDS + 1)),
+            block_words,
+            words: Scratch::words(count * (block_words + 1)),
             floats: Scratch::floats(2 * count),
         };
-        let (codes, sums) = input.words.split_at_mut(count * BLOCK_WORDS);
+        let (codes, sums) = input.words.split_at_mut(count * block_words);
         let (scales, scaled_sums) = input.floats.split_at_mut(count);
         let (codes, sums) = (SharedMut::new(codes), SharedMut::new(sums));
         let (scales, scaled_sums) = (SharedMut::new(scales), SharedMut::new(scaled_sums));
-        let per_task = (TASK_ELEMENTS / BLOCK).max(1);
+        let per_task = (TASK_ELEMENTS / block).max(1);
         pool.run(count.div_ceil(per_task), &|task| {
             let run = task * per_task..((task + 1) * per_task).min(count);
             // SAFETY: tasks convert different blocks.
             let (codes, scales, sums, scaled_sums) = unsafe {
                 (
-                    codes.slice(run.start * BLOCK_WORDS..run.end * BLOCK_WORDS),
+                    codes.slice(run.start * block_words..run.end * block_words),
                     scales.slice(run.clone()),
                     sums.slice(run.clone()),
                     scaled_sums.slice(run.clone()),
                 )
             };
-            let x = &x[run.start * BLOCK..run.end * BLOCK];
+            let x = &x[run.start * block..run.end * block];
             simd::vectorize(
                 isa,
                 Quantise {
                     x,
+                    block_words,
                     codes,
                     scales,
                     sums,
@@ -66,14 +77,14 @@ impl Input {
         input
     }
 
-    /// `BLOCK_WORDS` words for every block.
+    /// The words of every block.
     pub(super) fn codes(&self) -> &[u32] {
-        &self.words[..self.count * BLOCK_WORDS]
+        &self.words[..self.count * self.block_words]
     }
 
     /// One for every block, as whole numbers with a sign.
     pub(super) fn sums(&self) -> &[u32] {
-        &self.words[self.count * BLOCK_WORDS..]
+        &self.words[self.count * self.block_words..]
     }
 
     /// One for every block.
@@ -89,6 +100,7 @@ impl Input {
 
 struct Quantise<'a> {
     x: &'a [f32],
+    block_words: usize,
     codes: &'a mut [u32],
     scales: &'a mut [f32],
     sums: &'a mut [u32],
@@ -102,8 +114,8 @@ impl Kernel for Quantise<'_> {
     fn run<S: Simd>(self, s: S) {
         let blocks = self
             .x
-            .chunks_exact(BLOCK)
-            .zip(self.codes.chunks_exact_mut(BLOCK_WORDS));
+            .chunks_exact(4 * self.block_words)
+            .zip(self.codes.chunks_exact_mut(self.block_words));
         let sums = self.sums.iter_mut().zip(self.scaled_sums);
         let figures = self.scales.iter_mut().zip(sums);
         for ((x, codes), (scale, (sum, scaled_sum))) in blocks.zip(figures) {
@@ -118,12 +130,12 @@ impl Kernel for Quantise<'_> {
 #[inline(always)]
 fn quantise_block<S: Simd>(s: S, x: &[f32], codes: &mut [u32]) -> (f32, f32) {
     assert!(
-        x.len() == BLOCK && codes.len() == BLOCK_WORDS,
+        x.len() == 4 * codes.len() && x.len().is_multiple_of(BLOCK),
         "a block was expected"
     );
     let mut top = s.splat(0.0);
     let mut at = 0;
-    while at < BLOCK {
+    while at < x.len() {
         // SAFETY: whole vectors of the block.
         let value = unsafe { s.load(x.as_ptr().add(at)) };
         top = s.max(top, s.max(value, s.sub(s.splat(0.0), value)));
@@ -133,7 +145,7 @@ fn quantise_block<S: Simd>(s: S, x: &[f32], codes: &mut [u32]) -> (f32, f32) {
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     let mut sum = s.splat(0.0);
     at = 0;
-    while at < BLOCK {
+    while at < x.len() {
         // SAFETY: whole vectors of the block, and as many bytes of its codes.
         unsafe {
             let code = s.round(s.mul(s.load(x.as_ptr().add(at)), s.splat(inverse)));

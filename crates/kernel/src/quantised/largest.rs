@@ -64,7 +64,7 @@ pub fn largest_quantised(
     if m == 0 {
         return;
     }
-    let input = Input::new(pool, x, m, depth, weights.isa);
+    let input = Input::new(pool, x, (m, depth), weights.block, weights.isa);
     let rows = x.chunks_exact(depth);
     let heavy: Vec<Heavy> = rows.map(|x| Heavy::of(x, lower)).collect();
     let panels = weights.panels();

@@ -17,6 +17,8 @@ use crate::slab::Piece;
 
 /// Values along the depth that share a scale.
 pub const BLOCK: usize = 32;
+/// The same for weights that learn.
+pub const WIDE_BLOCK: usize = 64;
 
 /// One column of so many is looked at for what the lower halves are worth.
 const SAMPLED_COLUMN: usize = 16;
@@ -72,6 +74,8 @@ pub struct QuantisedMatrix {
     pub(super) bits: Bits,
     pub(super) columns: usize,
     pub(super) depth: usize,
+    /// Values along the depth that share a scale: [`BLOCK`] or, with 8 bits and one zero, [`WIDE_BLOCK`].
+    pub(super) block: usize,
     /// The code of zero; `None` where every block has an offset.
     pub(super) zero: Option<u8>,
     pub(super) words: Piece,
@@ -177,6 +181,7 @@ impl QuantisedMatrix {
             bits: w.bits,
             columns: n,
             depth: k,
+            block: BLOCK,
             zero: match w.offsets {
                 Offsets::Zero(zero) => Some(zero),
                 Offsets::PerBlock(_) => None,
@@ -213,11 +218,12 @@ impl QuantisedMatrix {
     /// Words of one block of a panel: codes, scales, offsets.
     pub(super) fn record_words(&self) -> usize {
         let halves = if self.zero.is_some() { 1 } else { 2 };
-        self.panel_columns() * self.bits.block_words() + halves * self.panel_columns() / 2
+        let codes = self.bits.block_words() * self.block / BLOCK;
+        self.panel_columns() * codes + halves * self.panel_columns() / 2
     }
 
     pub(super) fn panel_words(&self) -> usize {
-        self.depth / BLOCK * self.record_words()
+        self.depth / self.block * self.record_words()
     }
 
     /// Sets codes, and scale and offset as `w` has them.

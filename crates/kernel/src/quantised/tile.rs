@@ -4,8 +4,8 @@
 //! size of the tile it is part of.
 
 use super::codes::{Codes, EightBits, FourBits, SplitBits, UpperHalves};
-use super::input::{BLOCK_WORDS, Input};
-use super::pack::{Bits, QuantisedMatrix, VECTORS};
+use super::input::Input;
+use super::pack::{BLOCK, Bits, QuantisedMatrix, VECTORS, WIDE_BLOCK};
 use crate::simd::{Kernel, Simd};
 
 /// How far ahead of its use a weight is asked for, in words: with few rows, weights come from memory,
@@ -38,8 +38,11 @@ impl Kernel for Rows<'_> {
         match (w.bits, w.zero.is_none(), &w.lower) {
             (Bits::Four, false, None) => self.panels::<S, FourBits, false>(s),
             (Bits::Four, true, _) => self.panels::<S, FourBits, true>(s),
-            (Bits::Eight, false, _) => self.panels::<S, EightBits, false>(s),
-            (Bits::Eight, true, _) => self.panels::<S, EightBits, true>(s),
+            (Bits::Eight, false, _) if w.block == WIDE_BLOCK => {
+                self.panels::<S, EightBits<WIDE_BLOCK>, false>(s);
+            }
+            (Bits::Eight, false, _) => self.panels::<S, EightBits<BLOCK>, false>(s),
+            (Bits::Eight, true, _) => self.panels::<S, EightBits<BLOCK>, true>(s),
             (Bits::Four, false, Some(_)) if self.first_look => {
                 self.panels::<S, UpperHalves, false>(s);
             }
@@ -65,7 +68,7 @@ impl Rows<'_> {
             while row < self.rows {
                 let at = (self.first + row) * self.input.blocks;
                 let tile = Tile {
-                    codes: self.input.codes()[at * BLOCK_WORDS..].as_ptr(),
+                    codes: self.input.codes()[at * C::DEPTHS / 4..].as_ptr(),
                     scales: self.input.scales()[at..].as_ptr(),
                     sums: self.input.sums()[at..].as_ptr(),
                     scaled_sums: self.input.scaled_sums()[at..].as_ptr(),
@@ -203,19 +206,19 @@ impl Tile {
             for (row, products) in products.iter_mut().enumerate() {
                 // SAFETY: the row has the block.
                 let sum = unsafe { *self.sums.add(row * self.blocks + block) } as i32;
-                // At most 255 · 32 · 127.
+                // At most 255 · 64 · 127.
                 *products = [s.splat_words(-(sum * self.zero) as u32); VECTORS];
             }
         }
-        for pair in 0..BLOCK_WORDS / 2 {
+        for pair in 0..C::DEPTHS / 8 {
             for vector in 0..VECTORS {
                 // SAFETY: the records are the block's.
                 let codes = unsafe { C::pair(s, (w, lower), pair, vector) };
                 for (row, products) in products.iter_mut().enumerate() {
                     // SAFETY: the row's words of the block.
                     let x = unsafe {
-                        let block = (row * self.blocks + block) * BLOCK_WORDS;
-                        self.codes.add(block + 2 * pair)
+                        let words = (row * self.blocks + block) * C::DEPTHS / 4;
+                        self.codes.add(words + 2 * pair)
                     };
                     let sum = &mut products[vector];
                     // SAFETY: as above.

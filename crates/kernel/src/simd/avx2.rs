@@ -250,6 +250,24 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn store_halves(self, to: *mut u16, value: __m256) {
+        // SAFETY: the caller vouches for 8 numbers.
+        unsafe {
+            let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(value);
+            _mm_storeu_si128(to.cast(), halves);
+        }
+    }
+    #[inline(always)]
+    fn bytes_side_by_side(self, [a, b, c, d]: [__m256; 4]) -> __m256i {
+        pure!({
+            let second = _mm256_slli_epi32::<8>(_mm256_cvtps_epi32(b));
+            let third = _mm256_slli_epi32::<16>(_mm256_cvtps_epi32(c));
+            let fourth = _mm256_slli_epi32::<24>(_mm256_cvtps_epi32(d));
+            let low = _mm256_or_si256(_mm256_cvtps_epi32(a), second);
+            _mm256_or_si256(low, _mm256_or_si256(third, fourth))
+        })
+    }
+    #[inline(always)]
     fn dot_bytes(self, acc: __m256i, w: __m256i, x: __m256i) -> __m256i {
         pure!({
             // In 16 bits: maddubs would saturate on codes above 127.

@@ -239,6 +239,24 @@ impl Simd for Avx512 {
         unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(value))) }
     }
     #[inline(always)]
+    unsafe fn store_halves(self, to: *mut u16, value: __m512) {
+        // SAFETY: the caller vouches for 16 numbers.
+        unsafe {
+            let halves = _mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT }>(value);
+            _mm256_storeu_si256(to.cast(), halves);
+        }
+    }
+    #[inline(always)]
+    fn bytes_side_by_side(self, [a, b, c, d]: [__m512; 4]) -> __m512i {
+        pure!({
+            let second = _mm512_slli_epi32::<8>(_mm512_cvtps_epi32(b));
+            let third = _mm512_slli_epi32::<16>(_mm512_cvtps_epi32(c));
+            let fourth = _mm512_slli_epi32::<24>(_mm512_cvtps_epi32(d));
+            let low = _mm512_or_si512(_mm512_cvtps_epi32(a), second);
+            _mm512_or_si512(low, _mm512_or_si512(third, fourth))
+        })
+    }
+    #[inline(always)]
     fn dot_bytes(self, acc: __m512i, w: __m512i, x: __m512i) -> __m512i {
         pure!(_mm512_dpbusd_epi32(acc, w, x))
     }

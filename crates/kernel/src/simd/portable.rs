@@ -2,7 +2,7 @@
 
 use super::{Kernel, Simd};
 use crate::bf16::{from_bf16, to_bf16};
-use crate::f16::from_f16;
+use crate::f16::{from_f16, to_f16};
 
 /// Needs nothing of the machine.
 #[derive(Clone, Copy)]
@@ -193,6 +193,17 @@ impl Simd for Portable {
             // SAFETY: the caller vouches for `LANES` bytes.
             unsafe { *to.add(i) = value as i8 };
         }
+    }
+    #[inline(always)]
+    unsafe fn store_halves(self, to: *mut u16, value: Floats) {
+        for (i, value) in value.into_iter().enumerate() {
+            // SAFETY: the caller vouches for `LANES` numbers.
+            unsafe { *to.add(i) = to_f16(value) };
+        }
+    }
+    #[inline(always)]
+    fn bytes_side_by_side(self, values: [Floats; 4]) -> Words {
+        std::array::from_fn(|i| u32::from_le_bytes(values.map(|vector| vector[i] as u8)))
     }
     #[inline(always)]
     fn dot_bytes(self, acc: Words, w: Words, x: Words) -> Words {

@@ -18,7 +18,7 @@ use std::time::Instant;
 use lathe_data::samples::SampleSource;
 use lathe_engine::export::Export;
 use lathe_engine::gguf::blocks::BlockType;
-use lathe_engine::{Adapter, FullTrainer, LoadOptions, LoraSpec, Model, Parameters};
+use lathe_engine::{Adapter, ByteProducts, FullTrainer, LoadOptions, LoraSpec, Model, Parameters};
 use lathe_kernel::{Pool, Precision, default_threads};
 use lathe_tune::dpo::Dpo;
 use lathe_tune::full::{Learns, Weights};
@@ -157,7 +157,12 @@ impl Run<'_> {
     fn weights_on_rows(&self) -> Outcome {
         let settings = self.settings();
         self.refuse_few_bits()?;
-        let loaded = FullTrainer::load(&self.brought.base, Precision::Bf16, self.pool);
+        let loaded = FullTrainer::load(
+            &self.brought.base,
+            Precision::Bf16,
+            ByteProducts::All,
+            self.pool,
+        );
         let (mut trainer, parameters) = loaded.map_err(|error| of_tune(error.into()))?;
         template::give(trainer.model_mut(), settings.template.as_deref()).map_err(of_tune)?;
         let lesson = self.lesson(trainer.model())?;
