@@ -182,7 +182,7 @@ pub(super) async fn decide(
                 number: row.number.clone(),
                 verdict: row.verdict,
                 decision,
-                reason: format!("{} (decided by {by})", reason.trim()),
+                reason: Approval::reason_for(&reason, &by.row.name),
                 expires_ms: None,
                 at_ms: speaker.at_ms(),
             };
@@ -196,9 +196,9 @@ pub(super) async fn decide(
 }
 
 /// The person who decides.
-fn decider(number: &str) -> Result<String, WorkshopError> {
+fn decider(number: &str) -> Result<Arc<Person>, WorkshopError> {
     match reach::now() {
-        Some(Reach::Person(person, _)) => Ok(person.told()),
+        Some(Reach::Person(person, _)) => Ok(person),
         _ => Err(WorkshopError::new(
             "approval-person",
             format!(
@@ -228,11 +228,17 @@ fn decided(
     reason: &str,
 ) -> Result<Vec<Change>, WorkshopError> {
     match decision {
-        Decision::Approved => Ok(vec![Change::OrderIs {
-            order: row.order.clone(),
-            state: OrderState::Queued,
-            at_ms: speaker.at_ms(),
-        }]),
+        // It is decided, and nobody is asked again: the order finds the approval in the ledger.
+        Decision::Approved => Ok(vec![
+            Change::SettledFor {
+                order: row.order.clone(),
+            },
+            Change::OrderIs {
+                order: row.order.clone(),
+                state: OrderState::Queued,
+                at_ms: speaker.at_ms(),
+            },
+        ]),
         Decision::Rejected => rejected(speaker, row, reason),
     }
 }
