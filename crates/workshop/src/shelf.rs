@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lathe_evidence::Digest;
 use lathe_evidence::statement::{
-    BaseModel, Breaker, BreakerState, Deployment, Link, Predicate, Registration,
+    ApprovalPolicy, BaseModel, Breaker, BreakerState, Deployment, Link, Predicate, Registration,
     RegistrationAction, Verdict,
 };
 use lathe_ledger::History;

@@ -342,9 +342,15 @@ fn approved_for(mut home: Home, reason: &str) -> chain::Chain {
 fn who_approved_is_whom_the_workshop_signed_for() {
     let person = Approval::reason_for("read", "wang");
     let chain = approved_for(Home::new(ApprovalPolicy::Itself), &person);
-    assert_eq!((chain.self_approved, &chain.approved_by[..]), (false, "person wang"));
+    assert_eq!(
+        (chain.self_approved, &chain.approved_by[..]),
+        (false, "person wang")
+    );
     let chain = approved_for(Home::new(ApprovalPolicy::Itself), "it is good");
-    assert_eq!((chain.self_approved, &chain.approved_by[..]), (true, "workshop"));
+    assert_eq!(
+        (chain.self_approved, &chain.approved_by[..]),
+        (true, "workshop")
+    );
 
     // A key of one's own signs for nobody else, whatever it says; its owner is somebody else.
     let chain = approved_for(two_persons(&[Role::Approver]), &person);

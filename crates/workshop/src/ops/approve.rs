@@ -554,6 +554,50 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_decided_waits_no_more_and_names_who_decided() {
+        let (_folder, shop) = shop().await;
+        waits(&shop, "person wang").await;
+        part(&shop, "ward", &[PersonRole::Approver], &[]).await;
+        let view = shop.registration("2026-0001").await.unwrap().unwrap();
+        let waiting = view.waiting.unwrap();
+        let shown = &waiting.chain;
+        assert!(shown.evaluation.is_some() && shown.approval.is_none());
+        assert_eq!(waiting.model, Digest::of(b"a model"));
+        let done = anna(&shop, decide(Decision::Approved)).await;
+        assert!(done.is_ok(), "{done:?}");
+        assert_eq!(shop.pending().await.unwrap(), []);
+        let again = anna(&shop, decide(Decision::Rejected)).await;
+        assert_eq!(again, Err("approval-unknown"));
+        let view = shop.registration("2026-0001").await.unwrap().unwrap();
+        assert_eq!((view.waiting, view.approvals[0].by()), (None, "anna"));
+        shop.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_counted_for_those_who_may_decide_about_it() {
+        let (_folder, shop) = shop().await;
+        waits(&shop, "person wang").await;
+        let counted = async || {
+            let anna = shop.people().find("anna").unwrap();
+            let reach = Reach::Person(anna, shop.people().clone());
+            let count = reach::within(Some(reach), shop.pending_count(10));
+            count.await.unwrap()
+        };
+        for (project, role, expected) in [
+            ("bank", PersonRole::Approver, 0),
+            ("ward", PersonRole::Tuner, 0),
+            ("ward", PersonRole::Approver, 1),
+        ] {
+            part(&shop, project, &[role], &[]).await;
+            assert_eq!(counted().await, expected, "{role:?} in {project}");
+        }
+        // No further than to its bound.
+        assert_eq!(shop.pending_count(0).await.unwrap(), 0);
+        assert_eq!(shop.pending_count(1).await.unwrap(), 1);
+        shop.stop().await;
+    }
+
+    #[tokio::test]
     async fn whoever_placed_it_hands_in_no_approval_of_it() {
         let (_folder, shop) = shop().await;
         waits(&shop, "person anna").await;

@@ -346,6 +346,9 @@ mod tests {
         assert!(!page.next.contains("--key"), "{page:?}");
         let key = needs_approval(("care", "2026-0001"), false, false);
         assert!(!key.text.contains("accounts"), "{key:?}");
-        assert!(key.next.contains("lathe approve 2026-0001 --key"), "{key:?}");
+        assert!(
+            key.next.contains("lathe approve 2026-0001 --key"),
+            "{key:?}"
+        );
     }
 }

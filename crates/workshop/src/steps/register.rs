@@ -351,7 +351,9 @@ fn approval_of(history: &History, number: &str, verdict: &Link) -> Option<Link> 
 
 /// Whether an approval is nobody's: the workshop's own key signed it, and for no person.
 fn is_nobodys(history: &History, approval: &Link) -> bool {
-    let said = history.get(approval).zip(history.said::<Approval>(approval));
+    let said = history
+        .get(approval)
+        .zip(history.said::<Approval>(approval));
     said.is_none_or(|(entry, said)| {
         matches!(
             chain::approver(history, &entry.signer, said),
@@ -524,7 +526,11 @@ mod tests {
         let waits = told(comes(&shop, "a", true).await);
         let (verdict, by_itself) = waits.expect_err("somebody has to decide");
         assert!(by_itself, "it is told why");
-        assert_eq!(told(comes(&shop, "b", true).await), Ok(b), "nothing changes");
+        assert_eq!(
+            told(comes(&shop, "b", true).await),
+            Ok(b),
+            "nothing changes"
+        );
         let decided = shop.apply_said(|speaker| {
             let number = registration_of(speaker.history(), NAME).map(|it| it.number);
             let approval = Approval {
