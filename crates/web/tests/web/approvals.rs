@@ -27,25 +27,30 @@ async fn the_page_shows_the_model_that_is_decided_about_before_the_one_that_answ
     ] {
         let page = get(&app, &format!("/register/{NUMBER}"), lang).await.text;
         let (about, now) = (place(&page, about), place(&page, now));
-        let candidate = waiting().model;
+        let model = waiting().model;
         for of_it in [
             "0.9321",
             &format!("href=\"/orders/{RUNNING}#report-title\""),
-            &format!("href=\"/models/{candidate}\""),
+            &format!("href=\"/models/{model}\""),
         ] {
             let at = place(&page, of_it);
             assert!(about < at && at < now, "{of_it} in {lang}: {page}");
         }
         assert!(place(&page, "0.8710") > now, "{lang}: {page}");
-        // Nobody has to have decided about it yet, and how the other one was approved is not told of it.
-        let head = &page[..now];
-        for absent in [
-            "missing from the ledger",
-            "账本中缺失",
-            "self-approved",
-            "自行审批",
-        ] {
-            assert!(!head.contains(absent), "{absent} in {lang}: {head}");
+        // Nobody has decided about it yet, and how the other one was approved is not told of it.
+        let candidate = &page[about..];
+        let candidate = &candidate[..place(candidate, "</section>")];
+        for absent in ["missing from the ledger", "账本中缺失"] {
+            assert!(
+                !candidate.contains(absent),
+                "{absent} in {lang}: {candidate}"
+            );
+        }
+        for absent in ["self-approved", "自行审批"] {
+            assert!(
+                !page[..about].contains(absent),
+                "{absent} in {lang}: {page}"
+            );
         }
     }
 }

@@ -13,7 +13,7 @@ use axum::routing::post;
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::Receipt;
 use lathe_evidence::report::Report;
-use lathe_evidence::statement::Link;
+use lathe_evidence::statement::{Approval, Link};
 use lathe_gate::Verdict;
 use lathe_web::{Asked, Desk};
 use lathe_workshop::bring::BroughtFile;
@@ -183,6 +183,7 @@ impl SampleDesk {
             });
             for approval in shown.chain(&mut view.approvals) {
                 approval.person = Some("wang".to_owned());
+                approval.said.reason = Approval::reason_for("the figures hold", "wang");
             }
         }
         desk
