@@ -166,6 +166,9 @@ fn somebody_else_approves_what_a_person_placed() {
     // And the whole home verifies.
     let verified = home.output(&["verify"]);
     assert!(verified.status.success(), "{}", text(&verified.stderr));
+    let said = text(&verified.stdout);
+    assert!(said.contains("approved by person wang"), "{said}");
+    assert!(!said.contains("self-approved"), "{said}");
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! The ledger itself (signatures, roles, order) is checked by whoever made the [`History`]. Whether
 //! what runs in memory is what lies on disk is for the server.
 
+mod approver;
 mod denial;
 mod files;
 mod judge;
@@ -19,10 +20,11 @@ use std::io::Read;
 
 use lathe_evidence::Digest;
 use lathe_evidence::report::Report;
-use lathe_evidence::statement::{ApprovalPolicy, Deployment, Link};
+use lathe_evidence::statement::{Deployment, Link};
 use lathe_gate::Policy;
 use lathe_ledger::History;
 
+pub use approver::{Approver, approver};
 pub use denial::{Denial, DenialKind};
 pub use judge::{challengers, figures, judge};
 pub use standing::restored_since;
@@ -82,8 +84,10 @@ pub struct Chain {
     pub policy: Policy,
     /// The report it was judged by.
     pub report: Report,
-    /// Whether a key that signed what was approved approved it: to be shown wherever it is shown.
+    /// Whether nobody but the workshop itself approved it: to be shown wherever it is shown.
     pub self_approved: bool,
+    /// Who approved it, in words: a person, or whose key it was.
+    pub approved_by: String,
     /// When verdict or approval goes stale, whichever is first, milliseconds since 1970.
     pub expires_ms: Option<i64>,
     /// Whether it is a demonstration, held to less.
@@ -214,7 +218,7 @@ fn chain(history: &History, walk: &Walk<'_>, report: Report) -> Chain {
     } = walk;
     let (verdict, trunk) = (&judged.verdict, &judged.trunk);
     let ends = [approval.what.expires_ms, verdict.what.expires_ms];
-    let signers = judged.signers();
+    let decided = approver(history, &approval.signer, approval.what);
     Chain {
         name: deployment.what.name.clone(),
         number: registration.what.number.clone(),
@@ -234,8 +238,8 @@ fn chain(history: &History, walk: &Walk<'_>, report: Report) -> Chain {
         task: trunk.evaluation.what.task,
         policy: judged.policy.clone(),
         report,
-        self_approved: history.approval_policy() == ApprovalPolicy::Itself
-            || signers.contains(&approval.signer),
+        self_approved: decided.is_itself(&judged.signers(), &approval.signer),
+        approved_by: decided.to_string(),
         expires_ms: ends.into_iter().flatten().min(),
         demonstration: deployment.what.demonstration,
     }

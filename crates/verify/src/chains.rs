@@ -47,9 +47,9 @@ pub fn check(
             Ok(chain) => {
                 let number = &chain.number;
                 let approved = if chain.self_approved {
-                    "self-approved"
+                    "self-approved".to_owned()
                 } else {
-                    "approved by another person"
+                    format!("approved by {}", chain.approved_by)
                 };
                 let records: u64 = chain
                     .datasets

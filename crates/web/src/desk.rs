@@ -120,6 +120,10 @@ pub trait Desk: Send + Sync + 'static {
     fn pending(&self) -> Asked<'_, Vec<PendingRow>>;
     /// What waits under a number, or of an order.
     fn pending_of<'a>(&'a self, what: &'a str) -> Asked<'a, Vec<PendingRow>>;
+    /// How many models wait that whoever asks may decide about, counted up to a bound.
+    fn pending_count(&self, counted_max: u32) -> Asked<'_, u32>;
+    /// Who placed an order, as the audit names them.
+    fn author<'a>(&'a self, order: &'a OrderId) -> Asked<'a, Option<String>>;
     /// What an authority did about a registration.
     fn filing<'a>(&'a self, of: &'a str) -> Asked<'a, Option<FilingView>>;
     /// The bill of materials of a deployment.
@@ -268,6 +272,12 @@ impl Desk for Workshop {
     }
     fn pending_of<'a>(&'a self, what: &'a str) -> Asked<'a, Vec<PendingRow>> {
         Box::pin(Workshop::pending_of(self, what))
+    }
+    fn pending_count(&self, counted_max: u32) -> Asked<'_, u32> {
+        Box::pin(Workshop::pending_count(self, counted_max))
+    }
+    fn author<'a>(&'a self, order: &'a OrderId) -> Asked<'a, Option<String>> {
+        Box::pin(Workshop::author(self, order))
     }
     fn filing<'a>(&'a self, of: &'a str) -> Asked<'a, Option<FilingView>> {
         Box::pin(Workshop::filing(self, of))

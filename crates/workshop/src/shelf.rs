@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lathe_evidence::Digest;
 use lathe_evidence::statement::{
-    BaseModel, Breaker, BreakerState, Deployment, Link, Predicate, Registration,
+    ApprovalPolicy, BaseModel, Breaker, BreakerState, Deployment, Link, Predicate, Registration,
     RegistrationAction, Verdict,
 };
 use lathe_ledger::History;
@@ -307,7 +307,8 @@ fn why_not(
     (cancelled, pieces, at_ms): (&BTreeMap<String, String>, &Folders, i64),
 ) -> Option<(Shelved, String, String)> {
     let Some(link) = version.deployment else {
-        return Some(not_deployed(name, draft.verdict, version));
+        let policy = history.approval_policy();
+        return Some(not_deployed(name, draft.verdict, version, policy));
     };
     let withheld = |why: String, next: &str| Some((Shelved::Withheld, why, next.to_owned()));
     if let Some(note) = cancelled.get(&version.registration) {
@@ -338,6 +339,7 @@ fn not_deployed(
     name: &str,
     verdict: Option<&Verdict>,
     version: &ShelfVersion,
+    policy: ApprovalPolicy,
 ) -> (Shelved, String, String) {
     let failed = verdict.map_or_else(Vec::new, |verdict| {
         let outcomes = verdict.outcomes.iter().filter(|it| !it.passed);
@@ -350,7 +352,14 @@ fn not_deployed(
         return (
             Shelved::Waiting,
             format!("{name} passed its gate and waits for approval as {number}"),
-            format!("an approver runs: lathe approve {number} --key FILE"),
+            match policy {
+                ApprovalPolicy::Itself => {
+                    format!("an approver decides under Register, on the page /register/{number}")
+                }
+                ApprovalPolicy::TwoPerson => {
+                    format!("an approver runs: lathe approve {number} --key FILE")
+                }
+            },
         );
     }
     (

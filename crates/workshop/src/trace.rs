@@ -16,15 +16,18 @@ use lathe_evidence::Digest;
 use lathe_evidence::receipt::{Part, Receipt};
 use lathe_evidence::statement::{
     Approval, ApprovalPolicy, BaseModel, Breaker, BreakerState, Cause, Dataset, Deployment,
-    Evaluation, Filing, KeyRecord, Link, Registration, RegistrationAction, Training, Verdict,
-    Withdrawal,
+    Evaluation, Filing, KeyRecord, Link, Predicate, Registration, RegistrationAction, Training,
+    Verdict, Withdrawal,
 };
 use lathe_ledger::History;
 use lathe_ledger::history::Entry;
+use lathe_register::chain::approver;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use chain::chain_of;
+use crate::order::OrderId;
+
+pub use chain::{candidate_of, chain_of};
 pub(crate) use filing::number_of;
 pub use filing::{FiledView, FilingView};
 pub use register::registrations_of;
@@ -44,6 +47,9 @@ pub struct Said<T> {
     pub signer: Digest,
     /// Whose key that is.
     pub signer_name: String,
+    /// Of a decision: the person whom the workshop's own key signed it for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     /// What it says.
     pub said: T,
 }
@@ -70,8 +76,24 @@ impl<T: Clone> Said<T> {
             at_ms: entry.at_ms(),
             signer: entry.signer,
             signer_name: signer_name(history, entry),
+            person: person(history, entry),
             said: said.clone(),
         })
+    }
+
+    /// Who said it: the person whom the workshop's own key signed for, or whose key signed.
+    pub fn by(&self) -> &str {
+        self.person.as_deref().unwrap_or(&self.signer_name)
+    }
+}
+
+/// The person whom the workshop's own key signed a decision for.
+fn person(history: &History, entry: &Entry) -> Option<String> {
+    match &entry.statement.predicate {
+        Predicate::Approval(said) => approver(history, &entry.signer, said)
+            .person()
+            .map(str::to_owned),
+        _ => None,
     }
 }
 
@@ -103,7 +125,7 @@ pub struct ChainView {
     pub base: Option<Said<BaseModel>>,
     /// What it was tuned on; where it was not tuned, what it was measured on.
     pub datasets: Vec<Said<Dataset>>,
-    /// The key that approved also signed something of what was approved.
+    /// Nobody but the workshop itself approved: no person, and no key that signed nothing of what was approved.
     pub self_approved: bool,
 }
 
@@ -328,6 +350,22 @@ pub struct RegistrationView {
     pub filings: Vec<Said<Filing>>,
     /// How the breaker of its name stands.
     pub breaker: Option<BreakerNow>,
+    /// The model that somebody has to decide about, which is not the one that answers; of a list it is not told.
+    #[serde(default)]
+    pub waiting: Option<WaitingView>,
+}
+
+/// A model that waits for a decision under a number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WaitingView {
+    /// The order that it came of.
+    pub order: OrderId,
+    /// Its digest.
+    pub model: Digest,
+    /// Since when, milliseconds since 1970.
+    pub at_ms: i64,
+    /// What it rests on; it has no approval and no deployment yet.
+    pub chain: ChainView,
 }
 
 /// How a breaker stands.

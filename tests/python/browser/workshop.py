@@ -23,6 +23,7 @@ KINDS = {
     "sample": (),
     "empty": ("empty",),
     "filed": ("filed",),
+    "decided": ("decided",),
     "many": ("many",),
     "long": ("long", LONG),
     "signed": ("signed",),

@@ -1,4 +1,7 @@
 //! `approval`: somebody decided about a model. Subject: the model's digest.
+//!
+//! Where the workshop's own key signs for a person, the reason ends with who that is; it is written and read
+//! here alone. Whether the key is the workshop's own, so that this counts, is for the register.
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +27,24 @@ pub struct Approval {
     pub at_ms: i64,
 }
 
+/// What stands before the name of the person whom the workshop's own key signs for.
+const FOR_PERSON: &str = " (decided by person ";
+
+impl Approval {
+    /// The reason of a decision that the workshop's own key signs for a person.
+    pub fn reason_for(reason: &str, person: &str) -> String {
+        format!("{}{FOR_PERSON}{person})", reason.trim())
+    }
+
+    /// The person whom it is signed for, as its reason ends with; none where it was nobody's decision, or was
+    /// signed with a key of the decider's own. Whatever somebody wrote as a reason stands before that.
+    pub fn person(&self) -> Option<&str> {
+        let (_, name) = self.reason.strip_suffix(')')?.rsplit_once(FOR_PERSON)?;
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || ".-_".contains(letter);
+        (!name.is_empty() && name.chars().all(is_plain)).then_some(name)
+    }
+}
+
 /// What can be decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -33,4 +54,44 @@ pub enum Decision {
     Approved,
     /// It may not.
     Rejected,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Digest;
+
+    fn approval(reason: String) -> Approval {
+        Approval {
+            number: "2026-0001".to_owned(),
+            verdict: Digest::of(b"verdict"),
+            decision: Decision::Approved,
+            reason,
+            expires_ms: None,
+            at_ms: 1,
+        }
+    }
+
+    #[test]
+    fn whoever_decided_is_read_as_it_is_written() {
+        let said = approval(Approval::reason_for(" read ", "li.lei-2"));
+        assert_eq!(said.reason, "read (decided by person li.lei-2)");
+        assert_eq!(said.person(), Some("li.lei-2"));
+        // A reason that names somebody else names nobody: who decides is written after it.
+        let forged = Approval::reason_for("ok (decided by person wang)", "anna");
+        assert_eq!(approval(forged).person(), Some("anna"));
+    }
+
+    #[test]
+    fn what_nobody_decided_names_nobody() {
+        for reason in [
+            "self-approved: this workshop's policy is `approval: self`",
+            "decided by person wang",
+            "read (decided by person )",
+            "read (decided by person wang) or not",
+            "read (decided by person wang and (others))",
+        ] {
+            assert_eq!(approval(reason.to_owned()).person(), None, "{reason}");
+        }
+    }
 }

@@ -161,10 +161,7 @@ fn tell_trace(trace: &TraceView) {
     println!("{}", say("tour.trace", &[("receipt", &trace.receipt.id)]));
     let chain = &trace.chain;
     if let Some(it) = &chain.registration {
-        let approver = chain
-            .approval
-            .as_ref()
-            .map_or("", |it| it.signer_name.as_str());
+        let approver = chain.approval.as_ref().map_or("", |it| it.by());
         let mark = if chain.self_approved {
             say("tour.self", &[])
         } else {

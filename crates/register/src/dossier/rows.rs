@@ -8,7 +8,7 @@ use lathe_evidence::statement::{
 use lathe_ledger::History;
 
 use super::{Row, Section, Value, report_of};
-use crate::chain::{Denial, DenialKind, Judged, Said, walk_verdict};
+use crate::chain::{Approver, Denial, DenialKind, Judged, Said, approver, walk_verdict};
 use crate::registrations::{self, Entry};
 
 /// All sections, in the order of reading.
@@ -284,14 +284,13 @@ fn decisions(history: &History, entry: &Entry) -> Vec<Section> {
                 Decision::Approved => "approval.approved",
                 Decision::Rejected => "approval.rejected",
             };
-            let own = history.approval_policy() == ApprovalPolicy::Itself;
-            let owner = history.key(&signer).map(|key| key.record.name.clone());
+            let by = approver(history, &signer, said);
             let mut rows = vec![
                 row("decision", Value::Word(decided.to_owned())),
-                text("by", owner.unwrap_or_default()),
+                text("by", by.name()),
                 row("key-id", Value::Digest(signer)),
             ];
-            if own {
+            if matches!(by, Approver::Itself(_)) {
                 rows.push(row(
                     "by-whom",
                     Value::Word("approval.self-approved".to_owned()),

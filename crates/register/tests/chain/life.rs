@@ -327,6 +327,39 @@ fn two_persons(approver_roles: &[Role]) -> Home {
     home
 }
 
+/// A chain whose approval gives this reason.
+fn approved_for(mut home: Home, reason: &str) -> chain::Chain {
+    let made = make(&mut home, "one", &|statement| {
+        if let Predicate::Approval(said) = &mut statement.predicate {
+            said.reason = reason.to_owned();
+        }
+    });
+    let made = made.expect("whole");
+    chain::verify(&home.history, &made.deployment(), &home.files, home.at_ms).expect("whole")
+}
+
+#[test]
+fn who_approved_is_whom_the_workshop_signed_for() {
+    let person = Approval::reason_for("read", "wang");
+    let chain = approved_for(Home::new(ApprovalPolicy::Itself), &person);
+    assert_eq!(
+        (chain.self_approved, &chain.approved_by[..]),
+        (false, "person wang")
+    );
+    let chain = approved_for(Home::new(ApprovalPolicy::Itself), "it is good");
+    assert_eq!(
+        (chain.self_approved, &chain.approved_by[..]),
+        (true, "workshop")
+    );
+
+    // A key of one's own signs for nobody else, whatever it says; its owner is somebody else.
+    let chain = approved_for(two_persons(&[Role::Approver]), &person);
+    assert_eq!(
+        (chain.self_approved, &chain.approved_by[..]),
+        (false, "the second person")
+    );
+}
+
 #[test]
 fn two_persons_are_two() {
     let mut home = two_persons(&[Role::Approver]);

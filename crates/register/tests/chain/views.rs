@@ -57,6 +57,25 @@ fn a_dossier_is_a_function_of_the_ledger_at_a_checkpoint() {
 }
 
 #[test]
+fn a_dossier_names_the_person_whom_the_workshop_signed_for() {
+    let shown = |reason: &str| {
+        let mut home = Home::new(ApprovalPolicy::Itself);
+        let made = make(&mut home, "one", &|statement| {
+            if let Predicate::Approval(said) = &mut statement.predicate {
+                said.reason = reason.to_owned();
+            }
+        });
+        made.expect("whole");
+        let made = dossier::dossier(&home.history, NUMBER, home.history.len(), None);
+        made.expect("a dossier").to_html(Lang::Zh)
+    };
+    let own = "由工场自身密钥签署";
+    let (nobody, wang) = (shown("good"), shown(&Approval::reason_for("good", "wang")));
+    assert!(nobody.contains(own) && !wang.contains(own), "{wang}");
+    assert!(wang.contains(">wang<"), "{wang}");
+}
+
+#[test]
 fn every_word_of_a_page_has_both_languages() {
     let (mut home, _) = whole();
     let at_ms = home.now();

@@ -1,10 +1,10 @@
 //! The pages over a workshop for looking at, without running an order:
 //! `cargo run -p lathe-web --example sample -- [ADDRESS] [KIND [TEXT]]`.
 //!
-//! Written down: `empty`, `filed`, `many`, `long TEXT` and, without a kind, one at work; `signed` is that one with
-//! people. Real, in a folder of its own: `fresh`, in which nobody and nothing is yet, and `staffed`, whose people
-//! brought things, with TEXT for what they wrote. What it prints first is where it stands, then, as JSON, what
-//! only this run knows: ids, and the sessions of people who are logged in.
+//! Written down: `empty`, `filed`, `decided`, `many`, `long TEXT` and, without a kind, one at work; `signed` is
+//! that one with people and another model that waits. Real, in a folder of its own: `fresh`, in which nobody and
+//! nothing is yet, and `staffed`, whose people brought things, with TEXT for what they wrote. What it prints first
+//! is where it stands, then, as JSON, what only this run knows: ids, and the sessions of people who are logged in.
 //!
 //! `-- pages` prints the method and the path of every page instead.
 
@@ -47,10 +47,11 @@ async fn shown(kind: Option<&str>, text: Option<&str>) -> Outcome<(AppState, Val
         Some("empty") => sample::SampleDesk::empty(),
         Some("many") => sample::SampleDesk::many(),
         Some("filed") => sample::SampleDesk::filed(),
+        Some("decided") => sample::SampleDesk::decided(),
         Some("long") => sample::SampleDesk::written_over(&text_or("long ")),
         Some("signed") => {
             let (workshop, known) = real::staffed(None).await?;
-            let mut state = written_down(sample::SampleDesk::new());
+            let mut state = written_down(sample::SampleDesk::waiting());
             state.people = workshop.people().clone();
             return Ok((state, known));
         }

@@ -56,13 +56,19 @@ pub(super) fn links(say: Say, chain: &ChainView) -> Vec<Link> {
             (number, page)
         },
     ));
-    links.push(link(say, "verdict", chain.verdict.as_ref(), |it| {
+    links.extend(evidence(say, chain));
+    links
+}
+
+/// The same of a model that nobody decided about yet, from its verdict down.
+pub(super) fn evidence(say: Say, chain: &ChainView) -> Vec<Link> {
+    let mut links = vec![link(say, "verdict", chain.verdict.as_ref(), |it| {
         let held = it.said.outcomes.iter().filter(|it| it.passed).count();
         let held = held.to_string();
         let all = it.said.outcomes.len().to_string();
         let figure = say.with("web.receipt.verdict", &[("held", &held), ("all", &all)]);
         (figure, String::new())
-    }));
+    })];
     links.push(link(say, "evaluation", chain.evaluation.as_ref(), |it| {
         let figures = it.said.figures.iter();
         let figures: Vec<String> = figures
@@ -114,7 +120,7 @@ fn deployment(say: Say, chain: &ChainView) -> Link {
 fn approval(say: Say, chain: &ChainView) -> Link {
     let mut shown = link(say, "approval", chain.approval.as_ref(), |it| {
         let key = format!("web.decision.{}", word(it.said.decision));
-        (say.of(&key, &it.signer_name), String::new())
+        (say.of(&key, it.by()), String::new())
     });
     if chain.self_approved {
         shown.note = say.it("web.receipt.self");

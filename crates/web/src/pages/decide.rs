@@ -21,14 +21,14 @@ pub(super) struct DecideForm {
     reason: String,
 }
 
-/// Decides, and goes back to the registration.
+/// Decides, and goes back to the registration, which tells what was decided.
 pub(super) async fn decide(
     State(state): State<AppState>,
     tongue: Tongue,
     InPath(number): InPath,
     Form(form): Form<DecideForm>,
 ) -> Response {
-    let to = format!("/register/{}", encoded(&number));
+    let to = format!("/register/{}?decided=yes", encoded(&number));
     let operation = Operation::Decide {
         number,
         decision: form.decision,

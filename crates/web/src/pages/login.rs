@@ -29,6 +29,14 @@ struct LoginPage {
     next: String,
     error: Option<String>,
     ways: Vec<Button>,
+    first: Option<First>,
+}
+
+/// The first account, which was made a moment ago: why one has to log in from now on.
+struct First {
+    text: String,
+    /// Its password where one was made, shown this once.
+    made: Option<String>,
 }
 
 /// A provider that one may sign in by.
@@ -66,6 +74,24 @@ pub(super) async fn page(
         return Redirect::to(within(&next)).into_response();
     }
     show(&state, tongue, StatusCode::OK, (String::new(), next), None)
+}
+
+/// The page after the first account was made: it says why one is asked to log in.
+pub(super) fn after_first(
+    state: &AppState,
+    tongue: Tongue,
+    name: String,
+    made: Option<String>,
+) -> Response {
+    let first = First {
+        text: tongue.say.of("web.login.first", &name),
+        made,
+    };
+    let page = LoginPage {
+        first: Some(first),
+        ..filled(state, tongue, (name, String::new()), None)
+    };
+    page.frame.answer(StatusCode::OK, &page)
 }
 
 /// `POST /login`.
@@ -217,22 +243,32 @@ fn show(
     state: &AppState,
     tongue: Tongue,
     status: StatusCode,
-    (name, next): (String, String),
+    written: (String, String),
     error: Option<String>,
 ) -> Response {
+    let page = filled(state, tongue, written, error);
+    page.frame.answer(status, &page)
+}
+
+fn filled(
+    state: &AppState,
+    tongue: Tongue,
+    (name, next): (String, String),
+    error: Option<String>,
+) -> LoginPage {
     let say = tongue.say;
     let ways = state.people.ways().into_iter().map(|way| Button {
         href: format!("/login/oidc/{}?next={}", way.name, encoded(within(&next))),
         text: say.of("web.login.by", way.title),
     });
-    let page = LoginPage {
+    LoginPage {
         ways: ways.collect(),
         frame: Frame::new(tongue, "login"),
         name,
         next,
         error,
-    };
-    page.frame.answer(status, &page)
+        first: None,
+    }
 }
 
 /// `next` if it is a path of this workshop: browsers read `//x` and `/\x` as another host.

@@ -183,10 +183,14 @@ impl Frame {
         self.who.as_ref().map_or("", |who| &who.csrf)
     }
 
-    /// Whether a model that waits can be decided about on a page, by whoever reads.
-    fn decides(&self) -> bool {
-        let who = self.who.as_ref();
-        who.is_some_and(|who| who.decides_here && reach::may_anywhere(Right::Approve))
+    /// Whether whoever reads may open the ledger's pages, which are the whole workshop's.
+    fn reads_ledger(&self) -> bool {
+        reach::now().is_none_or(|it| it.may_here(Right::Look))
+    }
+
+    /// Whether whoever reads may take single records back.
+    fn withdraws(&self) -> bool {
+        reach::now().is_none_or(|it| it.may_here(Right::Data))
     }
 
     /// Name and address of what only some may open: what whoever reads may, and all where nobody is
@@ -235,7 +239,7 @@ impl Frame {
     /// Name and address of the parts of the workshop, as the navigation lists them. The ledger is the whole
     /// workshop's, and not for whoever has a part in projects alone.
     fn sections(&self) -> Vec<(&'static str, &'static str)> {
-        let is_whole = reach::now().is_none_or(|it| it.may_here(Right::Look));
+        let is_whole = self.reads_ledger();
         let all = [
             ("orders", "/"),
             ("data", "/data"),

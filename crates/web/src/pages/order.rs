@@ -16,7 +16,7 @@ use super::curve::Curve;
 use super::deployment::Deployment;
 use super::gate::GateView;
 use super::in_path::InPath;
-use super::pending::Pending;
+use super::pending::{self, Pending};
 use super::report::ReportView;
 use super::steps::{self, StepRow};
 use super::{Frame, Problem, html, order_took, projects, short};
@@ -150,6 +150,7 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
     let verdict = state.desk.verdict(&id).await?;
     let log = state.desk.log_tail(&id, LOG_LINES_MAX).await?;
     let pending = state.desk.pending_of(&id.0).await?;
+    let pending = pending::shown(state, tongue, &pending).await?;
     let say = tongue.say;
     let report_view = report.as_ref().map(|report| ReportView::new(say, report));
     let gate = verdict.as_ref().map(|verdict| GateView::new(say, verdict));
@@ -171,7 +172,7 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
             project: projects::mark(state, &order.project),
             ..head(say, &order)
         },
-        pending: pending.iter().map(Pending::new).collect(),
+        pending,
         highlights,
         curve: Curve::new(say, &points, tuning.is_some(), memory),
         steps: steps::rows(say, order.steps),

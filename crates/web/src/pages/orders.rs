@@ -10,7 +10,9 @@ use lathe_workshop::{OrderRequest, OrderState, OrderSummary, OrdersAsked, Orders
 use serde::Deserialize;
 
 use super::playground::encoded;
-use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, order_took, projects, short, steps};
+use super::{
+    Frame, PAGE_ROWS, PageNumber, Pager, Problem, order_took, pending, projects, short, steps,
+};
 use crate::format;
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api};
@@ -22,6 +24,8 @@ struct OrdersPage {
     orders: Vec<OrderRow>,
     /// No order was ever placed: the page says how to begin.
     nothing_yet: bool,
+    /// How many models wait for whoever reads to decide.
+    waiting: Option<String>,
     narrowing: Narrowing,
     pager: Pager,
     steps: Vec<&'static str>,
@@ -221,6 +225,10 @@ async fn show(
         (Ok(rows), Ok(packs)) => (rows, packs),
         (Err(error), _) | (_, Err(error)) => return Problem::from(error).page(tongue),
     };
+    let waiting = match pending::notice(state, &tongue).await {
+        Ok(waiting) => waiting,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
     let pager = number.pager(&Listing::path(&asked), rows.len());
     rows.truncate(PAGE_ROWS as usize);
     let say = tongue.say;
@@ -229,6 +237,7 @@ async fn show(
     let page = OrdersPage {
         frame: Frame::new(tongue, "orders"),
         nothing_yet: packs.is_empty(),
+        waiting,
         narrowing: Narrowing {
             projects: projects::choices(state, say, Right::Look, Some(of)),
             ..narrowing(say, &asked, packs)

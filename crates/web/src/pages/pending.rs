@@ -1,11 +1,21 @@
-//! What waits for somebody's approval, with the commands that decide: on the register, on the
-//! registration and on the order. An approver's key never comes here: only where the workshop's own key signs
-//! what people decide does one decide on the page.
+//! What waits for somebody's approval, with who decides about it: on the register, on the registration and on the
+//! order; and on the first page, how many wait for whoever reads.
+//!
+//! Where the workshop's own key signs what people decide, whoever may decides on the page, and others are told
+//! where it is done. Elsewhere the commands stand there: an approver's key never comes here.
 
+use lathe_workshop::WorkshopError;
+use lathe_workshop::people::{Right, reach};
 use lathe_workshop::store::PendingRow;
 
 use super::playground::encoded;
+use super::short;
+use crate::AppState;
 use crate::format;
+use crate::lang::Tongue;
+
+/// The most that are counted on the first page.
+const COUNTED_MAX: u32 = 100;
 
 /// A model that waits.
 pub(super) struct Pending {
@@ -15,26 +25,116 @@ pub(super) struct Pending {
     pub order_href: String,
     pub at: String,
     pub at_text: String,
+    /// Who decides, and how.
+    pub way: Way,
+    /// The same in words.
+    pub way_text: String,
+    /// What answers under the name until then: the page of its order, and what that is called.
+    pub meanwhile: Option<(String, String)>,
     pub approve: String,
     pub reject: String,
     /// Where the decision of whoever is logged in goes.
     pub decide_href: String,
 }
 
-impl Pending {
-    /// The row as it is shown.
-    pub(super) fn new(row: &PendingRow) -> Pending {
+/// Who decides about it, as far as whoever reads is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Whoever reads.
+    Here,
+    /// Somebody else: whoever reads placed the order, and may reject it alone.
+    Own,
+    /// Approvers, of whom whoever reads is none.
+    Others,
+    /// Somebody with a key of their own.
+    Key,
+}
+
+impl Way {
+    async fn of(state: &AppState, tongue: &Tongue, row: &PendingRow) -> Result<Way, WorkshopError> {
+        let Some(who) = tongue.who.as_ref().filter(|who| who.decides_here) else {
+            return Ok(Way::Key);
+        };
+        if !reach::may_name(Right::Approve, &row.name) {
+            return Ok(Way::Others);
+        }
+        let author = state.desk.author(&row.order).await?;
+        Ok(match author == Some(who.person.told()) {
+            true => Way::Own,
+            false => Way::Here,
+        })
+    }
+
+    fn key(self) -> &'static str {
+        match self {
+            Way::Here => "web.pending.here",
+            Way::Own => "web.pending.own",
+            Way::Others => "web.pending.others",
+            Way::Key => "web.pending.key",
+        }
+    }
+
+    pub(super) fn approves(&self) -> bool {
+        *self == Way::Here
+    }
+
+    pub(super) fn rejects(&self) -> bool {
+        matches!(self, Way::Here | Way::Own)
+    }
+
+    pub(super) fn is_key(&self) -> bool {
+        *self == Way::Key
+    }
+}
+
+/// What waits, as it is shown to whoever reads.
+pub(super) async fn shown(
+    state: &AppState,
+    tongue: &Tongue,
+    rows: &[PendingRow],
+) -> Result<Vec<Pending>, WorkshopError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let deployments = state.desk.deployments().await?;
+    let mut all = Vec::new();
+    for row in rows {
+        let way = Way::of(state, tongue, row).await?;
+        let answers = deployments.iter().find(|it| it.name == row.name);
         let number = &row.number;
-        Pending {
+        all.push(Pending {
             href: format!("/register/{}", encoded(number)),
             decide_href: format!("/register/{}/decide", encoded(number)),
             order_href: format!("/orders/{}", row.order),
             at: format::moment(row.at_ms),
             at_text: format::moment_text(row.at_ms),
+            way,
+            way_text: tongue.say.it(way.key()),
+            meanwhile: answers.map(|it| {
+                let href = format!("/orders/{}", it.order);
+                (href, short(&it.order.0).to_owned())
+            }),
             approve: format!("lathe approve {number} --key KEY-FILE --reason \"…\""),
             reject: format!("lathe approve {number} --key KEY-FILE --reject --reason \"…\""),
             number: row.number.clone(),
             name: row.name.clone(),
-        }
+        });
     }
+    Ok(all)
+}
+
+/// How many models wait that whoever is logged in may decide about, in words; none where there are none.
+pub(super) async fn notice(
+    state: &AppState,
+    tongue: &Tongue,
+) -> Result<Option<String>, WorkshopError> {
+    if tongue.who.is_none() || !reach::may_anywhere(Right::Approve) {
+        return Ok(None);
+    }
+    let count = match state.desk.pending_count(COUNTED_MAX).await? {
+        0 => return Ok(None),
+        COUNTED_MAX => format!("{}+", COUNTED_MAX - 1),
+        few => few.to_string(),
+    };
+    Ok(Some(tongue.say.of("web.pending.notice", count)))
 }

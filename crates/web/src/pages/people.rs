@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::fields::Fields;
 use super::in_path::InPath;
+use super::login;
 use super::playground::encoded;
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem};
 use crate::lang::{Say, Tongue};
@@ -82,7 +83,8 @@ pub(super) async fn list(
     show_all(&state, tongue, page, &Fields(Vec::new()), None)
 }
 
-/// `POST /people`: lets somebody in, and shows them with the password that was made.
+/// `POST /people`: lets somebody in, and shows them with the password that was made. After the first one everybody
+/// signs in: whoever let them in is led there.
 pub(super) async fn add(State(state): State<AppState>, tongue: Tongue, fields: Fields) -> Response {
     let added = match request(&fields) {
         Ok(request) => state.desk.operate(Operation::PersonAdd(request)).await,
@@ -91,6 +93,9 @@ pub(super) async fn add(State(state): State<AppState>, tongue: Tongue, fields: F
     match added {
         Ok(added) => {
             let name = added["name"].as_str().unwrap_or_default().to_owned();
+            if added.get("from_now_on").is_some() {
+                return login::after_first(&state, tongue, name, made(&added));
+            }
             show_one(&state, tongue, &name, made(&added), None)
         }
         Err(error) => show_all(&state, tongue, PageNumber::default(), &fields, Some(&error)),

@@ -9,17 +9,18 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, VARY};
 use axum::response::{Html, IntoResponse, Response};
-use lathe_evidence::statement::RegistrationAction;
-use lathe_workshop::store::PendingRow;
-use lathe_workshop::trace::{RegistrationView, Said};
+use lathe_evidence::statement::{Approval, Decision, RegistrationAction};
+use lathe_workshop::WorkshopError;
+use lathe_workshop::trace::{RegistrationView, Said, WaitingView};
+use serde::Deserialize;
 
 use super::breaker::BreakerBadge;
 use super::chain::{self, EntryLink, Link, word};
 use super::filing::Filed;
 use super::in_path::InPath;
-use super::pending::Pending;
+use super::pending::{self, Pending};
 use super::playground::encoded;
-use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem};
+use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, short};
 use crate::AppState;
 use crate::format;
 use crate::lang::{Say, Tongue};
@@ -60,10 +61,28 @@ struct RegistrationPage {
     deployment_href: String,
     bom_href: String,
     self_approved: bool,
+    /// What was decided a moment ago, and what comes of it.
+    decided: Option<(String, String)>,
     pending: Vec<Pending>,
+    /// The model that is being decided about; the rest of the page is of the one that answers.
+    candidate: Option<Candidate>,
     steps: Vec<Step>,
     filings: Vec<Filed>,
     chain: Vec<Link>,
+}
+
+/// A model that somebody has to decide about.
+struct Candidate {
+    order_href: String,
+    order: String,
+    model: String,
+    chain: Vec<Link>,
+}
+
+/// `?decided=`: somebody comes from deciding.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Coming {
+    decided: Option<String>,
 }
 
 /// One step of its life.
@@ -89,14 +108,18 @@ pub(super) async fn list(
         (Ok(registrations), Ok(pending)) => (registrations, pending),
         (Err(error), _) | (_, Err(error)) => return Problem::from(error).page(tongue),
     };
-    let waiting = pending.iter().take(PENDING_SHOWN_MAX);
+    let waiting = match page.offset() {
+        0 => &pending[..pending.len().min(PENDING_SHOWN_MAX)],
+        _ => &[],
+    };
+    let pending = match pending::shown(&state, &tongue, waiting).await {
+        Ok(pending) => pending,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
     let shown = registrations.iter().take(PAGE_ROWS as usize);
     let page = RegisterPage {
         frame: Frame::new(tongue, "register"),
-        pending: match page.offset() {
-            0 => waiting.map(Pending::new).collect(),
-            _ => Vec::new(),
-        },
+        pending,
         rows: shown.map(|it| row(say, it)).collect(),
         offset: page.offset(),
         pager: page.pager("/register", registrations.len()),
@@ -109,14 +132,20 @@ pub(super) async fn page(
     State(state): State<AppState>,
     InPath(number): InPath,
     tongue: Tongue,
+    coming: Result<Query<Coming>, QueryRejection>,
 ) -> Response {
-    let pending = match state.desk.pending_of(&number).await {
-        Ok(pending) => pending,
-        Err(error) => return Problem::from(error).page(tongue),
+    let coming = coming.map(|Query(coming)| coming).unwrap_or_default();
+    let read = async {
+        let pending = state.desk.pending_of(&number).await?;
+        let pending = pending::shown(&state, &tongue, &pending).await?;
+        Ok::<_, WorkshopError>((pending, state.desk.registration(&number).await?))
     };
-    match state.desk.registration(&number).await {
-        Ok(Some(view)) => show(tongue, &view, &pending),
-        Ok(None) => Problem::Missing.page(tongue),
+    match read.await {
+        Ok((pending, Some(view))) => {
+            let is_decided = coming.decided.is_some() && pending.is_empty();
+            show(tongue, &view, pending, is_decided)
+        }
+        Ok((_, None)) => Problem::Missing.page(tongue),
         Err(error) => Problem::from(error).page(tongue),
     }
 }
@@ -148,22 +177,53 @@ pub(super) fn printed(page: String) -> Response {
     (headers, Html(page)).into_response()
 }
 
-fn show(tongue: Tongue, view: &RegistrationView, pending: &[PendingRow]) -> Response {
+fn show(
+    tongue: Tongue,
+    view: &RegistrationView,
+    pending: Vec<Pending>,
+    is_decided: bool,
+) -> Response {
     let say = tongue.say;
     let chain = view.chain.as_ref();
+    let waiting = view.waiting.as_ref();
     let page = RegistrationPage {
         frame: Frame::new(tongue, "register"),
         row: row(say, view),
         model: view.model.to_string(),
         deployment_href: format!("/deployments/{}", encoded(&view.name)),
         bom_href: bom_href(&view.name),
-        self_approved: chain.is_some_and(|it| it.self_approved),
-        pending: pending.iter().map(Pending::new).collect(),
+        // How the one that answers was approved tells nothing of the one that waits.
+        self_approved: waiting.is_none() && chain.is_some_and(|it| it.self_approved),
+        decided: view
+            .approvals
+            .last()
+            .filter(|_| is_decided)
+            .map(|it| decided(say, view, it)),
+        pending,
+        candidate: waiting.map(|it| candidate(say, it)),
         steps: life(say, view),
         filings: view.filings.iter().map(|it| Filed::new(say, it)).collect(),
         chain: chain.map(|it| chain::links(say, it)).unwrap_or_default(),
     };
     page.frame.answer(StatusCode::OK, &page)
+}
+
+fn candidate(say: Say, waiting: &WaitingView) -> Candidate {
+    Candidate {
+        order_href: format!("/orders/{}", waiting.order),
+        order: short(&waiting.order.0).to_owned(),
+        model: waiting.model.to_string(),
+        chain: chain::evidence(say, &waiting.chain),
+    }
+}
+
+/// The decision as the ledger has it, and what comes of it.
+fn decided(say: Say, view: &RegistrationView, last: &Said<Approval>) -> (String, String) {
+    let (told, then) = match last.said.decision {
+        Decision::Approved => ("web.decision.approved", "web.decide.approved"),
+        Decision::Rejected => ("web.decision.rejected", "web.decide.rejected"),
+    };
+    (say.of(told, last.by()), say.of(then, &view.name))
 }
 
 /// Where the bill of materials of a deployment stands.
@@ -189,7 +249,7 @@ fn life(say: Say, view: &RegistrationView) -> Vec<Step> {
         } else {
             "failed"
         };
-        let name = say.of(&format!("web.decision.{decision}"), &it.signer_name);
+        let name = say.of(&format!("web.decision.{decision}"), it.by());
         (it.index, step(say, it, class, name, &it.said.reason))
     }));
     steps.sort_by_key(|(index, _)| *index);
@@ -229,7 +289,7 @@ fn row(say: Say, view: &RegistrationView) -> Row {
         },
         approval: match approval {
             _ if self_approved => say.it("web.receipt.self"),
-            Some(approval) => approval.signer_name.clone(),
+            Some(approval) => say.of("web.decision.approved", approval.by()),
             None => String::new(),
         },
         filed: match view.filings.last() {

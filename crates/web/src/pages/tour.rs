@@ -221,7 +221,7 @@ fn follow(say: Say, trace: &TraceView, question: String, answer: String) -> Aske
 /// Registration and data, in words.
 fn rests(say: Say, trace: &TraceView) -> Vec<String> {
     let chain = &trace.chain;
-    let approver = chain.approval.as_ref().map(|it| it.signer_name.as_str());
+    let approver = chain.approval.as_ref().map(|it| it.by());
     let registered = chain.registration.as_ref().map(|it| {
         let number = ("number", it.said.number.as_str());
         let by = ("by", approver.unwrap_or_default());

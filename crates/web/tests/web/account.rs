@@ -163,3 +163,35 @@ async fn a_key_has_neither_password_nor_sessions() {
     let nobody = shop.send(Asked::get("/api/me/sessions")).await;
     assert_eq!(nobody.status, StatusCode::UNAUTHORIZED);
 }
+
+#[tokio::test]
+async fn the_first_account_is_told_of_before_and_leads_to_logging_in() {
+    let shop = Shop::new().await;
+    let before = shop.get("/people").await.text;
+    assert!(
+        before.contains("The first account is an administrator"),
+        "{before}"
+    );
+    // The same rule as of the commands.
+    let refused = shop
+        .send(Asked::form("/people", "name=anna&roles=tuner"))
+        .await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    let rule = "the first person has to be an administrator";
+    assert!(refused.text.contains(rule), "{}", refused.text);
+    let first = Asked::form("/people", "name=root&roles=administrator");
+    let page = shop.send(first).await.text;
+    for told in [
+        "The first account, root, is there: it is an administrator",
+        "From now on everybody signs in",
+        "action=\"/login\"",
+        "name=\"name\" value=\"root\"",
+    ] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+    // The password that was made is shown there, this once, and lets in.
+    let (_, rest) = page.split_once("<code>").expect("a password");
+    let made = rest.split('<').next().expect("a password");
+    let into = shop.send(login("root", made)).await;
+    assert_eq!(into.status, StatusCode::SEE_OTHER, "{}", into.text);
+}

@@ -3,6 +3,7 @@
 mod account;
 mod actions;
 mod api;
+mod approvals;
 mod doors;
 mod forms;
 mod lists;

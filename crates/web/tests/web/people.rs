@@ -1,6 +1,7 @@
 //! People over the real router and a real workshop: who comes in, who may do what, and an attack each.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -13,6 +14,7 @@ use lathe_workshop::{Operation, Workshop};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::sample::SampleDesk;
 use crate::sample::nobody::workshop;
 
 const BODY_BYTES_MAX: usize = 4 << 20;
@@ -47,6 +49,16 @@ impl Shop {
         for role in PersonRole::ALL {
             shop.add(role.name(), &[role]).await;
         }
+        shop
+    }
+
+    /// Such people, before what is written down.
+    pub(crate) async fn before(desk: SampleDesk) -> Shop {
+        let mut shop = Shop::with_people().await;
+        let door = crate::sample::door();
+        let mut state = AppState::with_desk(Arc::new(desk), door, Access::Loopback);
+        state.people = shop.workshop.people().clone();
+        shop.app = router(state);
         shop
     }
 

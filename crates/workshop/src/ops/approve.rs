@@ -182,7 +182,7 @@ pub(super) async fn decide(
                 number: row.number.clone(),
                 verdict: row.verdict,
                 decision,
-                reason: format!("{} (decided by {by})", reason.trim()),
+                reason: Approval::reason_for(&reason, &by.row.name),
                 expires_ms: None,
                 at_ms: speaker.at_ms(),
             };
@@ -196,9 +196,9 @@ pub(super) async fn decide(
 }
 
 /// The person who decides.
-fn decider(number: &str) -> Result<String, WorkshopError> {
+fn decider(number: &str) -> Result<Arc<Person>, WorkshopError> {
     match reach::now() {
-        Some(Reach::Person(person, _)) => Ok(person.told()),
+        Some(Reach::Person(person, _)) => Ok(person),
         _ => Err(WorkshopError::new(
             "approval-person",
             format!(
@@ -228,11 +228,17 @@ fn decided(
     reason: &str,
 ) -> Result<Vec<Change>, WorkshopError> {
     match decision {
-        Decision::Approved => Ok(vec![Change::OrderIs {
-            order: row.order.clone(),
-            state: OrderState::Queued,
-            at_ms: speaker.at_ms(),
-        }]),
+        // It is decided, and nobody is asked again: the order finds the approval in the ledger.
+        Decision::Approved => Ok(vec![
+            Change::SettledFor {
+                order: row.order.clone(),
+            },
+            Change::OrderIs {
+                order: row.order.clone(),
+                state: OrderState::Queued,
+                at_ms: speaker.at_ms(),
+            },
+        ]),
         Decision::Rejected => rejected(speaker, row, reason),
     }
 }
@@ -544,6 +550,50 @@ mod tests {
         let said = history.said::<Approval>(&link).unwrap();
         assert_eq!(said.reason, "read (decided by person anna)");
         drop(history);
+        shop.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_was_decided_waits_no_more_and_names_who_decided() {
+        let (_folder, shop) = shop().await;
+        waits(&shop, "person wang").await;
+        part(&shop, "ward", &[PersonRole::Approver], &[]).await;
+        let view = shop.registration("2026-0001").await.unwrap().unwrap();
+        let waiting = view.waiting.unwrap();
+        let shown = &waiting.chain;
+        assert!(shown.evaluation.is_some() && shown.approval.is_none());
+        assert_eq!(waiting.model, Digest::of(b"a model"));
+        let done = anna(&shop, decide(Decision::Approved)).await;
+        assert!(done.is_ok(), "{done:?}");
+        assert_eq!(shop.pending().await.unwrap(), []);
+        let again = anna(&shop, decide(Decision::Rejected)).await;
+        assert_eq!(again, Err("approval-unknown"));
+        let view = shop.registration("2026-0001").await.unwrap().unwrap();
+        assert_eq!((view.waiting, view.approvals[0].by()), (None, "anna"));
+        shop.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_counted_for_those_who_may_decide_about_it() {
+        let (_folder, shop) = shop().await;
+        waits(&shop, "person wang").await;
+        let counted = async || {
+            let anna = shop.people().find("anna").unwrap();
+            let reach = Reach::Person(anna, shop.people().clone());
+            let count = reach::within(Some(reach), shop.pending_count(10));
+            count.await.unwrap()
+        };
+        for (project, role, expected) in [
+            ("bank", PersonRole::Approver, 0),
+            ("ward", PersonRole::Tuner, 0),
+            ("ward", PersonRole::Approver, 1),
+        ] {
+            part(&shop, project, &[role], &[]).await;
+            assert_eq!(counted().await, expected, "{role:?} in {project}");
+        }
+        // No further than to its bound.
+        assert_eq!(shop.pending_count(0).await.unwrap(), 0);
+        assert_eq!(shop.pending_count(1).await.unwrap(), 1);
         shop.stop().await;
     }
 

@@ -16,6 +16,9 @@ use crate::workshop::Workshop;
 
 /// Letters of passwords that are made: none that looks like another.
 const LETTERS: &[u8; 32] = b"abcdefghjkmnpqrstuvwxyz23456789-";
+/// What the first account changes for everybody.
+const FROM_NOW_ON: &str =
+    "everybody signs in, on pages and in the API: this first account is an administrator's";
 /// Letters of a password that is made: 100 bits.
 const MADE_CHARS: usize = 20;
 
@@ -41,7 +44,8 @@ pub(super) async fn add(shop: &Workshop, request: PersonRequest) -> Result<Value
     }
     let (roles, denied) = sorted(request.roles, request.denied);
     let runs = Right::People.is_held(&roles, &denied);
-    if all.is_empty() && !runs {
+    let is_first = all.is_empty();
+    if is_first && !runs {
         let text = format!("cannot let {name} in: the first person has to be an administrator");
         return Err(refuse(text, "give the role administrator, too"));
     }
@@ -60,7 +64,11 @@ pub(super) async fn add(shop: &Workshop, request: PersonRequest) -> Result<Value
         disabled_ms: None,
     };
     all.put(row.clone(), false).await?;
-    Ok(with_password(told(&Person { row }, 0), made))
+    let mut told = told(&Person { row }, 0);
+    if is_first {
+        told["from_now_on"] = json!(FROM_NOW_ON);
+    }
+    Ok(with_password(told, made))
 }
 
 /// All people, by name.
@@ -281,8 +289,10 @@ mod tests {
         let first = add("root", &[PersonRole::Administrator]);
         let told = shop.operate(first.clone()).await.unwrap();
         assert_eq!(told["password"].as_str().map(str::len), Some(MADE_CHARS));
+        assert_eq!(told["from_now_on"], FROM_NOW_ON);
         assert_eq!(refused(&shop, first).await, "person-request");
-        shop.operate(tuner).await.unwrap();
+        let second = shop.operate(tuner).await.unwrap();
+        assert_eq!(second.get("from_now_on"), None);
         let name = || "root".to_owned();
         let out = Operation::PersonDisable { name: name() };
         assert_eq!(refused(&shop, out).await, "person-last");

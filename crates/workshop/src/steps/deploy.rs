@@ -10,7 +10,7 @@ use std::path::Path;
 use lathe_data::dataset::Dataset;
 use lathe_data::task::Task;
 use lathe_evidence::report::Report;
-use lathe_evidence::statement::{BreakerState, Cause, Link};
+use lathe_evidence::statement::{ApprovalPolicy, BreakerState, Cause, Link};
 use serde_json::json;
 
 use super::Context;
@@ -108,13 +108,17 @@ async fn register(
         task: digest_of(&json!(context.pack.task)),
         has_people: !shop.people().is_empty(),
     };
+    let has_people = candidate.has_people;
     let spoken = shop.apply_said(|speaker| {
         upstream::leaves_free(speaker.history(), &row.name)?;
         let standing = register::say(speaker, &candidate)?;
+        let policy = speaker.history().approval_policy();
         let mut moved = Vec::new();
         let changes = match &standing {
             Standing::Refused(_) => Vec::new(),
-            Standing::Waits { number, verdict } => vec![Change::Pending(PendingRow {
+            Standing::Waits {
+                number, verdict, ..
+            } => vec![Change::Pending(PendingRow {
                 number: number.clone(),
                 name: row.name.clone(),
                 model: row.model()?,
@@ -129,16 +133,22 @@ async fn register(
                 deployed(context, row, *link, &moved)
             }
         };
-        Ok((changes, (standing, moved)))
+        Ok((changes, (standing, moved, policy)))
     });
-    let (standing, moved) = spoken.await?;
+    let (standing, moved, policy) = spoken.await?;
     shop.breakers().moved(&moved);
     match standing {
         Standing::Deployed(link) => {
             row.link = Some(link);
             Ok(link)
         }
-        Standing::Waits { number, .. } => Err(Halt::Waits(needs_approval(&row.name, &number))),
+        Standing::Waits {
+            number, by_itself, ..
+        } => {
+            let on_a_page = has_people && policy == ApprovalPolicy::Itself;
+            let needed = needs_approval((&row.name[..], &number[..]), by_itself, on_a_page);
+            Err(Halt::Waits(needed))
+        }
         Standing::Refused(judged) => Err(Halt::Failed(admission::gate_refuses(&row.name, &judged))),
     }
 }
@@ -179,14 +189,25 @@ fn deployed(
     changes
 }
 
-/// What is said when somebody else has to approve.
-fn needs_approval(name: &str, number: &str) -> StepError {
+/// What is said when somebody else has to approve: of one that the workshop approved `by_itself` before there were
+/// people, why that does not do; where people decide `on_a_page`, without keys of their own, where they do.
+fn needs_approval((name, number): (&str, &str), by_itself: bool, on_a_page: bool) -> StepError {
+    let why = match by_itself {
+        true => {
+            ": its approval is the workshop's own, of before there were accounts, and somebody who did not place \
+             this order has to decide before it answers"
+        }
+        false => "",
+    };
     StepError {
         code: "approval-needed".to_owned(),
-        text: format!("{name} passed its gate and waits for approval as {number}"),
-        next: format!(
-            "an approver decides on the page of {number}, or runs: lathe approve {number} --key FILE"
-        ),
+        text: format!("{name} passed its gate and waits for approval as {number}{why}"),
+        next: match on_a_page {
+            true => format!(
+                "an approver decides under Register, on the page /register/{number}, or runs: lathe register decide {number} --as NAME --approve --reason \"…\""
+            ),
+            false => format!("an approver runs: lathe approve {number} --key FILE"),
+        },
     }
 }
 
@@ -310,5 +331,24 @@ fn output_of(row: &DeploymentRow) -> Output {
             "report": row.report,
         })),
         facts: members(json!({ "name": row.name })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_told_why_and_where_it_is_decided() {
+        let page = needs_approval(("care", "2026-0001"), true, true);
+        assert!(page.text.contains("before there were accounts"), "{page:?}");
+        assert!(page.next.contains("/register/2026-0001"), "{page:?}");
+        assert!(!page.next.contains("--key"), "{page:?}");
+        let key = needs_approval(("care", "2026-0001"), false, false);
+        assert!(!key.text.contains("accounts"), "{key:?}");
+        assert!(
+            key.next.contains("lathe approve 2026-0001 --key"),
+            "{key:?}"
+        );
     }
 }

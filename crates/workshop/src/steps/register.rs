@@ -5,7 +5,8 @@
 //! writes it: the gate holds report, statements and policy against each other again, a statement
 //! that stands already is used instead of said twice. A failed gate is said as well, and asks for
 //! correction. In a two-person workshop, and in one that has people, it stops after the review until an
-//! approval is there.
+//! approval is there. What the workshop approved by itself, before there were people, lets nothing answer anew
+//! once there are: somebody decides about it first.
 //!
 //! Not here: whether the whole makes a chain (`lathe_register::chain`, before the door opens).
 
@@ -17,7 +18,7 @@ use lathe_evidence::statement::{
 };
 use lathe_ledger::History;
 use lathe_ledger::history::Entry;
-use lathe_register::chain;
+use lathe_register::chain::{self, Approver};
 
 use crate::catalogue::DeploymentRow;
 use crate::error::WorkshopError;
@@ -49,6 +50,8 @@ pub(super) enum Standing {
         number: String,
         /// The verdict to be read.
         verdict: Link,
+        /// It has an approval, which was nobody's: the workshop's own, of before there were people.
+        by_itself: bool,
     },
     /// The gate refuses it.
     Refused(lathe_gate::Verdict),
@@ -88,12 +91,20 @@ pub(super) fn say(
     let reviewed = desk.review(last)?;
     let number = reviewed.number.clone();
     let history = desk.speaker.history();
-    let approval = match approval_of(history, &number, &verdict) {
-        Some(link) => link,
-        None if candidate.has_people || history.approval_policy() == ApprovalPolicy::TwoPerson => {
-            return Ok(Standing::Waits { number, verdict });
+    let found = approval_of(history, &number, &verdict);
+    let by_itself = candidate.has_people && found.is_some_and(|it| is_nobodys(history, &it));
+    let approval = match found {
+        Some(link) if !by_itself || answers_by(history, &reviewed, &link) => link,
+        None if !candidate.has_people && history.approval_policy() == ApprovalPolicy::Itself => {
+            desk.approve_oneself(number, judged.expires_ms)?
         }
-        None => desk.approve_oneself(number, judged.expires_ms)?,
+        _ => {
+            return Ok(Standing::Waits {
+                number,
+                verdict,
+                by_itself,
+            });
+        }
     };
     let registration = desk.enter(reviewed, approval)?;
     desk.deploy(registration).map(Standing::Deployed)
@@ -338,6 +349,29 @@ fn approval_of(history: &History, number: &str, verdict: &Link) -> Option<Link> 
     (decision == Decision::Approved && stands).then_some(link)
 }
 
+/// Whether an approval is nobody's: the workshop's own key signed it, and for no person.
+fn is_nobodys(history: &History, approval: &Link) -> bool {
+    let said = history
+        .get(approval)
+        .zip(history.said::<Approval>(approval));
+    said.is_none_or(|(entry, said)| {
+        matches!(
+            chain::approver(history, &entry.signer, said),
+            Approver::Itself(_)
+        )
+    })
+}
+
+/// Whether what answers under the registration's name rests on this very approval: then nothing answers by it that
+/// does not already.
+fn answers_by(history: &History, last: &Registered, approval: &Link) -> bool {
+    let deployed = deployment_of(history, &last.said.name);
+    let stands = deployed.is_some_and(|(entry, said)| {
+        said.registration == last.link && chain::restored_since(history, entry.index).is_none()
+    });
+    stands && last.said.approval == Some(*approval)
+}
+
 /// The newest standing deployment under this name.
 fn deployment_of<'h>(history: &'h History, name: &str) -> Option<(&'h Entry, &'h Deployment)> {
     let mut deployments = history.of_kind("deployment").rev();
@@ -349,7 +383,177 @@ fn deployment_of<'h>(history: &'h History, name: &str) -> Option<(&'h Entry, &'h
 
 #[cfg(test)]
 mod tests {
-    use super::year;
+    use lathe_evidence::statement::{BaseModel, Dataset, Evaluation, Scan};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::catalogue::DeployedTask;
+    use crate::order::{OrderId, Title};
+    use crate::testing::shop;
+    use crate::workshop::Workshop;
+
+    const NAME: &str = "care";
+
+    /// A report of a base model that holds.
+    fn report() -> Report {
+        let report = json!({
+            "version": 1, "demonstration": false, "primary_metric": "accuracy", "records": 20,
+            "groups": 4, "paired": [], "worst": [], "bootstrap": {"resamples": 100, "seed": 1},
+            "subjects": [{
+                "role": "base", "name": "base", "note": "", "records": 20,
+                "predictions_sha256": null, "slices": [],
+                "metrics": {"accuracy": {"value": 0.9, "low": 0.8, "high": 0.95}},
+            }],
+        });
+        serde_json::from_value(report).expect("a report")
+    }
+
+    fn row(model: &str) -> DeploymentRow {
+        let policy = json!({"thresholds": [{"metric": "accuracy", "at_least": 0.8}]});
+        DeploymentRow {
+            name: NAME.to_owned(),
+            input: model.to_owned(),
+            order: OrderId::new(),
+            base: Digest::of(model.as_bytes()).to_string(),
+            adapter: None,
+            report: "report".to_owned(),
+            policy: serde_json::from_value(policy).expect("a policy"),
+            task: DeployedTask {
+                title: Title::default(),
+                system: None,
+                examples: Vec::new(),
+                schema: Value::Null,
+            },
+            demonstration: false,
+            created_ms: 1,
+            link: None,
+        }
+    }
+
+    /// The evaluation of a base model as it came, said once.
+    fn measured(speaker: &mut Speaker<'_>, model: &str) -> Result<Link, WorkshopError> {
+        let subject = Digest::of(format!("report of {model}").as_bytes());
+        if let Some(entry) = speaker.history().find("evaluation", &subject) {
+            return Ok(entry.link);
+        }
+        let (at_ms, any) = (speaker.at_ms(), Digest::of(b"any"));
+        let model = Digest::of(model.as_bytes());
+        let base = BaseModel {
+            name: "base".to_owned(),
+            source: "file:base".to_owned(),
+            file: any,
+            licence: "MIT".to_owned(),
+            owner: "its makers".to_owned(),
+            bytes: 1,
+            at_ms,
+        };
+        let base = speaker.say("base", model, base)?;
+        let dataset = Dataset {
+            name: "tickets".to_owned(),
+            root: any,
+            train: 90,
+            test: 10,
+            source: "file:tickets.csv".to_owned(),
+            file: any,
+            licence: "MIT".to_owned(),
+            owner: "the ward".to_owned(),
+            agreement: None,
+            previous: None,
+            scan: Scan {
+                version: 1,
+                personal: Default::default(),
+                personal_records: 0,
+                harmful: 0,
+                duplicates: 0,
+                overlap: 0,
+            },
+            at_ms,
+        };
+        let dataset = speaker.say("tickets", Digest::of(b"tickets"), dataset)?;
+        let evaluation = Evaluation {
+            order: "an order".to_owned(),
+            training: None,
+            base,
+            model,
+            dataset,
+            report: any,
+            format: "bf16".to_owned(),
+            task: any,
+            challengers: Vec::new(),
+            figures: Default::default(),
+            engine: "0.1.0".to_owned(),
+            machine: "any".to_owned(),
+            at_ms,
+        };
+        speaker.say("report", subject, evaluation)
+    }
+
+    /// How far an order of this model comes.
+    async fn comes(shop: &Workshop, model: &str, has_people: bool) -> Standing {
+        let (row, report) = (row(model), report());
+        let said = shop.apply_said(|speaker| {
+            let candidate = Candidate {
+                order: "an order",
+                row: &row,
+                report: &report,
+                evaluation: measured(speaker, model)?,
+                task: Digest::of(b"any"),
+                has_people,
+            };
+            Ok((Vec::new(), say(speaker, &candidate)?))
+        });
+        said.await.expect("it is said")
+    }
+
+    /// Whether it answers; of what waits, the verdict, and whether its approval is the workshop's own.
+    fn told(standing: Standing) -> Result<Link, (Link, bool)> {
+        match standing {
+            Standing::Deployed(link) => Ok(link),
+            Standing::Waits {
+                verdict, by_itself, ..
+            } => Err((verdict, by_itself)),
+            Standing::Refused(judged) => panic!("the gate refuses it: {judged:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_approved_answers_anew_only_once_somebody_does() {
+        let (_folder, shop) = shop().await;
+        // Before there are people the workshop approves by itself, one model after the other.
+        told(comes(&shop, "a", false).await).expect("it answers");
+        let b = told(comes(&shop, "b", false).await).expect("it answers");
+        // Then the former one does not come back by that approval; what answers by its own goes on as it does.
+        let waits = told(comes(&shop, "a", true).await);
+        let (verdict, by_itself) = waits.expect_err("somebody has to decide");
+        assert!(by_itself, "it is told why");
+        assert_eq!(
+            told(comes(&shop, "b", true).await),
+            Ok(b),
+            "nothing changes"
+        );
+        let decided = shop.apply_said(|speaker| {
+            let number = registration_of(speaker.history(), NAME).map(|it| it.number);
+            let approval = Approval {
+                number: number.expect("a number"),
+                verdict,
+                decision: Decision::Approved,
+                reason: Approval::reason_for("read", "wang"),
+                expires_ms: None,
+                at_ms: speaker.at_ms(),
+            };
+            let link = speaker.say(NAME, Digest::of(b"a"), approval)?;
+            Ok((Vec::new(), link))
+        });
+        decided.await.expect("it is said");
+        let a = told(comes(&shop, "a", true).await).expect("a person approved it");
+        assert_ne!(a, b);
+        // Now it is the other one that nobody but the workshop approved.
+        assert!(told(comes(&shop, "b", true).await).expect_err("it waits").1);
+        // What is new says so without that reason.
+        let new = told(comes(&shop, "c", true).await).expect_err("it waits");
+        assert!(!new.1);
+        shop.stop().await;
+    }
 
     #[test]
     fn years_begin_on_the_first_of_january() {

@@ -595,6 +595,29 @@ impl Store {
             .collect()
     }
 
+    /// How many models wait for approval in the projects that are shown; counted up to `counted_max`.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn pending_count(
+        &self,
+        shown: &Shown,
+        counted_max: u32,
+    ) -> Result<u32, WorkshopError> {
+        let sql = concat!(
+            "SELECT count(*) AS counted FROM (SELECT 1 FROM pending WHERE TRUE",
+            of_shown!("pending.name"),
+            " LIMIT ?2)"
+        );
+        let row = sqlx::query(sql)
+            .bind(shown.list())
+            .bind(counted_max)
+            .fetch_one(&self.read)
+            .await
+            .map_err(failed("count what waits for approval"))?;
+        Ok(row.get("counted"))
+    }
+
     /// What waits for approval under this number, or of this order.
     ///
     /// # Errors

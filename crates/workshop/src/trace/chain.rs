@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use lathe_evidence::Digest;
 use lathe_evidence::statement::{Link, Training};
 use lathe_ledger::History;
+use lathe_register::chain::approver;
 
 use super::{ChainView, Said};
 
@@ -18,9 +19,30 @@ pub fn chain_of(history: &History, deployment: &Link) -> ChainView {
     let approval: Option<Said<lathe_evidence::statement::Approval>> = registration
         .as_ref()
         .and_then(|it| Said::of(history, it.said.approval.as_ref()?));
-    let verdict: Option<Said<lathe_evidence::statement::Verdict>> = deployment
-        .as_ref()
-        .and_then(|it| Said::of(history, &it.said.verdict));
+    let verdict = deployment.as_ref().map(|it| it.said.verdict);
+    let mut chain = rests(history, verdict.as_ref());
+    let signers: Vec<Digest> = approved(&chain).into_iter().collect();
+    chain.self_approved = approval.as_ref().is_some_and(|it| {
+        let by = approver(history, &it.signer, &it.said);
+        by.is_itself(&signers, &it.signer)
+    });
+    ChainView {
+        deployment,
+        registration,
+        approval,
+        ..chain
+    }
+}
+
+/// What a model rests on that somebody has to decide about, from its verdict.
+pub fn candidate_of(history: &History, verdict: &Link) -> ChainView {
+    rests(history, Some(verdict))
+}
+
+/// What a verdict rests on, and the verdict.
+fn rests(history: &History, verdict: Option<&Link>) -> ChainView {
+    let verdict: Option<Said<lathe_evidence::statement::Verdict>> =
+        verdict.and_then(|it| Said::of(history, it));
     let evaluation: Option<Said<lathe_evidence::statement::Evaluation>> = verdict
         .as_ref()
         .and_then(|it| Said::of(history, &it.said.evaluation));
@@ -43,26 +65,21 @@ pub fn chain_of(history: &History, deployment: &Link) -> ChainView {
         None if training.is_none() => links.extend(measured),
         None => {}
     }
-    let mut chain = ChainView {
+    ChainView {
         datasets: links
             .iter()
             .filter_map(|it| Said::of(history, it))
             .collect(),
-        deployment,
-        registration,
-        approval,
+        deployment: None,
+        registration: None,
+        approval: None,
         verdict,
         evaluation,
         training,
         earlier,
         base,
         self_approved: false,
-    };
-    chain.self_approved = chain
-        .approval
-        .as_ref()
-        .is_some_and(|it| approved(&chain).contains(&it.signer));
-    chain
+    }
 }
 
 /// The stages that a training goes on from, the first one first.

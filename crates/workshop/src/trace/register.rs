@@ -7,9 +7,10 @@ use lathe_ledger::History;
 use lathe_ledger::history::Entry;
 use lathe_register::dossier::dossier;
 
-use super::{RegistrationView, Said, chain_of};
+use super::{RegistrationView, Said, WaitingView, candidate_of, chain_of};
 use crate::error::WorkshopError;
 use crate::objects;
+use crate::order::OrderId;
 use crate::people::Right;
 use crate::people::reach::{self, Reach};
 use crate::store::PendingRow;
@@ -94,6 +95,7 @@ fn step(view: &mut Option<RegistrationView>, history: &History, entry: &Entry) {
         chain: None,
         filings: Vec::new(),
         breaker: None,
+        waiting: None,
     });
     view.state = step.said.action;
     view.model = step.subject;
@@ -140,7 +142,23 @@ impl Workshop {
             return Ok(None);
         };
         view.breaker = self.breaker_of(&view.name).await?;
+        view.waiting = self.waiting_of(number).await?;
         Ok(Some(view))
+    }
+
+    /// The model that waits under this number, with what it rests on.
+    async fn waiting_of(&self, number: &str) -> Result<Option<WaitingView>, WorkshopError> {
+        let rows = self.pending_of(number).await?;
+        let Some(row) = rows.into_iter().find(|it| it.number == number) else {
+            return Ok(None);
+        };
+        let history = self.store().ledger()?.read().await;
+        Ok(Some(WaitingView {
+            chain: candidate_of(&history, &row.verdict),
+            order: row.order,
+            model: row.model,
+            at_ms: row.at_ms,
+        }))
     }
 
     /// The registration that the newest deployment of this name rests on; none where nothing was ever
@@ -176,6 +194,23 @@ impl Workshop {
         let mut rows = self.store().pending_of(what).await?;
         rows.retain(|it| reach::may_name(Right::Look, &it.name));
         Ok(rows)
+    }
+
+    /// How many models wait that whoever asks may decide about; counted up to `counted_max`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn pending_count(&self, counted_max: u32) -> Result<u32, WorkshopError> {
+        let shown = reach::shown(Right::Approve);
+        self.store().pending_count(&shown, counted_max).await
+    }
+
+    /// Who placed an order, as the audit names them; none where that was not kept.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn author(&self, order: &OrderId) -> Result<Option<String>, WorkshopError> {
+        self.store().author(order).await
     }
 
     /// What waits for somebody's approval, by number.

@@ -13,7 +13,7 @@ use axum::routing::post;
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::Receipt;
 use lathe_evidence::report::Report;
-use lathe_evidence::statement::Link;
+use lathe_evidence::statement::{Approval, Link};
 use lathe_gate::Verdict;
 use lathe_web::{Asked, Desk};
 use lathe_workshop::bring::BroughtFile;
@@ -77,6 +77,8 @@ pub struct SampleDesk {
     record: RecordTrace,
     registrations: Vec<RegistrationView>,
     pending: Vec<PendingRow>,
+    /// Who placed the orders.
+    pub author: Option<String>,
     entries: Vec<EntryView>,
     entry: EntryTrace,
     breaker: BreakerView,
@@ -107,6 +109,7 @@ impl SampleDesk {
             record: trace::record_trace(),
             registrations: vec![trace::registration_view()],
             pending: vec![trace::pending()],
+            author: None,
             entries: trace::entries(),
             entry: trace::entry(),
             breaker: trace::breaker(),
@@ -154,6 +157,34 @@ impl SampleDesk {
         let mut desk = SampleDesk::new();
         for view in &mut desk.registrations {
             view.filings = vec![trace::filing()];
+        }
+        desk
+    }
+
+    /// The same workshop, in which another model waits under the number of the one that answers.
+    pub fn waiting() -> SampleDesk {
+        let mut desk = SampleDesk::new();
+        let waiting = trace::waiting();
+        desk.pending.insert(0, trace::pending_again(&waiting));
+        for view in &mut desk.registrations {
+            view.waiting = Some(waiting.clone());
+        }
+        desk
+    }
+
+    /// The same workshop, whose model a person approved that the workshop's own key signed for.
+    pub fn decided() -> SampleDesk {
+        let mut desk = SampleDesk::new();
+        for view in &mut desk.registrations {
+            let chain = view.chain.iter_mut();
+            let shown = chain.flat_map(|it| {
+                it.self_approved = false;
+                it.approval.iter_mut()
+            });
+            for approval in shown.chain(&mut view.approvals) {
+                approval.person = Some("wang".to_owned());
+                approval.said.reason = Approval::reason_for("the figures hold", "wang");
+            }
         }
         desk
     }
@@ -502,6 +533,13 @@ impl Desk for SampleDesk {
         let mut rows = self.pending.clone();
         rows.retain(|it| it.number == what || it.order.0 == what);
         asked(rows)
+    }
+    fn pending_count(&self, counted_max: u32) -> Asked<'_, u32> {
+        let all = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
+        asked(all.min(counted_max))
+    }
+    fn author<'a>(&'a self, _: &'a OrderId) -> Asked<'a, Option<String>> {
+        asked(self.author.clone())
     }
     fn filing<'a>(&'a self, of: &'a str) -> Asked<'a, Option<FilingView>> {
         let mut all = self.registrations.iter();

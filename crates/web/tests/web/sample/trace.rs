@@ -6,9 +6,9 @@ use lathe_evidence::statement::Filing;
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, ChainView, EntryTrace, EntryView, LedgerHead, RecordTrace, RegistrationView, Said,
-    TraceView,
+    TraceView, WaitingView,
 };
-use lathe_workshop::{Operation, WorkshopError};
+use lathe_workshop::{Operation, OrderId, WorkshopError};
 use serde_json::{Value, json};
 
 use super::{DATASET, DONE, PLACED_MS};
@@ -243,6 +243,36 @@ pub fn pending() -> PendingRow {
         "number": "LR-2026-0002", "name": "triage", "model": digest("triage"),
         "verdict": digest("verdict"), "order": super::QUEUED, "at_ms": PLACED_MS,
     }))
+}
+
+/// Another model that waits under the number of the one that answers.
+pub fn waiting() -> WaitingView {
+    let mut chain = chain();
+    chain.deployment = None;
+    chain.registration = None;
+    chain.approval = None;
+    chain.self_approved = false;
+    if let Some(evaluation) = &mut chain.evaluation {
+        let figures = &mut evaluation.said.figures;
+        figures.insert("pearson_r".to_owned(), "0.9321".to_owned());
+    }
+    WaitingView {
+        order: OrderId(super::RUNNING.to_owned()),
+        model: digest("candidate"),
+        at_ms: PLACED_MS,
+        chain,
+    }
+}
+
+/// The same, as it stands among what waits.
+pub fn pending_again(waiting: &WaitingView) -> PendingRow {
+    PendingRow {
+        number: NUMBER.to_owned(),
+        name: "customer-care".to_owned(),
+        model: waiting.model,
+        order: waiting.order.clone(),
+        ..pending()
+    }
 }
 
 /// An act of an authority, as evidence.

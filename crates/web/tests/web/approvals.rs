@@ -1,0 +1,189 @@
+//! What waits for a decision, what was decided, and by whom: as it is shown to those who may decide and to those
+//! who may not.
+
+use axum::http::StatusCode;
+
+use crate::pages::{app, get};
+use crate::people::Shop;
+use crate::sample::trace::{NUMBER, leaf, waiting};
+use crate::sample::{DONE, QUEUED, RUNNING, SampleDesk};
+
+/// Where `what` stands in a page.
+fn place(page: &str, what: &str) -> usize {
+    page.find(what)
+        .unwrap_or_else(|| panic!("{what} is not on the page: {page}"))
+}
+
+#[tokio::test]
+async fn the_page_shows_the_model_that_is_decided_about_before_the_one_that_answers() {
+    let app = app(SampleDesk::waiting());
+    for (lang, about, now) in [
+        (
+            "en",
+            "What is being decided about",
+            "What the model that answers now rests on",
+        ),
+        ("zh", "待审批的模型", "当前应答模型的证据链"),
+    ] {
+        let page = get(&app, &format!("/register/{NUMBER}"), lang).await.text;
+        let (about, now) = (place(&page, about), place(&page, now));
+        let model = waiting().model;
+        for of_it in [
+            "0.9321",
+            &format!("href=\"/orders/{RUNNING}#report-title\""),
+            &format!("href=\"/models/{model}\""),
+        ] {
+            let at = place(&page, of_it);
+            assert!(about < at && at < now, "{of_it} in {lang}: {page}");
+        }
+        assert!(place(&page, "0.8710") > now, "{lang}: {page}");
+        // Nobody has decided about it yet, and how the other one was approved is not told of it.
+        let candidate = &page[about..];
+        let candidate = &candidate[..place(candidate, "</section>")];
+        for absent in ["missing from the ledger", "账本中缺失"] {
+            assert!(
+                !candidate.contains(absent),
+                "{absent} in {lang}: {candidate}"
+            );
+        }
+        for absent in ["self-approved", "自行审批"] {
+            assert!(
+                !page[..about].contains(absent),
+                "{absent} in {lang}: {page}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn whom_the_workshop_signed_for_has_approved() {
+    let pages = [
+        "/register".to_owned(),
+        format!("/register/{NUMBER}"),
+        "/deployments/customer-care".to_owned(),
+    ];
+    let (by_nobody, by_wang) = (app(SampleDesk::new()), app(SampleDesk::decided()));
+    for page in pages {
+        for (lang, wang, own) in [
+            ("en", "approved by wang", "self-approved"),
+            ("zh", "由 wang 批准", "自行审批"),
+        ] {
+            let told = get(&by_wang, &page, lang).await.text;
+            let head = told.find("<main").map_or("", |at| &told[at..]);
+            assert!(head.contains(wang) && !head.contains(own), "{page}: {told}");
+            // What nobody approved goes on saying so.
+            let told = get(&by_nobody, &page, lang).await.text;
+            assert!(told.contains(own) && !told.contains(wang), "{page}: {told}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_comes_from_deciding_is_told_what_was_decided() {
+    let app = app(SampleDesk::decided());
+    let told = "The decision stands in the ledger";
+    let page = get(&app, &format!("/register/{NUMBER}?decided=yes"), "en").await;
+    assert_eq!(page.status, StatusCode::OK);
+    let status = &page.text[place(&page.text, "role=\"status\"")..];
+    let status = &status[..place(status, "</p>")];
+    assert!(
+        status.contains("approved by wang") && status.contains(told),
+        "{status}"
+    );
+    let page = get(&app, &format!("/register/{NUMBER}"), "en").await;
+    assert!(!page.text.contains(told));
+    // As long as it waits nothing was decided, whatever the address says.
+    let waits = self::app(SampleDesk::waiting());
+    let page = get(&waits, &format!("/register/{NUMBER}?decided=yes"), "en").await;
+    assert!(!page.text.contains(told));
+}
+
+#[tokio::test]
+async fn whoever_may_not_decide_is_told_who_does_and_where() {
+    let shop = Shop::before(SampleDesk::waiting()).await;
+    let (tuner, approver) = (shop.log_in("tuner").await, shop.log_in("approver").await);
+    let decide = format!("action=\"/register/{NUMBER}/decide\"");
+    for path in [
+        "/register".to_owned(),
+        format!("/register/{NUMBER}"),
+        format!("/orders/{RUNNING}"),
+    ] {
+        let page = tuner.get(&path).await;
+        assert_eq!(page.status, StatusCode::OK, "{path}");
+        let link = format!("href=\"/register/{NUMBER}\"");
+        assert!(
+            page.text.contains("An approver decides, under Register:"),
+            "{path}"
+        );
+        assert!(page.text.contains(&link), "{path}");
+        assert!(!page.text.contains("/decide\""), "{path}: {}", page.text);
+        assert!(
+            !page.text.contains("lathe approve"),
+            "{path}: {}",
+            page.text
+        );
+        let page = approver.get(&path).await.text;
+        assert!(
+            page.contains(&decide) && page.contains("value=\"approved\""),
+            "{path}"
+        );
+        assert!(!page.contains("lathe approve"), "{path}: {page}");
+    }
+    // Somebody who approves nothing of their own may reject it.
+    let mut desk = SampleDesk::waiting();
+    desk.author = Some("person approver".to_owned());
+    let shop = Shop::before(desk).await;
+    let page = shop.log_in("approver").await.get("/register").await.text;
+    assert!(page.contains("You placed this order"), "{page}");
+    assert!(page.contains("value=\"rejected\"") && !page.contains("value=\"approved\""));
+}
+
+#[tokio::test]
+async fn what_answers_until_it_is_decided_is_named() {
+    let app = app(SampleDesk::waiting());
+    let page = get(&app, "/register", "en").await.text;
+    let meanwhile = &page[place(&page, "Until then the model of this order answers")..];
+    let href = format!("href=\"/orders/{DONE}\"");
+    assert!(place(meanwhile, &href) < place(meanwhile, "</p>"), "{page}");
+    let page = get(&app, &format!("/orders/{QUEUED}"), "en").await.text;
+    assert!(
+        page.contains("Until then nothing answers under the name."),
+        "{page}"
+    );
+}
+
+#[tokio::test]
+async fn the_first_page_tells_approvers_how_many_wait() {
+    let shop = Shop::before(SampleDesk::waiting()).await;
+    for role in ["approver", "tuner", "administrator"] {
+        let page = shop.log_in(role).await.get("/").await.text;
+        let told = "<a href=\"/register\">Registrations that wait for a decision: 2</a>";
+        assert_eq!(page.contains(told), role == "approver", "{role}: {page}");
+    }
+    let nothing = Shop::before(SampleDesk::empty()).await;
+    let page = nothing.log_in("approver").await.get("/").await.text;
+    assert!(!page.contains("wait for a decision"));
+}
+
+#[tokio::test]
+async fn a_record_is_taken_back_by_those_alone_who_may() {
+    let shop = Shop::before(SampleDesk::new()).await;
+    let path = format!("/records/{}", leaf());
+    let button = format!("href=\"{path}/withdraw\"");
+    for (role, may) in [("approver", false), ("tuner", false), ("data-owner", true)] {
+        let reader = shop.log_in(role).await;
+        let page = reader.get(&path).await;
+        assert_eq!(page.status, StatusCode::OK, "{role}");
+        assert_eq!(page.text.contains(&button), may, "{role}");
+        let told = page
+            .text
+            .contains("A data owner of the workshop takes records back");
+        assert_eq!(told, !may, "{role}");
+        let opened = reader.get(&format!("{path}/withdraw")).await.status;
+        assert_eq!(
+            opened == StatusCode::OK,
+            may,
+            "the button is where it opens: {role}"
+        );
+    }
+}
