@@ -217,13 +217,13 @@ pub struct RecordTrace {
     /// What was tuned on it, and the stages that go on from that.
     pub trainings: Vec<Said<Training>>,
     /// What answers, or answered, with that: first those that are the newest of their name, and of these the
-    /// newest first; at most [`USES_MAX`].
+    /// newest first; at most 50.
     pub deployments: Vec<DeploymentUse>,
     /// How many there are of them in all.
     pub deployments_in_all: u64,
     /// How many of all are the newest of their name.
     pub deployments_current: u64,
-    /// Answers that say the same as it, newest first, at most [`NAMING_MAX`].
+    /// Answers that say the same as it, newest first, at most 50.
     pub receipts: Vec<ReceiptLine>,
     /// Whether there are older ones.
     pub receipts_more: bool,
@@ -238,7 +238,7 @@ pub struct DeploymentUse {
     pub current: bool,
     /// How its breaker stands now.
     pub breaker: Option<BreakerNow>,
-    /// How many answers it gave; of more than [`ANSWERS_COUNTED_MAX`] these.
+    /// How many answers it gave; of more than 10,000 these.
     pub receipts: u64,
     /// Whether it gave more than that.
     pub receipts_more: bool,
