@@ -277,6 +277,12 @@ impl Serving {
         Serving::spawned(home, command.stdout(Stdio::null()).stderr(file))
     }
 
+    /// As [`Serving::start_logged`], with a standard output of the test's own.
+    pub fn start_unread(home: &Home, command: &mut Command, out: Stdio, log: &Path) -> Serving {
+        let file = fs::File::create(log).expect("a file");
+        Serving::spawned(home, command.stdout(out).stderr(file))
+    }
+
     fn spawned(home: &Home, command: &mut Command) -> Serving {
         let child = command.spawn().expect("lathe starts");
         let url = wait_for("the daemon's URL", || {

@@ -23,7 +23,7 @@ use crate::client;
 use crate::fail::Failure;
 use crate::keys::{self, Keys};
 use crate::tls::Tls;
-use crate::{logs, syslog};
+use crate::{logs, out, syslog};
 
 /// Where people expect the pages.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:7878";
@@ -210,6 +210,7 @@ async fn start(
     };
     let url = workshop::url_of(own);
     lock.announce(Some(&url))?;
+    out::serves(true);
     Ok(Daemon {
         workshop,
         url,
@@ -347,6 +348,7 @@ impl Daemon {
         token::withdraw_own(&self.home);
         // It blocks for a moment at most; where it cannot be waited for, nothing is left to do.
         let _ = reach::spawn_blocking(syslog::flush).await;
+        out::serves(false);
     }
 }
 

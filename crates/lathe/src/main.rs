@@ -3,6 +3,10 @@
 //! Parse, call one function, print. What a command does stands in its file
 //! under `commands/`; nothing is decided here.
 
+// First: what is printed anywhere below is printed by its macros.
+#[macro_use]
+mod out;
+
 mod bars;
 mod client;
 mod commands;
@@ -43,6 +47,7 @@ Exit codes:
   2  the command line was not understood
   3  the order waits for somebody: for approval, or to be resumed
   130  ended by Ctrl-C; the same command resumes
+  141  nobody reads what it prints any more, as after `| head`
 
 Environment:
   LATHE_HOME     where everything lives (default ~/.lathe)

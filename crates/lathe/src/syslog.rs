@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(begin(&absent).unwrap_err().code(), "audit-syslog");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket
-            .set_read_timeout(Some(Duration::from_secs(10)))
+            .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
         begin(&absent).unwrap();
         let subscriber = tracing_subscriber::registry().with(layer());

@@ -146,8 +146,11 @@ async function streamAnswer(panel, body, words, signal) {
     signal,
   });
   if (!response.ok) {
-    const reason = await response.json().catch(() => null);
-    throw new Error(reason?.error?.message ?? response.statusText);
+    const reason = (await response.json().catch(() => null))?.error?.message;
+    const error = new Error(reason ?? response.statusText);
+    // It was answered, with a no: as the page without a script tells it.
+    error.refused = reason && (response.status < 500 || response.status === 503);
+    throw error;
   }
   for await (const data of streamed(response)) {
     if (data === "[DONE]") break;
@@ -189,7 +192,8 @@ async function showAnswer(panel, body, words, signal) {
   try {
     await streamAnswer(panel, body, words, signal);
   } catch (error) {
-    usage.textContent = error.name === "AbortError" ? words.stopped : words.failed.replace("{value}", error.message);
+    const told = error.refused ? words.refused : words.failed;
+    usage.textContent = error.name === "AbortError" ? words.stopped : told.replace("{value}", error.message);
   }
 }
 

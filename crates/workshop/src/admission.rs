@@ -113,8 +113,18 @@ fn rules(verdict: &lathe_gate::Verdict) -> String {
     parts.join("; ")
 }
 
+/// What does not hold. A rule that several pieces after one another break is told once, after the last of them.
 fn evidence(denials: &[Denial]) -> String {
-    let parts: Vec<String> = denials.iter().map(ToString::to_string).collect();
+    let mut parts = Vec::new();
+    for (at, denial) in denials.iter().enumerate() {
+        let goes_on = denials
+            .get(at + 1)
+            .is_some_and(|next| (&next.rule, &next.figure) == (&denial.rule, &denial.figure));
+        parts.push(match goes_on {
+            true => denial.evidence.clone(),
+            false => denial.to_string(),
+        });
+    }
     parts.join("; ")
 }
 
@@ -325,4 +335,44 @@ fn admit(
 #[cfg(feature = "unproved")]
 pub fn unproved(files: DeployableFiles) -> Admitted<DeployableFiles> {
     Admitted { inner: files }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn denial(kind: DenialKind, rule: &str, evidence: &str) -> Denial {
+        Denial {
+            kind,
+            code: kind.code(),
+            rule: rule.to_owned(),
+            evidence: evidence.to_owned(),
+            figure: String::new(),
+            cure: "run the order again".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_several_pieces_break_is_told_once() {
+        let altered = |what| denial(DenialKind::Altered, "every file hashes to it", what);
+        let refused: StepError = Refusal::Chain {
+            name: "care".to_owned(),
+            denials: vec![
+                altered("the adapter is altered"),
+                altered("the weights hash to something else"),
+                denial(
+                    DenialKind::Withdrawn,
+                    "nothing was withdrawn",
+                    "a record was",
+                ),
+            ],
+        }
+        .into();
+        assert_eq!(
+            refused.text,
+            "care is not admitted: the adapter is altered; the weights hash to something else; \
+             asked: every file hashes to it; a record was; asked: nothing was withdrawn"
+        );
+        assert_eq!(refused.next, "run the order again");
+    }
 }

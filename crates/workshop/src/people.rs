@@ -51,7 +51,7 @@ pub use project::{
 pub use reach::Reach;
 pub use role::{PersonRole, Right};
 pub use session::{
-    IDLE_MS_MAX, OwnSession, SESSION_MS_MAX, SESSIONS_MAX, Session, SessionRow, Signed,
+    IDLE_MS_MAX, OwnSession, SESSION_MS_MAX, SESSIONS_MAX, Session, SessionRow, Signed, csrf_of,
 };
 pub use thing::{Judged, Thing};
 

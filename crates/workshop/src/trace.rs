@@ -32,6 +32,13 @@ pub(crate) use filing::number_of;
 pub use filing::{FiledView, FilingView};
 pub use register::registrations_of;
 
+/// Deployments listed for one record.
+pub const USES_MAX: usize = 50;
+/// Answers listed for one record.
+pub const NAMING_MAX: usize = 50;
+/// Answers of a deployment that are counted: a page tells of a million no more than that there are very many.
+pub const ANSWERS_COUNTED_MAX: u32 = 10_000;
+
 /// A statement as it stands in the ledger.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Said<T> {
@@ -231,10 +238,17 @@ pub struct RecordTrace {
     pub record: RecordView,
     /// What was tuned on it, and the stages that go on from that.
     pub trainings: Vec<Said<Training>>,
-    /// What answers, or answered, with that.
+    /// What answers, or answered, with that: first those that are the newest of their name, and of these the
+    /// newest first; at most 50.
     pub deployments: Vec<DeploymentUse>,
-    /// Answers that say the same as it, newest first.
+    /// How many there are of them in all.
+    pub deployments_in_all: u64,
+    /// How many of all are the newest of their name.
+    pub deployments_current: u64,
+    /// Answers that say the same as it, newest first, at most 50.
     pub receipts: Vec<ReceiptLine>,
+    /// Whether there are older ones.
+    pub receipts_more: bool,
 }
 
 /// A deployment and how much it answered.
@@ -246,8 +260,10 @@ pub struct DeploymentUse {
     pub current: bool,
     /// How its breaker stands now.
     pub breaker: Option<BreakerNow>,
-    /// How many answers it gave.
+    /// How many answers it gave; of more than 10,000 these.
     pub receipts: u64,
+    /// Whether it gave more than that.
+    pub receipts_more: bool,
 }
 
 /// A receipt in a list.

@@ -2,7 +2,7 @@
 //! logs out.
 
 use lathe_workshop::Operation;
-use lathe_workshop::people::Secret;
+use lathe_workshop::people::{Secret, csrf_of};
 use serde_json::Value;
 use ureq::http::header::SET_COOKIE;
 
@@ -20,18 +20,19 @@ impl Client {
         operation: &Operation,
     ) -> Result<Value, Failure> {
         let cookie = self.log_in(name, password)?;
-        let done = self.as_whoever(&cookie, operation);
+        // Made from the session's id as the server makes it: to log out, nothing has to be asked for first.
+        let csrf = csrf_of(cookie.strip_prefix(COOKIE).unwrap_or_default());
+        let done = self.as_whoever(&cookie, &csrf, operation);
         // Where it fails, the session ends by itself; what was done stands.
-        let csrf = done.as_ref().map_or("", |(csrf, _)| csrf.as_str());
         let logout = self.agent.post(self.address("/logout"));
         let _ = logout
             .config()
             .max_redirects(0)
             .build()
             .header("cookie", &cookie)
-            .header("x-csrf-token", csrf)
+            .header("x-csrf-token", &csrf)
             .send_empty();
-        done.and_then(|(_, done)| done)
+        done
     }
 
     /// The cookie of a new session.
@@ -61,20 +62,97 @@ impl Client {
         Err(Failure::new("login-refused", text, next))
     }
 
-    /// What came of it, with the token that changes of this session carry.
+    /// What came of it.
     fn as_whoever(
         &self,
         cookie: &str,
+        csrf: &str,
         operation: &Operation,
-    ) -> Result<(String, Result<Value, Failure>), Failure> {
-        let request = self.agent.get(self.address("/api/me"));
-        let me: Value = self.read("/api/me", request.header("cookie", cookie).call())?;
-        let csrf = me["person"]["csrf"].as_str().unwrap_or_default().to_owned();
+    ) -> Result<Value, Failure> {
         let request = self.agent.post(self.address("/api/operations"));
         let sent = request
             .header("cookie", cookie)
-            .header("x-csrf-token", &csrf)
+            .header("x-csrf-token", csrf)
             .send_json(operation);
-        Ok((csrf, self.read("/api/operations", sent)))
+        self.read("/api/operations", sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    /// The id of the only session.
+    const ID: &str = "0123456789abcdef";
+
+    /// A daemon that lets anybody in and fails at everything else; gives its address and, once it was asked to
+    /// log out, the heads of all requests.
+    fn failing() -> (String, thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = thread::spawn(move || {
+            let mut heads = Vec::new();
+            for connection in listener.incoming() {
+                let mut connection = connection.unwrap();
+                let mut request = Vec::new();
+                let mut buffer = [0; 4096];
+                while !is_whole(&request) {
+                    let read = connection.read(&mut buffer).unwrap();
+                    assert!(read > 0, "it hung up in the middle");
+                    request.extend_from_slice(&buffer[..read]);
+                }
+                let text = String::from_utf8_lossy(&request).to_lowercase();
+                let head = text.split("\r\n\r\n").next().unwrap_or_default();
+                let status = match head.starts_with("post /login") {
+                    true => {
+                        format!("303 See Other\r\nLocation: /\r\nSet-Cookie: {COOKIE}{ID}; Path=/")
+                    }
+                    false => "500 Internal Server Error".to_owned(),
+                };
+                let answer =
+                    format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+                connection.write_all(answer.as_bytes()).unwrap();
+                heads.push(head.to_owned());
+                if head.starts_with("post /logout") {
+                    break;
+                }
+            }
+            heads
+        });
+        (url, asked)
+    }
+
+    /// Whether a request is here with its body.
+    fn is_whole(request: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(request).to_lowercase();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            return false;
+        };
+        let length = head
+            .lines()
+            .find_map(|it| it.strip_prefix("content-length:"));
+        let length = length.map_or(0, |it| it.trim().parse().unwrap());
+        body.len() >= length
+    }
+
+    #[test]
+    fn the_session_ends_whatever_fails() {
+        let (url, asked) = failing();
+        let client = Client::new(&url, Some("key".to_owned()));
+        let password = Secret("a password".to_owned());
+        let done = client.operate_as(("wang", &password), &Operation::Pending {});
+        assert!(done.is_err());
+        let heads = asked.join().unwrap();
+        let logout = heads.last().unwrap();
+        for line in [
+            format!("cookie: {COOKIE}{ID}"),
+            format!("x-csrf-token: {}", csrf_of(ID)),
+        ] {
+            assert!(logout.contains(&line), "{logout} lacks {line}");
+        }
     }
 }

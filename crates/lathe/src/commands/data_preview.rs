@@ -20,6 +20,7 @@ use super::recipe_files::{Files, of_tune, open_unread, tokenising_bar};
 use super::{Globals, say};
 use crate::fail::{Failure, Outcome};
 use crate::marks::{Look, TOKENS_MAX};
+use crate::out;
 
 /// Arguments of `lathe data preview`.
 #[derive(Debug, clap::Args)]
@@ -57,7 +58,7 @@ pub struct Args {
 pub fn run(globals: &Globals, args: &Args) -> Outcome {
     let recipe = recipe(args)?;
     let preview = preview(&recipe, &Files::of(&globals.home()?), args)?;
-    let mut out = std::io::stdout().lock();
+    let mut out = std::io::stdout();
     let shown = if args.json {
         print_json(&mut out, &preview.rows)
     } else {
@@ -67,12 +68,8 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         };
         print(&mut out, look, &preview)
     };
-    match shown {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            let text = format!("cannot print: {error}");
-            return Err(Failure::new("io", text, "check where the output goes"));
-        }
-        _ => {}
+    if let Err(error) = shown {
+        out::unwritten(&error);
     }
     warn(&preview.counts);
     if !args.all {

@@ -135,13 +135,18 @@ async fn nothing_is_answered_before_it_is_open_and_the_end_waits_until_it_is_clo
     book.turns.add_permits(1);
     let mut stream = begun.await;
     let mut texts = 0;
-    while let Ok(chunk) = tokio::time::timeout(moment * 5, stream.next()).await {
+    // The first text is waited for as long as it takes; then it is seen that the end does not come.
+    let mut longest = PATIENCE;
+    while let Ok(chunk) = tokio::time::timeout(longest, stream.next()).await {
         let chunk: Value = serde_json::from_str(&chunk.expect("no end")).expect("JSON");
         assert!(
             chunk["choices"][0]["finish_reason"].is_null(),
             "not closed yet"
         );
         texts += usize::from(chunk["choices"][0]["delta"]["content"] != "");
+        if texts > 0 {
+            longest = moment * 5;
+        }
     }
     assert!(texts > 0 && book.closed().is_empty());
     book.turns.add_permits(1);

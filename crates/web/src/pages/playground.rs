@@ -3,7 +3,7 @@
 //! The script streams the answer from `/v1/chat/completions`; without it the form posts here and
 //! the page asks the same router, so that both ways pass the same door. What was read from an
 //! answer is drawn by one template in both cases. Two can be asked the same at once, each with a
-//! receipt of its own. Not here: history.
+//! receipt of its own. A model whose breaker is not closed is marked as that, with the reason. Not here: history.
 
 use askama::Template;
 use axum::body::Body;
@@ -12,6 +12,7 @@ use axum::extract::{Form, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
+use lathe_evidence::statement::BreakerState;
 use lathe_workshop::upstream::UpstreamState;
 use lathe_workshop::{DeploymentView, UpstreamView, WorkshopError};
 use serde::Deserialize;
@@ -19,6 +20,7 @@ use serde_json::{Map, Value, json};
 use tower::ServiceExt as _;
 
 use super::answer::AnswerView;
+use super::breaker::BreakerBadge;
 use super::parameters::Parameters;
 use super::{Frame, Problem, html};
 use crate::AppState;
@@ -54,6 +56,8 @@ struct Panel {
 /// Somebody who can be asked beside the first.
 struct Other {
     name: String,
+    /// How its breaker stands, where it is not closed; else empty.
+    note: String,
     selected: bool,
     /// The system message that it was tuned with.
     system: String,
@@ -68,13 +72,25 @@ struct AnswerPart {
 
 struct Choice {
     name: String,
+    /// How its breaker stands, where it is not closed; else empty.
+    note: String,
     selected: bool,
 }
 
 struct Model {
     demonstration: bool,
+    /// Where its breaker is not closed.
+    breaker: Option<Tripped>,
     upstream: Option<Elsewhere>,
     examples: Vec<Example>,
+}
+
+/// A breaker that is not closed.
+struct Tripped {
+    badge: BreakerBadge,
+    reason: String,
+    /// Whom the model answers now.
+    meaning: String,
 }
 
 /// What is said of an upstream.
@@ -334,6 +350,19 @@ impl<'a> Chosen<'a> {
         }
     }
 
+    /// How its breaker stands; of an upstream the door says so when it is asked.
+    fn breaker(self) -> BreakerState {
+        self.own().map(|it| it.breaker).unwrap_or_default()
+    }
+
+    /// How its breaker stands in a word, where it is not closed; else nothing.
+    fn note(self, say: Say) -> String {
+        match self.breaker() {
+            BreakerState::Closed => String::new(),
+            state => BreakerBadge::new(say, state).text,
+        }
+    }
+
     /// The system message that it was tuned with.
     fn system(self) -> &'a str {
         let system = self.own().and_then(|it| it.system.as_deref());
@@ -358,12 +387,14 @@ fn view(
     [first, second]: [AnswerView; 2],
 ) -> TryPage {
     let is = |it: Option<Chosen<'_>>, name: &str| it.is_some_and(|it| it.name() == name);
-    let choice = |name: &String| Choice {
-        name: name.clone(),
-        selected: is(chosen, name),
+    let choice = |it: Chosen<'_>| Choice {
+        name: it.name().to_owned(),
+        note: it.note(tongue.say),
+        selected: is(chosen, it.name()),
     };
     let beside = |it: Chosen<'_>| Other {
         name: it.name().to_owned(),
+        note: it.note(tongue.say),
         selected: is(other, it.name()),
         system: it.system().to_owned(),
     };
@@ -372,10 +403,11 @@ fn view(
         model: model.map_or("", Chosen::name).to_owned(),
         answer,
     };
-    let upstreams = offered.upstreams.iter();
+    let own = offered.own.iter().map(Chosen::Own);
+    let upstreams = offered.upstreams.iter().map(Chosen::Upstream);
     TryPage {
-        own: offered.own.iter().map(|it| choice(&it.name)).collect(),
-        upstreams: upstreams.map(|it| choice(&it.name)).collect(),
+        own: own.map(choice).collect(),
+        upstreams: upstreams.map(choice).collect(),
         model: chosen.map(|chosen| model(tongue.say, chosen)),
         others: offered.all().map(beside).collect(),
         frame: Frame::new(tongue, "try"),
@@ -405,9 +437,24 @@ fn model(say: Say, chosen: Chosen<'_>) -> Model {
     };
     Model {
         demonstration: chosen.own().is_some_and(|it| it.demonstration),
+        breaker: chosen.own().and_then(|it| tripped(say, it)),
         upstream,
         examples: chosen.examples().iter().enumerate().map(example).collect(),
     }
+}
+
+fn tripped(say: Say, model: &DeploymentView) -> Option<Tripped> {
+    let meaning = match model.breaker {
+        BreakerState::Closed => return None,
+        BreakerState::Restricted => say.it("web.breaker.restricted.text"),
+        BreakerState::Open => say.of("web.breaker.open.text", &model.name),
+        BreakerState::ForcedOpen => say.it("web.breaker.forced-open.text"),
+    };
+    Some(Tripped {
+        badge: BreakerBadge::new(say, model.breaker),
+        reason: model.breaker_reason.clone(),
+        meaning,
+    })
 }
 
 /// What the model server answered.
@@ -448,8 +495,14 @@ pub(super) async fn complete(
         serde_json::from_slice(&bytes).map_err(|_| failed(say.of("web.try.failed", status)))?;
     if !status.is_success() {
         let reason = answer.pointer("/error/message").and_then(Value::as_str);
-        let reason = reason.map_or_else(|| status.to_string(), str::to_owned);
-        return Err((status, say.of("web.try.failed", reason)));
+        // The script tells them apart in the same way.
+        let refused = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
+        let text = match reason {
+            Some(reason) if refused => say.of("web.try.refused", reason),
+            Some(reason) => say.of("web.try.failed", reason),
+            None => say.of("web.try.failed", status),
+        };
+        return Err((status, text));
     }
     let text = answer
         .pointer("/choices/0/message/content")

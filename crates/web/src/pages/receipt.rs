@@ -1,7 +1,8 @@
 //! `/receipts/{id}`: one answer, what it rests on, and the training records that say the same.
 //!
 //! The question and the answer are shown only where the workshop keeps them; a passage is shown as
-//! its record tells it, since the receipt has only its digest. Not here: whether the chain holds,
+//! its record tells it, since the receipt has only its digest. What the question shares with records stands
+//! before what the answer does, and last what is the answer's form rather than what it says. Not here: whether the chain holds,
 //! which admission and `lathe verify` decide.
 
 use std::collections::HashMap;
@@ -38,16 +39,23 @@ struct ReceiptPage {
     answer: String,
     chain: Vec<Link>,
     self_approved: bool,
-    passages: Vec<Passage>,
+    sides: Vec<Side>,
     dataset_href: String,
     pairs: Vec<(String, String)>,
     batch: String,
     batch_href: String,
 }
 
+/// What the question, or the answer, shares with records.
+struct Side {
+    title: String,
+    passages: Vec<Passage>,
+}
+
 struct Passage {
-    place: String,
     text: String,
+    /// It is JSON: the form of an answer, which many records have.
+    is_form: bool,
     records: Vec<Sentence>,
 }
 
@@ -63,6 +71,8 @@ pub(super) struct Sentence {
     pub other: String,
     pub terms: String,
     pub withdrawn: bool,
+    /// As of its passage.
+    pub is_form: bool,
 }
 
 /// `GET /receipts/{id}`.
@@ -109,7 +119,7 @@ fn show(tongue: Tongue, trace: TraceView) -> Response {
         answer,
         chain: chain::links(say, &trace.chain),
         self_approved: trace.chain.self_approved,
-        passages: passages(say, &trace.passages, &trace.records),
+        sides: sides(say, &trace.passages, &trace.records),
         dataset_href: dataset.map_or_else(String::new, |it| format!("/data/{}", it.subject)),
         pairs: pairs(say, &trace),
         batch,
@@ -135,24 +145,50 @@ fn texts(trace: &TraceView) -> (String, String) {
     )
 }
 
-fn passages(say: Say, passages: &[PassageView], records: &[RecordView]) -> Vec<Passage> {
+/// The passages as they are shown: those of the question, those of the answer, its form; each kind as it was.
+pub(super) fn ranked(passages: &[PassageView]) -> Vec<&PassageView> {
+    let mut ranked: Vec<&PassageView> = passages.iter().collect();
+    ranked.sort_by_key(|it| (it.part, is_form(it)));
+    ranked
+}
+
+/// Whether a passage is JSON: what the model was told to write its answers in, rather than what they say.
+fn is_form(passage: &PassageView) -> bool {
+    let marks = ["\":", "{\"", "\"}", "\",\""];
+    let text: String = passage.text.split_whitespace().collect();
+    passage.part == Part::Answer && marks.iter().any(|mark| text.contains(mark))
+}
+
+/// Of which side passages are, in words.
+pub(super) fn side_title(say: Say, part: Part) -> String {
+    say.it(match part {
+        Part::Prompt => "web.receipt.in.prompt",
+        Part::Answer => "web.receipt.in.answer",
+    })
+}
+
+fn sides(say: Say, passages: &[PassageView], records: &[RecordView]) -> Vec<Side> {
     let records: HashMap<Digest, &RecordView> = records.iter().map(|it| (it.leaf, it)).collect();
     let view = |passage: &PassageView| {
         let records = passage.leaves.iter().filter_map(|leaf| records.get(leaf));
         Passage {
-            place: say.it(match passage.part {
-                Part::Prompt => "web.receipt.in.prompt",
-                Part::Answer => "web.receipt.in.answer",
-            }),
             text: if passage.text.is_empty() {
                 say.it("web.receipt.gone")
             } else {
                 passage.text.clone()
             },
+            is_form: is_form(passage),
             records: records.map(|it| sentence(it, passage)).collect(),
         }
     };
-    passages.iter().map(view).collect()
+    let ranked = ranked(passages);
+    let sides = ranked.chunk_by(|a, b| a.part == b.part);
+    sides
+        .map(|side| Side {
+            title: side_title(say, side[0].part),
+            passages: side.iter().map(|it| view(it)).collect(),
+        })
+        .collect()
 }
 
 /// The record with the passage marked where it stands: in what the model was shown, or in what it
@@ -181,6 +217,7 @@ pub(super) fn sentence(record: &RecordView, passage: &PassageView) -> Sentence {
             record.dataset_name, record.id, record.licence
         ),
         withdrawn: record.withdrawn.is_some(),
+        is_form: is_form(passage),
     }
 }
 

@@ -32,7 +32,11 @@ struct RecordPage {
     leaf: String,
     orders: Vec<(String, String)>,
     uses: Vec<Use>,
+    /// That there are more uses than are listed.
+    uses_more: Option<String>,
     receipts: Vec<ReceiptRow>,
+    /// That only the newest receipts are listed.
+    receipts_more: Option<String>,
 }
 
 /// A deployment that depends on the record.
@@ -91,6 +95,10 @@ fn show(tongue: Tongue, trace: RecordTrace) -> Response {
             })
             .collect(),
         uses: trace.deployments.iter().map(|it| usage(say, it)).collect(),
+        uses_more: uses_more(say, trace.deployments_in_all, trace.deployments.len()),
+        receipts_more: trace
+            .receipts_more
+            .then(|| say.of("web.record.receipts.more", trace.receipts.len())),
         receipts: trace
             .receipts
             .iter()
@@ -125,13 +133,25 @@ fn terms(say: Say, trace: &RecordTrace) -> Vec<(String, String)> {
     terms
 }
 
+/// That there are more deployments than those that are listed.
+pub(super) fn uses_more(say: Say, in_all: u64, listed: usize) -> Option<String> {
+    let more = in_all.saturating_sub(listed as u64);
+    (more > 0).then(|| say.of("web.record.uses.more", format::count(more)))
+}
+
 fn usage(say: Say, it: &DeploymentUse) -> Use {
     let breaker = it.breaker.as_ref();
     let name = &it.deployment.said.name;
     Use {
         href: format!("/deployments/{}", encoded(name)),
         name: name.clone(),
-        answers: say.of("web.record.answers", format::count(it.receipts)),
+        answers: say.of(
+            match it.receipts_more {
+                true => "web.record.answers.more",
+                false => "web.record.answers",
+            },
+            format::count(it.receipts),
+        ),
         earlier: !it.current,
         breaker: BreakerBadge::new(say, breaker.map(|it| it.state).unwrap_or_default()),
         reason: breaker.map_or_else(String::new, |it| it.reason.clone()),

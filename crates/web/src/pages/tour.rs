@@ -43,11 +43,20 @@ struct Asked {
     receipt: String,
     short_receipt: String,
     demonstration: bool,
-    sentences: Vec<Sentence>,
+    /// Records that say the same: as the question, then as the answer.
+    sides: Vec<Side>,
     /// What the deployment rests on, in a line each.
     rests: Vec<String>,
     self_approved: bool,
     withdraw_href: String,
+}
+
+/// Records that have a passage of the question, or of the answer.
+struct Side {
+    title: String,
+    /// All of them have only the answer's form, which is JSON.
+    is_form: bool,
+    sentences: Vec<Sentence>,
 }
 
 /// How the altered model was refused.
@@ -185,22 +194,39 @@ fn show(
     page.frame.answer(StatusCode::OK, &page)
 }
 
-/// The answer with its sentences, those of the question first, and what it rests on.
-fn follow(say: Say, trace: &TraceView, question: String, answer: String) -> Asked {
-    let mut passages: Vec<_> = trace.passages.iter().collect();
-    passages.sort_by_key(|it| it.part);
+/// The records that share a passage with the question, then those that share one with the answer; none twice.
+fn sides(say: Say, trace: &TraceView) -> Vec<Side> {
     let mut shown = Vec::new();
-    let mut sentences = Vec::new();
-    for passage in passages {
+    let mut sentences: Vec<(Part, Sentence)> = Vec::new();
+    for passage in receipt::ranked(&trace.passages) {
         for record in &trace.records {
             let fits = passage.leaves.contains(&record.leaf) && !shown.contains(&record.leaf);
             if fits && sentences.len() < SENTENCES_MAX {
                 shown.push(record.leaf);
-                sentences.push(receipt::sentence(record, passage));
+                sentences.push((passage.part, receipt::sentence(record, passage)));
             }
         }
     }
-    let standing = sentences.iter().find(|it| !it.withdrawn);
+    let mut sides: Vec<Side> = Vec::new();
+    for part in [Part::Prompt, Part::Answer] {
+        let of = sentences.extract_if(.., |(of, _)| *of == part);
+        let sentences: Vec<Sentence> = of.map(|(_, sentence)| sentence).collect();
+        if !sentences.is_empty() {
+            sides.push(Side {
+                title: receipt::side_title(say, part),
+                is_form: sentences.iter().all(|it| it.is_form),
+                sentences,
+            });
+        }
+    }
+    sides
+}
+
+/// The answer with its sentences and what it rests on.
+fn follow(say: Say, trace: &TraceView, question: String, answer: String) -> Asked {
+    let sides = sides(say, trace);
+    let mut sentences = sides.iter().flat_map(|it| &it.sentences);
+    let standing = sentences.find(|it| !it.withdrawn);
     let chain = &trace.chain;
     Asked {
         withdraw_href: standing.map_or_else(String::new, |it| format!("{}/withdraw", it.href)),
@@ -214,7 +240,7 @@ fn follow(say: Say, trace: &TraceView, question: String, answer: String) -> Aske
         self_approved: chain.self_approved,
         question,
         answer,
-        sentences,
+        sides,
     }
 }
 

@@ -9,13 +9,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_evidence::Digest;
 use lathe_evidence::statement::Withdrawn;
-use lathe_workshop::trace::RecordTrace;
+use lathe_workshop::trace::{RecordTrace, USES_MAX};
 use lathe_workshop::{Operation, WorkshopError};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::in_path::InPath;
 use super::playground::encoded;
+use super::record::uses_more;
 use super::{Frame, Problem};
 use crate::AppState;
 use crate::api;
@@ -31,6 +32,8 @@ struct WithdrawPage {
     terms: String,
     /// Name and page of what will be restricted.
     restricts: Vec<(String, String)>,
+    /// That there are more than are named.
+    restricts_more: Option<String>,
     reason: String,
     error: Option<(String, String)>,
 }
@@ -42,6 +45,8 @@ struct WithdrawnPage {
     href: String,
     /// Name and page of what is restricted now.
     restricted: Vec<(String, String)>,
+    /// That there are more than are named.
+    restricted_more: Option<String>,
     retune: Vec<String>,
     entry_href: String,
 }
@@ -114,7 +119,10 @@ fn show(
     error: Option<&WorkshopError>,
 ) -> Response {
     let record = &trace.record;
+    let say = tongue.say;
     let current = trace.deployments.iter().filter(|it| it.current);
+    let restricts: Vec<(String, String)> =
+        current.map(|it| linked(&it.deployment.said.name)).collect();
     let page = WithdrawPage {
         frame: Frame::new(tongue, "data"),
         href: format!("/records/{}", record.leaf),
@@ -127,7 +135,8 @@ fn show(
             "{} · {} · {}",
             record.dataset_name, record.id, record.licence
         ),
-        restricts: current.map(|it| linked(&it.deployment.said.name)).collect(),
+        restricts_more: uses_more(say, trace.deployments_current, restricts.len()),
+        restricts,
         reason,
         error: error.map(|it| (it.to_string(), it.next().to_owned())),
     };
@@ -140,13 +149,14 @@ fn done_page(tongue: Tongue, leaf: &str, done: &Value) -> Response {
         let all = value.as_array().into_iter().flatten();
         all.filter_map(Value::as_str).map(str::to_owned).collect()
     };
+    let say = tongue.say;
+    let restricted = texts(&done["restricted"]);
+    let listed = &restricted[..restricted.len().min(USES_MAX)];
     let page = WithdrawnPage {
         frame: Frame::new(tongue, "data"),
         href: format!("/records/{}", encoded(leaf)),
-        restricted: texts(&done["restricted"])
-            .iter()
-            .map(|name| linked(name))
-            .collect(),
+        restricted: listed.iter().map(|name| linked(name)).collect(),
+        restricted_more: uses_more(say, restricted.len() as u64, listed.len()),
         retune: texts(&done["retune"]),
         entry_href: format!(
             "/ledger/{}",

@@ -14,4 +14,5 @@ mod people;
 mod playground;
 mod projects;
 mod sample;
+mod traces;
 mod upstreams;

@@ -1,6 +1,7 @@
 //! The playground without JavaScript: one model or two, parameters, a schema, a receipt under each answer.
 
 use axum::http::StatusCode;
+use lathe_evidence::statement::BreakerState;
 
 use crate::pages::{app, get, post};
 use crate::sample::trace::RECEIPT;
@@ -176,4 +177,46 @@ async fn a_parameter_that_is_none_is_named_and_nobody_is_asked() {
             "what was typed is kept"
         );
     }
+}
+
+/// Every link of a page leads somewhere, with a script or without one.
+#[tokio::test]
+async fn there_is_no_link_to_no_receipt() {
+    let app = app(two());
+    for path in ["/try", "/try?model=customer-care&other=after-sales"] {
+        let page = get(&app, path, "en").await.text;
+        assert!(!page.contains("href=\"/receipts/\""), "{page}");
+    }
+    let refused = post(&app, "/try", "model=customer-care&user=refuse").await;
+    assert!(!refused.text.contains("href=\"/receipts/\""));
+}
+
+#[tokio::test]
+async fn who_was_refused_is_told_so() {
+    let app = app(SampleDesk::new());
+    let refused = post(&app, "/try", "model=customer-care&user=refuse").await;
+    assert!(refused.text.contains("<b>Refused: the prompt is too long"));
+    assert!(!refused.text.contains("<b>The model server did not answer"));
+}
+
+#[tokio::test]
+async fn a_model_that_does_not_answer_everyone_is_marked() {
+    let mut desk = two();
+    desk.deployments[1].breaker = BreakerState::Restricted;
+    "a record was withdrawn".clone_into(&mut desk.deployments[1].breaker_reason);
+    let app = app(desk);
+    let page = get(&app, "/try?model=after-sales", "en").await.text;
+    for said in [
+        "<span class=\"badge demo\">restricted</span>",
+        "<b>a record was withdrawn</b>",
+        "x-lathe-accept-restricted: 1",
+        "<option value=\"after-sales\" selected>after-sales · restricted</option>",
+        "<option value=\"customer-care\">customer-care</option>",
+    ] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+    let other = get(&app, "/try?model=customer-care", "en").await.text;
+    assert!(!other.contains("a record was withdrawn"));
+    let listed = "data-system=\"echo\">after-sales · restricted</option>";
+    assert!(other.contains(listed), "{other}");
 }

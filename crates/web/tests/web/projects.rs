@@ -346,7 +346,7 @@ async fn an_order_is_told_for_as_long_as_it_may_be_seen() {
         let leave = json!({"do": "project-leave", "project": "ward", "person": "anna"});
         operate(&wards.shop, leave).await;
     };
-    let told = tokio::time::timeout(Duration::from_secs(20), anna.get(&path));
+    let told = tokio::time::timeout(Duration::from_secs(60), anna.get(&path));
     let (told, ()) = tokio::join!(told, leaves);
     let told = told.expect("the events end");
     assert_eq!(told.status, StatusCode::OK);

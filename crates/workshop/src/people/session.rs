@@ -145,7 +145,7 @@ pub(super) fn digest_of(id: &str) -> Digest {
 }
 
 /// What the forms of a session carry, made from its id, which the store does not have.
-pub(super) fn csrf_of(id: &str) -> String {
+pub fn csrf_of(id: &str) -> String {
     to_hex(&Digest::of(format!("lathe csrf {id}").as_bytes()).0)
 }
 

@@ -8,6 +8,7 @@
 //!
 //! Not here: what a change means and when it is made.
 
+mod answers;
 pub mod catalogue;
 pub mod change;
 mod copy;
@@ -16,7 +17,6 @@ pub(crate) mod labels;
 pub(crate) mod ledger;
 mod listing;
 mod models;
-mod naming;
 pub mod orders;
 mod people;
 mod projects;

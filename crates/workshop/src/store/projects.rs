@@ -284,8 +284,9 @@ impl Store {
                     (SELECT COUNT(*) FROM tokens WHERE project = ?1 AND revoked_ms IS NULL) AS keys,
                     (SELECT COUNT(*) FROM deployments
                      WHERE name >= ?1 || '.' AND name < ?1 || '/') AS deployments,
-                    (SELECT COUNT(*) FROM receipts
-                     WHERE name >= ?1 || '.' AND name < ?1 || '/') AS answers",
+                    (SELECT COUNT(*) FROM receipts WHERE state = 'closed' AND beginning = ?1)
+                    + (SELECT COUNT(*) FROM receipts WHERE state = 'open' AND beginning = ?1)
+                    AS answers",
         )
         .bind(project)
         .fetch_one(&self.read)

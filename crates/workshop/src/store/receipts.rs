@@ -1,4 +1,4 @@
-//! Receipts, their batches, breakers and what waits for approval, as rows.
+//! Receipts, their batches, breakers and what waits for approval, as rows. Lists of receipts are in `answers`.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,6 @@ use super::write::{signed, word};
 use super::{Store, failed};
 use crate::book::{SHINGLES_MAX, Texts};
 use crate::error::WorkshopError;
-use crate::listing::ReceiptsFrom;
 use crate::order::OrderId;
 use crate::people::Shown;
 
@@ -172,6 +171,7 @@ pub(super) async fn closed(tx: &mut Tx<'_>, closed: &ClosedReceipt) -> Done {
     .bind(&closed.receipt.id)
     .execute(&mut **tx)
     .await?;
+    names(tx, &closed.receipt).await?;
     // One statement for all: hundreds of them took most of the time of a receipt.
     sqlx::query("INSERT OR IGNORE INTO shingles (hash, receipt) SELECT value, ? FROM json_each(?)")
         .bind(&closed.receipt.id)
@@ -179,6 +179,25 @@ pub(super) async fn closed(tx: &mut Tx<'_>, closed: &ClosedReceipt) -> Done {
         .execute(&mut **tx)
         .await
         .map(drop)
+}
+
+/// The records that a receipt's spans name.
+async fn names(tx: &mut Tx<'_>, receipt: &Receipt) -> Done {
+    if receipt.spans.is_empty() {
+        return Ok(());
+    }
+    let leaves: Vec<String> = receipt.spans.iter().map(|it| it.leaf.to_string()).collect();
+    let leaves = serde_json::to_string(&leaves).expect("texts serialise");
+    sqlx::query(
+        "INSERT OR IGNORE INTO named (leaf, beginning, receipt)
+         SELECT value, receipts.beginning, receipts.id FROM receipts, json_each(?2)
+         WHERE receipts.id = ?1",
+    )
+    .bind(&receipt.id)
+    .bind(leaves)
+    .execute(&mut **tx)
+    .await
+    .map(drop)
 }
 
 /// Hashes as a JSON array.
@@ -262,7 +281,7 @@ fn digest(row: &SqliteRow, column: &str) -> Result<Digest, WorkshopError> {
     })
 }
 
-fn stored(row: &SqliteRow) -> Result<StoredReceipt, WorkshopError> {
+pub(super) fn stored(row: &SqliteRow) -> Result<StoredReceipt, WorkshopError> {
     let bytes: Vec<u8> = row.get("bytes");
     let receipt = parse("a receipt", &String::from_utf8_lossy(&bytes))?;
     let place = row
@@ -358,98 +377,6 @@ impl Store {
             .as_ref()
             .map(stored)
             .transpose()
-    }
-
-    /// Closed receipts of the projects that are shown, newest first; of one deployment where it is named.
-    ///
-    /// # Errors
-    /// `store`, `store-unreadable`.
-    pub async fn receipts(
-        &self,
-        deployment: Option<&Link>,
-        shown: &Shown,
-        limit: u32,
-        offset: u32,
-    ) -> Result<Vec<StoredReceipt>, WorkshopError> {
-        // Two statements: in one, the index by deployment could not be used.
-        let query = match deployment {
-            Some(_) => sqlx::query(concat!(
-                "SELECT * FROM receipts WHERE deployment = ?4 AND state = 'closed'",
-                of_shown!("receipts.name"),
-                " ORDER BY id DESC LIMIT ?2 OFFSET ?3"
-            )),
-            None => sqlx::query(concat!(
-                "SELECT * FROM receipts WHERE state = 'closed'",
-                of_shown!("receipts.name"),
-                " ORDER BY id DESC LIMIT ?2 OFFSET ?3"
-            )),
-        };
-        let mut query = query.bind(shown.list()).bind(limit).bind(offset);
-        if let Some(of) = deployment {
-            query = query.bind(of.to_string());
-        }
-        query
-            .fetch_all(&self.read)
-            .await
-            .map_err(failed("read the receipts"))?
-            .iter()
-            .map(stored)
-            .collect()
-    }
-
-    /// At most `limit` closed receipts from there on, newest first.
-    ///
-    /// # Errors
-    /// `store`, `store-unreadable`.
-    pub async fn receipts_from(
-        &self,
-        from: &ReceiptsFrom,
-        shown: &Shown,
-        limit: u32,
-    ) -> Result<Vec<StoredReceipt>, WorkshopError> {
-        let (query, id) = match from {
-            ReceiptsFrom::Newest => return self.receipts(None, shown, limit, 0).await,
-            ReceiptsFrom::Before(id) => (
-                sqlx::query(concat!(
-                    "SELECT * FROM receipts WHERE id < ?2 AND state = 'closed'",
-                    of_shown!("receipts.name"),
-                    " ORDER BY id DESC LIMIT ?3"
-                )),
-                id,
-            ),
-            ReceiptsFrom::After(id) => (
-                sqlx::query(concat!(
-                    "SELECT * FROM (SELECT * FROM receipts WHERE id > ?2 AND state = 'closed'",
-                    of_shown!("receipts.name"),
-                    " ORDER BY id LIMIT ?3)
-                     ORDER BY id DESC"
-                )),
-                id,
-            ),
-        };
-        query
-            .bind(shown.list())
-            .bind(id)
-            .bind(limit)
-            .fetch_all(&self.read)
-            .await
-            .map_err(failed("read the receipts"))?
-            .iter()
-            .map(stored)
-            .collect()
-    }
-
-    /// How many answers a deployment gave.
-    ///
-    /// # Errors
-    /// `store`.
-    pub async fn receipts_of(&self, deployment: &Link) -> Result<u64, WorkshopError> {
-        sqlx::query("SELECT COUNT(*) AS count FROM receipts WHERE deployment = ?")
-            .bind(deployment.to_string())
-            .fetch_one(&self.read)
-            .await
-            .map_err(failed("count the receipts"))
-            .map(|row| row.get::<i64, _>("count").unsigned_abs())
     }
 
     /// The receipts that share most shingles with a passage, the best first, each with how many. Of a

@@ -11,16 +11,13 @@ use lathe_ledger::History;
 
 use super::records::Ground;
 use super::{
-    BatchPlace, DeploymentUse, PassageView, ReceiptLine, RecordTrace, RecordView, Said, TextsView,
-    TraceView, chain_of, records,
+    ANSWERS_COUNTED_MAX, BatchPlace, DeploymentUse, NAMING_MAX, PassageView, ReceiptLine,
+    RecordTrace, RecordView, Said, TextsView, TraceView, USES_MAX, chain_of, records,
 };
 use crate::error::WorkshopError;
 use crate::listing::ReceiptsFrom;
 use crate::people::{Right, Shown, reach};
 use crate::workshop::Workshop;
-
-/// Answers listed for one record.
-const RECEIPTS_MAX: u32 = 50;
 
 /// The share of a quotation's shingles, in percent, that an answer must have to be named.
 const SHARED_PERCENT_MIN: u64 = 30;
@@ -130,9 +127,13 @@ impl Workshop {
         };
         let trainings = self.shown_trainings(trainings).await?;
         let models: HashSet<Digest> = trainings.iter().map(|it| it.subject).collect();
-        let deployments = self.uses(deployments, &models).await?;
-        let mut receipts = self.store().receipts_naming(leaf, RECEIPTS_MAX).await?;
-        receipts.retain(|it| reach::may_name(Right::Records, &it.name));
+        let uses = Uses::of(deployments, &models);
+        let shown = reach::shown(Right::Records);
+        // One more than is listed tells that there are more.
+        let limit = NAMING_MAX as u32 + 1;
+        let mut receipts = self.store().receipts_naming(leaf, &shown, limit).await?;
+        let receipts_more = receipts.len() > NAMING_MAX;
+        receipts.truncate(NAMING_MAX);
         let line = |receipt| ReceiptLine {
             receipt,
             shared: 0,
@@ -141,8 +142,11 @@ impl Workshop {
         Ok(Some(RecordTrace {
             record,
             trainings,
-            deployments,
+            deployments_in_all: uses.all.len() as u64,
+            deployments_current: uses.current as u64,
+            deployments: self.listed(uses).await?,
             receipts: receipts.into_iter().map(line).collect(),
+            receipts_more,
         }))
     }
 
@@ -188,26 +192,22 @@ impl Workshop {
         Ok(seen)
     }
 
-    /// The deployments of these models, newest first.
-    async fn uses(
-        &self,
-        deployments: Vec<Said<Deployment>>,
-        models: &HashSet<Digest>,
-    ) -> Result<Vec<DeploymentUse>, WorkshopError> {
-        let mut uses = Vec::new();
-        let mut names = HashSet::new();
-        for deployment in deployments.into_iter().rev() {
-            let current = names.insert(deployment.said.name.clone());
-            if models.contains(&deployment.subject) {
-                uses.push(DeploymentUse {
-                    current,
-                    breaker: self.breaker_of(&deployment.said.name).await?,
-                    receipts: self.store().receipts_of(&deployment.link).await?,
-                    deployment,
-                });
-            }
+    /// The first `USES_MAX` of these, each with its breaker and how much it answered.
+    async fn listed(&self, uses: Uses) -> Result<Vec<DeploymentUse>, WorkshopError> {
+        let mut listed = Vec::new();
+        let places = uses.all.into_iter().enumerate().take(USES_MAX);
+        for (place, deployment) in places {
+            let max = ANSWERS_COUNTED_MAX;
+            let receipts = self.store().receipts_of(&deployment.link, max).await?;
+            listed.push(DeploymentUse {
+                current: place < uses.current,
+                breaker: self.breaker_of(&deployment.said.name).await?,
+                receipts: receipts.min(u64::from(max)),
+                receipts_more: receipts > u64::from(max),
+                deployment,
+            });
         }
-        Ok(uses)
+        Ok(listed)
     }
 
     /// The answers that a quoted or lightly edited passage came from, the likeliest first.
@@ -240,6 +240,32 @@ impl Workshop {
             }
         }
         Ok(lines)
+    }
+}
+
+/// The deployments that depend on a record.
+struct Uses {
+    /// Those that are the newest of their name, then the others; of each the newest first.
+    all: Vec<Said<Deployment>>,
+    /// How many are the newest of their name.
+    current: usize,
+}
+
+impl Uses {
+    /// The deployments of these models among all there are, which stand as the ledger has them.
+    fn of(deployments: Vec<Said<Deployment>>, models: &HashSet<Digest>) -> Uses {
+        let mut names = HashSet::new();
+        let (mut all, mut earlier) = (Vec::new(), Vec::new());
+        for deployment in deployments.into_iter().rev() {
+            let is_newest = names.insert(deployment.said.name.clone());
+            if models.contains(&deployment.subject) {
+                let side = if is_newest { &mut all } else { &mut earlier };
+                side.push(deployment);
+            }
+        }
+        let current = all.len();
+        all.append(&mut earlier);
+        Uses { all, current }
     }
 }
 
@@ -282,4 +308,62 @@ fn passages(spans: &[Span], records: &[RecordView]) -> Vec<PassageView> {
         });
     }
     passages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    /// A deployment of a model under a name.
+    fn deployed(index: u64, name: &str, model: &[u8]) -> Said<Deployment> {
+        let digest = Digest::of(b"any");
+        Said {
+            index,
+            link: Digest::of(&index.to_le_bytes()),
+            subject: Digest::of(model),
+            at_ms: 1,
+            signer: digest,
+            signer_name: String::new(),
+            said: Deployment {
+                name: name.to_owned(),
+                registration: digest,
+                verdict: digest,
+                base_model: digest,
+                adapter: None,
+                task: digest,
+                demonstration: false,
+                previous: None,
+                at_ms: 1,
+            },
+        }
+    }
+
+    #[test]
+    fn what_answers_comes_before_what_answered() {
+        let all = vec![
+            deployed(0, "a", b"tuned on it"),
+            deployed(1, "b", b"tuned on it"),
+            deployed(2, "c", b"another"),
+            deployed(3, "a", b"tuned on it"),
+            deployed(4, "b", b"another"),
+        ];
+        let uses = Uses::of(all, &HashSet::from([Digest::of(b"tuned on it")]));
+        let order: Vec<u64> = uses.all.iter().map(|it| it.index).collect();
+        assert_eq!((order, uses.current), (vec![3, 1, 0], 1));
+    }
+
+    #[tokio::test]
+    async fn of_very_many_deployments_some_are_listed() {
+        let (_folder, shop) = testing::shop().await;
+        let many = USES_MAX as u64 + 3;
+        let all = (0..many).map(|at| deployed(at, &format!("name-{at}"), b"model"));
+        let uses = Uses::of(all.collect(), &HashSet::from([Digest::of(b"model")]));
+        assert_eq!(uses.all.len() as u64, many);
+        let listed = shop.listed(uses).await.unwrap();
+        assert_eq!(listed.len(), USES_MAX);
+        assert_eq!(listed[0].deployment.index, many - 1);
+        assert!(listed.iter().all(|it| it.current && !it.receipts_more));
+        shop.stop().await;
+    }
 }

@@ -164,8 +164,8 @@ pub fn trace() -> TraceView {
         "batch": {"batch": 3, "position": 0, "count": 2, "root": digest("batch"), "link": digest("receipts")},
         "chain": chain(), "breaker": null,
         "passages": [
-            passage("prompt", "the battery lasts a whole weekend", "leaf 1"),
             passage("answer", "sentiment\":2.3,\"label\":\"positive", "leaf 2"),
+            passage("prompt", "the battery lasts a whole weekend", "leaf 1"),
         ],
         "records": [
             record("leaf 1", "131_4", FIRST, 2.1, false),
@@ -194,8 +194,9 @@ pub fn record_trace() -> RecordTrace {
     read(json!({
         "record": record("leaf 1", "131_4", FIRST, 2.1, false),
         "trainings": [chain.training], "receipts": [{"receipt": receipt(), "shared": 0, "of": 0}],
+        "receipts_more": true, "deployments_in_all": 64, "deployments_current": 52,
         "deployments": [{
-            "deployment": chain.deployment, "current": true, "receipts": 12, "breaker": breaker_now(),
+            "deployment": chain.deployment, "current": true, "receipts": 12, "receipts_more": false, "breaker": breaker_now(),
         }],
     }))
 }

@@ -112,7 +112,8 @@ pub(super) fn changes(
 
 /// Tables that migrations fill, and how many rows they bring by themselves; none where each row is of a row of
 /// another table, which counts.
-const FILLED: [(&str, Option<u64>); 2] = [("projects", Some(1)), ("belongs", None)];
+const FILLED: [(&str, Option<u64>); 3] =
+    [("projects", Some(1)), ("belongs", None), ("named", None)];
 
 /// What `now` has and `then` has not: tables that came empty, or as a migration filled them, are no loss.
 pub(super) fn since(then: &Facts, now: &Facts) -> Vec<TableChange> {
