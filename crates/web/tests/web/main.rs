@@ -2,6 +2,7 @@
 
 mod account;
 mod actions;
+mod answering;
 mod api;
 mod doors;
 mod forms;
@@ -12,5 +13,6 @@ mod pages;
 mod people;
 mod playground;
 mod projects;
+mod rights;
 mod sample;
 mod upstreams;
