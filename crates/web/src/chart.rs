@@ -17,6 +17,8 @@ const POINTS_MAX: usize = 480;
 const SMOOTH_POINTS_MIN: usize = 8;
 /// From this ratio of the greatest to the least loss on, the axis is logarithmic.
 const LOG_RATIO_MIN: f64 = 5.0;
+/// Decimals of a label at most.
+const PLACES_MAX: usize = 9;
 /// Equal parts of an axis; there is one label more.
 const PARTS: usize = 4;
 
@@ -73,7 +75,7 @@ impl Axis {
 pub(crate) fn panel(
     points: &[(f64, f64)],
     x_high: f64,
-    label: impl Fn(f64) -> String,
+    label: impl Fn(f64, usize) -> String,
 ) -> Option<Panel> {
     draw((points, &[]), x_high, label, |least, greatest| {
         let from = if least >= 0.0 && least < 0.6 * greatest {
@@ -90,7 +92,7 @@ pub(crate) fn panel(
 pub(crate) fn loss_panel(
     (points, beside): (Points<'_>, Points<'_>),
     x_high: f64,
-    label: impl Fn(f64) -> String,
+    label: impl Fn(f64, usize) -> String,
 ) -> Option<Panel> {
     draw((points, beside), x_high, label, |least, greatest| {
         if least > 0.0 && greatest / least > LOG_RATIO_MIN {
@@ -110,7 +112,7 @@ fn finite(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 fn draw(
     (points, beside): (Points<'_>, Points<'_>),
     x_high: f64,
-    label: impl Fn(f64) -> String,
+    label: impl Fn(f64, usize) -> String,
     axis: impl Fn(f64, f64) -> Axis,
 ) -> Option<Panel> {
     let (points, beside) = (finite(points), finite(beside));
@@ -132,9 +134,12 @@ fn draw(
     } else {
         Vec::new()
     };
-    let labels = (0..=PARTS)
-        .rev()
-        .map(|part| label(axis.value(part as f64 / PARTS as f64)));
+    let values = (0..=PARTS).rev();
+    let values: Vec<f64> = values
+        .map(|part| axis.value(part as f64 / PARTS as f64))
+        .collect();
+    let places = places(&values);
+    let labels = values.iter().map(|value| label(*value, places));
     Some(Panel {
         raw: line(&points),
         smooth: line(&smoothed),
@@ -143,6 +148,19 @@ fn draw(
         labels: labels.collect(),
         axis,
     })
+}
+
+/// With how many decimals the labels of an axis say where they stand: none is further off than a twentieth of
+/// the way to its nearest neighbour.
+fn places(values: &[f64]) -> usize {
+    let gaps = values.windows(2).map(|pair| (pair[0] - pair[1]).abs());
+    let (gap, _) = extremes(gaps);
+    let is_near = |places: &usize| {
+        let power = 10f64.powi(i32::try_from(*places).unwrap_or(i32::MAX));
+        let off = |value: &f64| (value - (value * power).round() / power).abs();
+        values.iter().all(|value| off(value) <= gap / 20.0)
+    };
+    (0..PLACES_MAX).find(is_near).unwrap_or(PLACES_MAX)
 }
 
 /// Labels of a horizontal axis of whole steps from 0 to `steps`, evenly spaced.
@@ -353,21 +371,46 @@ mod tests {
     #[test]
     fn a_wide_range_of_losses_is_drawn_by_ratio() {
         let losses = [(1.0, 3.1), (2.0, 0.8), (3.0, 0.25)];
-        let panel =
-            loss_panel((&losses, &[]), 3.0, |value| format!("{value:.1}")).expect("a panel");
+        let panel = loss_panel((&losses, &[]), 3.0, |value, places| {
+            format!("{value:.places$}")
+        })
+        .expect("a panel");
         assert_eq!(panel.labels, ["3.2", "1.6", "0.8", "0.4", "0.2"]);
         let narrow =
-            loss_panel((&losses[1..], &[]), 3.0, |value| format!("{value}")).expect("a panel");
+            loss_panel((&losses[1..], &[]), 3.0, |value, _| format!("{value}")).expect("a panel");
         assert!(!narrow.axis.is_log);
-        let zero = loss_panel((&[(1.0, 3.0), (2.0, 0.0)], &[]), 2.0, |value| {
+        let zero = loss_panel((&[(1.0, 3.0), (2.0, 0.0)], &[]), 2.0, |value, _| {
             format!("{value}")
         });
         assert!(!zero.expect("a panel").axis.is_log, "zero has no logarithm");
     }
 
+    /// Labels say different things, however small the losses are.
+    #[test]
+    fn labels_have_the_decimals_that_their_step_needs() {
+        let label = |value: f64, places: usize| format!("{value:.places$}");
+        for (losses, expected) in [
+            (
+                [0.021, 0.0011],
+                ["0.081", "0.027", "0.009", "0.003", "0.001"],
+            ),
+            (
+                [0.0018, 0.0009],
+                ["0.0020", "0.0015", "0.0010", "0.0005", "0.0000"],
+            ),
+            ([9.0, 4.0], ["10.0", "7.5", "5.0", "2.5", "0.0"]),
+        ] {
+            let points = [(1.0, losses[0]), (2.0, losses[1])];
+            let panel = loss_panel((&points, &[]), 2.0, label).expect("a panel");
+            assert_eq!(panel.labels, expected);
+        }
+        assert_eq!(places(&[40.0, 20.0, 0.0]), 0);
+        assert_eq!(places(&[1.0, 1.0]), 0);
+    }
+
     #[test]
     fn what_stands_beside_is_drawn_on_the_same_axis() {
-        let label = |value: f64| format!("{value}");
+        let label = |value: f64, _: usize| format!("{value}");
         let losses = [(1.0, 2.0), (2.0, 1.0)];
         let panel = loss_panel((&losses, &[(2.0, 4.0), (4.0, f64::NAN)]), 4.0, label);
         let panel = panel.expect("a panel");
@@ -379,7 +422,7 @@ mod tests {
     #[test]
     fn a_panel_runs_from_left_to_the_known_end() {
         let points = [(1.0, 2.0), (2.0, 1.0)];
-        let panel = panel(&points, 4.0, |value| format!("{value}")).expect("a panel");
+        let panel = panel(&points, 4.0, |value, _| format!("{value}")).expect("a panel");
         assert_eq!(panel.raw, "250.0,0.0 500.0,100.0");
         assert_eq!(panel.labels, ["2", "1.5", "1", "0.5", "0"]);
         assert_eq!(panel.smooth, "");
@@ -388,8 +431,8 @@ mod tests {
 
     #[test]
     fn nothing_finite_draws_nothing() {
-        assert_eq!(panel(&[], 1.0, |_| String::new()), None);
-        assert_eq!(panel(&[(1.0, f64::NAN)], 1.0, |_| String::new()), None);
+        assert_eq!(panel(&[], 1.0, |_, _| String::new()), None);
+        assert_eq!(panel(&[(1.0, f64::NAN)], 1.0, |_, _| String::new()), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::error::WorkshopError;
 use crate::home::Home;
 use crate::objects;
-use crate::order::{OrderId, OrderState, Origin, StepName, StepState, Title};
+use crate::order::{Answering, OrderId, OrderState, Origin, StepName, StepState, Title};
 use crate::pack::{Pack, change};
 use crate::people::{Right, reach};
 use crate::store::Store;
@@ -63,6 +63,13 @@ pub struct Compared {
     pub records: Option<usize>,
     /// Why it is not held against the first in pairs; none for the first itself.
     pub unpaired: Option<Unpaired>,
+    /// The project it belongs to.
+    #[serde(default)]
+    pub project: String,
+    /// How it stands to the name that its model was deployed under; none before it was, and where no
+    /// workshop runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answering: Option<Answering>,
 }
 
 /// Why two orders are not compared in pairs.
@@ -159,7 +166,14 @@ impl Workshop {
                 return Ok(None);
             }
         }
-        compare(self.store(), self.home(), ids).await
+        let mut found = compare(self.store(), self.home(), ids).await?;
+        if let Some(comparison) = &mut found {
+            let mut all = self.answering(ids).await?;
+            for order in &mut comparison.orders {
+                order.answering = all.remove(&order.id);
+            }
+        }
+        Ok(found)
     }
 
     /// Every setting of an order's effective pack by its dotted path, in the pack's order; `None`
@@ -273,6 +287,8 @@ fn compared(read: &Read, unpaired: Option<Unpaired>) -> Compared {
         origin: row.origin.clone(),
         records: read.report.as_ref().map(|report| report.records),
         unpaired,
+        project: row.project.clone(),
+        answering: None,
     }
 }
 

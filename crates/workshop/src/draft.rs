@@ -23,7 +23,8 @@ use serde_json::Value;
 
 use crate::error::WorkshopError;
 use crate::home::Home;
-use crate::order::{OrderRequest, StepError, StepName, Title};
+use crate::ops::order_of;
+use crate::order::{OrderId, OrderRequest, StepError, StepName, Title};
 use crate::pack::{self, LoadedPack, Pack, change};
 use crate::people::{Right, reach};
 use crate::store::orders::OrderRow;
@@ -244,6 +245,19 @@ impl Workshop {
             command: request.command(),
             yaml: request.yaml(),
         })
+    }
+
+    /// What of the changes a clone of this order cannot take, each at its setting.
+    ///
+    /// # Errors
+    /// `order-unknown`; the store's.
+    pub async fn clone_mistakes(
+        &self,
+        of: &OrderId,
+        set: &BTreeMap<String, Value>,
+    ) -> Result<Vec<SettingMistake>, WorkshopError> {
+        let row = order_of(self, of).await?;
+        Ok(mistakes(&row.spec, set))
     }
 
     /// A pack as an order of it would have it, nothing changed.

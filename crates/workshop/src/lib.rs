@@ -9,6 +9,7 @@
 //! command line (lathe), and the rules a model is held against (gate).
 
 pub mod admission;
+mod answering;
 pub mod audit;
 pub mod backup;
 pub mod book;
@@ -74,8 +75,9 @@ pub use listing::{OrdersAsked, OrdersSort, ReceiptsFrom};
 pub use models::{ModelDetail, ModelKind, ModelRow, ModelsAsked};
 pub use ops::Operation;
 pub use order::{
-    CurvePoint, LogLine, Memory, OrderId, OrderRequest, OrderState, OrderSummary, OrderView,
-    Origin, Output, Progress, SettingChange, StepError, StepName, StepState, StepView, Title,
+    Answering, AnsweringNow, CurvePoint, LogLine, Memory, OrderId, OrderRequest, OrderState,
+    OrderSummary, OrderView, Origin, Output, Progress, SettingChange, StepError, StepName,
+    StepState, StepView, Title,
 };
 pub use people::People;
 pub use token::{Caller, Token, TokenRequest, Tokens};

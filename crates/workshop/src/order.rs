@@ -311,6 +311,43 @@ pub struct StepView {
     pub ended_ms: Option<i64>,
 }
 
+/// How an order stands to the name that its model was deployed under.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answering {
+    /// The name.
+    pub name: String,
+    /// How it stands to it now.
+    pub now: AnsweringNow,
+    /// The order whose model was given the name last; none where the name is nobody's.
+    pub order: Option<OrderId>,
+}
+
+/// Whether an order's model answers under its name now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnsweringNow {
+    /// It answers everyone.
+    Answers,
+    /// It answers only callers who say that they know why it is restricted.
+    Restricted,
+    /// Its breaker is open, its evidence does not hold, or the name is nobody's: it answers nobody.
+    Silent,
+    /// The name was given to another model.
+    Replaced,
+}
+
+impl AnsweringNow {
+    /// Its name, as serialised and as the catalogue has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AnsweringNow::Answers => "answers",
+            AnsweringNow::Restricted => "restricted",
+            AnsweringNow::Silent => "silent",
+            AnsweringNow::Replaced => "replaced",
+        }
+    }
+}
+
 /// One row of the list of orders.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OrderSummary {
@@ -334,6 +371,12 @@ pub struct OrderSummary {
     pub created_ms: i64,
     /// When it ended, milliseconds since 1970.
     pub ended_ms: Option<i64>,
+    /// How long its steps have worked, in milliseconds; what it waited is not among it.
+    #[serde(default)]
+    pub worked_ms: i64,
+    /// How it stands to the name that its model was deployed under; none before it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answering: Option<Answering>,
 }
 
 /// One order with its steps.
@@ -357,14 +400,29 @@ pub struct OrderView {
     pub ended_ms: Option<i64>,
     /// Its steps, in the order they run.
     pub steps: Vec<StepView>,
-    /// The name under which its model answers, once deployed.
+    /// The name under which its model was deployed; whether it answers now is said beside it.
     pub deployment: Option<String>,
+    /// How it stands to that name; none before it was deployed, and where no workshop runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answering: Option<Answering>,
     /// Its place in the queue, from 1; none unless it is queued.
     pub position: Option<u32>,
     /// Where it comes from, when it was cloned.
     pub origin: Option<Origin>,
     /// The order's page.
     pub url: String,
+}
+
+impl OrderView {
+    /// How long its steps have worked until `now_ms`, in milliseconds: those of this order, since each began
+    /// last. What it waited, for its turn or for somebody, is not among it.
+    pub fn worked_ms(&self, now_ms: i64) -> i64 {
+        let worked = |step: &StepView| {
+            let open = (step.state == StepState::Running).then_some(now_ms);
+            Some((step.ended_ms.or(open)? - step.started_ms?).max(0))
+        };
+        self.steps.iter().filter_map(worked).sum()
+    }
 }
 
 /// One point of the loss curve.

@@ -46,7 +46,7 @@ pub use password::{
 };
 pub use project::{
     COMMON, Member, MemberRow, PROJECT_ID_CHARS_MAX, PROJECT_NAME_CHARS_MAX, PROJECTS_MAX, Project,
-    ProjectRow, Shown,
+    ProjectRow, Shown, answers_as,
 };
 pub use reach::Reach;
 pub use role::{PersonRole, Right};

@@ -55,6 +55,7 @@ pub(crate) fn order_view(
         ended_ms: row.ended_ms,
         steps: steps.into_iter().map(step_view).collect(),
         deployment: row.deployment,
+        answering: None,
         position: None,
         origin: row.origin,
         url: String::new(),

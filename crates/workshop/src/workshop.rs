@@ -217,7 +217,8 @@ impl Workshop {
     ) -> Result<Vec<OrderSummary>, WorkshopError> {
         let shown = reach::shown(Right::Look);
         let store = &self.inner.store;
-        store.orders_asked(asked, &shown, limit, offset).await
+        let rows = store.orders_asked(asked, &shown, limit, offset).await?;
+        self.with_answering(rows).await
     }
 
     /// The names of the packs that orders were placed with.
@@ -242,6 +243,7 @@ impl Workshop {
         let live = lock(&self.inner.progress).get(id).cloned();
         let mut view = crate::view::order_view(row, steps, live);
         view.position = self.inner.store.position(id).await?;
+        view.answering = self.answering(std::slice::from_ref(id)).await?.remove(id);
         view.url = format!("{}/orders/{}", self.url(), view.id);
         Ok(Some(view))
     }

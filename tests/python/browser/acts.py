@@ -44,6 +44,16 @@ def compares_orders(visit):
     page.locator("#compare button").click()
     page.wait_for_url("**/orders/compare?**")
     assert page.locator(".forest tbody tr").count() > 0
+    assert page.locator(".badge.good").count() == 1, "which of them answers is said"
+    # With one ticked a second one is chosen, and the first stays ticked.
+    page = visit("/")
+    page.locator(f"input[value='{DONE}']").check()
+    page.locator("#compare button").click()
+    page.wait_for_selector("#choose")
+    assert page.locator(f"input[value='{DONE}']").is_checked()
+    page.locator(f"input[value='{PAUSED}']").check()
+    page.locator("#choose .turn button").click()
+    page.wait_for_selector(".forest tbody tr")
 
 
 def places_an_order(visit):
@@ -93,11 +103,13 @@ def follows_an_order(visit):
 def clones_an_order(visit):
     page = visit(f"/orders/{DONE}")
     page.locator("a[href$='/clone']").click()
-    page.locator("[name=set]").fill("nonsense=1")
+    assert page.locator("#taken").is_visible(), "whose name it would take"
+    page.locator("[name=more]").fill("nonsense=1")
     page.locator("main form button").click()
     page.wait_for_selector("[role=alert]")
-    assert page.locator("[name=set]").input_value().strip() == "nonsense=1"
-    page.locator("[name=set]").fill("tune.sft.rank=4")
+    assert page.locator("[name=more]").input_value().strip() == "nonsense=1"
+    page.locator("[name=more]").fill("")
+    page.locator("[name='tune.sft.rank']").fill("4")
     page.locator("main form button").click()
     page.wait_for_url(lambda url: "/clone" not in url)
 
@@ -292,13 +304,14 @@ def brings_a_table(visit):
     follow(page.locator("button[value=check]"))
     assert page.locator("text=138••••••00").count() == 1, "personal data is found and masked"
     page.locator("[name=name]").fill("Not A Name")
+    assert page.locator("input[required]").count() == 3, "what is needed is marked"
+    page.locator("[name=licence]").fill("CC-BY-4.0")
+    page.locator("[name=owner]").fill("Our shop")
     follow(page.locator("button[value=make]"))
     assert page.locator("[name=name]").get_attribute("aria-invalid") == "true"
     assert page.locator("#m-name").is_visible()
     assert page.locator("[name=question]").input_value() == "subject", "the form keeps what was chosen"
     page.locator("[name=name]").fill(name)
-    page.locator("[name=licence]").fill("CC-BY-4.0")
-    page.locator("[name=owner]").fill("Our shop")
     page.locator("button[value=make]").click()
     page.wait_for_url(f"**/orders/new?pack={name}")
     assert page.locator("#plan-title + dl").is_visible(), "what tuning on it would take"

@@ -29,6 +29,7 @@ PAGES = {
     "order-paused": ("sample", f"/orders/{PAUSED}"),
     "order-long": ("long", f"/orders/{DONE}"),
     "compare": ("sample", f"/orders/compare?ids={DONE}&ids={PAUSED}&ids={QUEUED}"),
+    "compare-choose": ("sample", f"/orders/compare?ids={DONE}"),
     "lesson": ("sample", f"/orders/{DONE}/lesson"),
     "clone": ("sample", f"/orders/{DONE}/clone"),
     "clone-long": ("long", f"/orders/{DONE}/clone"),

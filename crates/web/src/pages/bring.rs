@@ -15,7 +15,7 @@ use lathe_workshop::bring::{
     AnswerKind, BringBegin, BringFound, BringLook, BringMade, BringMake, BringSeen, BroughtFile,
     Finding, Mapping, PIECE_BYTES_MAX, Rendered,
 };
-use lathe_workshop::people::Right;
+use lathe_workshop::people::{Right, reach};
 use lathe_workshop::{ModelView, Operation, WorkshopError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -33,6 +33,8 @@ use crate::{AppState, api};
 const MODELS_MAX: u32 = 200;
 /// Characters of a cell of the sample.
 const CELL_CHARS_MAX: usize = 200;
+/// Characters of a question that its record is headed by.
+const HEADING_CHARS_MAX: usize = 60;
 /// Bytes of a field that is a word.
 const WORD_BYTES_MAX: usize = 200;
 
@@ -128,6 +130,19 @@ impl MakeForm {
             group: said(&self.group),
             sheet: said(&self.sheet),
         }
+    }
+
+    /// The fields without which nothing is made and that were sent empty.
+    fn emptied(&self) -> Vec<&'static str> {
+        let needed = [
+            ("name", &self.name),
+            ("licence", &self.licence),
+            ("owner", &self.owner),
+        ];
+        let empty = needed
+            .into_iter()
+            .filter(|(_, said)| said.trim().is_empty());
+        empty.map(|(key, _)| key).collect()
     }
 
     fn make(&self, id: &str) -> BringMake {
@@ -300,10 +315,14 @@ pub(super) async fn act(
             Ok(_) => Redirect::to("/data/bring").into_response(),
             Err(error) => Problem::from(error).page(tongue),
         },
-        "make" => {
+        "make" if form.emptied().is_empty() => {
             let made: Result<BringMade, _> =
                 asked(&state, Operation::BringMake(form.make(&id))).await;
             match made {
+                // Whoever brings data need not be who tunes on it.
+                Ok(made) if !reach::may_anywhere(Right::Tune) => {
+                    Redirect::to(&format!("/data/{}", made.dataset.digest)).into_response()
+                }
                 Ok(made) => {
                     Redirect::to(&format!("/orders/new?pack={}", made.pack)).into_response()
                 }
@@ -337,8 +356,19 @@ async fn show(
         Ok(models) => models,
         Err(error) => return Problem::from(error).page(tongue),
     };
-    let status = error.as_ref().map_or(StatusCode::OK, api::status_of);
-    let page = view(tongue, seen, models, form, error);
+    let is_made = form.as_ref().filter(|form| form.does == "make");
+    let emptied = is_made.map_or_else(Vec::new, MakeForm::emptied);
+    let status = match (&error, emptied.is_empty()) {
+        (Some(error), _) => api::status_of(error),
+        (None, true) => StatusCode::OK,
+        (None, false) => StatusCode::BAD_REQUEST,
+    };
+    let mut page = view(tongue, seen, models, form, error);
+    let say = page.frame.say;
+    for key in emptied {
+        let told = (say.it("web.form.empty"), say.it("web.form.empty.next"));
+        page.mistakes.insert(key.to_owned(), told);
+    }
     page.frame.answer(status, &page)
 }
 
@@ -424,13 +454,32 @@ fn fill(page: &mut FilePage, say: Say, found: BringFound) {
     for finding in &mut page.findings {
         finding.kind = say.name_of("web.bring.kind", &finding.kind);
     }
-    page.rendered = found.rendered;
     let rows = found.preview.map_or_else(Vec::new, |preview| preview.rows);
     page.rows = rows.iter().map(|row| lesson::row_view(say, row)).collect();
     for row in &mut page.rows {
         // Its leaf is none yet: nothing is sealed.
         row.href.clear();
     }
+    // The same records, in the same order: each is headed by what is asked in it.
+    for (row, asked) in page.rows.iter_mut().zip(&found.rendered) {
+        row.heading = headed(say, asked);
+    }
+    page.rendered = found.rendered;
+}
+
+/// What a record is headed by before it has a place: its line, and how its question begins.
+fn headed(say: Say, asked: &Rendered) -> String {
+    let question = asked.question.split_whitespace();
+    let question = question.collect::<Vec<_>>().join(" ");
+    let mut begins: String = question.chars().take(HEADING_CHARS_MAX).collect();
+    if begins.len() < question.len() {
+        begins.push('…');
+    }
+    let line = format::count(asked.line);
+    say.with(
+        "web.bring.heading",
+        &[("line", &line), ("question", &begins)],
+    )
 }
 
 /// The field that a refusal is about, where it is about one.
@@ -485,4 +534,25 @@ fn name_of(file: &str) -> String {
     };
     let name: String = stem.chars().take(60).map(plain).collect();
     name.trim_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lathe_workshop::words::Lang;
+
+    #[test]
+    fn a_record_is_headed_by_its_line_and_how_its_question_begins() {
+        let asked = |question: &str| Rendered {
+            line: 1_204,
+            question: question.to_owned(),
+            answer: String::new(),
+        };
+        let say = Say::new(Lang::En);
+        let short = headed(say, &asked("Does it\nfit?"));
+        assert_eq!(short, "Line 1,204: “Does it fit?”");
+        let long = headed(Say::new(Lang::Zh), &asked(&"长".repeat(200)));
+        assert!(long.starts_with("第 1,204 行：“长") && long.ends_with("长…”"));
+        assert!(long.chars().count() < 80, "{long}");
+    }
 }

@@ -1,25 +1,34 @@
 //! `/orders/compare?ids=…`: orders side by side, reached by ticking them in the list. The first is
-//! what the others are held against.
+//! what the others are held against. Where fewer or more than can stand side by side are ticked, the page
+//! lets one choose, and keeps what was ticked.
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use lathe_workshop::StepState;
-use lathe_workshop::compare::{Compared, Comparison, Difference, MetricRow, StepTime};
+use lathe_workshop::compare::{
+    Compared, Comparison, Difference, MetricRow, ORDERS_COMPARED_MAX, StepTime,
+};
+use lathe_workshop::people::Right;
+use lathe_workshop::{
+    OrderId, OrderState, OrderSummary, OrderView, OrdersAsked, StepName, StepState, StepView,
+    WorkshopError,
+};
 
+use super::answering::Stands;
 use super::change::setting_text;
 use super::report::{self, Figure};
-use super::{Frame, Problem, short, steps};
+use super::{Frame, PAGE_ROWS, Problem, may_in, orders, short, steps};
 use crate::AppState;
 use crate::api;
 use crate::format;
 use crate::lang::{Say, Tongue};
 
 /// What the orders are called in the tables.
-const LETTERS: [&str; lathe_workshop::compare::ORDERS_COMPARED_MAX] =
-    ["A", "B", "C", "D", "E", "F", "G", "H"];
+const LETTERS: [&str; ORDERS_COMPARED_MAX] = ["A", "B", "C", "D", "E", "F", "G", "H"];
+/// Orders that stay ticked where too many are.
+const TICKED_MAX: usize = 2 * ORDERS_COMPARED_MAX;
 
 #[derive(Template)]
 #[template(path = "compare.html")]
@@ -31,6 +40,23 @@ struct ComparePage {
     notes: Vec<String>,
     steps: Vec<(String, Vec<String>)>,
     settings: Vec<(String, Vec<String>)>,
+    /// Whether one of them can be let answer.
+    deploys: bool,
+}
+
+/// The orders to choose from, those that are ticked first.
+#[derive(Template)]
+#[template(path = "choose.html")]
+struct ChoosePage {
+    frame: Frame,
+    text: String,
+    sought: String,
+    rows: Vec<ChoiceRow>,
+}
+
+struct ChoiceRow {
+    order: orders::OrderRow,
+    ticked: bool,
 }
 
 struct OrderRow {
@@ -47,6 +73,10 @@ struct OrderRow {
     records: String,
     created: String,
     created_text: String,
+    /// How it stands to the name that its model was deployed under.
+    stands: Option<Stands>,
+    /// Whether whoever reads may let it answer, and it does not yet.
+    deploys: bool,
 }
 
 struct MetricLine {
@@ -73,10 +103,94 @@ pub(super) async fn page(
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Response {
     let pairs = query.map(|Query(pairs)| pairs).unwrap_or_default();
-    match state.desk.compare(&api::named(&pairs)).await {
+    let ids = distinct(api::named(&pairs));
+    if !(2..=ORDERS_COMPARED_MAX).contains(&ids.len()) {
+        let sought = pairs.into_iter().find(|(name, _)| name == "q");
+        return choose(&state, tongue, &ids, sought.map(|(_, text)| text)).await;
+    }
+    match state.desk.compare(&ids).await {
         Ok(Some(comparison)) => show(tongue, comparison),
         Ok(None) => Problem::Missing.page(tongue),
         Err(error) => Problem::from(error).page(tongue),
+    }
+}
+
+/// The orders that are named, each once.
+fn distinct(ids: Vec<OrderId>) -> Vec<OrderId> {
+    let mut once = Vec::new();
+    for id in ids {
+        if !once.contains(&id) {
+            once.push(id);
+        }
+    }
+    once
+}
+
+/// Lets one choose orders; those that are ticked already stay so, as far as they are here.
+async fn choose(
+    state: &AppState,
+    tongue: Tongue,
+    ids: &[OrderId],
+    sought: Option<String>,
+) -> Response {
+    let say = tongue.say;
+    let asked = OrdersAsked {
+        text: sought.clone(),
+        ..OrdersAsked::default()
+    };
+    let read = async {
+        let mut ticked = Vec::new();
+        for id in ids.iter().take(TICKED_MAX) {
+            ticked.extend(state.desk.order(id).await?);
+        }
+        let others = state.desk.orders(&asked, PAGE_ROWS, 0).await?;
+        Ok::<_, WorkshopError>((ticked, others))
+    };
+    let (ticked, others) = match read.await {
+        Ok(read) => read,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
+    let key = match ticked.len() {
+        0 => "web.compare.choose.none",
+        1 => "web.compare.choose.one",
+        _ => "web.compare.choose.many",
+    };
+    let text = say.with(key, &[("most", &ORDERS_COMPARED_MAX.to_string())]);
+    let is_other = |it: &OrderSummary| ticked.iter().all(|order| order.id != it.id);
+    let others: Vec<_> = others.into_iter().filter(is_other).collect();
+    let row = |order, ticked| ChoiceRow {
+        order: orders::row(say, order),
+        ticked,
+    };
+    let kept = ticked.into_iter().map(|it| row(summary(it), true));
+    let page = ChoosePage {
+        text,
+        sought: sought.unwrap_or_default(),
+        rows: kept
+            .chain(others.into_iter().map(|it| row(it, false)))
+            .collect(),
+        frame: Frame::new(tongue, "orders"),
+    };
+    page.frame.answer(StatusCode::OK, &page)
+}
+
+/// An order as a list has it.
+fn summary(order: OrderView) -> OrderSummary {
+    let stands = |step: &&StepView| !matches!(step.state, StepState::Done | StepState::Reused);
+    let step = order.steps.iter().find(stands);
+    OrderSummary {
+        step: step.map_or(StepName::Ask, |step| step.name),
+        worked_ms: order.worked_ms(super::now_ms()),
+        id: order.id,
+        pack: order.pack,
+        title: order.title,
+        project: order.project,
+        demonstration: order.demonstration,
+        state: order.state,
+        position: order.position,
+        created_ms: order.created_ms,
+        ended_ms: order.ended_ms,
+        answering: order.answering,
     }
 }
 
@@ -89,8 +203,12 @@ fn show(tongue: Tongue, comparison: Comparison) -> Response {
         settings,
     } = comparison;
     let lettered = || orders.iter().zip(LETTERS);
+    let rows: Vec<OrderRow> = lettered()
+        .map(|(order, letter)| order_row(say, order, letter))
+        .collect();
     let page = ComparePage {
         frame: Frame::new(tongue, "orders"),
+        deploys: rows.iter().any(|row| row.deploys),
         letters: lettered().map(|(_, letter)| letter).collect(),
         notes: lettered()
             .filter_map(|(order, letter)| note(say, order, letter))
@@ -107,9 +225,7 @@ fn show(tongue: Tongue, comparison: Comparison) -> Response {
             .into_iter()
             .map(|row| (row.key, row.values.iter().map(setting_text).collect()))
             .collect(),
-        orders: lettered()
-            .map(|(order, letter)| order_row(say, order, letter))
-            .collect(),
+        orders: rows,
     };
     page.frame.answer(StatusCode::OK, &page)
 }
@@ -133,8 +249,13 @@ fn order_row(say: Say, order: &Compared, letter: &'static str) -> OrderRow {
             changes.join(", "),
         )
     });
+    let answering = order.answering.as_ref();
+    let stands = answering.map(|it| Stands::new(say, &order.id, it));
+    let is_free = !stands.as_ref().is_some_and(Stands::answers);
     OrderRow {
         letter,
+        deploys: order.state == OrderState::Done && is_free && may_in(Right::Tune, &order.project),
+        stands,
         id: order.id.to_string(),
         short_id: short(&order.id.0).to_owned(),
         title: say.pick(&order.title.en, &order.title.zh).to_owned(),

@@ -8,6 +8,9 @@ use crate::chart::{self, Panel};
 use crate::format;
 use crate::lang::Say;
 
+/// Decimals of a loss beside its axis, where its step needs no more.
+const LOSS_PLACES_MIN: usize = 2;
+
 /// The tuning section of the order page.
 pub(super) struct Curve {
     /// Optimizer steps of the whole run: where the drawings end.
@@ -46,7 +49,7 @@ impl Curve {
         let steps = last.steps.max(last.step);
         let losses = along(points, |point| Some(point.loss));
         let held = along(points, |point| point.held_out_loss);
-        let label = |value| format::decimals(value, 2);
+        let label = |value, places: usize| format::decimals(value, places.max(LOSS_PLACES_MIN));
         let loss = chart::loss_panel((&losses, &held), steps as f64, label)?;
         Some(Curve {
             steps,
@@ -74,11 +77,18 @@ fn mebibytes(point: &CurvePoint) -> Option<f64> {
     Some(point.memory_bytes? as f64 / f64::from(1 << 20))
 }
 
+/// A value beside its axis, with so many decimals.
+type Label = dyn Fn(f64, usize) -> String;
+
 fn below(say: Say, points: &[CurvePoint], steps: u64) -> Vec<Small> {
     type Figure = fn(&CurvePoint) -> Option<f64>;
     let rate: Figure = |point| Some(point.learning_rate);
-    let whole = |value: f64| format::count(value.max(0.0).round() as u64);
-    let drawn = |class: &'static str, figure: Figure, label: &dyn Fn(f64) -> String, digits| {
+    let small = |value: f64, _: usize| format::small(value);
+    let whole = |value: f64, places: usize| match places {
+        0 => format::count(value.max(0.0).round() as u64),
+        places => format::decimals(value, places),
+    };
+    let drawn = |class: &'static str, figure: Figure, label: &Label, digits| {
         let values = along(points, figure);
         let last = values.last()?.1;
         let mut panel = chart::panel(&values, steps as f64, label)?;
@@ -88,12 +98,12 @@ fn below(say: Say, points: &[CurvePoint], steps: u64) -> Vec<Small> {
             class,
             name: say.it_of("web.curve.drawn", class),
             panel,
-            summary: say.of(&format!("web.curve.drawn.{class}.summary"), label(last)),
+            summary: say.of(&format!("web.curve.drawn.{class}.summary"), label(last, 0)),
             digits,
         })
     };
     let all = [
-        drawn("rate", rate, &format::small, None),
+        drawn("rate", rate, &small, None),
         drawn("speed", speed, &whole, Some(0)),
         drawn("memory", mebibytes, &whole, Some(0)),
     ];

@@ -2,6 +2,7 @@
 //!
 //! The verdict is shown as the gate gave it; nothing is judged here.
 
+use lathe_evidence::report::Subject;
 use lathe_gate::{Bound, Finding, Reference, Rule, Slices, Threshold, Verdict};
 
 use super::order::Tile;
@@ -25,8 +26,8 @@ pub(super) struct FindingRow {
 }
 
 impl GateView {
-    /// The verdict in words.
-    pub fn new(say: Say, verdict: &Verdict) -> GateView {
+    /// The verdict in words; the tuned model's own figures stand beside the bounds that were judged.
+    pub fn new(say: Say, verdict: &Verdict, tuned: Option<&Subject>) -> GateView {
         let held = verdict
             .findings
             .iter()
@@ -46,7 +47,7 @@ impl GateView {
             findings: verdict
                 .findings
                 .iter()
-                .map(|finding| row(say, finding))
+                .map(|finding| row(say, finding, tuned))
                 .collect(),
         }
     }
@@ -70,7 +71,7 @@ fn outcome(say: Say, passed: bool) -> String {
     })
 }
 
-fn row(say: Say, finding: &Finding) -> FindingRow {
+fn row(say: Say, finding: &Finding, tuned: Option<&Subject>) -> FindingRow {
     let threshold = finding.threshold.as_ref();
     let cure = match threshold {
         _ if finding.passed => String::new(),
@@ -84,7 +85,7 @@ fn row(say: Say, finding: &Finding) -> FindingRow {
             Some(threshold) => sliced(say, threshold),
             None => say.it(&format!("web.gate.rule.{}", finding.key)),
         },
-        figure: figure(say, finding),
+        figure: figure(say, finding, tuned),
         cure,
     }
 }
@@ -140,14 +141,29 @@ fn rule(say: Say, threshold: &Threshold) -> String {
     }
 }
 
-fn figure(say: Say, finding: &Finding) -> String {
-    let metric = finding
-        .threshold
-        .as_ref()
-        .map_or("", |threshold| &threshold.metric);
-    match finding.figure {
-        Some(figure) => say.of("web.gate.measured", report::figure_text(metric, figure)),
-        None => say.it("web.gate.unmeasured"),
+/// What was measured and judged: of an interval its lower end, with the estimate that reports lead with.
+fn figure(say: Say, finding: &Finding, tuned: Option<&Subject>) -> String {
+    let Some(figure) = finding.figure else {
+        return say.it("web.gate.unmeasured");
+    };
+    let Some(threshold) = &finding.threshold else {
+        return say.of("web.gate.measured", report::figure_text("", figure));
+    };
+    let text = |figure| report::figure_text(&threshold.metric, figure);
+    match threshold.bound {
+        Bound::Value => say.of("web.gate.measured", text(figure)),
+        Bound::PairedLower => say.of("web.gate.measured.paired", text(figure)),
+        Bound::Lower => {
+            let estimate = tuned.filter(|_| threshold.slice.is_none());
+            let estimate = estimate.and_then(|it| it.metrics.get(&threshold.metric));
+            match estimate {
+                Some(estimate) => say.with(
+                    "web.gate.measured.lower.of",
+                    &[("low", &text(figure)), ("value", &text(estimate.value))],
+                ),
+                None => say.of("web.gate.measured.lower", text(figure)),
+            }
+        }
     }
 }
 
@@ -199,7 +215,7 @@ mod tests {
                     if matches!((rule, bound), (Rule::AtLeast(_), Bound::PairedLower)) {
                         continue;
                     }
-                    let row = row(Say::new(lang), &finding(rule, bound, Some(0.71)));
+                    let row = row(Say::new(lang), &finding(rule, bound, Some(0.71)), None);
                     for text in [&row.rule, &row.figure, &row.cure] {
                         assert!(!text.contains("web.") && !text.contains('{'), "{text}");
                     }
@@ -224,7 +240,7 @@ mod tests {
             for key in keys {
                 let mut of_key = finding(Rule::AtLeast(0.0), Bound::Value, None);
                 (of_key.threshold, of_key.key) = (None, key.to_owned());
-                let row = row(Say::new(lang), &of_key);
+                let row = row(Say::new(lang), &of_key, None);
                 for text in [&row.rule, &row.cure] {
                     assert!(!text.contains("web.") && !text.contains('{'), "{text}");
                 }
@@ -238,7 +254,7 @@ mod tests {
         let threshold = serde_json::json!({"metric": "pearson_r", "at_least": 0.8,
             "slice": {"by": "product", "each": true, "records_min": 30}});
         of_slice.threshold = Some(serde_json::from_value(threshold).expect("a threshold"));
-        let row = row(Say::new(Lang::Zh), &of_slice);
+        let row = row(Say::new(Lang::Zh), &of_slice, None);
         assert_eq!(
             row.rule,
             "调优模型的皮尔逊相关系数不低于 0.8（product 的每个切片，至少 30 条记录）"
@@ -250,8 +266,28 @@ mod tests {
         let zh = row(
             Say::new(Lang::Zh),
             &finding(Rule::AtLeast(0.8), Bound::Value, Some(0.71)),
+            None,
         );
         assert_eq!(zh.rule, "调优模型的皮尔逊相关系数不低于 0.8");
         assert_eq!(zh.figure, "实测 0.710");
+    }
+
+    #[test]
+    fn the_lower_end_of_an_interval_is_called_so_beside_the_estimate() {
+        let subject = serde_json::json!({"role": "tuned", "name": "tuned", "note": "",
+            "records": 742, "predictions_sha256": null, "slices": [],
+            "metrics": {"pearson_r": {"value": 0.691, "low": 0.643, "high": 0.731}}});
+        let tuned: Subject = serde_json::from_value(subject).expect("a subject");
+        let finding = finding(Rule::AtLeast(0.6), Bound::Lower, Some(0.643));
+        for (lang, words) in [(Lang::En, "lower end"), (Lang::Zh, "置信区间下限")] {
+            let told = figure(Say::new(lang), &finding, Some(&tuned));
+            let numbers = told.contains("0.643") && told.contains("0.691");
+            assert!(numbers && told.contains(words), "{told}");
+        }
+        let alone = figure(Say::new(Lang::En), &finding, None);
+        assert!(
+            alone.contains("lower end") && alone.contains("0.643"),
+            "{alone}"
+        );
     }
 }

@@ -36,7 +36,8 @@ struct LessonPage {
 
 /// A record, token by token.
 pub(super) struct RowView {
-    pub record: String,
+    /// What it is called.
+    pub heading: String,
     /// Where the record is; empty before it is sealed.
     pub href: String,
     pub figures: String,
@@ -151,7 +152,7 @@ pub(super) fn row_view(say: Say, row: &Marked) -> RowView {
     ];
     let more = row.tokens.len().saturating_sub(TOKENS_MAX);
     RowView {
-        record: row.record.clone(),
+        heading: say.of("web.lesson.record", &row.record),
         href: format!("/records/{}", row.leaf),
         figures: with(say, "web.lesson.row", &figures),
         badges: badges

@@ -6,6 +6,7 @@
 
 mod account;
 mod answer;
+mod answering;
 mod audit;
 mod breaker;
 mod bring;
@@ -56,7 +57,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use lathe_workshop::bring::BROUGHT_BYTES_MAX;
 use lathe_workshop::people::{Right, Signed, reach};
-use lathe_workshop::{Operation, OrderState, WorkshopError};
+use lathe_workshop::{Operation, WorkshopError};
 use serde::de::DeserializeOwned;
 
 use crate::AppState;
@@ -188,9 +189,35 @@ impl Frame {
         reach::now().is_none_or(|it| it.may_here(Right::Look))
     }
 
-    /// Whether whoever reads may take single records back.
+    /// Whether whoever reads may place orders somewhere.
+    fn tunes(&self) -> bool {
+        reach::may_anywhere(Right::Tune)
+    }
+
+    /// Whether whoever reads may bring data, and judge what callers say, somewhere.
+    fn brings(&self) -> bool {
+        reach::may_anywhere(Right::Data)
+    }
+
+    /// Whether whoever reads may ask models somewhere.
+    fn asks(&self) -> bool {
+        reach::may_anywhere(Right::Ask)
+    }
+
+    /// Whether whoever reads may see records, and the texts of answers, somewhere.
+    fn sees_records(&self) -> bool {
+        reach::may_anywhere(Right::Records)
+    }
+
+    /// Whether whoever reads may take records back, which is the whole workshop's.
     fn withdraws(&self) -> bool {
         reach::now().is_none_or(|it| it.may_here(Right::Data))
+    }
+
+    /// Whether a model that waits can be decided about on a page, by whoever reads.
+    fn decides(&self) -> bool {
+        let who = self.who.as_ref();
+        who.is_some_and(|who| who.decides_here && reach::may_anywhere(Right::Approve))
     }
 
     /// Name and address of what only some may open: what whoever reads may, and all where nobody is
@@ -237,7 +264,7 @@ impl Frame {
     }
 
     /// Name and address of the parts of the workshop, as the navigation lists them. The ledger is the whole
-    /// workshop's, and not for whoever has a part in projects alone.
+    /// workshop's, and not for whoever has a part in projects alone; what asks models is for whoever may.
     fn sections(&self) -> Vec<(&'static str, &'static str)> {
         let is_whole = self.reads_ledger();
         let all = [
@@ -249,7 +276,11 @@ impl Frame {
             ("register", "/register"),
             ("ledger", "/ledger"),
         ];
-        let open = all.into_iter().filter(|it| is_whole || it.0 != "ledger");
+        let open = all.into_iter().filter(|it| match it.0 {
+            "ledger" => is_whole,
+            "try" => self.asks(),
+            _ => true,
+        });
         open.collect()
     }
 }
@@ -307,52 +338,79 @@ struct ProblemPage {
     frame: Frame,
     title: String,
     text: String,
+    /// What to do; empty where the text says it.
+    next: String,
+    code: String,
+}
+
+/// What a page says of a problem.
+struct Said {
+    status: StatusCode,
+    title: String,
+    text: String,
+    next: String,
     code: String,
 }
 
 impl Problem {
     fn page(self, tongue: Tongue) -> Response {
-        let say = tongue.say;
-        let (status, title, text, code) = match self {
-            Problem::Missing => (
-                StatusCode::NOT_FOUND,
-                say.it("web.problem.missing"),
-                say.it("web.problem.missing.text"),
-                String::new(),
-            ),
-            Problem::Workshop(error) => (
-                api::status_of(&error),
-                say.it("web.problem.workshop"),
-                format!("{error} {}", error.next()),
-                error.code().to_owned(),
-            ),
-            Problem::Denied(right) => (
-                StatusCode::FORBIDDEN,
-                say.it("web.problem.denied"),
-                say.of(
-                    "web.problem.denied.text",
-                    say.it_of("web.right", right.name()),
-                ),
-                "right-denied".to_owned(),
-            ),
-            Problem::Stale => (
-                StatusCode::FORBIDDEN,
-                say.it("web.problem.stale"),
-                say.it("web.problem.stale.text"),
-                "csrf-refused".to_owned(),
-            ),
-            Problem::Refused { status, text } => {
-                (status, say.it("web.problem.workshop"), text, String::new())
-            }
-        };
+        let Said {
+            status,
+            title,
+            text,
+            next,
+            code,
+        } = self.said(tongue.say);
         let frame = Frame::new(tongue, "");
         let page = ProblemPage {
             frame,
             title,
             text,
+            next,
             code,
         };
         page.frame.answer(status, &page)
+    }
+
+    fn said(self, say: Say) -> Said {
+        let said = |status, title: &str, text: String, code: &str| Said {
+            status,
+            title: say.it(title),
+            text,
+            next: String::new(),
+            code: code.to_owned(),
+        };
+        match self {
+            Problem::Missing => {
+                let text = say.it("web.problem.missing.text");
+                said(StatusCode::NOT_FOUND, "web.problem.missing", text, "")
+            }
+            Problem::Workshop(error) => {
+                let status = api::status_of(&error);
+                // What was asked for cannot be; only the rest is the workshop's fault.
+                let title = match status.is_client_error() {
+                    true => "web.problem.refused",
+                    false => "web.problem.workshop",
+                };
+                let next = error.next().to_owned();
+                Said {
+                    next,
+                    ..said(status, title, error.to_string(), error.code())
+                }
+            }
+            Problem::Denied(right) => {
+                let right = say.it_of("web.right", right.name());
+                let text = say.of("web.problem.denied.text", right);
+                let status = StatusCode::FORBIDDEN;
+                said(status, "web.problem.denied", text, "right-denied")
+            }
+            Problem::Stale => {
+                let text = say.it("web.problem.stale.text");
+                let status = StatusCode::FORBIDDEN;
+                said(status, "web.problem.stale", text, "csrf-refused")
+            }
+            Problem::Refused { status, text } => said(status, "web.problem.workshop", text, ""),
+        }
     }
 }
 
@@ -451,10 +509,73 @@ fn took(say: Say, started_ms: Option<i64>, ended_ms: Option<i64>) -> String {
     crate::format::duration(say, u64::try_from(ended - started).unwrap_or(0))
 }
 
-/// How long an order has taken so far; empty while it waits for its turn or is paused.
-fn order_took(say: Say, state: OrderState, created_ms: i64, ended_ms: Option<i64>) -> String {
-    match state {
-        OrderState::Queued | OrderState::Paused => String::new(),
-        _ => took(say, Some(created_ms), ended_ms),
+/// What an order worked and waited so far, in words.
+#[derive(Debug, PartialEq, Eq)]
+struct Spent {
+    /// How long its steps worked; empty before the first one began.
+    worked: String,
+    /// How long it waited, for its turn, an approval or whoever paused it; empty where that is nothing much.
+    waited: String,
+}
+
+/// Less than this between the steps is no waiting.
+const WAITED_MS_MIN: i64 = 10_000;
+
+impl Spent {
+    /// Of an order that was placed and ended then, and whose steps worked for so long.
+    fn new(say: Say, created_ms: i64, ended_ms: Option<i64>, worked_ms: i64) -> Spent {
+        let span = |ms: i64| crate::format::duration(say, u64::try_from(ms).unwrap_or(0));
+        let waited_ms = ended_ms.unwrap_or_else(now_ms) - created_ms - worked_ms;
+        Spent {
+            worked: match worked_ms {
+                0 => String::new(),
+                worked => span(worked),
+            },
+            waited: match waited_ms {
+                ..WAITED_MS_MIN => String::new(),
+                waited => say.of("web.orders.waited", span(waited)),
+            },
+        }
+    }
+}
+
+/// Whether whoever reads may do something with what belongs to `project`.
+fn may_in(right: Right, project: &str) -> bool {
+    reach::now().is_none_or(|it| it.may(right, project))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lathe_workshop::words::Lang;
+
+    #[test]
+    fn what_an_order_waited_stands_apart_from_what_it_worked() {
+        let say = Say::new(Lang::En);
+        let hour_ms = 3_600_000;
+        let spent = Spent::new(say, 0, Some(3 * hour_ms), 192_000);
+        assert_eq!(spent.worked, "3 min 12 s");
+        assert!(spent.waited.contains("2 h 56 min"), "{}", spent.waited);
+        let at_once = Spent::new(say, 0, Some(200_000), 192_000);
+        assert_eq!(at_once.waited, "");
+        let queued = Spent::new(say, now_ms() - hour_ms, None, 0);
+        assert_eq!(queued.worked, "");
+        assert!(queued.waited.contains("1 h 0 min"), "{}", queued.waited);
+    }
+
+    #[test]
+    fn what_cannot_be_is_no_failing_of_the_workshop() {
+        let say = Say::new(Lang::En);
+        let told = |code| {
+            let error = WorkshopError::new(code, "it is so", "do another");
+            Problem::from(error).said(say)
+        };
+        let refused = told("order-state");
+        assert_eq!(refused.title, "That cannot be done");
+        assert_eq!(
+            (&refused.text[..], &refused.next[..]),
+            ("it is so", "do another")
+        );
+        assert_eq!(told("store").title, "The workshop could not answer");
     }
 }

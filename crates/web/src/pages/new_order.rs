@@ -5,7 +5,7 @@
 //! order changes. Every button returns the whole page: what would be placed, what it would take, and each
 //! mistake at its field. What can be and what cannot is the workshop's to say (`lathe_workshop::draft`).
 
-mod fields;
+pub(super) mod fields;
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,14 @@ use lathe_workshop::draft::{
     Estimate, OrderPlan, OrderRecipe, PackLine, PackSettings, RecipePart, RecipeRequest,
     SettingMistake,
 };
-use lathe_workshop::people::Right;
+use lathe_workshop::people::{COMMON, Right, answers_as};
 use lathe_workshop::words::Lang;
 use lathe_workshop::{Operation, OrderRequest, WorkshopError};
 use serde::Deserialize;
+use serde_json::Value;
 
-use self::fields::{Group, Stage, groups, request_of, rest, stages};
+use self::fields::{Group, Stage, emptied, groups, request_of, rest, stages};
+use super::answering::{self, Taken};
 use super::change::setting_text;
 use super::{Frame, Problem, asked, projects};
 use crate::format;
@@ -61,6 +63,8 @@ struct NewOrderPage {
     settings: Vec<(String, String)>,
     /// The projects that the order can be placed in, where there is a choice.
     projects: Vec<projects::Choice>,
+    /// Who answers under the name that its model would take.
+    taken: Option<Taken>,
 }
 
 impl NewOrderPage {
@@ -101,6 +105,8 @@ struct Told {
     /// A recipe, and what was made of it.
     recipe: String,
     read: Option<OrderRecipe>,
+    /// Needed fields that were sent empty.
+    emptied: Vec<SettingMistake>,
     status: StatusCode,
 }
 
@@ -159,6 +165,11 @@ pub(super) async fn act(
     };
     let told = Told {
         recipe: value("recipe").unwrap_or_default().to_owned(),
+        // What is read in is what counts then.
+        emptied: match does {
+            "yaml" => Vec::new(),
+            _ => emptied(tongue.say, &pairs),
+        },
         ..Told::default()
     };
     let own = match own(&state, &bare).await {
@@ -191,7 +202,7 @@ pub(super) async fn act(
             let (request, told) = with_recipe(&state, written, told).await;
             show(&state, tongue, request, told).await
         }
-        "place" => match state.desk.submit(written.clone()).await {
+        "place" if told.emptied.is_empty() => match state.desk.submit(written.clone()).await {
             Ok(id) => Redirect::to(&format!("/orders/{id}")).into_response(),
             Err(error) => show(&state, tongue, written, told.refused(error)).await,
         },
@@ -264,11 +275,26 @@ async fn show(state: &AppState, tongue: Tongue, request: OrderRequest, mut told:
             (None, None)
         }
     };
-    let asked = request.project.as_deref();
-    let choices = projects::choices(state, tongue.say, Right::Tune, asked);
+    let (say, asked) = (tongue.say, request.project.as_deref());
+    let choices = projects::choices(state, say, Right::Tune, asked);
+    let taken = match &own {
+        Some(own) => answering::taken(state, say, &name_of(&request, own)).await,
+        None => Ok(None),
+    };
+    let taken = match taken {
+        Ok(taken) => taken,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
     let (status, mut page) = view(tongue, &request, packs, own, plan, told);
-    page.projects = choices;
+    (page.projects, page.taken) = (choices, taken);
     page.frame.answer(status, &page)
+}
+
+/// The name that the model of an order would answer under.
+fn name_of(request: &OrderRequest, own: &PackSettings) -> String {
+    let named = request.set.get("name").and_then(Value::as_str);
+    let project = request.project.as_deref().unwrap_or(COMMON);
+    answers_as(project, named.unwrap_or(&own.name), request.quick)
 }
 
 fn view(
@@ -284,10 +310,8 @@ fn view(
         .as_ref()
         .map(|own| own.settings.clone())
         .unwrap_or_default();
-    let mut mistakes = plan
-        .as_ref()
-        .map(|plan| plan.mistakes.clone())
-        .unwrap_or_default();
+    let mut mistakes = told.emptied;
+    mistakes.extend(plan.iter().flat_map(|plan| plan.mistakes.clone()));
     let is_sound = plan.is_some() && mistakes.is_empty() && told.error.is_none();
     let error = told.error.filter(|_| mistakes.is_empty());
     let status = match mistakes.is_empty() {
@@ -295,7 +319,7 @@ fn view(
         false => StatusCode::BAD_REQUEST,
     };
     let groups = match own {
-        Some(_) => groups(say, &settings, &request.set, &mut mistakes),
+        Some(_) => groups(say, &settings, &request.set, &mut mistakes, "web.new.own"),
         None => Vec::new(),
     };
     let estimate = plan.as_ref().and_then(|plan| plan.estimate.clone());
@@ -332,6 +356,7 @@ fn view(
             .map_or_else(String::new, |it| note(say, it)),
         is_sound,
         projects: Vec::new(),
+        taken: None,
         settings: settings
             .iter()
             .map(|(key, value)| (key.clone(), setting_text(value)))

@@ -7,10 +7,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use lathe_workshop::people::{Right, answers_as};
 use lathe_workshop::{
-    LogLine, OrderId, OrderState, OrderView, Origin, StepName, StepState, StepView,
+    AnsweringNow, LogLine, OrderId, OrderState, OrderView, Origin, StepName, StepState, StepView,
 };
 
+use super::answering::Stands;
 use super::change::setting_text;
 use super::curve::Curve;
 use super::deployment::Deployment;
@@ -19,7 +21,7 @@ use super::in_path::InPath;
 use super::pending::{self, Pending};
 use super::report::ReportView;
 use super::steps::{self, StepRow};
-use super::{Frame, Problem, html, order_took, projects, short};
+use super::{Frame, Problem, Spent, html, may_in, now_ms, projects, short};
 use crate::AppState;
 use crate::format;
 use crate::lang::{Say, Tongue};
@@ -77,7 +79,13 @@ struct Head {
     model: Option<String>,
     state: &'static str,
     state_text: String,
-    took: String,
+    /// Whether its model answers now; none before it was deployed.
+    stands: Option<Stands>,
+    /// What became of placing it again so that its model answers.
+    again: Option<String>,
+    spent: Spent,
+    /// Whether whoever reads may steer and clone it.
+    tunes: bool,
     created: String,
     created_text: String,
 }
@@ -153,14 +161,17 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
     let pending = pending::shown(state, tongue, &pending).await?;
     let say = tongue.say;
     let report_view = report.as_ref().map(|report| ReportView::new(say, report));
-    let gate = verdict.as_ref().map(|verdict| GateView::new(say, verdict));
-    let deployment = match &order.deployment {
-        Some(name) => Some(Deployment::load(state, &order, name).await?),
+    let tuned = report.as_ref().and_then(|report| report.tuned());
+    let gate = verdict
+        .as_ref()
+        .map(|verdict| GateView::new(say, verdict, tuned));
+    let deployment = match &order.answering {
+        Some(it) => Some(Deployment::load(state, say, &order, it).await?),
         None => None,
     };
     let mut highlights = report
         .as_ref()
-        .map(|report| super::report::tiles(say, report))
+        .map(|report| super::report::tiles(say, report, verdict.as_ref()))
         .unwrap_or_default();
     highlights.extend(gate.as_ref().map(|gate| gate.tile(say)));
     // The curve is that of the stage that tunes now, or of one that has.
@@ -175,7 +186,7 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
         pending,
         highlights,
         curve: Curve::new(say, &points, tuning.is_some(), memory),
-        steps: steps::rows(say, order.steps),
+        steps: steps::rows(say, order.steps, order.answering.as_ref()),
         deployment,
         report: report_view,
         gate,
@@ -242,10 +253,37 @@ fn head(say: Say, order: &OrderView) -> Head {
         origin: order.origin.as_ref().map(|it| origin_row(order, it)),
         state: steps::order_state(order.state),
         state_text: steps::order_state_text(say, order.state, step, order.position),
-        took: order_took(say, order.state, order.created_ms, order.ended_ms),
+        stands: order
+            .answering
+            .as_ref()
+            .map(|it| Stands::new(say, &order.id, it)),
+        again: again(say, order),
+        spent: Spent::new(
+            say,
+            order.created_ms,
+            order.ended_ms,
+            order.worked_ms(now_ms()),
+        ),
+        tunes: may_in(Right::Tune, &order.project),
         created: format::moment(order.created_ms),
         created_text: format::moment_text(order.created_ms),
     }
+}
+
+/// What became of letting an order's model answer: said on the order that was placed for it, which is one with
+/// nothing changed. Once another model has the name there is nothing to be said of it.
+fn again(say: Say, order: &OrderView) -> Option<String> {
+    order.origin.as_ref().filter(|it| it.changes.is_empty())?;
+    let now = order.answering.as_ref().map(|it| it.now);
+    let key = match (order.state, now) {
+        (_, Some(AnsweringNow::Answers)) => "web.again.answers",
+        (_, Some(_)) => return None,
+        (OrderState::Queued | OrderState::Running, None) => "web.again.placed",
+        (OrderState::Waiting, None) => "web.again.waits",
+        _ => return None,
+    };
+    let name = answers_as(&order.project, &order.pack, order.demonstration);
+    Some(say.of(key, name))
 }
 
 fn origin_row(order: &OrderView, origin: &Origin) -> OriginRow {

@@ -9,9 +9,10 @@ use lathe_workshop::people::Right;
 use lathe_workshop::{OrderRequest, OrderState, OrderSummary, OrdersAsked, OrdersSort, StepName};
 use serde::Deserialize;
 
+use super::answering::Stands;
 use super::playground::encoded;
 use super::{
-    Frame, PAGE_ROWS, PageNumber, Pager, Problem, order_took, pending, projects, short, steps,
+    Frame, PAGE_ROWS, PageNumber, Pager, Problem, Spent, pending, projects, short, steps,
 };
 use crate::format;
 use crate::lang::{Say, Tongue};
@@ -34,19 +35,22 @@ struct OrdersPage {
     projects: Vec<projects::Choice>,
 }
 
-struct OrderRow {
-    id: String,
-    short_id: String,
-    title: String,
-    pack: String,
+/// An order in a list.
+pub(super) struct OrderRow {
+    pub id: String,
+    pub short_id: String,
+    pub title: String,
+    pub pack: String,
     /// What its project is called; empty for the common one.
-    project: String,
-    demonstration: bool,
-    state: &'static str,
-    state_text: String,
-    took: String,
-    created: String,
-    created_text: String,
+    pub project: String,
+    pub demonstration: bool,
+    pub state: &'static str,
+    pub state_text: String,
+    /// How it stands to its name, where the list says it.
+    pub stands: Option<Stands>,
+    pub spent: Spent,
+    pub created: String,
+    pub created_text: String,
 }
 
 /// The form that narrows and sorts the list, as it was filled in.
@@ -283,9 +287,13 @@ fn narrowing(say: Say, asked: &OrdersAsked, packs: Vec<String>) -> Narrowing {
     }
 }
 
-fn row(say: Say, order: OrderSummary) -> OrderRow {
+/// The row of an order, its project unsaid.
+pub(super) fn row(say: Say, order: OrderSummary) -> OrderRow {
+    let answering = order.answering.as_ref();
+    let stands = answering.map(|it| Stands::new(say, &order.id, it));
     let id = order.id.0;
     OrderRow {
+        stands: stands.filter(Stands::is_listed),
         short_id: short(&id).to_owned(),
         title: say.pick(&order.title.en, &order.title.zh).to_owned(),
         pack: order.pack,
@@ -293,7 +301,7 @@ fn row(say: Say, order: OrderSummary) -> OrderRow {
         demonstration: order.demonstration,
         state: steps::order_state(order.state),
         state_text: steps::order_state_text(say, order.state, Some(order.step), order.position),
-        took: order_took(say, order.state, order.created_ms, order.ended_ms),
+        spent: Spent::new(say, order.created_ms, order.ended_ms, order.worked_ms),
         created: format::moment(order.created_ms),
         created_text: format::moment_text(order.created_ms),
         id,

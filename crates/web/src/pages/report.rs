@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use lathe_evidence::report::{Interval, Report, Role, Sample, Slice, Subject};
+use lathe_gate::{Bound, Threshold, Verdict};
 
 use super::order::Tile;
 use crate::chart::{self, Bar};
@@ -115,9 +116,15 @@ impl ReportView {
     }
 }
 
-/// The leading figures: the tuned model's primary metric, and the two it has to beat.
-pub(super) fn tiles(say: Say, report: &Report) -> Vec<Tile> {
+/// The leading figures: the tuned model's primary metric, and the two it has to beat. A figure is an estimate;
+/// where the gate judges the lower end of the tuned one's interval, its tile says so.
+pub(super) fn tiles(say: Say, report: &Report, verdict: Option<&Verdict>) -> Vec<Tile> {
     let name = &report.primary_metric;
+    let is_lower =
+        |it: &Threshold| it.bound == Bound::Lower && it.metric == *name && it.slice.is_none();
+    let findings = verdict.map(|it| it.findings.as_slice()).unwrap_or_default();
+    let mut thresholds = findings.iter().filter_map(|it| it.threshold.as_ref());
+    let judges_lower = thresholds.any(is_lower);
     let best = report.best_challenger(name);
     let subjects = [report.tuned(), best, report.base()];
     let tile = |subject: &Subject| {
@@ -130,7 +137,17 @@ pub(super) fn tiles(say: Say, report: &Report) -> Vec<Tile> {
                 metric(say, name)
             ),
             value: format::decimals(interval.value, 3),
-            note: interval_text(say, name, interval),
+            note: match (interval.low, subject.role) {
+                (None, _) => interval_text(say, name, interval),
+                (Some(low), Role::Tuned) if judges_lower => say.with(
+                    "web.report.tile.lower",
+                    &[
+                        ("interval", &interval_text(say, name, interval)),
+                        ("low", &figure_text(name, low)),
+                    ],
+                ),
+                (Some(_), _) => say.of("web.report.tile", interval_text(say, name, interval)),
+            },
         })
     };
     subjects.into_iter().flatten().filter_map(tile).collect()

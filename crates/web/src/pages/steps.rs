@@ -1,7 +1,9 @@
 //! The steps of an order as a list: state, figure, duration, progress with the time left.
 
 use lathe_workshop::worker::PEAK_MEMORY;
-use lathe_workshop::{Memory, OrderState, Progress, StepError, StepName, StepState, StepView};
+use lathe_workshop::{
+    Answering, AnsweringNow, Memory, OrderState, Progress, StepError, StepName, StepState, StepView,
+};
 use serde_json::Value;
 
 use super::took;
@@ -31,9 +33,19 @@ pub(super) struct ProgressRow {
     pub memory: String,
 }
 
-/// The rows of `steps`.
-pub(super) fn rows(say: Say, steps: Vec<StepView>) -> Vec<StepRow> {
-    steps.into_iter().map(|step| row(say, step)).collect()
+/// The rows of the steps of an order that stands so to its name.
+pub(super) fn rows(say: Say, steps: Vec<StepView>, answering: Option<&Answering>) -> Vec<StepRow> {
+    let mut rows: Vec<StepRow> = steps.into_iter().map(|step| row(say, step)).collect();
+    // What the step found was so when it ended: that the model answers.
+    let past = answering.filter(|it| it.now != AnsweringNow::Answers);
+    let mut deployed = rows.iter_mut();
+    let deployed = deployed.find(|row| row.key == StepName::Deploy.as_str());
+    if let (Some(it), Some(row)) = (past, deployed)
+        && !row.figure.is_empty()
+    {
+        row.figure = say.of("web.steps.deployed", &it.name);
+    }
+    rows
 }
 
 fn row(say: Say, step: StepView) -> StepRow {

@@ -298,6 +298,78 @@ async fn each_mistake_of_an_order_is_marked_at_its_field() {
     assert!(gone.text.contains("role=\"alert\""));
 }
 
+#[tokio::test]
+async fn what_is_required_is_marked_and_said_at_its_field_where_it_is_empty() {
+    let (shop, pack) = (shop().await, tiny());
+    let page = shop.get(&format!("/orders/new?pack={pack}"), "zh").await;
+    let (_, licence) = page
+        .text
+        .split_once("<input name=\"data.licence\"")
+        .expect("it");
+    let licence = licence.split('>').next().expect("its end");
+    assert!(
+        licence.contains(" required aria-required=\"true\""),
+        "{licence}"
+    );
+    assert!(page.text.contains("必填"), "{}", page.text);
+    for does in ["check", "place"] {
+        let form = [("pack", &pack[..]), ("do", does), ("data.licence", " ")];
+        let refused = shop.post("/orders/new", &form).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{does}");
+        assert_eq!(field(&refused.text, "data.licence"), "");
+        for words in ["id=\"m-data.licence\"", "This is required"] {
+            assert!(refused.text.contains(words), "{words}: {}", refused.text);
+        }
+    }
+    let file = shop.bring("reviews.csv", &table()).await.location;
+    let form = [
+        ("do", "make"),
+        ("kind", "label"),
+        ("question", "text"),
+        ("answer", "label"),
+        ("name", "ours"),
+        ("licence", ""),
+        ("owner", " "),
+    ];
+    let refused = shop.post(&file, &form).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    for key in ["licence", "owner"] {
+        let at = format!("aria-invalid=\"true\" aria-describedby=\"m-{key}\"");
+        assert!(refused.text.contains(&at), "{key}: {}", refused.text);
+        let marked = format!("<input name=\"{key}\" required aria-required=\"true\"");
+        assert!(refused.text.contains(&marked), "{key}");
+    }
+    assert_eq!(refused.text.matches("This is required").count(), 2);
+    assert!(!refused.text.contains("unprintable"), "{}", refused.text);
+}
+
+#[tokio::test]
+async fn a_mistake_of_a_clone_is_marked_at_its_field() {
+    let (shop, pack) = (shop().await, tiny());
+    let form = [("pack", &pack[..]), ("do", "place")];
+    let order = shop.post("/orders/new", &form).await.location;
+    let path = format!("{order}/clone");
+    let page = shop.get(&path, "en").await.text;
+    assert_eq!(field(&page, "tune.sft.epochs"), "30");
+    let form = [("tune.sft.rank", "0"), ("tune.sft.epochs", "30")];
+    let refused = shop.post(&path, &form).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.text);
+    assert!(refused.text.contains("id=\"m-tune.sft.rank\""));
+    assert!(!refused.text.contains("id=\"m-tune.sft.epochs\""));
+    let form = [("tune.sft.rank", "4"), ("more", "ask.records=1\r\n")];
+    let placed = shop.post(&path, &form).await;
+    assert_eq!(placed.status, StatusCode::SEE_OTHER, "{}", placed.text);
+    let page = shop.get(&placed.location, "en").await.text;
+    for change in ["tune.sft.rank", "8 → 4", "ask.records"] {
+        assert!(page.contains(change), "{change}: {page}");
+    }
+    // Without a field it is the same order again, as a comparison asks for.
+    let again = shop.post(&path, &[]).await;
+    assert_eq!(again.status, StatusCode::SEE_OTHER, "{}", again.text);
+    let page = shop.get(&again.location, "en").await.text;
+    assert!(page.contains("Placed again with nothing changed"), "{page}");
+}
+
 /// A recipe for the tiny pack, whose rank is 8 and whose epochs are 30.
 const RECIPE: &str = "model_name_or_path: some/model\nstage: sft\nlora_rank: 16\nlora_alpha: 16\n\
                       num_train_epochs: 30\nlr_scheduler_type: linear\nbf16: true\noutput_dir: saves\n";

@@ -2,6 +2,7 @@
 
 mod account;
 mod actions;
+mod answering;
 mod api;
 mod approvals;
 mod doors;
@@ -13,6 +14,7 @@ mod pages;
 mod people;
 mod playground;
 mod projects;
+mod rights;
 mod sample;
 mod traces;
 mod upstreams;

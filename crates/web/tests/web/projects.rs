@@ -267,7 +267,7 @@ async fn an_order_is_cloned_into_another_project_by_whoever_may_hand_it_on() {
     assert!(form.contains("<option value=\"ward\" selected>"), "{form}");
     assert!(form.contains("<option value=\"bank\">"), "{form}");
     let placed = anna
-        .post(&format!("/orders/{own}/clone"), "set=&project=bank")
+        .post(&format!("/orders/{own}/clone"), "more=&project=bank")
         .await;
     assert_eq!(placed.status, StatusCode::SEE_OTHER, "{}", placed.text);
     let theirs = ids(&anna.get("/api/orders?project=bank").await, "orders", "id");

@@ -1,5 +1,6 @@
-//! What an order would take: records and steps from the data where it lies here, tokens from its first
-//! records by the model's own tokenizer, memory from the model's sizes, time from what ran here before.
+//! What an order would take: records and steps from the data where it lies here or was fetched by an earlier
+//! order, tokens from its first records by the model's own tokenizer, memory from the model's sizes, time from
+//! what ran here before.
 //!
 //! Nothing is fetched: of what is not here yet nothing is said. The memory is a sum of what is known to be
 //! held (weights in bf16, the adapter with its gradients and two moments in f32, what one pass of
@@ -24,11 +25,11 @@ use super::{Estimate, SettingMistake};
 use crate::error::WorkshopError;
 use crate::listing::OrdersAsked;
 use crate::objects;
-use crate::order::{OrderState, StepError};
+use crate::order::{OrderState, StepError, StepName};
 use crate::pack::Pack;
-use crate::people::reach;
-use crate::steps::chat;
+use crate::people::{Right, reach};
 use crate::steps::model::weights;
+use crate::steps::{chat, data};
 use crate::store::orders::parse;
 use crate::workshop::Workshop;
 
@@ -43,6 +44,8 @@ const LOOKED_AT_MAX: u32 = 100;
 struct Here {
     /// The base model, as the engine opens it.
     model: Option<PathBuf>,
+    /// The data as an earlier order fetched it.
+    fetched: Option<PathBuf>,
     /// A dataset version of the same source, and its train and test records.
     dataset: Option<(PathBuf, u64, u64)>,
     tokens_per_s: Option<f64>,
@@ -61,6 +64,7 @@ pub(super) async fn of(
     }
     let here = Here {
         model: base(shop, &pack, &folder).await?,
+        fetched: fetched(shop, &pack, &folder).await?,
         dataset: dataset(shop, &pack).await?,
         tokens_per_s: speed(shop, &pack).await?,
         salt_seed: shop.home().salt_seed()?,
@@ -123,6 +127,36 @@ async fn base(
         true => weights(&artifact).map(Some),
         false => Ok(None),
     }
+}
+
+/// The data as an earlier order fetched it, where that is one file, and of a project that whoever asks may see.
+/// It is prepared as this order would: how many of its records are taken is the order's to say, so that a
+/// dataset version which another order made of it tells nothing.
+async fn fetched(
+    shop: &Workshop,
+    pack: &Pack,
+    folder: &Path,
+) -> Result<Option<PathBuf>, WorkshopError> {
+    let spec = &pack.data;
+    if local(&spec.source, folder).is_some() && spec.sha256.is_none() {
+        // It would have to be hashed whole; where it is one file it is read as it lies there.
+        return Ok(None);
+    }
+    let input = data::input_of(StepName::Data, spec, folder)?;
+    let effect = shop.store().effect(StepName::Data, &input).await?;
+    let Some(artifact) = effect.and_then(|it| it.artifact) else {
+        return Ok(None);
+    };
+    let (homes, shown) = (shop.store().homes(&artifact), reach::shown(Right::Look));
+    if !homes.await?.iter().any(|it| shown.has(it)) {
+        return Ok(None);
+    }
+    let place = objects::path(shop.home(), &artifact);
+    if !place.is_dir() {
+        return Ok(None);
+    }
+    let mut files = objects::entries(&place)?;
+    Ok(files.pop().filter(|_| files.is_empty()))
 }
 
 async fn dataset(
@@ -224,7 +258,7 @@ fn lesson(
 ) -> Result<Option<(u64, u64, Vec<Sealed>)>, StepError> {
     let source = &pack.data.source;
     let own = local(source, folder).filter(|path| source.inner.is_empty() && path.is_file());
-    if let Some(path) = own {
+    if let Some(path) = own.or_else(|| here.fetched.clone()) {
         let size = fs::metadata(&path).map_or(u64::MAX, |it| it.len());
         if size > COUNTED_BYTES_MAX {
             return Ok(None);
@@ -301,9 +335,74 @@ fn memory(config: &Config, sft: &SftSpec) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use lathe_engine::Adapter;
+    use serde_json::json;
 
     use super::*;
+    use crate::order::{OrderId, OrderRequest, Output};
+    use crate::store::Change;
+    use crate::store::change::{Finished, NewArtifact};
+    use crate::testing::{placed, shop};
+
+    /// Enters the data of a plan as an order would have fetched it.
+    async fn fetches(shop: &Workshop, pack: &Pack, file: &Path) {
+        let built = shop.home().tmp().join("built");
+        fs::create_dir_all(&built).unwrap();
+        fs::copy(file, built.join("feelings.tsv")).unwrap();
+        let sealed = objects::seal(shop.home(), &built).unwrap();
+        let order = OrderId::new();
+        let finished = Finished {
+            order: order.clone(),
+            step: StepName::Data,
+            input: data::input_of(StepName::Data, &pack.data, Path::new("")).unwrap(),
+            output: Output::default(),
+            artifact: Some(NewArtifact {
+                digest: sealed.digest.to_string(),
+                manifest: sealed.manifest,
+            }),
+            registers: Vec::new(),
+        };
+        let done = Change::StepDone {
+            finished: Box::new(finished),
+            at_ms: 2,
+        };
+        shop.apply(&[placed(&order), done]).await.unwrap();
+    }
+
+    /// A pack that bounds its records, as the packaged sample's demonstration does, is counted on what was
+    /// fetched; so is the whole one, though only a demonstration ran.
+    #[tokio::test]
+    async fn data_that_was_fetched_before_is_counted_as_the_order_would() {
+        let (_folder, shop) = shop().await;
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-pack");
+        let asked = |quick: bool, source: Option<&str>| OrderRequest {
+            pack: tiny.clone(),
+            quick,
+            offline: true,
+            project: None,
+            set: source.map_or_else(BTreeMap::new, |it| {
+                BTreeMap::from([("data.source".to_owned(), json!(it))])
+            }),
+        };
+        let remote = Some("pypi:tiny==1#feelings.tsv");
+        let plan = async |quick, source| {
+            let plan = shop.plan(&asked(quick, source)).await.unwrap();
+            assert_eq!(plan.mistakes, []);
+            plan.estimate.unwrap()
+        };
+        let unknown = plan(true, remote).await;
+        assert_eq!((unknown.records, unknown.tokens), (None, None));
+        let pack = super::super::load(shop.home(), &asked(true, remote)).unwrap();
+        fetches(&shop, &pack.pack, &tiny.join("feelings.tsv")).await;
+        for quick in [true, false] {
+            let (here, fetched) = (plan(quick, None).await, plan(quick, remote).await);
+            assert!(fetched.records.unwrap() > 8 && fetched.tokens.is_some());
+            assert_eq!(fetched, here, "quick: {quick}");
+        }
+        shop.stop().await;
+    }
 
     #[test]
     fn the_numbers_that_learn_are_those_of_the_engine() {

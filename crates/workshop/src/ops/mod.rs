@@ -609,7 +609,7 @@ impl Workshop {
 }
 
 /// The order that an operation names.
-async fn order_of(shop: &Workshop, id: &OrderId) -> Result<OrderRow, WorkshopError> {
+pub(crate) async fn order_of(shop: &Workshop, id: &OrderId) -> Result<OrderRow, WorkshopError> {
     shop.store().order(id).await?.ok_or_else(|| {
         WorkshopError::new(
             "order-unknown",

@@ -118,6 +118,16 @@ pub(crate) fn name_in(project: &str, name: &str) -> String {
     }
 }
 
+/// The name that the model of an order answers under: one of its project, so that no project takes another's; a
+/// demonstration never takes the real one's.
+pub fn answers_as(project: &str, pack: &str, demonstration: bool) -> String {
+    let name = name_in(project, pack);
+    match demonstration {
+        true => format!("{name}-demonstration"),
+        false => name,
+    }
+}
+
 /// The project that a name begins with, where one has that id. Without a dot, and before one that stands in a
 /// job's own name, there is none: names of packs have no dots, ids no colons.
 fn begins_with(name: &str) -> Option<&str> {

@@ -86,6 +86,19 @@ pub(crate) fn found(file: &str, bytes: u64, sha256: &Digest, licence: &str) -> O
     }
 }
 
+/// What an order's step `data` is kept under that fetches this data; `folder` is the pack's.
+///
+/// # Errors
+/// The file system's, of data that lies on this machine and is not pinned.
+pub(crate) fn input_of(
+    step: StepName,
+    spec: &DataSpec,
+    folder: &Path,
+) -> Result<String, WorkshopError> {
+    let inputs = source_key(&spec.source, spec.sha256, folder)?;
+    Ok(digest_of(&json!({ "step": step, "inputs": inputs })).to_string())
+}
+
 /// The step `corrections-data` of an order that is being placed, done: its file lies in the home already,
 /// and nothing fetches it.
 ///

@@ -24,7 +24,7 @@ use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::key::digest_of;
 use crate::order::{Output, StepError, StepName};
-use crate::people::project::name_in;
+use crate::people::answers_as;
 use crate::people::reach;
 use crate::queue::Halt;
 use crate::store::Change;
@@ -37,15 +37,10 @@ use crate::workshop::Workshop;
 /// Held-out prompts kept for the try page.
 const EXAMPLES: usize = 5;
 
-/// The name a pack's model answers under: one of its project, so that no project takes another's; a
-/// demonstration never takes the real one's.
+/// The name that the order's model answers under.
 pub fn name_of(context: &Context) -> String {
-    let name = name_in(&context.order.project, &context.pack.name);
-    if context.order.demonstration {
-        format!("{name}-demonstration")
-    } else {
-        name
-    }
+    let order = &context.order;
+    answers_as(&order.project, &context.pack.name, order.demonstration)
 }
 
 /// Deploys what the order tuned.

@@ -6,6 +6,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::orders::{parse_word, place};
 use super::{Store, failed};
+use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::listing::{OrdersAsked, OrdersSort};
 use crate::order::{OrderId, OrderState, OrderSummary, Title};
@@ -25,7 +26,9 @@ macro_rules! listed {
                   AND state NOT IN ('done', 'reused') ORDER BY position LIMIT 1), 'ask') AS step,
                  CASE WHEN listed.state = 'queued' THEN
                  (SELECT COUNT(*) FROM orders AS ahead
-                  WHERE ahead.state = 'queued' AND ahead.id <= listed.id) END AS place
+                  WHERE ahead.state = 'queued' AND ahead.id <= listed.id) END AS place,
+                 (SELECT SUM(MAX(COALESCE(ended_ms, CASE state WHEN 'running' THEN ?7 END) - started_ms, 0))
+                  FROM steps WHERE order_id = listed.id) AS worked
              FROM (SELECT id, state, pack, title_en, title_zh, demonstration, created_ms, ended_ms, ",
             $project,
             " AS project
@@ -98,6 +101,8 @@ fn summary(row: &SqliteRow) -> Result<OrderSummary, WorkshopError> {
         position: (state == OrderState::Queued).then(|| place(row)),
         created_ms: row.get("created_ms"),
         ended_ms: row.get("ended_ms"),
+        worked_ms: row.get::<Option<i64>, _>("worked").unwrap_or(0),
+        answering: None,
     })
 }
 
@@ -138,6 +143,7 @@ impl Store {
             .bind(limit)
             .bind(offset)
             .bind(shown.list())
+            .bind(now_ms())
             .fetch_all(&self.read)
             .await
             .map_err(failed(DOING))?
@@ -168,8 +174,9 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::order::{Output, StepName};
     use crate::store::Change;
-    use crate::store::change::NewOrder;
+    use crate::store::change::{Finished, NewOrder};
 
     fn placed(id: &str, pack: &str, zh: &str, at_ms: i64) -> Change {
         placed_in(id, pack, zh, at_ms, crate::people::COMMON)
@@ -313,6 +320,49 @@ mod tests {
             let second = store.orders_asked(&all, &ward, 1, 1).await.unwrap();
             assert_eq!(second[0].id.0, "5", "the window is over what is shown");
             assert_eq!(store.packs(&ward).await.unwrap(), ["care", "scans"]);
+            store.close().await;
+        });
+    }
+
+    /// An order that waited a thousand hours for its turn and then worked for seconds has worked for seconds.
+    #[test]
+    fn what_an_order_waited_is_not_what_it_worked() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let store = four(folder.path()).await;
+            let begins = |step, at_ms| Change::StepBegins {
+                order: OrderId("4".to_owned()),
+                step,
+                input: "aa".to_owned(),
+                at_ms,
+            };
+            let finished = Finished {
+                order: OrderId("4".to_owned()),
+                step: StepName::Model,
+                input: "aa".to_owned(),
+                output: Output::default(),
+                artifact: None,
+                registers: Vec::new(),
+            };
+            let began_ms = 3_600_000_000;
+            let changes = [
+                begins(StepName::Model, began_ms),
+                Change::StepDone {
+                    finished: Box::new(finished),
+                    at_ms: began_ms + 4_000,
+                },
+                begins(StepName::Data, now_ms() - 60_000),
+            ];
+            store.apply(&changes).await.unwrap();
+            let rows = store.orders(1, 0).await.unwrap();
+            // The step that runs counts up to now.
+            let worked_s = rows[0].worked_ms / 1000;
+            assert!((64..94).contains(&worked_s), "{rows:?}");
+            assert_eq!(store.orders(1, 1).await.unwrap()[0].worked_ms, 0);
             store.close().await;
         });
     }

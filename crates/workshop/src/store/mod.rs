@@ -8,6 +8,7 @@
 //!
 //! Not here: what a change means and when it is made.
 
+mod answering;
 mod answers;
 pub mod catalogue;
 pub mod change;
@@ -36,6 +37,7 @@ use lathe_ledger::history::Problem;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Sqlite, SqlitePool};
 
+pub(crate) use answering::HeldRow;
 pub use change::Change;
 pub(crate) use ledger::{Ledger, Speaker};
 pub use receipts::PendingRow;

@@ -38,6 +38,19 @@ const GROUPS: [(&str, &[&str]); 3] = [
     ),
 ];
 
+/// The settings without which nothing can be run, or nobody may say what it rests on.
+const NEEDED: [&str; 6] = [
+    "model.source",
+    "model.licence",
+    "model.owner",
+    "data.source",
+    "data.licence",
+    "data.owner",
+];
+
+/// The setting that may be left out, and means something else then: all records.
+const RECORDS: &str = "records";
+
 /// Stages that a pack may have beside the supervised one; each can be left out.
 const STAGES: [&str; 3] = ["pretrain", "preference", "corrections"];
 
@@ -47,36 +60,57 @@ const PINNED: [(&str, &str); 2] = [
     ("data.source", "data.sha256"),
 ];
 
+/// The code of a field that is needed and empty.
+const EMPTY: &str = "field-empty";
+
 /// Fields of one kind.
-pub(super) struct Group {
+pub(in crate::pages) struct Group {
     pub title: String,
     pub fields: Vec<Field>,
 }
 
 /// One setting.
-pub(super) struct Field {
+pub(in crate::pages) struct Field {
     pub key: &'static str,
     pub label: String,
     pub value: String,
-    /// What the pack says, where the order says something else.
+    /// What the pack says, or the order that is cloned, in a sentence; empty where this one says the same.
     pub own: String,
     pub numeric: bool,
+    pub needed: bool,
     pub mistakes: Vec<SettingMistake>,
 }
 
 /// A stage that can be left out.
-pub(super) struct Stage {
+pub(in crate::pages) struct Stage {
     pub name: &'static str,
     pub label: String,
     pub ticked: bool,
 }
 
-/// The fields as an order has them; their mistakes are taken out of `mistakes`.
-pub(super) fn groups(
+/// Needed fields that were sent empty, each with what is wrong.
+pub(in crate::pages) fn emptied(say: Say, pairs: &[(String, String)]) -> Vec<SettingMistake> {
+    let is_empty = |key: &&str| {
+        let mut sent = pairs.iter().filter(|(name, _)| name == *key);
+        sent.any(|(_, value)| value.trim().is_empty())
+    };
+    let mistake = |key: &str| SettingMistake {
+        key: key.to_owned(),
+        code: EMPTY.to_owned(),
+        text: say.it("web.form.empty"),
+        next: say.it("web.form.empty.next"),
+    };
+    NEEDED.into_iter().filter(is_empty).map(mistake).collect()
+}
+
+/// The fields as an order has them; their mistakes are taken out of `mistakes`. What the pack or the order
+/// that is cloned says is told in the words of `own_key`.
+pub(in crate::pages) fn groups(
     say: Say,
     own: &BTreeMap<String, Value>,
     set: &BTreeMap<String, Value>,
     mistakes: &mut Vec<SettingMistake>,
+    own_key: &str,
 ) -> Vec<Group> {
     let mut field = |key: &'static str| {
         let (at, rest) = std::mem::take(mistakes)
@@ -84,13 +118,19 @@ pub(super) fn groups(
             .partition(|mistake| mistake.key == key);
         *mistakes = rest;
         let pack = own.get(key).map(text_of).unwrap_or_default();
-        let changed = set.get(key).map(text_of);
+        let is_emptied = |it: &SettingMistake| it.code == EMPTY;
+        let changed = match at.iter().any(is_emptied) {
+            true => Some(String::new()),
+            false => set.get(key).map(text_of),
+        };
+        let told = changed.as_ref().filter(|_| !pack.is_empty());
         Field {
             key,
             label: say.it_of("web.new.field", key),
-            own: changed.as_ref().map_or_else(String::new, |_| pack.clone()),
+            own: told.map_or_else(String::new, |_| say.of(own_key, &pack)),
             value: changed.unwrap_or(pack),
-            numeric: key.starts_with("tune.") || matches!(key, "records" | "data.split.test_share"),
+            numeric: key.starts_with("tune.") || matches!(key, RECORDS | "data.split.test_share"),
+            needed: NEEDED.contains(&key),
             mistakes: at,
         }
     };
@@ -102,7 +142,7 @@ pub(super) fn groups(
 }
 
 /// The stages that the pack has beside the supervised one.
-pub(super) fn stages(
+pub(in crate::pages) fn stages(
     say: Say,
     own: &BTreeMap<String, Value>,
     set: &BTreeMap<String, Value>,
@@ -120,7 +160,10 @@ pub(super) fn stages(
 }
 
 /// The changes that have no field, one `KEY=VALUE` a line.
-pub(super) fn rest(own: &BTreeMap<String, Value>, set: &BTreeMap<String, Value>) -> String {
+pub(in crate::pages) fn rest(
+    own: &BTreeMap<String, Value>,
+    set: &BTreeMap<String, Value>,
+) -> String {
     let has_field = |key: &str| {
         let of_group = GROUPS.iter().any(|(_, keys)| keys.contains(&key));
         let of_stage = STAGES.iter().any(|name| {
@@ -140,7 +183,7 @@ pub(super) fn rest(own: &BTreeMap<String, Value>, set: &BTreeMap<String, Value>)
 ///
 /// # Errors
 /// `order-setting` for a line of changes that is none.
-pub(super) fn request_of(
+pub(in crate::pages) fn request_of(
     pairs: &[(String, String)],
     own: &BTreeMap<String, Value>,
 ) -> Result<OrderRequest, WorkshopError> {
@@ -152,8 +195,11 @@ pub(super) fn request_of(
     };
     let mut set = change::parse_all(value("more").unwrap_or_default().lines())?;
     for key in GROUPS.iter().flat_map(|(_, keys)| keys.iter()) {
-        let Some(text) = value(key).filter(|text| !text.is_empty()) else {
-            continue;
+        let text = match value(key) {
+            None => continue,
+            Some("") if *key == RECORDS && own.contains_key(RECORDS) => "null",
+            Some("") => continue,
+            Some(text) => text,
         };
         let (_, to) = change::parse(&format!("{key}={text}"))?;
         if !own.get(*key).is_some_and(|from| is_same(from, &to)) {
@@ -199,6 +245,7 @@ fn number_text(number: &Number) -> String {
 
 #[cfg(test)]
 mod tests {
+    use lathe_workshop::words::Lang;
     use serde_json::json;
 
     use super::*;
@@ -256,5 +303,35 @@ mod tests {
         assert_eq!(lines, "model.sha256=null\ntask.system=\"a\\nb\"");
         let read = change::parse_all(lines.lines()).expect("lines");
         assert_eq!(read["task.system"], json!("a\nb"));
+    }
+
+    #[test]
+    fn a_bound_on_the_records_is_taken_away_by_emptying_its_field() {
+        let mut own = own();
+        let form = pairs(&[("records", " ")]);
+        assert!(request_of(&form, &own).expect("an order").set.is_empty());
+        own.insert("records".to_owned(), json!(400));
+        let request = request_of(&form, &own).expect("an order");
+        assert_eq!(json!(request.set), json!({"records": null}));
+    }
+
+    #[test]
+    fn what_is_needed_and_empty_is_a_mistake_at_its_field() {
+        let say = Say::new(Lang::Zh);
+        let form = pairs(&[
+            ("model.licence", " "),
+            ("data.owner", "Our shop"),
+            ("records", ""),
+        ]);
+        let mut mistakes = emptied(say, &form);
+        let keys: Vec<&str> = mistakes.iter().map(|it| it.key.as_str()).collect();
+        assert_eq!(keys, ["model.licence"]);
+        let own = BTreeMap::from([("model.licence".to_owned(), json!("MIT"))]);
+        let groups = groups(say, &own, &BTreeMap::new(), &mut mistakes, "web.new.own");
+        assert!(mistakes.is_empty());
+        let field = &groups[0].fields[1];
+        assert_eq!((field.key, &field.value[..]), ("model.licence", ""));
+        assert!(field.needed && field.mistakes[0].text.contains("必填"));
+        assert!(field.own.contains("MIT"), "{}", field.own);
     }
 }

