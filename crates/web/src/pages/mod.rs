@@ -214,12 +214,6 @@ impl Frame {
         reach::now().is_none_or(|it| it.may_here(Right::Data))
     }
 
-    /// Whether a model that waits can be decided about on a page, by whoever reads.
-    fn decides(&self) -> bool {
-        let who = self.who.as_ref();
-        who.is_some_and(|who| who.decides_here && reach::may_anywhere(Right::Approve))
-    }
-
     /// Name and address of what only some may open: what whoever reads may, and all where nobody is
     /// logged in.
     fn offices(&self) -> Vec<(&'static str, &'static str)> {

@@ -11,9 +11,7 @@ use serde::Deserialize;
 
 use super::answering::Stands;
 use super::playground::encoded;
-use super::{
-    Frame, PAGE_ROWS, PageNumber, Pager, Problem, Spent, pending, projects, short, steps,
-};
+use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, Spent, pending, projects, short, steps};
 use crate::format;
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api};

@@ -325,6 +325,7 @@ mod tests {
             at_ms: 1,
             signer: digest,
             signer_name: String::new(),
+            person: None,
             said: Deployment {
                 name: name.to_owned(),
                 registration: digest,
