@@ -5,6 +5,8 @@ ALTER TABLE receipts ADD COLUMN beginning TEXT GENERATED ALWAYS AS
     (substr(name, 1, instr(name, '.') - 1)) VIRTUAL;
 DROP INDEX receipts_named;
 CREATE INDEX receipts_by_beginning ON receipts (beginning, id) WHERE state = 'closed';
+-- A list of all that skips many reads no more of them than their ids.
+CREATE INDEX receipts_closed ON receipts (id) WHERE state = 'closed';
 
 CREATE TABLE named (
     leaf      TEXT NOT NULL,                    -- of the record

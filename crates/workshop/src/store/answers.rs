@@ -44,11 +44,13 @@ macro_rules! windows {
     ($from:literal, $way:literal) => {
         (
             concat!(
-                "SELECT * FROM (SELECT * FROM receipts WHERE state = 'closed'",
+                "SELECT receipts.* FROM (
+                     SELECT id FROM receipts WHERE state = 'closed'",
                 $from,
-                " ORDER BY id ",
+                "    ORDER BY id ",
                 $way,
-                " LIMIT ?2 OFFSET ?3) ORDER BY id DESC"
+                "    LIMIT ?2 OFFSET ?3
+                 ) AS page CROSS JOIN receipts ON receipts.id = page.id ORDER BY page.id DESC"
             ),
             concat!(
                 shown_beginnings!(),
@@ -449,6 +451,9 @@ mod tests {
         store.close().await;
     }
 
+    /// How a plan tells of the index that the newest of all are counted off from.
+    const WALK: &str = "USING COVERING INDEX receipts_closed";
+
     /// No list reads through the receipts, or an index of them, from end to end.
     #[tokio::test]
     async fn a_window_is_read_from_its_indexes() {
@@ -462,7 +467,8 @@ mod tests {
         ];
         let shown = only(&["ward"]);
         let windows = froms.iter().map(|from| window(from, &shown).0);
-        for sql in windows.chain([NAMING]) {
+        let whole = froms.iter().map(|from| window(from, &Shown::All).0);
+        for sql in windows.chain(whole).chain([NAMING]) {
             let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
                 .fetch_all(&store.read)
                 .await
@@ -471,7 +477,7 @@ mod tests {
             for table in ["receipts", "own", "named"] {
                 let scanned = plan
                     .iter()
-                    .any(|it| it.starts_with(&format!("SCAN {table}")));
+                    .any(|it| it.starts_with(&format!("SCAN {table}")) && !it.contains(WALK));
                 assert!(!scanned, "{sql}: {plan:#?}");
             }
         }
