@@ -100,13 +100,17 @@ pub fn all_output(command: &mut Command) -> Result<String, String> {
 /// The JSON object in the last line that is one, of what the command prints.
 pub fn last_object(command: &mut Command) -> Result<serde_json::Value, String> {
     let printed = output(command)?;
+    object_of(&printed)
+        .ok_or_else(|| format!("`{}` printed no JSON object: {printed}", describe(command)))
+}
+
+/// The last line of a text that is a JSON object.
+pub fn object_of(printed: &str) -> Option<serde_json::Value> {
     let mut objects = printed
         .lines()
         .rev()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    objects
-        .find(serde_json::Value::is_object)
-        .ok_or_else(|| format!("`{}` printed no JSON object: {printed}", describe(command)))
+    objects.find(serde_json::Value::is_object)
 }
 
 /// True when `PROGRAM --version` runs.

@@ -1,15 +1,18 @@
 //! One row measured: the sides in turn, the ratio with its range.
 
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::rows::{Row, Work};
 use super::{ours, peers};
-use crate::shell;
+use crate::{bounded, shell};
 
 /// How often the sides alternate.
 pub const TURNS: usize = 3;
+/// How long a side may take: a line takes no longer, and a peer that does not end must not hold up all others.
+const TURN_MAX: Duration = Duration::from_secs(600);
 
 /// A program that measures, and where its figure stands in the JSON it prints.
 pub struct Side {
@@ -35,7 +38,11 @@ pub enum Figure {
 impl Side {
     fn run(&mut self) -> Result<f64, String> {
         let figure = match self.figure {
-            Figure::Key(key) => shell::last_object(&mut self.command)?[key].as_f64(),
+            Figure::Key(key) => {
+                let log = shell::target_dir().join("bench/side.log");
+                let printed = bounded::run(&mut self.command, TURN_MAX, &log)?;
+                shell::object_of(&printed).and_then(|it| it[key].as_f64())
+            }
             Figure::InArray(key) => {
                 let printed = shell::output(&mut self.command)?;
                 let array: Value = serde_json::from_str(&printed)

@@ -26,6 +26,7 @@ pub fn sides(work: Work) -> Result<Vec<Side>, String> {
         Work::Full => torch(
             "benches/peers/train_full.py",
             &models::base(Shape::SmolLm2)?,
+            "f32 weights, bf16 autocast",
             // Weights and moments in f32, as ours: held in bf16, changes of this size are rounded away
             // and the loss hardly moves.
             &["--steps", "5", "--dtype", "mixed"],
@@ -125,26 +126,37 @@ fn lora(shape: Shape, key: &'static str) -> Result<Vec<Side>, String> {
     torch(
         "benches/peers/lora_dense.py",
         &models::base(shape)?,
+        "bf16",
         &["--steps", "4", "--dtype", "bf16"],
         key,
     )
 }
 
-/// A PyTorch script: eager and compiled, and with Intel's extension.
-fn torch(path: &str, model: &Path, extra: &[&str], key: &'static str) -> Result<Vec<Side>, String> {
+/// A PyTorch script: eager and compiled, and with Intel's extension; `kept` says in which types.
+fn torch(
+    path: &str,
+    model: &Path,
+    kept: &str,
+    extra: &[&str],
+    key: &'static str,
+) -> Result<Vec<Side>, String> {
     let of = |environment, name: &str, flags: &[&str]| {
         script(environment, path, name, key, |it| {
             it.arg(model).args(extra).args(flags);
         })
     };
     Ok(vec![
-        of(&python::PEERS, "PyTorch 2.15 bf16, eager", &[])?,
+        of(&python::PEERS, &format!("PyTorch 2.15 {kept}, eager"), &[])?,
         of(
             &python::PEERS,
-            "PyTorch 2.15 bf16, torch.compile",
+            &format!("PyTorch 2.15 {kept}, torch.compile"),
             &["--compile"],
         )?,
-        of(&python::IPEX, "PyTorch 2.8 bf16, IPEX 2.8", &["--ipex"])?,
+        of(
+            &python::IPEX,
+            &format!("PyTorch 2.8 {kept}, IPEX 2.8"),
+            &["--ipex"],
+        )?,
     ])
 }
 
