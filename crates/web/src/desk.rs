@@ -9,7 +9,7 @@ use std::fs::File;
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::Receipt;
 use lathe_evidence::report::Report;
-use lathe_evidence::statement::Link;
+use lathe_evidence::statement::{Approval, Link};
 use lathe_gate::Verdict;
 use lathe_workshop::bring::BroughtFile;
 use lathe_workshop::compare::Comparison;
@@ -19,7 +19,7 @@ use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, EntryTrace, EntryView, FilingView, LedgerHead, ReceiptLine, RecordTrace,
-    RegistrationView, TraceView,
+    RegistrationView, Said, TraceView,
 };
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
@@ -130,6 +130,8 @@ pub trait Desk: Send + Sync + 'static {
     fn pending_of<'a>(&'a self, what: &'a str) -> Asked<'a, Vec<PendingRow>>;
     /// How many models wait that whoever asks may decide about, counted up to a bound.
     fn pending_count(&self, counted_max: u32) -> Asked<'_, u32>;
+    /// What approvers rejected under these numbers, the last one first.
+    fn rejections<'a>(&'a self, numbers: &'a [&'a str]) -> Asked<'a, Vec<Said<Approval>>>;
     /// Who placed an order, as the audit names them.
     fn author<'a>(&'a self, order: &'a OrderId) -> Asked<'a, Option<String>>;
     /// What an authority did about a registration.
@@ -290,6 +292,9 @@ impl Desk for Workshop {
     }
     fn pending_count(&self, counted_max: u32) -> Asked<'_, u32> {
         Box::pin(Workshop::pending_count(self, counted_max))
+    }
+    fn rejections<'a>(&'a self, numbers: &'a [&'a str]) -> Asked<'a, Vec<Said<Approval>>> {
+        Box::pin(Workshop::rejections(self, numbers))
     }
     fn author<'a>(&'a self, order: &'a OrderId) -> Asked<'a, Option<String>> {
         Box::pin(Workshop::author(self, order))

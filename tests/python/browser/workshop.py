@@ -24,6 +24,8 @@ KINDS = {
     "empty": ("empty",),
     "filed": ("filed",),
     "decided": ("decided",),
+    "going-on": ("going-on",),
+    "rejected": ("rejected",),
     "many": ("many",),
     "long": ("long", LONG),
     "signed": ("signed",),

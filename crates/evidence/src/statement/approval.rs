@@ -36,6 +36,14 @@ impl Approval {
         format!("{}{FOR_PERSON}{person})", reason.trim())
     }
 
+    /// The reason as it was given, without whom it is signed for.
+    pub fn why(&self) -> &str {
+        match (self.person(), self.reason.rsplit_once(FOR_PERSON)) {
+            (Some(_), Some((why, _))) => why,
+            _ => &self.reason,
+        }
+    }
+
     /// The person whom it is signed for, as its reason ends with; none where it was nobody's decision, or was
     /// signed with a key of the decider's own. Whatever somebody wrote as a reason stands before that.
     pub fn person(&self) -> Option<&str> {
@@ -93,5 +101,13 @@ mod tests {
         ] {
             assert_eq!(approval(reason.to_owned()).person(), None, "{reason}");
         }
+    }
+
+    #[test]
+    fn the_reason_is_told_without_whom_it_is_signed_for() {
+        let mut said = approval(Approval::reason_for("too curt (twice)", "wang"));
+        assert_eq!(said.why(), "too curt (twice)");
+        said.reason = "too curt (twice)".to_owned();
+        assert_eq!(said.why(), "too curt (twice)");
     }
 }

@@ -1,8 +1,8 @@
 //! The pages over a workshop for looking at, without running an order:
 //! `cargo run -p lathe-web --example sample -- [ADDRESS] [KIND [TEXT]]`.
 //!
-//! Written down: `empty`, `filed`, `decided`, `many`, `long TEXT` and, without a kind, one at work; `signed` is
-//! that one with people and another model that waits. Real, in a folder of its own: `fresh`, in which nobody and
+//! Written down: `empty`, `filed`, `decided`, `going-on`, `rejected`, `many`, `long TEXT` and, without a kind, one at work;
+//! `signed` is that one with people and another model that waits. Real, in a folder of its own: `fresh`, in which nobody and
 //! nothing is yet, and `staffed`, whose people brought things, with TEXT for what they wrote. What it prints first
 //! is where it stands, then, as JSON, what only this run knows: ids, and the sessions of people who are logged in.
 //!
@@ -48,6 +48,8 @@ async fn shown(kind: Option<&str>, text: Option<&str>) -> Outcome<(AppState, Val
         Some("many") => sample::SampleDesk::many(),
         Some("filed") => sample::SampleDesk::filed(),
         Some("decided") => sample::SampleDesk::decided(),
+        Some("going-on") => sample::SampleDesk::going_on(),
+        Some("rejected") => sample::SampleDesk::rejected(),
         Some("long") => sample::SampleDesk::written_over(&text_or("long ")),
         Some("signed") => {
             let (workshop, known) = real::staffed(None).await?;

@@ -9,7 +9,7 @@ use lathe_workshop::WorkshopError;
 use lathe_workshop::people::{Right, reach};
 use lathe_workshop::trace::{BreakerView, RegistrationView, Said};
 
-use super::chain::{self, EntryLink, Link, word};
+use super::chain::{self, ApprovedBadge, EntryLink, Link, word};
 use super::in_path::InPath;
 use super::playground::encoded;
 use super::receipts::ReceiptRow;
@@ -69,7 +69,7 @@ struct DeploymentPage {
     reason: String,
     moves: Vec<Move>,
     registration: Option<(String, String)>,
-    self_approved: bool,
+    approved: Option<ApprovedBadge>,
     chain: Vec<Link>,
     receipts: Vec<ReceiptRow>,
 }
@@ -166,7 +166,7 @@ fn show(
             .take(MOVES_SHOWN)
             .map(|it| move_of(say, it))
             .collect(),
-        self_approved: chain.is_some_and(|it| it.self_approved),
+        approved: chain.and_then(|it| ApprovedBadge::of(say, it)),
         chain: chain.map(|it| chain::links(say, it)).unwrap_or_default(),
         registration: registration.as_ref().map(|it| {
             (

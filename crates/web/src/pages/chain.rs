@@ -26,6 +26,33 @@ pub(super) struct EntryLink {
     pub text: String,
 }
 
+/// Who approved what answers, beside the heading of a page.
+pub(super) struct ApprovedBadge {
+    pub class: &'static str,
+    pub text: String,
+    /// More of it; empty where the text says it all.
+    pub note: String,
+}
+
+impl ApprovedBadge {
+    /// As the chain has it; none where nobody approved yet.
+    pub fn of(say: Say, chain: &ChainView) -> Option<ApprovedBadge> {
+        if chain.self_approved {
+            return Some(ApprovedBadge {
+                class: "demo",
+                text: say.it("web.receipt.self"),
+                note: say.it("web.receipt.self.note"),
+            });
+        }
+        let approval = chain.approval.as_ref()?;
+        Some(ApprovedBadge {
+            class: "good",
+            text: say.of("web.decision.approved", approval.by()),
+            note: String::new(),
+        })
+    }
+}
+
 /// A word of a kebab-case type, for a key of the catalogue.
 pub(super) fn word<T: Serialize>(value: T) -> String {
     match serde_json::to_value(value) {

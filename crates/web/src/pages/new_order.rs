@@ -32,9 +32,6 @@ use crate::format;
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api};
 
-/// The pack that is offered where none is known.
-const PACK_USUAL: &str = "packs/customer-care";
-
 #[derive(Template)]
 #[template(path = "new_order.html")]
 struct NewOrderPage {
@@ -131,14 +128,21 @@ pub(super) async fn page(
         Ok(packs) => packs,
         Err(error) => return Problem::from(error).page(tongue),
     };
-    let first = packs.first().map_or(PACK_USUAL, |line| &line.pack);
+    let named = query.pack.filter(|it| !it.trim().is_empty());
+    let first = packs.first().map(|line| line.pack.clone());
+    let pack = named.or(first);
     let request = OrderRequest {
-        pack: query.pack.unwrap_or_else(|| first.to_owned()).into(),
+        pack: pack.clone().unwrap_or_default().into(),
         quick: query.quick.is_some(),
         offline: false,
         set: BTreeMap::new(),
         project: projects::usual(&state, Right::Tune),
     };
+    if pack.is_none() {
+        // Nothing was asked for, and there is nothing to offer: no mistake of anybody's.
+        let (status, page) = view(tongue, &request, packs, None, None, Told::default());
+        return page.frame.answer(status, &page);
+    }
     show(&state, tongue, request, Told::default()).await
 }
 
@@ -238,7 +242,8 @@ async fn with_recipe(state: &AppState, request: OrderRequest, told: Told) -> (Or
     }
 }
 
-async fn packs(state: &AppState) -> Result<Vec<PackLine>, WorkshopError> {
+/// The packs that an order can be made of.
+pub(super) async fn packs(state: &AppState) -> Result<Vec<PackLine>, WorkshopError> {
     #[derive(Deserialize)]
     struct Packs {
         packs: Vec<PackLine>,

@@ -9,7 +9,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_workshop::people::{Right, answers_as};
 use lathe_workshop::{
-    AnsweringNow, LogLine, OrderId, OrderState, OrderView, Origin, StepName, StepState, StepView,
+    AnsweringNow, LogLine, OrderId, OrderState, OrderView, Origin, StepError, StepName, StepState,
+    StepView,
 };
 
 use super::answering::Stands;
@@ -81,6 +82,8 @@ struct Head {
     state_text: String,
     /// Whether its model answers now; none before it was deployed.
     stands: Option<Stands>,
+    /// Who rejected its model, and why; none where nobody did.
+    rejected: Option<String>,
     /// What became of placing it again so that its model answers.
     again: Option<String>,
     spent: Spent,
@@ -158,7 +161,7 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
     let verdict = state.desk.verdict(&id).await?;
     let log = state.desk.log_tail(&id, LOG_LINES_MAX).await?;
     let pending = state.desk.pending_of(&id.0).await?;
-    let pending = pending::shown(state, tongue, &pending).await?;
+    let pending = pending::shown(state, tongue, &pending, &format!("/orders/{id}")).await?;
     let say = tongue.say;
     let report_view = report.as_ref().map(|report| ReportView::new(say, report));
     let tuned = report.as_ref().and_then(|report| report.tuned());
@@ -180,6 +183,7 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
     Ok(OrderPage {
         frame: Frame::new(tongue.clone(), "orders"),
         order: Head {
+            rejected: rejected(state, say, &order).await?,
             project: projects::mark(state, &order.project),
             ..head(say, &order)
         },
@@ -252,7 +256,11 @@ fn head(say: Say, order: &OrderView) -> Head {
         },
         origin: order.origin.as_ref().map(|it| origin_row(order, it)),
         state: steps::order_state(order.state),
-        state_text: steps::order_state_text(say, order.state, step, order.position),
+        state_text: match rejection(order) {
+            Some(_) => say.it("web.order.rejected.state"),
+            None => steps::order_state_text(say, order.state, step, order.position),
+        },
+        rejected: None,
         stands: order
             .answering
             .as_ref()
@@ -268,6 +276,35 @@ fn head(say: Say, order: &OrderView) -> Head {
         created: format::moment(order.created_ms),
         created_text: format::moment_text(order.created_ms),
     }
+}
+
+/// The error of the step that ended because somebody rejected the model.
+fn rejection(order: &OrderView) -> Option<&StepError> {
+    let mut errors = order.steps.iter().filter_map(|it| it.error.as_ref());
+    errors
+        .find(|it| it.code == "approval-rejected")
+        .filter(|_| order.state == OrderState::Failed)
+}
+
+/// Who rejected the order's model, and why, as the ledger has it. The step names the registration and the reason.
+async fn rejected(
+    state: &AppState,
+    say: Say,
+    order: &OrderView,
+) -> Result<Option<String>, Problem> {
+    let Some(error) = rejection(order) else {
+        return Ok(None);
+    };
+    let told = error.text.strip_prefix("the approval of ");
+    let Some((number, why)) = told.and_then(|it| it.split_once(" was refused: ")) else {
+        return Ok(Some(error.text.clone()));
+    };
+    let all = state.desk.rejections(&[number]).await?;
+    let found = all.iter().find(|it| it.said.why().trim() == why.trim());
+    Ok(Some(match found {
+        Some(it) => pending::rejected(say, "web.order.rejected", it),
+        None => error.text.clone(),
+    }))
 }
 
 /// What became of letting an order's model answer: said on the order that was placed for it, which is one with

@@ -5,16 +5,24 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use lathe_workshop::draft::PackLine;
 use lathe_workshop::people::Right;
-use lathe_workshop::{OrderRequest, OrderState, OrderSummary, OrdersAsked, OrdersSort, StepName};
+use lathe_workshop::{
+    OrderRequest, OrderState, OrderSummary, OrdersAsked, OrdersSort, StepName, WorkshopError,
+};
 use serde::Deserialize;
 
 use super::answering::Stands;
 use super::playground::encoded;
-use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, Spent, pending, projects, short, steps};
+use super::{
+    Frame, PAGE_ROWS, PageNumber, Pager, Problem, Spent, new_order, pending, projects, short, steps,
+};
 use crate::format;
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api};
+
+/// The pack of Lathe's repository that shows the whole way.
+const SAMPLE: &str = "customer-care";
 
 #[derive(Template)]
 #[template(path = "orders.html")]
@@ -28,6 +36,8 @@ struct OrdersPage {
     narrowing: Narrowing,
     pager: Pager,
     steps: Vec<&'static str>,
+    /// The pack that the page begins with; none where there is none beside the daemon.
+    sample: Option<String>,
     placing: Placing,
     /// The projects that an order can be placed in, where there is a choice.
     projects: Vec<projects::Choice>,
@@ -169,7 +179,7 @@ pub(super) async fn page(
     listing: Result<Query<Listing>, QueryRejection>,
 ) -> Response {
     let placing = Placing {
-        pack: "packs/customer-care".to_owned(),
+        pack: String::new(),
         project: None,
         quick: true,
         offline: false,
@@ -213,11 +223,19 @@ pub(super) async fn place(
     show(&state, tongue, &Listing::default(), placing, status).await
 }
 
+/// The pack that somebody begins with, of those beside the daemon; none where there is none.
+async fn sample(state: &AppState) -> Result<Option<String>, WorkshopError> {
+    let packs = new_order::packs(state).await?;
+    let beside: Vec<PackLine> = packs.into_iter().filter(|it| !it.brought).collect();
+    let usual = beside.iter().find(|it| it.pack.ends_with(SAMPLE));
+    Ok(usual.or(beside.first()).map(|it| it.pack.clone()))
+}
+
 async fn show(
     state: &AppState,
     tongue: Tongue,
     listing: &Listing,
-    placing: Placing,
+    mut placing: Placing,
     status: StatusCode,
 ) -> Response {
     let asked = listing.asked();
@@ -231,6 +249,18 @@ async fn show(
         Ok(waiting) => waiting,
         Err(error) => return Problem::from(error).page(tongue),
     };
+    let nothing_yet = packs.is_empty();
+    let sample = match nothing_yet {
+        true => sample(state).await,
+        false => Ok(None),
+    };
+    let sample = match sample {
+        Ok(sample) => sample,
+        Err(error) => return Problem::from(error).page(tongue),
+    };
+    if placing.error.is_none() {
+        placing.pack = sample.clone().unwrap_or_default();
+    }
     let pager = number.pager(&Listing::path(&asked), rows.len());
     rows.truncate(PAGE_ROWS as usize);
     let say = tongue.say;
@@ -238,7 +268,8 @@ async fn show(
     let of = asked.project.as_deref().unwrap_or_default();
     let page = OrdersPage {
         frame: Frame::new(tongue, "orders"),
-        nothing_yet: packs.is_empty(),
+        nothing_yet,
+        sample,
         waiting,
         narrowing: Narrowing {
             projects: projects::choices(state, say, Right::Look, Some(of)),

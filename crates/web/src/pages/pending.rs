@@ -4,15 +4,17 @@
 //! Where the workshop's own key signs what people decide, whoever may decides on the page, and others are told
 //! where it is done. Elsewhere the commands stand there: an approver's key never comes here.
 
+use lathe_evidence::statement::Approval;
 use lathe_workshop::WorkshopError;
 use lathe_workshop::people::{Right, reach};
 use lathe_workshop::store::PendingRow;
+use lathe_workshop::trace::Said;
 
 use super::playground::encoded;
 use super::short;
 use crate::AppState;
 use crate::format;
-use crate::lang::Tongue;
+use crate::lang::{Say, Tongue};
 
 /// The most that are counted on the first page.
 const COUNTED_MAX: u32 = 100;
@@ -23,6 +25,13 @@ pub(super) struct Pending {
     pub name: String,
     pub href: String,
     pub order_href: String,
+    /// Whether this is its registration's page, or its order's: neither leads to itself.
+    pub is_registration: bool,
+    pub is_order: bool,
+    /// Who placed the order, in words; empty where it was nobody with an account.
+    pub author: String,
+    /// Who rejected the same model before, and why; none where nobody did.
+    pub before: Option<String>,
     pub at: String,
     pub at_text: String,
     /// Who decides, and how.
@@ -51,22 +60,23 @@ pub(super) enum Way {
 }
 
 impl Way {
-    async fn of(state: &AppState, tongue: &Tongue, row: &PendingRow) -> Result<Way, WorkshopError> {
+    fn of(tongue: &Tongue, row: &PendingRow, author: Option<&str>) -> Way {
         let Some(who) = tongue.who.as_ref().filter(|who| who.decides_here) else {
-            return Ok(Way::Key);
+            return Way::Key;
         };
         if !reach::may_name(Right::Approve, &row.name) {
-            return Ok(Way::Others);
+            return Way::Others;
         }
-        let author = state.desk.author(&row.order).await?;
-        Ok(match author == Some(who.person.told()) {
+        match author == Some(&who.person.told()[..]) {
             true => Way::Own,
             false => Way::Here,
-        })
+        }
     }
 
-    fn key(self) -> &'static str {
+    fn key(self, is_registration: bool) -> &'static str {
         match self {
+            Way::Own if is_registration => "web.pending.own.here",
+            Way::Others if is_registration => "web.pending.others.here",
             Way::Here => "web.pending.here",
             Way::Own => "web.pending.own",
             Way::Others => "web.pending.others",
@@ -87,29 +97,45 @@ impl Way {
     }
 }
 
-/// What waits, as it is shown to whoever reads.
+/// What waits, as it is shown to whoever reads the page `here`.
 pub(super) async fn shown(
     state: &AppState,
     tongue: &Tongue,
     rows: &[PendingRow],
+    here: &str,
 ) -> Result<Vec<Pending>, WorkshopError> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
     let deployments = state.desk.deployments().await?;
+    let numbers: Vec<&str> = rows.iter().map(|it| it.number.as_str()).collect();
+    let rejections = state.desk.rejections(&numbers).await?;
+    let say = tongue.say;
     let mut all = Vec::new();
     for row in rows {
-        let way = Way::of(state, tongue, row).await?;
+        let author = state.desk.author(&row.order).await?;
+        let author = author.as_deref();
+        let way = Way::of(tongue, row, author);
+        let person = author.and_then(|it| it.strip_prefix("person "));
+        let of_it = |it: &&Said<Approval>| it.said.number == row.number && it.subject == row.model;
+        let before = rejections.iter().find(of_it);
+        let href = format!("/register/{}", encoded(&row.number));
+        let order_href = format!("/orders/{}", row.order);
+        let is_registration = href == here;
         let answers = deployments.iter().find(|it| it.name == row.name);
         let number = &row.number;
         all.push(Pending {
-            href: format!("/register/{}", encoded(number)),
+            is_registration,
+            is_order: order_href == here,
+            author: person.map_or_else(String::new, |it| say.of("web.pending.author", it)),
+            before: before.map(|it| rejected(say, "web.pending.before", it)),
+            href,
             decide_href: format!("/register/{}/decide", encoded(number)),
-            order_href: format!("/orders/{}", row.order),
+            order_href,
             at: format::moment(row.at_ms),
             at_text: format::moment_text(row.at_ms),
             way,
-            way_text: tongue.say.it(way.key()),
+            way_text: say.it(way.key(is_registration)),
             meanwhile: answers.map(|it| {
                 let href = format!("/orders/{}", it.order);
                 (href, short(&it.order.0).to_owned())
@@ -121,6 +147,11 @@ pub(super) async fn shown(
         });
     }
     Ok(all)
+}
+
+/// A rejection in the words of `key`, which has room for who and why.
+pub(super) fn rejected(say: Say, key: &str, it: &Said<Approval>) -> String {
+    say.with(key, &[("by", it.by()), ("reason", it.said.why())])
 }
 
 /// How many models wait that whoever is logged in may decide about, in words; none where there are none.

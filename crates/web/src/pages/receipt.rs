@@ -16,7 +16,7 @@ use lathe_evidence::receipt::Part;
 use lathe_workshop::trace::{PassageView, RecordView, TraceView};
 
 use super::breaker::BreakerBadge;
-use super::chain::{self, Link, word};
+use super::chain::{self, ApprovedBadge, Link, word};
 use super::in_path::InPath;
 use super::{Frame, Problem, short};
 use crate::AppState;
@@ -38,7 +38,7 @@ struct ReceiptPage {
     question: String,
     answer: String,
     chain: Vec<Link>,
-    self_approved: bool,
+    approved: Option<ApprovedBadge>,
     sides: Vec<Side>,
     dataset_href: String,
     pairs: Vec<(String, String)>,
@@ -118,7 +118,7 @@ fn show(tongue: Tongue, trace: TraceView) -> Response {
         question,
         answer,
         chain: chain::links(say, &trace.chain),
-        self_approved: trace.chain.self_approved,
+        approved: ApprovedBadge::of(say, &trace.chain),
         sides: sides(say, &trace.passages, &trace.records),
         dataset_href: dataset.map_or_else(String::new, |it| format!("/data/{}", it.subject)),
         pairs: pairs(say, &trace),

@@ -15,7 +15,7 @@ use lathe_workshop::trace::{RegistrationView, Said, WaitingView};
 use serde::Deserialize;
 
 use super::breaker::BreakerBadge;
-use super::chain::{self, EntryLink, Link, word};
+use super::chain::{self, ApprovedBadge, EntryLink, Link, word};
 use super::filing::Filed;
 use super::in_path::InPath;
 use super::pending::{self, Pending};
@@ -60,7 +60,8 @@ struct RegistrationPage {
     model: String,
     deployment_href: String,
     bom_href: String,
-    self_approved: bool,
+    /// Who approved the one that answers, where no other one is on its way to the name.
+    approved: Option<ApprovedBadge>,
     /// What was decided a moment ago, and what comes of it.
     decided: Option<(String, String)>,
     pending: Vec<Pending>,
@@ -112,7 +113,7 @@ pub(super) async fn list(
         0 => &pending[..pending.len().min(PENDING_SHOWN_MAX)],
         _ => &[],
     };
-    let pending = match pending::shown(&state, &tongue, waiting).await {
+    let pending = match pending::shown(&state, &tongue, waiting, "/register").await {
         Ok(pending) => pending,
         Err(error) => return Problem::from(error).page(tongue),
     };
@@ -137,7 +138,8 @@ pub(super) async fn page(
     let coming = coming.map(|Query(coming)| coming).unwrap_or_default();
     let read = async {
         let pending = state.desk.pending_of(&number).await?;
-        let pending = pending::shown(&state, &tongue, &pending).await?;
+        let here = format!("/register/{}", encoded(&number));
+        let pending = pending::shown(&state, &tongue, &pending, &here).await?;
         Ok::<_, WorkshopError>((pending, state.desk.registration(&number).await?))
     };
     match read.await {
@@ -192,8 +194,10 @@ fn show(
         model: view.model.to_string(),
         deployment_href: format!("/deployments/{}", encoded(&view.name)),
         bom_href: bom_href(&view.name),
-        // How the one that answers was approved tells nothing of the one that waits.
-        self_approved: waiting.is_none() && chain.is_some_and(|it| it.self_approved),
+        // How the one that answers was approved tells nothing of the one that waits, or was approved since.
+        approved: chain
+            .filter(|_| waiting.is_none() && !is_on_its_way(view))
+            .and_then(|it| ApprovedBadge::of(say, it)),
         decided: view
             .approvals
             .last()
@@ -217,10 +221,22 @@ fn candidate(say: Say, waiting: &WaitingView) -> Candidate {
     }
 }
 
-/// The decision as the ledger has it, and what comes of it.
+/// Whether the last decision lets a model answer that is not deployed yet.
+fn is_on_its_way(view: &RegistrationView) -> bool {
+    let Some(last) = view.approvals.last() else {
+        return false;
+    };
+    let answers = view.chain.as_ref().and_then(|it| it.approval.as_ref());
+    last.said.decision == Decision::Approved && answers.is_none_or(|it| it.link != last.link)
+}
+
+/// The decision as the ledger has it, and what comes of it or has come.
 fn decided(say: Say, view: &RegistrationView, last: &Said<Approval>) -> (String, String) {
     let (told, then) = match last.said.decision {
-        Decision::Approved => ("web.decision.approved", "web.decide.approved"),
+        Decision::Approved if is_on_its_way(view) => {
+            ("web.decision.approved", "web.decide.approved")
+        }
+        Decision::Approved => ("web.decision.approved", "web.decide.deployed"),
         Decision::Rejected => ("web.decision.rejected", "web.decide.rejected"),
     };
     (say.of(told, last.by()), say.of(then, &view.name))

@@ -5,8 +5,8 @@ use axum::http::StatusCode;
 
 use crate::pages::{app, get};
 use crate::people::Shop;
-use crate::sample::trace::{NUMBER, leaf, waiting};
-use crate::sample::{DONE, QUEUED, RUNNING, SampleDesk};
+use crate::sample::trace::{NUMBER, RECEIPT, leaf, waiting};
+use crate::sample::{DONE, FAILED, QUEUED, RUNNING, SampleDesk};
 
 /// Where `what` stands in a page.
 fn place(page: &str, what: &str) -> usize {
@@ -111,11 +111,19 @@ async fn whoever_may_not_decide_is_told_who_does_and_where() {
         let page = tuner.get(&path).await;
         assert_eq!(page.status, StatusCode::OK, "{path}");
         let link = format!("href=\"/register/{NUMBER}\"");
-        assert!(
-            page.text.contains("An approver decides, under Register:"),
-            "{path}"
-        );
-        assert!(page.text.contains(&link), "{path}");
+        let waits = &page.text[place(&page.text, "id=\"pending-title\"")..];
+        let waits = &waits[..place(waits, "</section>")];
+        // The registration's page is where it is decided, and does not lead to itself.
+        let is_there = path == format!("/register/{NUMBER}");
+        let told = match is_there {
+            true => "An approver decides, on this page.",
+            false => "An approver decides, under Register:",
+        };
+        assert!(waits.contains(told), "{path}: {waits}");
+        assert_eq!(waits.contains(&link), !is_there, "{path}: {waits}");
+        let order = format!("href=\"/orders/{RUNNING}\"");
+        let is_order = path.starts_with("/orders/");
+        assert_eq!(waits.contains(&order), !is_order, "{path}: {waits}");
         assert!(!page.text.contains("/decide\""), "{path}: {}", page.text);
         assert!(
             !page.text.contains("lathe approve"),
@@ -135,6 +143,7 @@ async fn whoever_may_not_decide_is_told_who_does_and_where() {
     let shop = Shop::before(desk).await;
     let page = shop.log_in("approver").await.get("/register").await.text;
     assert!(page.contains("You placed this order"), "{page}");
+    assert!(page.contains("placed by approver"), "{page}");
     assert!(page.contains("value=\"rejected\"") && !page.contains("value=\"approved\""));
 }
 
@@ -186,4 +195,78 @@ async fn a_record_is_taken_back_by_those_alone_who_may() {
             "the button is where it opens: {role}"
         );
     }
+}
+
+/// The line of the heading.
+fn heading(page: &str) -> &str {
+    let line = &page[place(page, "<div class=\"headline\">")..];
+    &line[..place(line, "</div>")]
+}
+
+#[tokio::test]
+async fn a_heading_names_the_person_who_approved() {
+    let app = app(SampleDesk::decided());
+    for path in [
+        format!("/register/{NUMBER}"),
+        "/deployments/customer-care".to_owned(),
+        format!("/receipts/{RECEIPT}"),
+    ] {
+        for (lang, badge) in [
+            ("en", "<span class=\"badge good\">approved by wang</span>"),
+            ("zh", "<span class=\"badge good\">由 wang 批准</span>"),
+        ] {
+            let page = get(&app, &path, lang).await.text;
+            assert!(heading(&page).contains(badge), "{path}: {}", heading(&page));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_decision_is_told_as_it_stands_now() {
+    let path = format!("/register/{NUMBER}?decided=yes");
+    // A moment after approving: of the one that answers still, nothing is said of its approval.
+    let page = get(&app(SampleDesk::going_on()), &path, "en").await.text;
+    assert!(!heading(&page).contains("approved"), "{}", heading(&page));
+    assert!(page.contains("The order goes on by itself"), "{page}");
+    // Once it is deployed.
+    let page = get(&app(SampleDesk::decided()), &path, "en").await.text;
+    assert!(
+        page.contains("is the one that is deployed as customer-care"),
+        "{page}"
+    );
+    assert!(!page.contains("goes on by itself"), "{page}");
+}
+
+#[tokio::test]
+async fn a_rejection_is_no_crash() {
+    let app = app(SampleDesk::rejected());
+    for (lang, told, state, next, before) in [
+        (
+            "en",
+            "<b>rejected by wang: too &#60;b&#62;curt&#60;/b&#62;</b>",
+            "</svg>rejected<",
+            "Nothing broke",
+            "This very model was rejected before, by wang: too &#60;b&#62;curt",
+        ),
+        (
+            "zh",
+            "<b>由 wang 驳回，理由：too &#60;b&#62;curt&#60;/b&#62;</b>",
+            "</svg>已驳回<",
+            "任务并未出错",
+            "该模型此前曾被 wang 驳回",
+        ),
+    ] {
+        let page = get(&app, &format!("/orders/{FAILED}"), lang).await.text;
+        assert!(page.contains(told) && page.contains(next), "{page}");
+        assert!(heading(&page).contains(state), "{}", heading(&page));
+        for path in [format!("/register/{NUMBER}"), format!("/orders/{RUNNING}")] {
+            let page = get(&app, &path, lang).await.text;
+            assert!(page.contains(before), "{path}: {page}");
+            assert!(!page.contains("of another model"), "{path}: {page}");
+        }
+    }
+    // What failed otherwise is told as before.
+    let app = self::app(SampleDesk::new());
+    let page = get(&app, &format!("/orders/{FAILED}"), "en").await.text;
+    assert!(!page.contains("rejected by"), "{page}");
 }

@@ -1,5 +1,7 @@
 //! Lists that are longer than a page: narrowed, sorted, turned, all without JavaScript.
 
+use axum::http::StatusCode;
+
 use crate::pages::{app, get};
 use crate::sample::SampleDesk;
 
@@ -102,4 +104,34 @@ async fn the_lists_of_the_api_are_narrowed_and_turned() {
     .await;
     let next: serde_json::Value = serde_json::from_str(&next.text).expect("JSON");
     assert_eq!(next["receipts"].as_array().map(Vec::len), Some(70));
+}
+
+#[tokio::test]
+async fn a_first_order_offers_the_packs_that_are_there_alone() {
+    let mut desk = SampleDesk::empty();
+    desk.packs.clear();
+    let without = app(desk);
+    for (lang, told) in [
+        ("en", "There is no pack to choose yet"),
+        ("zh", "尚无可选的场景包"),
+    ] {
+        let page = get(&without, "/orders/new", lang).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+        assert!(page.text.contains(told), "{}", page.text);
+        assert!(!page.text.contains("role=\"alert\""), "{}", page.text);
+        let field = "name=\"pack\" value=\"\"";
+        assert!(page.text.contains(field), "{}", page.text);
+        let start = get(&without, "/", lang).await.text;
+        for absent in ["lathe run packs/", "cp -r packs/", "value=\"packs/"] {
+            assert!(!start.contains(absent), "{absent}: {start}");
+        }
+    }
+    let with = app(SampleDesk::empty());
+    let start = get(&with, "/", "en").await.text;
+    let quick = "lathe run packs/customer-care --quick";
+    assert!(start.contains(quick), "{start}");
+    let page = get(&with, "/orders/new", "en").await;
+    assert_eq!(page.status, StatusCode::OK);
+    let field = "name=\"pack\" value=\"packs/customer-care\"";
+    assert!(page.text.contains(field), "{}", page.text);
 }

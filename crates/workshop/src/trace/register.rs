@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use lathe_evidence::statement::{Link, Predicate, Registration};
+use lathe_evidence::statement::{Approval, Decision, Link, Predicate, Registration};
 use lathe_ledger::History;
 use lathe_ledger::history::Entry;
 use lathe_register::dossier::dossier;
@@ -203,6 +203,24 @@ impl Workshop {
     pub async fn pending_count(&self, counted_max: u32) -> Result<u32, WorkshopError> {
         let shown = reach::shown(Right::Approve);
         self.store().pending_count(&shown, counted_max).await
+    }
+
+    /// What approvers rejected under these numbers, the last one first.
+    ///
+    /// # Errors
+    /// The store's; `ledger-broken`.
+    pub async fn rejections(&self, numbers: &[&str]) -> Result<Vec<Said<Approval>>, WorkshopError> {
+        let history = self.store().ledger()?.read().await;
+        let rejects = |entry: &&Entry| match &entry.statement.predicate {
+            Predicate::Approval(said) => {
+                said.decision == Decision::Rejected && numbers.contains(&said.number.as_str())
+            }
+            _ => false,
+        };
+        let found = history.of_kind("approval").rev().filter(rejects);
+        Ok(found
+            .filter_map(|entry| Said::of_entry(&history, entry))
+            .collect())
     }
 
     /// Who placed an order, as the audit names them; none where that was not kept.

@@ -14,7 +14,7 @@ use axum::routing::post;
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::Receipt;
 use lathe_evidence::report::Report;
-use lathe_evidence::statement::{Approval, Link};
+use lathe_evidence::statement::{Approval, Decision, Link};
 use lathe_gate::Verdict;
 use lathe_web::{Asked, Desk};
 use lathe_workshop::bring::BroughtFile;
@@ -25,7 +25,7 @@ use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, EntryTrace, EntryView, FilingView, LedgerHead, ReceiptLine, RecordTrace,
-    RegistrationView, TraceView,
+    RegistrationView, Said, TraceView,
 };
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
@@ -81,6 +81,10 @@ pub struct SampleDesk {
     pending: Vec<PendingRow>,
     /// Who placed the orders.
     pub author: Option<String>,
+    /// What approvers rejected, the last one first.
+    pub rejections: Vec<Said<Approval>>,
+    /// The packs beside the daemon.
+    pub packs: Vec<Value>,
     entries: Vec<EntryView>,
     entry: EntryTrace,
     breaker: BreakerView,
@@ -112,6 +116,12 @@ impl SampleDesk {
             registrations: vec![trace::registration_view()],
             pending: vec![trace::pending()],
             author: None,
+            rejections: Vec::new(),
+            packs: vec![json!({
+                "pack": "packs/customer-care", "name": "customer-care", "brought": false,
+                "title": {"en": "Customer care", "zh": "客户关怀"},
+                "description": {"en": "", "zh": ""},
+            })],
             entries: trace::entries(),
             entry: trace::entry(),
             breaker: trace::breaker(),
@@ -177,6 +187,10 @@ impl SampleDesk {
     /// The same workshop, whose model a person approved that the workshop's own key signed for.
     pub fn decided() -> SampleDesk {
         let mut desk = SampleDesk::new();
+        desk.trace.chain.self_approved = false;
+        if let Some(approval) = &mut desk.trace.chain.approval {
+            approval.person = Some("wang".to_owned());
+        }
         for view in &mut desk.registrations {
             let chain = view.chain.iter_mut();
             let shown = chain.flat_map(|it| {
@@ -186,6 +200,38 @@ impl SampleDesk {
             for approval in shown.chain(&mut view.approvals) {
                 approval.person = Some("wang".to_owned());
                 approval.said.reason = Approval::reason_for("the figures hold", "wang");
+            }
+        }
+        desk
+    }
+
+    /// The same workshop, in which a person approved another model a moment ago; its order goes on.
+    pub fn going_on() -> SampleDesk {
+        let mut desk = SampleDesk::new();
+        for view in &mut desk.registrations {
+            let model = trace::waiting().model;
+            let approved = trace::decision(20, Decision::Approved, model, "the figures hold");
+            view.approvals.push(approved);
+        }
+        desk
+    }
+
+    /// The same workshop, in which a person rejected the model of the order that failed, which waits anew in
+    /// another one.
+    pub fn rejected() -> SampleDesk {
+        let mut desk = SampleDesk::waiting();
+        let model = trace::waiting().model;
+        desk.rejections = vec![
+            trace::decision(22, Decision::Rejected, trace::leaf(), "of another model"),
+            trace::decision(21, Decision::Rejected, model, "too <b>curt</b>"),
+        ];
+        for order in desk.orders.iter_mut().filter(|it| it.id.0 == FAILED) {
+            for step in &mut order.steps {
+                if let Some(error) = &mut step.error {
+                    error.code = "approval-rejected".to_owned();
+                    let number = trace::NUMBER;
+                    error.text = format!("the approval of {number} was refused: too <b>curt</b>");
+                }
             }
         }
         desk
@@ -559,6 +605,9 @@ impl Desk for SampleDesk {
         let all = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
         asked(all.min(counted_max))
     }
+    fn rejections<'a>(&'a self, _: &'a [&'a str]) -> Asked<'a, Vec<Said<Approval>>> {
+        asked(self.rejections.clone())
+    }
     fn author<'a>(&'a self, _: &'a OrderId) -> Asked<'a, Option<String>> {
         asked(self.author.clone())
     }
@@ -618,7 +667,11 @@ impl Desk for SampleDesk {
         Box::pin(std::future::ready(Err(error)))
     }
     fn operate(&self, operation: Operation) -> Asked<'_, Value> {
-        Box::pin(std::future::ready(trace::operated(&operation)))
+        let done = match &operation {
+            Operation::Packs {} => Ok(json!({ "packs": self.packs })),
+            other => trace::operated(other),
+        };
+        Box::pin(std::future::ready(done))
     }
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

@@ -2,7 +2,7 @@
 
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::Receipt;
-use lathe_evidence::statement::Filing;
+use lathe_evidence::statement::{Approval, Decision, Filing};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, ChainView, EntryTrace, EntryView, LedgerHead, RecordTrace, RegistrationView, Said,
@@ -276,6 +276,18 @@ pub fn pending_again(waiting: &WaitingView) -> PendingRow {
     }
 }
 
+/// What `wang` decided in the words of `why`, said under the number at `index` about `model`.
+pub fn decision(index: u64, decision: Decision, model: Digest, why: &str) -> Said<Approval> {
+    let mut said = chain().approval.expect("the sample has an approval");
+    said.index = index;
+    said.link = digest(&format!("decision {index}"));
+    said.subject = model;
+    said.person = Some("wang".to_owned());
+    said.said.decision = decision;
+    said.said.reason = Approval::reason_for(why, "wang");
+    said
+}
+
 /// An act of an authority, as evidence.
 pub fn filing() -> Said<Filing> {
     read(said(
@@ -303,7 +315,6 @@ pub fn operated(operation: &Operation) -> Result<Value, WorkshopError> {
             json!({ "page": format!("<!doctype html><h1>{of}: {} answers</h1>", answers.len()) })
         }
         Operation::Brought {} => json!({ "brought": [] }),
-        Operation::Packs {} => json!({ "packs": [] }),
         Operation::PackShow { .. } => json!({
             "name": "customer-care", "title": {"en": "Customer care", "zh": "客户关怀"},
             "settings": super::compare::settings("customer-care").into_iter()
