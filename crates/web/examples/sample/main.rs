@@ -48,6 +48,7 @@ async fn shown(kind: Option<&str>, text: Option<&str>) -> Outcome<(AppState, Val
         Some("many") => sample::SampleDesk::many(),
         Some("filed") => sample::SampleDesk::filed(),
         Some("decided") => sample::SampleDesk::decided(),
+        Some("taken-back") => sample::SampleDesk::taken_back(),
         Some("long") => sample::SampleDesk::written_over(&text_or("long ")),
         Some("signed") => {
             let (workshop, known) = real::staffed(None).await?;

@@ -12,7 +12,7 @@ use super::playground::encoded;
 use super::short;
 use crate::AppState;
 use crate::format;
-use crate::lang::Tongue;
+use crate::lang::{Say, Tongue};
 
 /// The most that are counted on the first page.
 const COUNTED_MAX: u32 = 100;
@@ -31,6 +31,7 @@ pub(super) struct Pending {
     pub way_text: String,
     /// What answers under the name until then: the page of its order, and what that is called.
     pub meanwhile: Option<(String, String)>,
+    /// The command that approves it; empty where nobody can.
     pub approve: String,
     pub reject: String,
     /// Where the decision of whoever is logged in goes.
@@ -44,6 +45,8 @@ pub(super) enum Way {
     Here,
     /// Somebody else: whoever reads placed the order, and may reject it alone.
     Own,
+    /// Whoever reads, who may only reject it: data that it rests on was withdrawn.
+    Withdrawn,
     /// Approvers, of whom whoever reads is none.
     Others,
     /// Somebody with a key of their own.
@@ -69,6 +72,7 @@ impl Way {
         match self {
             Way::Here => "web.pending.here",
             Way::Own => "web.pending.own",
+            Way::Withdrawn => "web.pending.withdrawn",
             Way::Others => "web.pending.others",
             Way::Key => "web.pending.key",
         }
@@ -79,11 +83,26 @@ impl Way {
     }
 
     pub(super) fn rejects(&self) -> bool {
-        matches!(self, Way::Here | Way::Own)
+        matches!(self, Way::Here | Way::Own | Way::Withdrawn)
     }
 
     pub(super) fn is_key(&self) -> bool {
         *self == Way::Key
+    }
+}
+
+impl Pending {
+    /// Data that it rests on was withdrawn: it is no longer offered to approve it.
+    pub(super) fn take_back(&mut self, say: Say) {
+        self.way = match self.way {
+            Way::Here | Way::Own | Way::Withdrawn => Way::Withdrawn,
+            other => other,
+        };
+        self.way_text = match self.way {
+            Way::Key => say.it("web.pending.key.withdrawn"),
+            way => say.it(way.key()),
+        };
+        self.approve.clear();
     }
 }
 

@@ -9,9 +9,9 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, VARY};
 use axum::response::{Html, IntoResponse, Response};
-use lathe_evidence::statement::{Approval, Decision, RegistrationAction};
+use lathe_evidence::statement::{Approval, BreakerState, Decision, RegistrationAction};
 use lathe_workshop::WorkshopError;
-use lathe_workshop::trace::{RegistrationView, Said, WaitingView};
+use lathe_workshop::trace::{ChainView, RegistrationView, Said, WaitingView};
 use serde::Deserialize;
 
 use super::breaker::BreakerBadge;
@@ -61,6 +61,8 @@ struct RegistrationPage {
     deployment_href: String,
     bom_href: String,
     self_approved: bool,
+    /// Why its breaker is not closed; empty where it is, or never moved.
+    breaker_reason: String,
     /// What was decided a moment ago, and what comes of it.
     decided: Option<(String, String)>,
     pending: Vec<Pending>,
@@ -77,6 +79,15 @@ struct Candidate {
     order: String,
     model: String,
     chain: Vec<Link>,
+    /// What of its data was withdrawn.
+    withdrawn: Vec<Taken>,
+}
+
+/// Data that was withdrawn.
+struct Taken {
+    dataset: String,
+    reason: String,
+    entry: EntryLink,
 }
 
 /// `?decided=`: somebody comes from deciding.
@@ -180,12 +191,16 @@ pub(super) fn printed(page: String) -> Response {
 fn show(
     tongue: Tongue,
     view: &RegistrationView,
-    pending: Vec<Pending>,
+    mut pending: Vec<Pending>,
     is_decided: bool,
 ) -> Response {
     let say = tongue.say;
     let chain = view.chain.as_ref();
     let waiting = view.waiting.as_ref();
+    if waiting.is_some_and(|it| !it.chain.withdrawn.is_empty()) {
+        pending.iter_mut().for_each(|it| it.take_back(say));
+    }
+    let breaker = view.breaker.as_ref();
     let page = RegistrationPage {
         frame: Frame::new(tongue, "register"),
         row: row(say, view),
@@ -194,6 +209,9 @@ fn show(
         bom_href: bom_href(&view.name),
         // How the one that answers was approved tells nothing of the one that waits.
         self_approved: waiting.is_none() && chain.is_some_and(|it| it.self_approved),
+        breaker_reason: breaker
+            .filter(|it| it.state != BreakerState::Closed)
+            .map_or_else(String::new, |it| it.reason.clone()),
         decided: view
             .approvals
             .last()
@@ -214,7 +232,21 @@ fn candidate(say: Say, waiting: &WaitingView) -> Candidate {
         order: short(&waiting.order.0).to_owned(),
         model: waiting.model.to_string(),
         chain: chain::evidence(say, &waiting.chain),
+        withdrawn: taken(say, &waiting.chain),
     }
+}
+
+/// What of the data was withdrawn, by the name of the dataset.
+fn taken(say: Say, chain: &ChainView) -> Vec<Taken> {
+    let withdrawn = chain.withdrawn.iter().map(|it| {
+        let dataset = chain.datasets.iter().find(|of| of.subject == it.dataset);
+        Taken {
+            dataset: dataset.map_or_else(|| it.dataset.short(), |of| of.said.name.clone()),
+            reason: it.withdrawal.said.reason.clone(),
+            entry: chain::entry(say, &it.withdrawal),
+        }
+    });
+    withdrawn.collect()
 }
 
 /// The decision as the ledger has it, and what comes of it.
