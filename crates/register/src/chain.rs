@@ -10,6 +10,7 @@
 //! what runs in memory is what lies on disk is for the server.
 
 mod approver;
+mod behind;
 mod denial;
 mod files;
 mod judge;
@@ -25,6 +26,7 @@ use lathe_gate::Policy;
 use lathe_ledger::History;
 
 pub use approver::{Approver, approver};
+pub use behind::{Leaves, TakenBack, leaves_behind, withdrawn_behind};
 pub use denial::{Denial, DenialKind};
 pub use judge::{challengers, figures, judge};
 pub use standing::restored_since;
@@ -146,7 +148,7 @@ pub fn examine(
     let mut stale = standing::expired(&walk, now_ms);
     stale.extend(standing::withdrawn(
         history,
-        &walk.judged.trunk,
+        &walk.judged.trunk.datasets,
         &found.leaves,
     ));
     let report = found.report.and_then(|report| {
@@ -186,14 +188,14 @@ pub fn stale(
     let trunk = &walk.judged.trunk;
     let mut denials = Vec::new();
     let leaves = match standing::records_withdrawn(history) {
-        true => files::leaves(trunk, pieces, &mut denials),
+        true => files::leaves(&trunk.datasets, pieces, &mut denials),
         false => Vec::new(),
     };
     if !denials.is_empty() {
         return Err(denials);
     }
     let mut stale = standing::expired(&walk, now_ms);
-    stale.extend(standing::withdrawn(history, trunk, &leaves));
+    stale.extend(standing::withdrawn(history, &trunk.datasets, &leaves));
     Ok(stale)
 }
 

@@ -12,6 +12,7 @@ pub mod admission;
 mod answering;
 pub mod audit;
 pub mod backup;
+mod behind;
 pub mod book;
 mod breakers;
 pub mod bring;

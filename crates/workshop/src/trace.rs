@@ -132,8 +132,20 @@ pub struct ChainView {
     pub base: Option<Said<BaseModel>>,
     /// What it was tuned on; where it was not tuned, what it was measured on.
     pub datasets: Vec<Said<Dataset>>,
+    /// What of its data was withdrawn; told of a single registration alone.
+    #[serde(default)]
+    pub withdrawn: Vec<WithdrawnView>,
     /// Nobody but the workshop itself approved: no person, and no key that signed nothing of what was approved.
     pub self_approved: bool,
+}
+
+/// Data behind a model that was withdrawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WithdrawnView {
+    /// The digest of the dataset version.
+    pub dataset: Digest,
+    /// What took it back: the dataset, a record of it, or its agreement.
+    pub withdrawal: Said<Withdrawal>,
 }
 
 /// One answer and all it rests on.

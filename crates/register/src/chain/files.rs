@@ -65,15 +65,15 @@ pub(super) fn read(trunk: &Trunk<'_>, pieces: &dyn Pieces, denials: &mut Vec<Den
     Found { report, leaves }
 }
 
-/// The leaves of each dataset, in the trunk's order; what does not hold is added to `denials`.
+/// The leaves of each dataset, in their order; what does not hold is added to `denials`.
 pub(super) fn leaves(
-    trunk: &Trunk<'_>,
+    datasets: &[Said<'_, Dataset>],
     pieces: &dyn Pieces,
     denials: &mut Vec<Denial>,
 ) -> Vec<HashMap<Digest, u64>> {
     let mut reader = Reader { pieces, denials };
-    let datasets = trunk.datasets.iter();
     datasets
+        .iter()
         .map(|dataset| reader.leaves(&format!("dataset {}", dataset.what.name), dataset))
         .collect()
 }

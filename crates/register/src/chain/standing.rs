@@ -9,8 +9,9 @@ use lathe_evidence::statement::{
 };
 use lathe_ledger::History;
 
+use super::behind::TakenBack;
 use super::denial::{Denial, DenialKind};
-use super::walk::{Said, Trunk, Walk};
+use super::walk::{Said, Walk};
 use crate::registrations;
 
 /// Why the deployment does not stand, whatever the time.
@@ -170,18 +171,28 @@ pub(super) fn records_withdrawn(history: &History) -> bool {
     })
 }
 
-/// What of the data was withdrawn; `leaves` are those of each dataset, in the trunk's order.
+/// What of the data was withdrawn; `leaves` are those of each dataset, in their order.
 pub(super) fn withdrawn(
     history: &History,
-    trunk: &Trunk<'_>,
+    datasets: &[Said<'_, Dataset>],
     leaves: &[HashMap<Digest, u64>],
 ) -> Vec<Denial> {
+    let found = taken(history, datasets, leaves);
+    found.into_iter().map(|it| it.denial).collect()
+}
+
+/// The same with the entries that say so.
+pub(super) fn taken(
+    history: &History,
+    datasets: &[Said<'_, Dataset>],
+    leaves: &[HashMap<Digest, u64>],
+) -> Vec<TakenBack> {
     let mut found = Vec::new();
     for entry in history.of_kind("withdrawal") {
         let Some(said) = history.said::<Withdrawal>(&entry.link) else {
             continue;
         };
-        for (place, dataset) in trunk.datasets.iter().enumerate() {
+        for (place, dataset) in datasets.iter().enumerate() {
             let what = match &said.what {
                 Withdrawn::Leaf(leaf) => {
                     let line = leaves.get(place).and_then(|leaves| leaves.get(leaf));
@@ -199,7 +210,11 @@ pub(super) fn withdrawn(
                     dataset.what.name, entry.index, said.reason
                 );
                 let rule = "all data may still be used";
-                found.push(Denial::new(DenialKind::Withdrawn, rule, why));
+                found.push(TakenBack {
+                    dataset: dataset.subject,
+                    withdrawal: entry.link,
+                    denial: Denial::new(DenialKind::Withdrawn, rule, why),
+                });
             }
         }
     }

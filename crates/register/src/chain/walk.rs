@@ -244,22 +244,10 @@ pub fn walk_evaluation<'h>(history: &'h History, evaluation: &Link) -> Result<Tr
         "the evaluation",
         "base-model",
     )?;
-    let training = match &evaluation.what.training {
-        Some(link) => Some(said::<Training>(
-            history,
-            link,
-            "the evaluation",
-            "training",
-        )?),
-        None => None,
-    };
-    let earlier = match &training {
-        Some(training) => earlier(history, training)?,
-        None => Vec::new(),
-    };
-    let stages: Vec<&Training> = earlier.iter().chain(&training).map(|it| it.what).collect();
+    let (earlier, training) = stages(history, &evaluation)?;
+    let tuned: Vec<&Training> = earlier.iter().chain(&training).map(|it| it.what).collect();
     let trunk = Trunk {
-        datasets: datasets(history, &evaluation, &stages)?,
+        datasets: datasets(history, &evaluation, &tuned)?,
         evaluation,
         training,
         earlier,
@@ -267,6 +255,34 @@ pub fn walk_evaluation<'h>(history: &'h History, evaluation: &Link) -> Result<Tr
     };
     check_trunk(&trunk)?;
     Ok(trunk)
+}
+
+/// The datasets behind an evaluation, in the trunk's order, whatever else it rests on.
+///
+/// # Errors
+/// The first statement on the way that is missing or speaks of something else.
+pub(super) fn datasets_behind<'h>(
+    history: &'h History,
+    evaluation: &Link,
+) -> Result<Vec<Said<'h, Dataset>>, Denial> {
+    let evaluation: Said<'_, Evaluation> = said(history, evaluation, "the verdict", "evaluation")?;
+    let (earlier, training) = stages(history, &evaluation)?;
+    let tuned: Vec<&Training> = earlier.iter().chain(&training).map(|it| it.what).collect();
+    datasets(history, &evaluation, &tuned)
+}
+
+/// The stages of the training that was measured: those before the last, and the last.
+type Stages<'h> = (Vec<Said<'h, Training>>, Option<Said<'h, Training>>);
+
+fn stages<'h>(
+    history: &'h History,
+    evaluation: &Said<'h, Evaluation>,
+) -> Result<Stages<'h>, Denial> {
+    let Some(link) = &evaluation.what.training else {
+        return Ok((Vec::new(), None));
+    };
+    let training: Said<'_, Training> = said(history, link, "the evaluation", "training")?;
+    Ok((earlier(history, &training)?, Some(training)))
 }
 
 /// The stages before `last`, the first one first. Each goes on from the adapter that the one before

@@ -74,6 +74,13 @@ fn withdrawn_data_is_named() {
             },
         );
         check(&home, &made, &["chain-withdrawn"]);
+        // Of a model that is not deployed yet it is found as well, by its evaluation.
+        let evaluation = made.links["evaluation"];
+        let leaves = chain::leaves_behind(&home.history, &evaluation, &home.files);
+        let leaves = leaves.expect("read");
+        assert_eq!(leaves.is_some(), expected.starts_with("record"));
+        let taken = chain::withdrawn_behind(&home.history, &evaluation, leaves.as_ref());
+        assert_eq!(taken.expect("walked").len(), 1);
         let denied = chain::verify(&home.history, &made.deployment(), &home.files, home.at_ms);
         let text = denied.expect_err("withdrawn")[0].to_string();
         assert!(text.contains(expected) && text.contains("asked"), "{text}");

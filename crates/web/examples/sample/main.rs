@@ -50,6 +50,7 @@ async fn shown(kind: Option<&str>, text: Option<&str>) -> Outcome<(AppState, Val
         Some("decided") => sample::SampleDesk::decided(),
         Some("going-on") => sample::SampleDesk::going_on(),
         Some("rejected") => sample::SampleDesk::rejected(),
+        Some("taken-back") => sample::SampleDesk::taken_back(),
         Some("long") => sample::SampleDesk::written_over(&text_or("long ")),
         Some("signed") => {
             let (workshop, known) = real::staffed(None).await?;

@@ -119,7 +119,7 @@ impl IntoResponse for Problem {
 /// is the asker's to mend (400), what is wrong with the machine or the store is not (500).
 pub(crate) fn status_of(error: &WorkshopError) -> StatusCode {
     match error.code() {
-        "order-state" | "person-last" | "bring-offset" | "project-holds" => {
+        "order-state" | "person-last" | "bring-offset" | "project-holds" | "approval-withdrawn" => {
             return StatusCode::CONFLICT;
         }
         "approval-own" | "approval-person" | "right-denied" => return StatusCode::FORBIDDEN,

@@ -118,6 +118,13 @@ pub(super) fn evidence(say: Say, chain: &ChainView) -> Vec<Link> {
             let figure = say.with("web.receipt.dataset", &arguments);
             (figure, page)
         }));
+        let mut taken = chain.withdrawn.iter();
+        if taken.any(|it| it.dataset == dataset.subject)
+            && let Some(link) = links.last_mut()
+        {
+            link.class = "failed";
+            link.note = say.it("web.receipt.withdrawn");
+        }
     }
     links.push(link(say, "base-model", chain.base.as_ref(), |it| {
         (

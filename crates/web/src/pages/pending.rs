@@ -40,6 +40,7 @@ pub(super) struct Pending {
     pub way_text: String,
     /// What answers under the name until then: the page of its order, and what that is called.
     pub meanwhile: Option<(String, String)>,
+    /// The command that approves it; empty where nobody can.
     pub approve: String,
     pub reject: String,
     /// Where the decision of whoever is logged in goes.
@@ -53,6 +54,8 @@ pub(super) enum Way {
     Here,
     /// Somebody else: whoever reads placed the order, and may reject it alone.
     Own,
+    /// Whoever reads, who may only reject it: data that it rests on was withdrawn.
+    Withdrawn,
     /// Approvers, of whom whoever reads is none.
     Others,
     /// Somebody with a key of their own.
@@ -79,6 +82,7 @@ impl Way {
             Way::Others if is_registration => "web.pending.others.here",
             Way::Here => "web.pending.here",
             Way::Own => "web.pending.own",
+            Way::Withdrawn => "web.pending.withdrawn",
             Way::Others => "web.pending.others",
             Way::Key => "web.pending.key",
         }
@@ -89,11 +93,26 @@ impl Way {
     }
 
     pub(super) fn rejects(&self) -> bool {
-        matches!(self, Way::Here | Way::Own)
+        matches!(self, Way::Here | Way::Own | Way::Withdrawn)
     }
 
     pub(super) fn is_key(&self) -> bool {
         *self == Way::Key
+    }
+}
+
+impl Pending {
+    /// Data that it rests on was withdrawn: it is no longer offered to approve it.
+    pub(super) fn take_back(&mut self, say: Say) {
+        self.way = match self.way {
+            Way::Here | Way::Own | Way::Withdrawn => Way::Withdrawn,
+            other => other,
+        };
+        self.way_text = match self.way {
+            Way::Key => say.it("web.pending.key.withdrawn"),
+            way => say.it(way.key(true)),
+        };
+        self.approve.clear();
     }
 }
 

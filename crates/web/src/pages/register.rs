@@ -9,9 +9,9 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, VARY};
 use axum::response::{Html, IntoResponse, Response};
-use lathe_evidence::statement::{Approval, Decision, RegistrationAction};
+use lathe_evidence::statement::{Approval, BreakerState, Decision, RegistrationAction};
 use lathe_workshop::WorkshopError;
-use lathe_workshop::trace::{RegistrationView, Said, WaitingView};
+use lathe_workshop::trace::{ChainView, RegistrationView, Said, WaitingView};
 use serde::Deserialize;
 
 use super::breaker::BreakerBadge;
@@ -62,6 +62,8 @@ struct RegistrationPage {
     bom_href: String,
     /// Who approved the one that answers, where no other one is on its way to the name.
     approved: Option<ApprovedBadge>,
+    /// Why its breaker is not closed; empty where it is, or never moved.
+    breaker_reason: String,
     /// What was decided a moment ago, and what comes of it.
     decided: Option<(String, String)>,
     pending: Vec<Pending>,
@@ -78,6 +80,15 @@ struct Candidate {
     order: String,
     model: String,
     chain: Vec<Link>,
+    /// What of its data was withdrawn.
+    withdrawn: Vec<Taken>,
+}
+
+/// Data that was withdrawn.
+struct Taken {
+    dataset: String,
+    reason: String,
+    entry: EntryLink,
 }
 
 /// `?decided=`: somebody comes from deciding.
@@ -182,12 +193,16 @@ pub(super) fn printed(page: String) -> Response {
 fn show(
     tongue: Tongue,
     view: &RegistrationView,
-    pending: Vec<Pending>,
+    mut pending: Vec<Pending>,
     is_decided: bool,
 ) -> Response {
     let say = tongue.say;
     let chain = view.chain.as_ref();
     let waiting = view.waiting.as_ref();
+    if waiting.is_some_and(|it| !it.chain.withdrawn.is_empty()) {
+        pending.iter_mut().for_each(|it| it.take_back(say));
+    }
+    let breaker = view.breaker.as_ref();
     let page = RegistrationPage {
         frame: Frame::new(tongue, "register"),
         row: row(say, view),
@@ -198,6 +213,9 @@ fn show(
         approved: chain
             .filter(|_| waiting.is_none() && !is_on_its_way(view))
             .and_then(|it| ApprovedBadge::of(say, it)),
+        breaker_reason: breaker
+            .filter(|it| it.state != BreakerState::Closed)
+            .map_or_else(String::new, |it| it.reason.clone()),
         decided: view
             .approvals
             .last()
@@ -218,6 +236,7 @@ fn candidate(say: Say, waiting: &WaitingView) -> Candidate {
         order: short(&waiting.order.0).to_owned(),
         model: waiting.model.to_string(),
         chain: chain::evidence(say, &waiting.chain),
+        withdrawn: taken(say, &waiting.chain),
     }
 }
 
@@ -228,6 +247,19 @@ fn is_on_its_way(view: &RegistrationView) -> bool {
     };
     let answers = view.chain.as_ref().and_then(|it| it.approval.as_ref());
     last.said.decision == Decision::Approved && answers.is_none_or(|it| it.link != last.link)
+}
+
+/// What of the data was withdrawn, by the name of the dataset.
+fn taken(say: Say, chain: &ChainView) -> Vec<Taken> {
+    let withdrawn = chain.withdrawn.iter().map(|it| {
+        let dataset = chain.datasets.iter().find(|of| of.subject == it.dataset);
+        Taken {
+            dataset: dataset.map_or_else(|| it.dataset.short(), |of| of.said.name.clone()),
+            reason: it.withdrawal.said.reason.clone(),
+            entry: chain::entry(say, &it.withdrawal),
+        }
+    });
+    withdrawn.collect()
 }
 
 /// The decision as the ledger has it, and what comes of it or has come.

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_evidence::Digest;
 use lathe_evidence::statement::Withdrawn;
+use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{RecordTrace, USES_MAX};
 use lathe_workshop::{Operation, WorkshopError};
 use serde::Deserialize;
@@ -34,6 +35,8 @@ struct WithdrawPage {
     restricts: Vec<(String, String)>,
     /// That there are more than are named.
     restricts_more: Option<String>,
+    /// Number and page of what waits for approval, and can be rejected only from then on.
+    waiting: Vec<(String, String)>,
     reason: String,
     error: Option<(String, String)>,
 }
@@ -48,6 +51,8 @@ struct WithdrawnPage {
     /// That there are more than are named.
     restricted_more: Option<String>,
     retune: Vec<String>,
+    /// Number and page of what waited for approval, and can be rejected only.
+    waiting: Vec<(String, String)>,
     entry_href: String,
 }
 
@@ -92,7 +97,7 @@ pub(super) async fn withdraw(
         return show(tongue, &trace, form.reason, Some(&error));
     }
     let operation = Operation::Withdraw {
-        what: Withdrawn::Leaf(trace.record.leaf),
+        what: Withdrawn::Leaf(trace.0.record.leaf),
         reason: form.reason.clone(),
     };
     match state.desk.operate(operation).await {
@@ -101,20 +106,25 @@ pub(super) async fn withdraw(
     }
 }
 
-/// The record, if it is one that may still be withdrawn.
-async fn record(state: &AppState, leaf: &str) -> Result<RecordTrace, Problem> {
+/// The record, if it is one that may still be withdrawn, and what waits for approval.
+async fn record(state: &AppState, leaf: &str) -> Result<(RecordTrace, Vec<PendingRow>), Problem> {
     let leaf: Digest = leaf.parse().map_err(|_| Problem::Missing)?;
     let trace = state.desk.trace_record(&leaf).await?;
-    trace.ok_or(Problem::Missing)
+    let trace = trace.ok_or(Problem::Missing)?;
+    Ok((trace, state.desk.pending().await?))
 }
 
 fn linked(name: &str) -> (String, String) {
     (name.to_owned(), format!("/deployments/{}", encoded(name)))
 }
 
+fn registered(number: &str) -> (String, String) {
+    (number.to_owned(), format!("/register/{}", encoded(number)))
+}
+
 fn show(
     tongue: Tongue,
-    trace: &RecordTrace,
+    (trace, pending): &(RecordTrace, Vec<PendingRow>),
     reason: String,
     error: Option<&WorkshopError>,
 ) -> Response {
@@ -123,6 +133,9 @@ fn show(
     let current = trace.deployments.iter().filter(|it| it.current);
     let restricts: Vec<(String, String)> =
         current.map(|it| linked(&it.deployment.said.name)).collect();
+    // What waits is the adapter of a training.
+    let tuned = |row: &&PendingRow| trace.trainings.iter().any(|it| it.subject == row.model);
+    let waits = pending.iter().filter(tuned);
     let page = WithdrawPage {
         frame: Frame::new(tongue, "data"),
         href: format!("/records/{}", record.leaf),
@@ -137,6 +150,7 @@ fn show(
         ),
         restricts_more: uses_more(say, trace.deployments_current, restricts.len()),
         restricts,
+        waiting: waits.map(|it| registered(&it.number)).collect(),
         reason,
         error: error.map(|it| (it.to_string(), it.next().to_owned())),
     };
@@ -158,6 +172,10 @@ fn done_page(tongue: Tongue, leaf: &str, done: &Value) -> Response {
         restricted: listed.iter().map(|name| linked(name)).collect(),
         restricted_more: uses_more(say, restricted.len() as u64, listed.len()),
         retune: texts(&done["retune"]),
+        waiting: texts(&done["waiting"])
+            .iter()
+            .map(|it| registered(it))
+            .collect(),
         entry_href: format!(
             "/ledger/{}",
             encoded(done["withdrawal"].as_str().unwrap_or_default())

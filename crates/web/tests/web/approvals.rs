@@ -56,6 +56,36 @@ async fn the_page_shows_the_model_that_is_decided_about_before_the_one_that_answ
 }
 
 #[tokio::test]
+async fn what_rests_on_withdrawn_data_is_offered_to_be_rejected_only() {
+    let shop = Shop::before(SampleDesk::taken_back()).await;
+    let path = format!("/register/{NUMBER}");
+    let page = shop.log_in("approver").await.get(&path).await.text;
+    let alert = &page[place(&page, "role=\"alert\"")..];
+    let alert = &alert[..place(alert, "</div>")];
+    for told in ["was withdrawn", "the patient asked", "31"] {
+        assert!(alert.contains(told), "{told}: {alert}");
+    }
+    assert!(page.contains("value=\"rejected\""), "{page}");
+    assert!(!page.contains("value=\"approved\""), "{page}");
+    // Marked in the chain of the one that waits and of the one that answers.
+    assert_eq!(page.matches("withdrawn since").count(), 2, "{page}");
+    // With keys of their own the command that rejects is left.
+    let keys = app(SampleDesk::taken_back());
+    let page = get(&keys, &path, "zh").await.text;
+    assert!(
+        page.contains("数据已被撤回") && page.contains("--reject"),
+        "{page}"
+    );
+    let approve = format!("lathe approve {NUMBER} --key KEY-FILE --reason");
+    assert!(!page.contains(&approve), "{page}");
+    let page = get(&app(SampleDesk::waiting()), &path, "en").await.text;
+    assert!(
+        page.contains(&approve) && !page.contains("withdrawn since"),
+        "{page}"
+    );
+}
+
+#[tokio::test]
 async fn whom_the_workshop_signed_for_has_approved() {
     let pages = [
         "/register".to_owned(),

@@ -4,6 +4,8 @@
 //! takes it if the ledger does. An order that waited goes on; a rejection ends it. Where the workshop's own
 //! key signs what is approved, and there are people, one of them decides on a page and it signs for them.
 //!
+//! What rests on data that was withdrawn since it was tuned is approved by nobody; rejecting it stays possible.
+//!
 //! Whoever placed an order approves nothing of it, once there are people: neither by themselves nor with a
 //! key that bears their name.
 
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::reasoned;
 use crate::audit;
+use crate::behind::Behind;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::order::{OrderState, StepError, StepName};
@@ -142,11 +145,17 @@ pub(super) async fn run(shop: &Workshop, envelope: String) -> Result<Value, Work
             said.number
         )));
     }
+    let behind = behind(shop, &row, said.decision).await?;
     let link = shop
         .apply_said(|speaker| {
             let link = speaker.take(envelope.into_bytes())?;
             not_its_authors_key(speaker.history(), &link, author.as_ref(), &row)?;
-            let changes = decided(speaker, &row, said.decision, &said.reason)?;
+            let changes = decided(
+                speaker,
+                &row,
+                behind.as_ref(),
+                (said.decision, &said.reason),
+            )?;
             Ok((changes, link))
         })
         .await?;
@@ -176,6 +185,7 @@ pub(super) async fn decide(
     if decision == Decision::Approved {
         not_its_author(shop, &row).await?;
     }
+    let behind = behind(shop, &row, decision).await?;
     let link = shop
         .apply_said(|speaker| {
             let said = Approval {
@@ -187,7 +197,7 @@ pub(super) async fn decide(
                 at_ms: speaker.at_ms(),
             };
             let link = speaker.say(&row.name, row.model, said)?;
-            let changes = decided(speaker, &row, decision, &reason)?;
+            let changes = decided(speaker, &row, behind.as_ref(), (decision, &reason))?;
             Ok((changes, link))
         })
         .await?;
@@ -220,13 +230,28 @@ fn told(link: &Link, row: &PendingRow, decision: Decision) -> Value {
     })
 }
 
-/// What a decision changes: the order goes on, or ends.
+/// The data behind what is to be approved; of what is rejected it is not asked for.
+async fn behind(
+    shop: &Workshop,
+    row: &PendingRow,
+    decision: Decision,
+) -> Result<Option<Behind>, WorkshopError> {
+    match decision {
+        Decision::Approved => Behind::of_verdict(shop, &row.verdict).await.map(Some),
+        Decision::Rejected => Ok(None),
+    }
+}
+
+/// What a decision changes: the order goes on, or ends. Refuses to approve what rests on withdrawn data.
 fn decided(
     speaker: &mut Speaker<'_>,
     row: &PendingRow,
-    decision: Decision,
-    reason: &str,
+    behind: Option<&Behind>,
+    (decision, reason): (Decision, &str),
 ) -> Result<Vec<Change>, WorkshopError> {
+    if let Some(behind) = behind {
+        behind.approvable(speaker.history(), &row.number)?;
+    }
     match decision {
         // It is decided, and nobody is asked again: the order finds the approval in the ledger.
         Decision::Approved => Ok(vec![
@@ -331,8 +356,10 @@ fn rejected(
 
 #[cfg(test)]
 mod tests {
-    use lathe_evidence::Digest;
-    use lathe_evidence::statement::{BaseModel, Dataset, Evaluation, Role, Scan, Verdict};
+    use lathe_evidence::statement::{
+        BaseModel, Dataset, Evaluation, Role, Scan, Verdict, Withdrawal, Withdrawn,
+    };
+    use lathe_evidence::{Digest, merkle};
 
     use super::*;
     use crate::Operation;
@@ -341,6 +368,11 @@ mod tests {
     use crate::testing::{placed, shop};
 
     const SEED: [u8; 32] = [7; 32];
+
+    /// The records of the dataset that it was measured on.
+    fn leaves() -> [Digest; 2] {
+        [Digest::of(b"one"), Digest::of(b"two")]
+    }
 
     /// The verdict over a model, with what the ledger wants it to rest on.
     fn judged(speaker: &mut Speaker<'_>) -> Result<Link, WorkshopError> {
@@ -357,9 +389,9 @@ mod tests {
         let base = speaker.say("base", Digest::of(b"base"), base)?;
         let dataset = Dataset {
             name: "tickets".to_owned(),
-            root: any,
-            train: 90,
-            test: 10,
+            root: merkle::root(&leaves()),
+            train: 1,
+            test: 1,
             source: "file:tickets.csv".to_owned(),
             file: any,
             licence: "MIT".to_owned(),
@@ -550,6 +582,53 @@ mod tests {
         let said = history.said::<Approval>(&link).unwrap();
         assert_eq!(said.reason, "read (decided by person anna)");
         drop(history);
+        shop.stop().await;
+    }
+
+    /// A record of the dataset is taken back, whose records lie in the home.
+    async fn withdraw(shop: &Workshop) {
+        let folder = shop
+            .home()
+            .objects()
+            .join(Digest::of(b"tickets").to_string());
+        std::fs::create_dir_all(&folder).unwrap();
+        let lines = leaves().map(|leaf| format!("{}\n", json!({ "leaf": leaf })));
+        std::fs::write(folder.join("records.jsonl"), lines.concat()).unwrap();
+        let [leaf, _] = leaves();
+        let said = shop.apply_said(|speaker| {
+            let said = Withdrawal {
+                what: Withdrawn::Leaf(leaf),
+                reason: "the patient asked".to_owned(),
+                at_ms: speaker.at_ms(),
+            };
+            speaker.say("record", leaf, said)?;
+            Ok((Vec::new(), ()))
+        });
+        said.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_rests_on_a_withdrawn_record_is_rejected_and_not_approved() {
+        let (_folder, shop) = shop().await;
+        waits(&shop, "person wang").await;
+        part(&shop, "ward", &[PersonRole::Approver], &[]).await;
+        withdraw(&shop).await;
+        let signed = envelope(&shop).await;
+        let size = shop.store().ledger().unwrap().read().await.len();
+        let refused = Err("approval-withdrawn");
+        assert_eq!(anna(&shop, decide(Decision::Approved)).await, refused);
+        assert_eq!(anna(&shop, signed).await, refused);
+        let after = shop.store().ledger().unwrap().read().await.len();
+        assert_eq!(after, size, "nothing of it was said");
+        // Whoever looks is told which record, and of which entry.
+        let view = shop.registration("2026-0001").await.unwrap().unwrap();
+        let chain = view.waiting.unwrap().chain;
+        let taken = &chain.withdrawn[..];
+        assert_eq!(taken.len(), 1);
+        assert_eq!(taken[0].dataset, Digest::of(b"tickets"));
+        assert_eq!(taken[0].withdrawal.said.reason, "the patient asked");
+        anna(&shop, decide(Decision::Rejected)).await.unwrap();
+        assert_eq!(shop.pending_count(9).await.unwrap(), 0);
         shop.stop().await;
     }
 

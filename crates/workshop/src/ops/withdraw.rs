@@ -22,6 +22,7 @@ use crate::objects;
 use crate::people::reach;
 use crate::store::Change;
 use crate::store::orders::OrderRow;
+use crate::store::receipts::PendingRow;
 use crate::workshop::Workshop;
 
 /// Says the withdrawal and restricts what depends on it.
@@ -33,11 +34,13 @@ pub(super) async fn run(
     reasoned(&reason)?;
     let holders = holders(shop, &what).await?;
     let rows = shop.store().deployments().await?;
+    let pending = shop.store().pending().await?;
     let (subject, name) = subject_of(&what);
     let leaves_a_rest = matches!(what, Withdrawn::Leaf(_));
-    let (link, moved, dependent) = shop
+    let (link, moved, dependent, waiting) = shop
         .apply_said(|speaker| {
             let dependent = dependent(speaker.history(), &rows, &holders);
+            let waiting = waiting(speaker.history(), &pending, &holders);
             let said = Withdrawal {
                 what,
                 reason: reason.clone(),
@@ -50,7 +53,7 @@ pub(super) async fn run(
                 .collect::<Result<_, _>>()?;
             let moved = shop.breakers().say(speaker, moves)?;
             let changes = moved.iter().cloned().map(Change::BreakerIs).collect();
-            Ok((changes, (link, moved, dependent)))
+            Ok((changes, (link, moved, dependent, waiting)))
         })
         .await?;
     shop.breakers().moved(&moved);
@@ -64,6 +67,7 @@ pub(super) async fn run(
         "datasets": holders,
         "restricted": dependent.iter().map(|row| &row.name).collect::<Vec<_>>(),
         "retune": orders,
+        "waiting": waiting,
     }))
 }
 
@@ -151,12 +155,27 @@ fn dependent(
     rows.iter().filter(depends).cloned().collect()
 }
 
+/// The numbers of what waits for approval and was tuned or measured on one of the datasets: nobody can approve
+/// it any more.
+fn waiting(history: &History, rows: &[PendingRow], holders: &BTreeSet<Digest>) -> Vec<String> {
+    let depends = |row: &&PendingRow| !datasets_judged(history, &row.verdict).is_disjoint(holders);
+    let rows = rows.iter().filter(depends);
+    rows.map(|row| row.number.clone()).collect()
+}
+
 /// The datasets behind a deployment.
 fn datasets_of(history: &History, deployment: &Link) -> BTreeSet<Digest> {
+    let said = history.said::<Deployment>(deployment);
+    said.map_or_else(BTreeSet::new, |said| {
+        datasets_judged(history, &said.verdict)
+    })
+}
+
+/// The datasets behind a verdict.
+fn datasets_judged(history: &History, verdict: &Link) -> BTreeSet<Digest> {
     let mut found = BTreeSet::new();
     let evaluation = history
-        .said::<Deployment>(deployment)
-        .and_then(|said| history.said::<Verdict>(&said.verdict))
+        .said::<Verdict>(verdict)
         .and_then(|said| history.said::<Evaluation>(&said.evaluation));
     let Some(evaluation) = evaluation else {
         return found;

@@ -18,6 +18,7 @@ use super::compute::spread;
 use super::figures::{figure, members};
 use super::register::{self, Candidate, Standing};
 use crate::admission;
+use crate::behind::Behind;
 use crate::breakers::Move;
 use crate::catalogue::{DeployedTask, DeploymentRow};
 use crate::clock::now_ms;
@@ -104,8 +105,10 @@ async fn register(
         has_people: !shop.people().is_empty(),
     };
     let has_people = candidate.has_people;
+    let behind = Behind::of(shop, candidate.evaluation).await?;
     let spoken = shop.apply_said(|speaker| {
         upstream::leaves_free(speaker.history(), &row.name)?;
+        behind.deployable(speaker.history(), &row.name)?;
         let standing = register::say(speaker, &candidate)?;
         let policy = speaker.history().approval_policy();
         let mut moved = Vec::new();

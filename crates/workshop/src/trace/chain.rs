@@ -78,6 +78,7 @@ fn rests(history: &History, verdict: Option<&Link>) -> ChainView {
         training,
         earlier,
         base,
+        withdrawn: Vec::new(),
         self_approved: false,
     }
 }

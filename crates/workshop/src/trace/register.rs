@@ -2,12 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use lathe_evidence::statement::{Approval, Decision, Link, Predicate, Registration};
+use lathe_evidence::statement::{Approval, BreakerState, Decision, Link, Predicate, Registration};
 use lathe_ledger::History;
 use lathe_ledger::history::Entry;
 use lathe_register::dossier::dossier;
 
-use super::{RegistrationView, Said, WaitingView, candidate_of, chain_of};
+use super::{
+    ChainView, RegistrationView, Said, WaitingView, WithdrawnView, candidate_of, chain_of,
+};
+use crate::behind::Behind;
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::OrderId;
@@ -143,7 +146,33 @@ impl Workshop {
         };
         view.breaker = self.breaker_of(&view.name).await?;
         view.waiting = self.waiting_of(number).await?;
+        // What is withdrawn restricts what answers: where its breaker is closed there is nothing to look for.
+        let restricted = view.breaker.as_ref();
+        let restricted = restricted.is_some_and(|it| it.state != BreakerState::Closed);
+        if let Some(chain) = view.chain.as_mut().filter(|_| restricted) {
+            chain.withdrawn = self.withdrawn_of(chain).await?;
+        }
         Ok(Some(view))
+    }
+
+    /// What of the data behind a chain was withdrawn. Where that cannot be told there is none: whether a chain
+    /// holds is for the register.
+    async fn withdrawn_of(&self, chain: &ChainView) -> Result<Vec<WithdrawnView>, WorkshopError> {
+        let Some(evaluation) = &chain.evaluation else {
+            return Ok(Vec::new());
+        };
+        let Ok(behind) = Behind::of(self, evaluation.link).await else {
+            return Ok(Vec::new());
+        };
+        let history = self.store().ledger()?.read().await;
+        let taken = behind.withdrawn(&history).unwrap_or_default();
+        let view = |it: &lathe_register::chain::TakenBack| {
+            Some(WithdrawnView {
+                dataset: it.dataset,
+                withdrawal: Said::of(&history, &it.withdrawal)?,
+            })
+        };
+        Ok(taken.iter().filter_map(view).collect())
     }
 
     /// The model that waits under this number, with what it rests on.
@@ -152,9 +181,10 @@ impl Workshop {
         let Some(row) = rows.into_iter().find(|it| it.number == number) else {
             return Ok(None);
         };
-        let history = self.store().ledger()?.read().await;
+        let mut chain = candidate_of(&*self.store().ledger()?.read().await, &row.verdict);
+        chain.withdrawn = self.withdrawn_of(&chain).await?;
         Ok(Some(WaitingView {
-            chain: candidate_of(&history, &row.verdict),
+            chain,
             order: row.order,
             model: row.model,
             at_ms: row.at_ms,

@@ -184,6 +184,18 @@ impl SampleDesk {
         desk
     }
 
+    /// The same workshop; a record that the one that waits and the one that answers rest on was withdrawn.
+    pub fn taken_back() -> SampleDesk {
+        let mut desk = SampleDesk::waiting();
+        for view in &mut desk.registrations {
+            let waiting = view.waiting.iter_mut().map(|it| &mut it.chain);
+            for chain in waiting.chain(&mut view.chain) {
+                chain.withdrawn = vec![trace::withdrawn()];
+            }
+        }
+        desk
+    }
+
     /// The same workshop, whose model a person approved that the workshop's own key signed for.
     pub fn decided() -> SampleDesk {
         let mut desk = SampleDesk::new();

@@ -6,7 +6,7 @@ use lathe_evidence::statement::{Approval, Decision, Filing};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, ChainView, EntryTrace, EntryView, LedgerHead, RecordTrace, RegistrationView, Said,
-    TraceView, WaitingView,
+    TraceView, WaitingView, WithdrawnView,
 };
 use lathe_workshop::{Operation, OrderId, WorkshopError};
 use serde_json::{Value, json};
@@ -263,6 +263,16 @@ pub fn waiting() -> WaitingView {
         at_ms: PLACED_MS,
         chain,
     }
+}
+
+/// A record of the sample dataset that was taken back.
+pub fn withdrawn() -> WithdrawnView {
+    read(json!({
+        "dataset": DATASET,
+        "withdrawal": said(31, "withdrawal", leaf(), json!({
+            "what": {"leaf": leaf()}, "reason": "the patient asked", "at_ms": PLACED_MS,
+        })),
+    }))
 }
 
 /// The same, as it stands among what waits.
