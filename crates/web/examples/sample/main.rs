@@ -1,8 +1,8 @@
 //! The pages over a workshop for looking at, without running an order:
 //! `cargo run -p lathe-web --example sample -- [ADDRESS] [KIND [TEXT]]`.
 //!
-//! Written down: `empty`, `filed`, `decided`, `going-on`, `rejected`, `many`, `long TEXT` and, without a kind, one at work;
-//! `signed` is that one with people and another model that waits. Real, in a folder of its own: `fresh`, in which nobody and
+//! Written down: `empty`, `filed`, `decided`, `going-on`, `rejected`, `taken-back`, `many`, `long TEXT` and, without a kind, one at
+//! work; `signed` is that one with people and another model that waits. Real, in a folder of its own: `fresh`, in which nobody and
 //! nothing is yet, and `staffed`, whose people brought things, with TEXT for what they wrote. What it prints first
 //! is where it stands, then, as JSON, what only this run knows: ids, and the sessions of people who are logged in.
 //!
