@@ -77,8 +77,10 @@ def reads_an_order(visit):
     page.keyboard.press("Enter")
     assert page.locator(".steps details[open] dl").first.is_visible()
     button = page.locator("[data-copy]").first
-    # It says for a moment that it has copied; a loaded machine might look later.
-    button.evaluate("(it) => new MutationObserver(() => { window.told = true; }).observe(it, {childList: true})")
+    # It says for a moment that it has copied; a loaded machine might look later. The page may bring it anew meanwhile.
+    page.evaluate("""() => new MutationObserver((changes) => {
+        if (changes.some((it) => it.target.closest("[data-copy]"))) window.told = true;
+    }).observe(document.body, {childList: true, subtree: true})""")
     button.click()
     page.wait_for_function("window.told")
     assert "curl" in page.evaluate("navigator.clipboard.readText()")

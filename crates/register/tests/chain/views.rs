@@ -69,7 +69,7 @@ fn a_dossier_names_the_person_whom_the_workshop_signed_for() {
         let made = dossier::dossier(&home.history, NUMBER, home.history.len(), None);
         made.expect("a dossier").to_html(Lang::Zh)
     };
-    let own = "由工场自身密钥签署";
+    let own = "自行审批：由工场自身密钥签署";
     let (nobody, wang) = (shown("good"), shown(&Approval::reason_for("good", "wang")));
     assert!(nobody.contains(own) && !wang.contains(own), "{wang}");
     assert!(wang.contains(">wang<"), "{wang}");
