@@ -277,6 +277,24 @@ pub struct StepError {
     pub next: String,
 }
 
+impl StepError {
+    /// That the model of a registration was rejected; [`StepError::rejected`] reads it.
+    pub(crate) fn rejection(number: &str, reason: &str) -> StepError {
+        StepError {
+            code: "approval-rejected".to_owned(),
+            text: format!("the approval of {number} was refused: {reason}"),
+            next: "change what was asked for, then run the order again".to_owned(),
+        }
+    }
+
+    /// The registration whose model was rejected, and why; none where that is not what happened.
+    pub fn rejected(&self) -> Option<(&str, &str)> {
+        let is_rejection = self.code == "approval-rejected";
+        let told = self.text.strip_prefix("the approval of ");
+        told.filter(|_| is_rejection)?.split_once(" was refused: ")
+    }
+}
+
 /// What a finished step found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Output {
@@ -462,4 +480,18 @@ pub struct LogLine {
     pub step: StepName,
     /// What happened.
     pub text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejection_is_read_as_it_is_written() {
+        let why = "two figures: wrong (decided by person anna)";
+        let error = StepError::rejection("2026-0001", why);
+        assert_eq!(error.rejected(), Some(("2026-0001", why)));
+        let code = "gate-refused".to_owned();
+        assert_eq!(StepError { code, ..error }.rejected(), None);
+    }
 }

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use lathe_evidence::Digest;
 use lathe_evidence::manifest::Manifest;
+use lathe_evidence::statement::{BaseModel, Dataset, Evaluation, Link, Scan};
 use serde_json::Value;
 
 use crate::catalogue::{DeployedTask, DeploymentRow};
+use crate::error::WorkshopError;
 use crate::home::Home;
 use crate::order::{OrderId, Output, StepName, Title};
 use crate::rehearsal::Nobody;
-use crate::store::Change;
 use crate::store::change::{Finished, NewArtifact, NewOrder, Registration};
+use crate::store::{Change, Speaker};
 use crate::workshop::{Workshop, WorkshopOptions};
 
 /// An empty workshop, gone with the folder.
@@ -101,4 +103,62 @@ pub(crate) async fn deploy(shop: &Workshop, name: &str) {
         Change::Deployed(Box::new(row)),
     ];
     shop.apply(&changes).await.expect("it is entered");
+}
+
+/// The evaluation of a model as it came, measured on a dataset of this root with two records: the base, the model
+/// and the report by their digests.
+pub(crate) fn evaluated(
+    speaker: &mut Speaker<'_>,
+    [base, model, report]: [Digest; 3],
+    root: Digest,
+) -> Result<Link, WorkshopError> {
+    let (at_ms, any) = (speaker.at_ms(), Digest::of(b"any"));
+    let said = BaseModel {
+        name: "base".to_owned(),
+        source: "file:base".to_owned(),
+        file: any,
+        licence: "MIT".to_owned(),
+        owner: "its makers".to_owned(),
+        bytes: 1,
+        at_ms,
+    };
+    let base = speaker.say("base", base, said)?;
+    let said = Dataset {
+        name: "tickets".to_owned(),
+        root,
+        train: 1,
+        test: 1,
+        source: "file:tickets.csv".to_owned(),
+        file: any,
+        licence: "MIT".to_owned(),
+        owner: "the ward".to_owned(),
+        agreement: None,
+        previous: None,
+        scan: Scan {
+            version: 1,
+            personal: Default::default(),
+            personal_records: 0,
+            harmful: 0,
+            duplicates: 0,
+            overlap: 0,
+        },
+        at_ms,
+    };
+    let dataset = speaker.say("tickets", Digest::of(b"tickets"), said)?;
+    let said = Evaluation {
+        order: "an order".to_owned(),
+        training: None,
+        base,
+        model,
+        dataset,
+        report: any,
+        format: "bf16".to_owned(),
+        task: any,
+        challengers: Vec::new(),
+        figures: Default::default(),
+        engine: "0.1.0".to_owned(),
+        machine: "any".to_owned(),
+        at_ms,
+    };
+    speaker.say("report", report, said)
 }

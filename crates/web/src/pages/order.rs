@@ -295,8 +295,7 @@ async fn rejected(
     let Some(error) = rejection(order) else {
         return Ok(None);
     };
-    let told = error.text.strip_prefix("the approval of ");
-    let Some((number, why)) = told.and_then(|it| it.split_once(" was refused: ")) else {
+    let Some((number, why)) = error.rejected() else {
         return Ok(Some(error.text.clone()));
     };
     let all = state.desk.rejections(&[number]).await?;

@@ -344,11 +344,7 @@ fn rejected(
         Change::StepFails {
             order: row.order.clone(),
             step: StepName::Deploy,
-            error: StepError {
-                code: "approval-rejected".to_owned(),
-                text: format!("the approval of {} was refused: {reason}", row.number),
-                next: "change what was asked for, then run the order again".to_owned(),
-            },
+            error: StepError::rejection(&row.number, reason),
             at_ms,
         },
     ])
@@ -356,16 +352,14 @@ fn rejected(
 
 #[cfg(test)]
 mod tests {
-    use lathe_evidence::statement::{
-        BaseModel, Dataset, Evaluation, Role, Scan, Verdict, Withdrawal, Withdrawn,
-    };
+    use lathe_evidence::statement::{Role, Verdict, Withdrawal, Withdrawn};
     use lathe_evidence::{Digest, merkle};
 
     use super::*;
     use crate::Operation;
     use crate::order::OrderId;
     use crate::people::{PersonRequest, PersonRole, ProjectRequest, Right, Secret};
-    use crate::testing::{placed, shop};
+    use crate::testing::{evaluated, placed, shop};
 
     const SEED: [u8; 32] = [7; 32];
 
@@ -376,55 +370,9 @@ mod tests {
 
     /// The verdict over a model, with what the ledger wants it to rest on.
     fn judged(speaker: &mut Speaker<'_>) -> Result<Link, WorkshopError> {
-        let (at_ms, any) = (speaker.at_ms(), Digest::of(b"any"));
-        let base = BaseModel {
-            name: "base".to_owned(),
-            source: "file:base".to_owned(),
-            file: any,
-            licence: "MIT".to_owned(),
-            owner: "its makers".to_owned(),
-            bytes: 1,
-            at_ms,
-        };
-        let base = speaker.say("base", Digest::of(b"base"), base)?;
-        let dataset = Dataset {
-            name: "tickets".to_owned(),
-            root: merkle::root(&leaves()),
-            train: 1,
-            test: 1,
-            source: "file:tickets.csv".to_owned(),
-            file: any,
-            licence: "MIT".to_owned(),
-            owner: "the ward".to_owned(),
-            agreement: None,
-            previous: None,
-            scan: Scan {
-                version: 1,
-                personal: Default::default(),
-                personal_records: 0,
-                harmful: 0,
-                duplicates: 0,
-                overlap: 0,
-            },
-            at_ms,
-        };
-        let dataset = speaker.say("tickets", Digest::of(b"tickets"), dataset)?;
-        let evaluation = Evaluation {
-            order: "an order".to_owned(),
-            training: None,
-            base,
-            model: Digest::of(b"a model"),
-            dataset,
-            report: any,
-            format: "bf16".to_owned(),
-            task: any,
-            challengers: Vec::new(),
-            figures: Default::default(),
-            engine: "0.1.0".to_owned(),
-            machine: "any".to_owned(),
-            at_ms,
-        };
-        let evaluation = speaker.say("report", Digest::of(b"report"), evaluation)?;
+        let at_ms = speaker.at_ms();
+        let subjects = ["base", "a model", "report"].map(|it| Digest::of(it.as_bytes()));
+        let evaluation = evaluated(speaker, subjects, merkle::root(&leaves()))?;
         let verdict = Verdict {
             order: "an order".to_owned(),
             evaluation,

@@ -383,13 +383,12 @@ fn deployment_of<'h>(history: &'h History, name: &str) -> Option<(&'h Entry, &'h
 
 #[cfg(test)]
 mod tests {
-    use lathe_evidence::statement::{BaseModel, Dataset, Evaluation, Scan};
     use serde_json::{Value, json};
 
     use super::*;
     use crate::catalogue::DeployedTask;
     use crate::order::{OrderId, Title};
-    use crate::testing::shop;
+    use crate::testing::{evaluated, shop};
     use crate::workshop::Workshop;
 
     const NAME: &str = "care";
@@ -436,56 +435,8 @@ mod tests {
         if let Some(entry) = speaker.history().find("evaluation", &subject) {
             return Ok(entry.link);
         }
-        let (at_ms, any) = (speaker.at_ms(), Digest::of(b"any"));
         let model = Digest::of(model.as_bytes());
-        let base = BaseModel {
-            name: "base".to_owned(),
-            source: "file:base".to_owned(),
-            file: any,
-            licence: "MIT".to_owned(),
-            owner: "its makers".to_owned(),
-            bytes: 1,
-            at_ms,
-        };
-        let base = speaker.say("base", model, base)?;
-        let dataset = Dataset {
-            name: "tickets".to_owned(),
-            root: any,
-            train: 90,
-            test: 10,
-            source: "file:tickets.csv".to_owned(),
-            file: any,
-            licence: "MIT".to_owned(),
-            owner: "the ward".to_owned(),
-            agreement: None,
-            previous: None,
-            scan: Scan {
-                version: 1,
-                personal: Default::default(),
-                personal_records: 0,
-                harmful: 0,
-                duplicates: 0,
-                overlap: 0,
-            },
-            at_ms,
-        };
-        let dataset = speaker.say("tickets", Digest::of(b"tickets"), dataset)?;
-        let evaluation = Evaluation {
-            order: "an order".to_owned(),
-            training: None,
-            base,
-            model,
-            dataset,
-            report: any,
-            format: "bf16".to_owned(),
-            task: any,
-            challengers: Vec::new(),
-            figures: Default::default(),
-            engine: "0.1.0".to_owned(),
-            machine: "any".to_owned(),
-            at_ms,
-        };
-        speaker.say("report", subject, evaluation)
+        evaluated(speaker, [model, model, subject], Digest::of(b"any"))
     }
 
     /// How far an order of this model comes.
