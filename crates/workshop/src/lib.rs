@@ -33,6 +33,7 @@ pub mod keyring;
 mod ledger;
 pub mod lesson;
 pub mod listing;
+pub mod machine;
 mod memory;
 pub mod models;
 pub mod objects;
