@@ -50,6 +50,7 @@ pub mod rehearsal;
 mod scrub;
 #[cfg(feature = "unproved")]
 pub mod seed;
+pub mod settings;
 pub mod shelf;
 pub mod steps;
 pub mod store;
