@@ -29,7 +29,8 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     Globals, approve, backup, breaker, bundle, checkpoint, data, doctor, dossier, eval, export,
     feedback, filing, gate, ledger, merge, model, order, pack, people, project, register, restore,
-    restored, run, settings, token, tour, trace, tune, up, upgrade, upstream, verify, version, withdraw,
+    restored, run, settings, token, tour, trace, tune, up, upgrade, upstream, verify, version,
+    withdraw,
 };
 
 const AFTER_HELP: &str = "\
