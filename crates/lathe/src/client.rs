@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use lathe_evidence::report::Report;
+use lathe_workshop::settings::WorkshopSettings;
 use lathe_workshop::trace::TraceView;
 use lathe_workshop::{
     DatasetRequest, DatasetView, DeploymentView, Operation, OrderId, OrderRequest, OrderView,
@@ -100,6 +101,11 @@ impl Client {
     /// The address of a page.
     pub fn address(&self, path: &str) -> String {
         format!("{}{path}", self.url)
+    }
+
+    /// What the workshop runs with.
+    pub fn settings(&self) -> Result<WorkshopSettings, Failure> {
+        self.get("/api/settings")
     }
 
     /// Does something to evidence.

@@ -10,10 +10,11 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener, ListenerExt};
 use axum::{Extension, Router};
 use lathe_evidence::statement::ApprovalPolicy;
-use lathe_serve::Door;
-use lathe_web::{AppState, OverTls};
+use lathe_serve::{Door, Limits};
+use lathe_web::{Access, AppState, OverTls};
 use lathe_workshop::home::{Holder, HomeLock, Locked};
 use lathe_workshop::people::{SignIn, reach};
+use lathe_workshop::settings::{RunningLimits, Started};
 use lathe_workshop::{Home, Workshop, WorkshopOptions, token, workshop};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -22,6 +23,7 @@ use tokio::task::JoinHandle;
 use crate::client;
 use crate::fail::Failure;
 use crate::keys::{self, Keys};
+use crate::logs::Logging;
 use crate::tls::Tls;
 use crate::{logs, out, syslog};
 
@@ -64,6 +66,8 @@ pub struct Listen {
     pub audit: Option<String>,
     /// Whether people sign in here in the other ways, too, that the home's file names.
     pub signs_in: bool,
+    /// How it logs; none for a command that does not.
+    pub logging: Option<Logging>,
 }
 
 impl Listen {
@@ -80,6 +84,7 @@ impl Listen {
             tls: None,
             audit: syslog::named(),
             signs_in: false,
+            logging: None,
         }
     }
 
@@ -180,6 +185,7 @@ async fn start(
     };
     audit(listen)?;
     let door = Door::new(lathe_kernel::default_threads());
+    let started = started(listen, &keys, &sign_in, (address, door.limits()));
     let key = token::issue_own(home)?;
     client::present(Some(key.clone()));
     let options = WorkshopOptions {
@@ -195,6 +201,7 @@ async fn start(
         workshop.stop().await;
         return Err(failure);
     }
+    workshop.started_with(started);
     let state = AppState::new(workshop.clone(), api(&door, &workshop), keys.access);
     let listener = listener.tap_io(at_once);
     let (stop, stopped) = watch::channel(false);
@@ -223,6 +230,50 @@ async fn start(
         servers,
         _lock: lock,
     })
+}
+
+/// How this process was started, for those who look at the settings: addresses and names, no secret.
+fn started(
+    listen: &Listen,
+    keys: &Keys,
+    sign_in: &SignIn,
+    (address, limits): (SocketAddr, &Limits),
+) -> Started {
+    let scheme = if listen.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    Started {
+        url: format!("{scheme}://{address}"),
+        over_tls: listen.tls.is_some(),
+        asks_for_a_key: matches!(keys.access, Access::Keys(_)),
+        takes_key_file: listen.key_file.is_some(),
+        drain_s: listen.drain.as_secs(),
+        sign_in: sign_in.kinds(),
+        log: listen.logging.map(|_| logs::asked()),
+        log_format: listen.logging.map_or("text", Logging::format),
+        logs_texts: listen.logging.is_some_and(Logging::texts),
+        audit_syslog: listen.audit.clone(),
+        limits: Some(running(limits)),
+    }
+}
+
+/// The server's limits that people ask after.
+fn running(limits: &Limits) -> RunningLimits {
+    let number = |it: usize| u64::try_from(it).unwrap_or(u64::MAX);
+    let bounded = limits.weights_bytes_max != usize::MAX;
+    RunningLimits {
+        answers_max: number(limits.slots_max),
+        queue_requests_max: number(limits.queue_requests_max),
+        wait_ms_max: limits.wait_ms_max,
+        step_rows_max: number(limits.prefill_tokens_max),
+        step_ms_max: limits.step_ms_max,
+        cache_bytes_max: number(limits.cache_bytes_max),
+        weights_bytes_max: bounded.then(|| number(limits.weights_bytes_max)),
+        body_bytes_max: number(limits.body_bytes_max),
+        upstream_requests_max: number(limits.upstream_requests_max),
+    }
 }
 
 /// What has to hold before anybody is answered: every way to sign in can be used, and somebody can come in.

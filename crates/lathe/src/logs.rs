@@ -13,6 +13,9 @@ use crate::syslog;
 /// The target of texts (`lathe_serve::receipt`).
 const TEXTS: &str = "lathe_serve::texts";
 
+/// How much is logged where LATHE_LOG does not say.
+const USUAL: &str = "warn";
+
 /// How a daemon logs.
 #[derive(Debug, Clone, Copy, Default, clap::Args)]
 pub struct Logging {
@@ -34,9 +37,31 @@ enum LogFormat {
     Json,
 }
 
+impl Logging {
+    /// How lines are written, as the flag names it.
+    pub fn format(self) -> &'static str {
+        match self.log_format {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        }
+    }
+
+    /// Whether what is asked and answered is logged in clear.
+    pub fn texts(self) -> bool {
+        self.log_texts
+    }
+}
+
+/// How much is logged, as a filter.
+pub fn asked() -> String {
+    let named = std::env::var("LATHE_LOG").ok();
+    let named = named.filter(|it| EnvFilter::try_new(it).is_ok());
+    named.unwrap_or_else(|| USUAL.to_owned())
+}
+
 /// Logs to standard error as LATHE_LOG asks; warnings by default.
 pub fn to_stderr(logging: Logging) {
-    let asked = EnvFilter::try_from_env("LATHE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let asked = EnvFilter::try_from_env("LATHE_LOG").unwrap_or_else(|_| EnvFilter::new(USUAL));
     let filter = asked.add_directive(texts(logging.log_texts));
     let lines = fmt::layer::<Registry>().with_writer(std::io::stderr);
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match logging.log_format {

@@ -29,7 +29,8 @@ use clap::{Parser, Subcommand};
 use crate::commands::{
     Globals, approve, backup, breaker, bundle, checkpoint, data, doctor, dossier, eval, export,
     feedback, filing, gate, ledger, merge, model, order, pack, people, project, register, restore,
-    restored, run, token, tour, trace, tune, up, upgrade, upstream, verify, version, withdraw,
+    restored, run, settings, token, tour, trace, tune, up, upgrade, upstream, verify, version,
+    withdraw,
 };
 
 const AFTER_HELP: &str = "\
@@ -137,6 +138,8 @@ enum Command {
     Upgrade(upgrade::Args),
     /// Say that the home was restored from a backup.
     Restored(restored::Args),
+    /// What the workshop runs with, and where each of it is changed.
+    Settings(settings::Args),
     /// Print the version and what this machine computes with.
     Version(version::Args),
     /// Run one step of an order; started by the daemon, not by people.
@@ -181,6 +184,7 @@ fn main() -> ExitCode {
         Command::Restore(args) => restore::run(&cli.globals, &args),
         Command::Upgrade(args) => upgrade::run(&cli.globals, &args),
         Command::Restored(args) => restored::run(&cli.globals, &args),
+        Command::Settings(args) => settings::run(&cli.globals, &args),
         Command::Version(args) => version::run(&args),
         Command::Worker => return commands::worker::run(),
     };

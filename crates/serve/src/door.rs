@@ -78,6 +78,11 @@ impl Door {
         }
     }
 
+    /// How much it takes on at once.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
     /// `/v1/…`, `/health`, `/health/…` and `/metrics`, state applied and without a fallback, to be
     /// merged with the daemon's pages.
     pub fn router(&self) -> Router {

@@ -167,6 +167,8 @@ async fn judged(
     };
     let right = match routes::need(&parts.method, parts.uri.path(), route) {
         Some(Need::Has(right)) => right,
+        Some(Need::Either(first, _)) if reach.may_here(first) => first,
+        Some(Need::Either(_, second)) => second,
         // What is not listed was refused to people before; it is no key's either.
         None if route.is_some() => return Err((Refusal::Unlisted, Vec::new())),
         _ => return Ok(admitted(Some(reach), Vec::new())),

@@ -15,6 +15,7 @@ use lathe_workshop::bring::BroughtFile;
 use lathe_workshop::compare::Comparison;
 use lathe_workshop::draft::SettingMistake;
 use lathe_workshop::preview::Preview;
+use lathe_workshop::settings::WorkshopSettings;
 use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
@@ -153,6 +154,8 @@ pub trait Desk: Send + Sync + 'static {
     fn ledger_entry<'a>(&'a self, name: &'a str) -> Asked<'a, Option<EntryTrace>>;
     /// The breaker of a deployment.
     fn breaker<'a>(&'a self, name: &'a str) -> Asked<'a, BreakerView>;
+    /// What the workshop runs with.
+    fn runs_with(&self) -> Asked<'_, WorkshopSettings>;
     /// Does something to an order or to evidence.
     fn operate(&self, operation: Operation) -> Asked<'_, Value>;
     /// A counter that rises with every visible change.
@@ -324,6 +327,9 @@ impl Desk for Workshop {
     }
     fn breaker<'a>(&'a self, name: &'a str) -> Asked<'a, BreakerView> {
         Box::pin(Workshop::breaker_view(self, name))
+    }
+    fn runs_with(&self) -> Asked<'_, WorkshopSettings> {
+        Box::pin(Workshop::runs_with(self))
     }
     fn operate(&self, operation: Operation) -> Asked<'_, Value> {
         Box::pin(Workshop::operate(self, operation))

@@ -33,6 +33,7 @@ pub mod keyring;
 mod ledger;
 pub mod lesson;
 pub mod listing;
+pub mod machine;
 mod memory;
 pub mod models;
 pub mod objects;
@@ -49,6 +50,7 @@ pub mod rehearsal;
 mod scrub;
 #[cfg(feature = "unproved")]
 pub mod seed;
+pub mod settings;
 pub mod shelf;
 pub mod steps;
 pub mod store;

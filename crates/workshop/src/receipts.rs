@@ -33,10 +33,10 @@ const WAITING_MAX: usize = 1024;
 const GROUP_MAX: usize = 256;
 
 /// Receipts of one batch.
-const BATCH_RECEIPTS_MAX: u32 = 4096;
+pub(crate) const BATCH_RECEIPTS_MAX: u32 = 4096;
 
 /// How often receipts become a batch.
-const BATCH_EVERY: Duration = Duration::from_secs(1);
+pub(crate) const BATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// The book of a workshop.
 #[derive(Debug)]

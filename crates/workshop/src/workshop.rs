@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lathe_evidence::report::Report;
@@ -31,6 +31,7 @@ use crate::order::{
 use crate::pack::Pack;
 use crate::people::{People, Right, reach};
 use crate::receipts::ReceiptBook;
+use crate::settings::Started;
 use crate::shelf::Shelf;
 use crate::steps;
 use crate::store::{Change, Speaker, Store};
@@ -66,6 +67,8 @@ struct Inner {
     home: Home,
     door: Arc<dyn Door>,
     options: WorkshopOptions,
+    /// What only the program knows that opened it, once that listens.
+    started: OnceLock<Started>,
     store: Store,
     book: Arc<ReceiptBook>,
     breakers: Arc<Breakers>,
@@ -120,6 +123,7 @@ impl Workshop {
                 home,
                 door,
                 options,
+                started: OnceLock::new(),
                 store,
                 book,
                 breakers,
@@ -383,6 +387,11 @@ impl Workshop {
         view
     }
 
+    /// Takes up what only the program knows that opened it; what was said first stays.
+    pub fn started_with(&self, started: Started) {
+        let _ = self.inner.started.set(started);
+    }
+
     /// The keys of the API.
     pub fn tokens(&self) -> &Tokens {
         &self.inner.tokens
@@ -435,6 +444,14 @@ impl Workshop {
         let said = self.inner.store.apply_said(say).await?;
         self.touch();
         Ok(said)
+    }
+
+    pub(crate) fn started(&self) -> Option<&Started> {
+        self.inner.started.get()
+    }
+
+    pub(crate) fn keeps_texts(&self) -> bool {
+        self.inner.options.keeps_texts
     }
 
     pub(crate) fn worker(&self) -> &Path {

@@ -521,6 +521,19 @@ def reads_the_audit(visit):
     page.wait_for_url("**/audit")
 
 
+def looks_at_the_settings(visit):
+    page = visit("/audit", "staffed")
+    follow(page.locator(".offices a[href='/settings']"))
+    assert page.locator(".offices [aria-current=page]").get_attribute("href") == "/settings"
+    # Every section is named by its heading, and what changes a setting stands beside it.
+    sections = page.locator("main section[aria-labelledby]")
+    assert sections.count() >= 9, sections.count()
+    for at in range(sections.count()):
+        assert sections.nth(at).locator("h2").inner_text() and sections.nth(at).locator("dd").count()
+    assert page.locator("#of-evidence + dl code").all_inner_texts().count("LATHE_SCRUB_S") == 1
+    assert page.locator("main form, main input").count() == 0, "nothing is changed here"
+
+
 def keeps_an_account(visit):
     old, new = "correct horse battery", "battery staple horse"
 
@@ -602,5 +615,6 @@ ACTS = [
     takes_a_bundle_away,
     issues_a_key,
     reads_the_audit,
+    looks_at_the_settings,
     keeps_an_account,
 ]

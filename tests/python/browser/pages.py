@@ -120,6 +120,8 @@ PAGES = {
     "audit": ("staffed", "/audit"),
     "audit-empty": ("fresh", "/audit"),
     "audit-long": ("crowded", "/audit"),
+    "settings": ("sample", "/settings"),
+    "settings-first": ("fresh", "/settings"),
     "denied": ("tuner", "/people"),
 }
 

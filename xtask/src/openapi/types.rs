@@ -49,6 +49,7 @@ const FILES: &[(&str, &str)] = &[
     ("crates/workshop/src/people/password.rs", ""),
     ("crates/workshop/src/people/role.rs", ""),
     ("crates/workshop/src/people/session.rs", ""),
+    ("crates/workshop/src/settings.rs", ""),
     ("crates/workshop/src/token.rs", ""),
     ("crates/workshop/src/trace.rs", ""),
     ("crates/workshop/src/trace/filing.rs", ""),

@@ -5,7 +5,6 @@
 //! is an estimate and called one. Nothing is changed: a file is written to time the disk, and removed.
 //! Not here: whether every artifact of the home is whole (`lathe verify`).
 
-mod cgroup;
 mod disk;
 mod home;
 mod machine;
@@ -16,6 +15,7 @@ mod speed;
 use std::process::ExitCode;
 
 use lathe_workshop::health::Health;
+use lathe_workshop::machine::Machine;
 use lathe_workshop::words::{self, Lang};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -23,7 +23,6 @@ use serde_json::{Value, json};
 use super::{Globals, print_json, runtime, say};
 use crate::bars::Bar;
 use crate::fail::Outcome;
-use machine::Machine;
 use show::Page;
 use speed::Speed;
 
@@ -99,7 +98,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
     let bar = Bar::new(Lang::from_env(), !args.json);
     let mut page = Page::new((!args.json).then_some(&bar));
     let machine = Machine::look();
-    page.add("machine", machine.findings());
+    page.add("machine", machine::findings(&machine));
     bar.show(&say("doctor.measuring"), None);
     let speed = Speed::measure(&machine);
     page.add("speed", speed.findings());

@@ -32,6 +32,7 @@ pub mod register;
 pub mod restore;
 pub mod restored;
 pub mod run;
+pub mod settings;
 pub mod token;
 pub mod tour;
 pub mod trace;

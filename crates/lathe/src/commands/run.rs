@@ -23,6 +23,7 @@ use crate::daemon::{self, DRAIN_S_DEFAULT, Daemon, LISTEN_DEFAULT, Listen, Sessi
 use crate::fail::{EXIT_INTERRUPTED, EXIT_WAITING, Failure, Outcome};
 use crate::follow::{self, Ended, Telling};
 use crate::interrupt::Interrupt;
+use crate::logs::Logging;
 use crate::syslog;
 
 /// Arguments of `lathe run`.
@@ -108,6 +109,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         tls: None,
         audit: syslog::named(),
         signs_in: true,
+        logging: Some(Logging::default()),
     };
     let runtime = runtime()?;
     let interrupt = runtime.block_on(async { Interrupt::listen() })?;

@@ -86,6 +86,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         tls: args.secured.read()?,
         audit: args.audit_syslog.clone().filter(|it| !it.is_empty()),
         signs_in: true,
+        logging: Some(args.logging),
     };
     let runtime = runtime()?;
     runtime.block_on(async {

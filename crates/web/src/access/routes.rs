@@ -17,6 +17,8 @@ pub(crate) enum Need {
     Somebody,
     /// A right.
     Has(Right),
+    /// One of two rights; who has neither is told of the second.
+    Either(Right, Right),
     /// The right of the operation that is asked for; whoever reads it asks.
     ByOperation,
 }
@@ -30,6 +32,8 @@ const APPROVE: Need = Need::Has(Right::Approve);
 const OPERATE: Need = Need::Has(Right::Operate);
 const AUDIT: Need = Need::Has(Right::Audit);
 const PEOPLE: Need = Need::Has(Right::People);
+/// Over the whole workshop alone.
+const OPERATE_OR_AUDIT: Need = Need::Either(Right::Operate, Right::Audit);
 
 /// Over what a right is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,6 +155,7 @@ pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
     ("POST", "/projects/{id}/members", PEOPLE),
     ("POST", "/projects/{id}/leave", PEOPLE),
     ("GET", "/audit", AUDIT),
+    ("GET", "/settings", OPERATE_OR_AUDIT),
     ("GET", "/keys", OPERATE),
     ("POST", "/keys", OPERATE),
     ("POST", "/keys/{id}/revoke", OPERATE),
@@ -213,6 +218,7 @@ pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
     ("DELETE", "/api/me/sessions", Need::Somebody),
     ("DELETE", "/api/me/sessions/{id}", Need::Somebody),
     ("GET", "/api/audit", AUDIT),
+    ("GET", "/api/settings", OPERATE_OR_AUDIT),
     ("GET", "/api/projects", LOOK),
     ("GET", "/api/projects/{id}", LOOK),
     ("GET", "/api/orders", LOOK),
@@ -379,13 +385,14 @@ mod tests {
     /// of which thing.
     #[test]
     fn every_route_is_over_a_thing_or_over_lists_or_over_the_whole_workshop() {
-        let is_judged = |need: Need| matches!(need, Need::Has(_));
+        let is_judged = |need: Need| matches!(need, Need::Has(_) | Need::Either(..));
         let mut whole = BTreeSet::new();
         for (_, route, need) in ROUTES.iter().filter(|row| is_judged(row.2)) {
             match place(route, Some(route), Some("it")) {
                 Place::Workshop => {
                     whole.insert(*route);
                 }
+                _ if matches!(need, Need::Either(..)) => panic!("{route} is no page of all"),
                 Place::Anywhere => assert!(ANYWHERE.contains(route) || !route.contains("/{id}")),
                 Place::Of(thing) => {
                     assert!(route.contains('{'), "{route} {thing:?} {need:?}");
@@ -401,6 +408,8 @@ mod tests {
             "/people/{name}/roles",
             "/audit",
             "/api/audit",
+            "/settings",
+            "/api/settings",
             "/records/{leaf}/withdraw",
             "/ledger",
             "/ledger/{entry}",

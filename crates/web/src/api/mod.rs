@@ -12,6 +12,7 @@ mod operations;
 mod orders;
 mod people;
 mod problem;
+mod settings;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query};
@@ -81,6 +82,7 @@ pub(crate) fn router() -> Router<AppState> {
         )
         .route("/api/me/sessions/{id}", delete(people::end_session))
         .route("/api/audit", get(people::audit))
+        .route("/api/settings", get(settings::show))
         .route("/api/projects", get(people::projects))
         .route("/api/projects/{id}", get(people::project))
         .route("/api/operations", post(operations::run))

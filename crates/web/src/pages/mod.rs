@@ -43,6 +43,7 @@ mod record;
 mod register;
 mod report;
 mod review;
+mod settings;
 mod steps;
 mod tour;
 mod withdraw;
@@ -144,6 +145,7 @@ fn offices() -> Router<AppState> {
         .route("/projects/{id}/members", post(projects::member))
         .route("/projects/{id}/leave", post(projects::leave))
         .route("/audit", get(audit::page))
+        .route("/settings", get(settings::page))
         .route("/keys", get(keys::list).post(keys::issue))
         .route("/keys/{id}/revoke", post(keys::revoke))
 }
@@ -214,22 +216,30 @@ impl Frame {
         reach::now().is_none_or(|it| it.may_here(Right::Data))
     }
 
-    /// Name and address of what only some may open: what whoever reads may, and all where nobody is
-    /// logged in.
+    /// Name and address of what only some may open, by one of the rights: what whoever reads may, and all
+    /// where nobody is logged in.
     fn offices(&self) -> Vec<(&'static str, &'static str)> {
-        let all = [
-            ("projects", "/projects", Right::Look, false),
-            ("people", "/people", Right::People, true),
-            ("keys", "/keys", Right::Operate, false),
-            ("audit", "/audit", Right::Audit, true),
+        let all: [(&'static str, &'static str, &[Right], bool); 5] = [
+            ("projects", "/projects", &[Right::Look], false),
+            ("people", "/people", &[Right::People], true),
+            ("keys", "/keys", &[Right::Operate], false),
+            ("audit", "/audit", &[Right::Audit], true),
+            (
+                "settings",
+                "/settings",
+                &[Right::Operate, Right::Audit],
+                true,
+            ),
         ];
         let reach = reach::now();
         let open = all
             .into_iter()
-            .filter(|(_, _, right, of_all)| match (&self.who, &reach) {
+            .filter(|(_, _, rights, of_all)| match (&self.who, &reach) {
                 (None, _) => true,
-                (Some(_), Some(reach)) if !of_all => reach.may_anywhere(*right),
-                (Some(who), _) => who.person.may(*right),
+                (Some(_), Some(reach)) if !of_all => {
+                    rights.iter().any(|it| reach.may_anywhere(*it))
+                }
+                (Some(who), _) => rights.iter().any(|it| who.person.may(*it)),
             });
         open.map(|(name, href, ..)| (name, href)).collect()
     }

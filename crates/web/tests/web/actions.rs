@@ -111,6 +111,7 @@ const PAGES: &[(&str, Same)] = &[
     ("POST /projects/{id}/members", Operation("project-member")),
     ("POST /projects/{id}/leave", Operation("project-leave")),
     ("GET /audit", As("GET /api/audit")),
+    ("GET /settings", As("GET /api/settings")),
     ("GET /keys", Operation("tokens")),
     ("POST /keys", Operation("token-create")),
     ("POST /keys/{id}/revoke", Operation("token-revoke")),

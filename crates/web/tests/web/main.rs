@@ -16,5 +16,6 @@ mod playground;
 mod projects;
 mod rights;
 mod sample;
+mod settings;
 mod traces;
 mod upstreams;

@@ -109,6 +109,7 @@ fn pages() -> Vec<String> {
         "/ledger".to_owned(),
         "/ledger?kind=training".to_owned(),
         "/ledger/6".to_owned(),
+        "/settings".to_owned(),
     ];
     for id in [DONE, RUNNING, FAILED, QUEUED, PAUSED] {
         pages.push(format!("/orders/{id}"));
@@ -523,7 +524,7 @@ async fn every_form_refuses_another_origin_and_a_large_body() {
 }
 
 /// Groups of keys, named by their beginning; their members come from fixed lists or from packs.
-const GROUPS: [&str; 48] = [
+const GROUPS: [&str; 52] = [
     "web.action",
     "web.answering",
     "web.audit.by",
@@ -552,6 +553,10 @@ const GROUPS: [&str; 48] = [
     "web.right",
     "web.role",
     "web.scope",
+    "web.settings.is",
+    "web.settings.name",
+    "web.settings.section",
+    "web.settings.unit",
     "web.nav",
     "web.new.field",
     "web.new.group",

@@ -60,6 +60,7 @@ async fn pages(shop: &Shop) -> Vec<String> {
         "/keys",
         "/people",
         "/audit",
+        "/settings",
         "/account",
     ];
     let mut pages: Vec<String> = begins.map(str::to_owned).into();

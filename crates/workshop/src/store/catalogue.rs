@@ -109,6 +109,19 @@ impl Store {
         Ok(rows.iter().map(|row| row.get("digest")).collect())
     }
 
+    /// How many bytes all artifacts have; equal files of two count twice.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn artifact_bytes(&self) -> Result<u64, WorkshopError> {
+        let row = sqlx::query("SELECT coalesce(sum(bytes), 0) AS bytes FROM artifacts")
+            .fetch_one(&self.read)
+            .await
+            .map_err(failed("measure the artifacts"))?;
+        let bytes: i64 = row.get("bytes");
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+
     /// All artifacts with their manifests, as they were stored.
     ///
     /// # Errors

@@ -7,10 +7,10 @@
 use lathe_engine::TokenWork;
 use lathe_workshop::catalogue::ModelView;
 use lathe_workshop::health::Health;
+use lathe_workshop::machine::Machine;
 use lathe_workshop::{Home, WorkshopError, objects};
 use serde_json::{Value, json};
 
-use super::machine::Machine;
 use super::speed::Speed;
 use super::{Finding, State};
 

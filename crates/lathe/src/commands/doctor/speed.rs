@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use lathe_kernel::Pool;
 use lathe_kernel::probe::{FourBit, TwoCores, bf16_operations_per_s, read_bytes_per_s};
+use lathe_workshop::machine::Machine;
 use lathe_workshop::words::{self, Lang};
 use serde_json::{Value, json};
 
-use super::machine::Machine;
 use super::{Finding, State, binary, giga};
 
 /// Time for each measurement.

@@ -21,6 +21,7 @@ use lathe_workshop::bring::BroughtFile;
 use lathe_workshop::compare::Comparison;
 use lathe_workshop::draft::SettingMistake;
 use lathe_workshop::preview::Preview;
+use lathe_workshop::settings::WorkshopSettings;
 use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
@@ -43,6 +44,7 @@ pub mod lesson;
 pub mod models;
 pub mod nobody;
 pub mod orders;
+pub mod settings;
 pub mod shelf;
 pub mod trace;
 
@@ -684,6 +686,9 @@ impl Desk for SampleDesk {
             other => trace::operated(other),
         };
         Box::pin(std::future::ready(done))
+    }
+    fn runs_with(&self) -> Asked<'_, WorkshopSettings> {
+        asked(settings::settings(&self.name))
     }
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

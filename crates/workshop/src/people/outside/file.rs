@@ -153,6 +153,16 @@ fn held(roles: &Roles, groups: &[String], kind: Kind) -> Vec<PersonRole> {
 }
 
 impl SignIn {
+    /// The kinds of ways that it asks for.
+    pub fn kinds(&self) -> Vec<Kind> {
+        let asked = [
+            (Kind::Oidc, !self.oidc.is_empty()),
+            (Kind::Ldap, !self.ldap.is_empty()),
+        ];
+        let asked = asked.into_iter().filter(|(_, is_asked)| *is_asked);
+        asked.map(|(kind, _)| kind).collect()
+    }
+
     /// Reads the home's file; no ways where there is none.
     ///
     /// # Errors

@@ -10,13 +10,13 @@ const NO_BOUND: u64 = 1 << 60;
 
 /// The bounds, where there are any.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
-pub(super) struct Limits {
+pub struct Limits {
     /// Processors' worth of time.
-    pub(super) cpus: Option<f64>,
+    pub cpus: Option<f64>,
     /// Bytes of memory.
-    pub(super) memory_bytes: Option<u64>,
+    pub memory_bytes: Option<u64>,
     /// Of them in use, less what the system would drop from its caches of files.
-    pub(super) memory_used_bytes: Option<u64>,
+    pub memory_used_bytes: Option<u64>,
 }
 
 /// The bounds of this process.
