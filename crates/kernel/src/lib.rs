@@ -30,6 +30,7 @@ pub mod rmsnorm;
 pub mod rope;
 mod simd;
 pub mod slab;
+mod spans;
 #[cfg(test)]
 mod testing;
 

@@ -28,7 +28,7 @@ pub const SPIN_US_MAX: u64 = 50;
 const LOOKS: usize = 16;
 /// Lanes at most: to find all of them empty is the end of every call, and a look at another core's
 /// counter takes a tenth of a microsecond.
-const LANES_MAX: usize = 8;
+pub(crate) const LANES_MAX: usize = 8;
 
 /// How many threads to use: `LATHE_THREADS` if it is a positive number, else what the affinity mask
 /// and the cgroup quota of the process allow; at most [`THREADS_MAX`].

@@ -23,6 +23,7 @@ use std::ops::Range;
 use crate::Pool;
 use crate::parallel::{Grid, SharedMut};
 use crate::simd;
+use crate::spans::for_each_span;
 use input::Input;
 pub use largest::largest_quantised;
 pub use pack::{BLOCK, Bits, Blocks, Offsets, QuantisedMatrix, WIDE_BLOCK};
@@ -42,6 +43,8 @@ pub struct QuantisedProduct<'a> {
     pub accumulate: bool,
 }
 
+/// A product of so many rows waits for its weights; one of more waits for its arithmetic.
+const READING_ROWS_MAX: usize = 4;
 /// Rows in a task: their codes, scales and sums stay in the first-level cache.
 const TASK_ROWS: usize = 24;
 /// Work in a task, in words of weights times rows: about 10 µs.
@@ -73,20 +76,36 @@ pub fn matmul_quantised(pool: &Pool, x: &[f32], m: usize, products: &mut [Quanti
             Some(Job::new(p, m, (isa, depth, block), first))
         })
         .collect();
-    let rows = m.min(TASK_ROWS);
-    let runs = m.div_ceil(rows);
     let panels = jobs[jobs.len() - 1].panels.end;
-    let cuts = cuts(panels, first_words * rows, pool.threads());
-    let grid = Grid::new(pool, runs, cuts);
-    pool.run(grid.tasks(), &|task| {
-        let (run, cut) = grid.at(task);
-        let rows = run * rows..((run + 1) * rows).min(m);
-        let panels = cut * panels / cuts..(cut + 1) * panels / cuts;
+    parts(pool, (m, panels), first_words, |rows, panels| {
         for job in &jobs {
             if let Some(part) = job.rows(&input, rows.clone(), &panels) {
                 simd::vectorize(isa, part);
             }
         }
+    });
+}
+
+/// Cuts `m` rows times `panels` panels of `words` words each into parts, in parallel.
+///
+/// Where weights are waited for, panels are handed out in spans, so that all threads end together. Else
+/// the parts are runs of rows times cuts of the panels, as many for every thread.
+fn parts(
+    pool: &Pool,
+    (m, panels): (usize, usize),
+    words: usize,
+    f: impl Fn(Range<usize>, Range<usize>) + Sync,
+) {
+    if m <= READING_ROWS_MAX {
+        return for_each_span(pool, panels, |panels| f(0..m, panels));
+    }
+    let rows = m.min(TASK_ROWS);
+    let cuts = cuts(panels, words * rows, pool.threads());
+    let grid = Grid::new(pool, m.div_ceil(rows), cuts);
+    pool.run(grid.tasks(), &|task| {
+        let (run, cut) = grid.at(task);
+        let rows = run * rows..((run + 1) * rows).min(m);
+        f(rows, cut * panels / cuts..(cut + 1) * panels / cuts);
     });
 }
 

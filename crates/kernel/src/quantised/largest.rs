@@ -19,9 +19,9 @@ use std::ops::Range;
 use super::heavy::{Addition, Heavy};
 use super::input::Input;
 use super::pack::{Lower, QuantisedMatrix};
-use super::{QuantisedProduct, Rows, TASK_ROWS, cuts, matmul_quantised};
+use super::{QuantisedProduct, Rows, matmul_quantised, parts};
 use crate::Pool;
-use crate::parallel::{Grid, SharedMut};
+use crate::parallel::SharedMut;
 use crate::simd;
 
 /// Standard deviations that the error of an output may make up.
@@ -160,22 +160,15 @@ struct Look<'a> {
 
 impl Look<'_> {
     fn run(&self, pool: &Pool, out: &mut [f32]) {
-        let rows = self.rows.len().min(TASK_ROWS);
-        if rows == 0 || self.panels.is_empty() {
+        if self.rows.is_empty() || self.panels.is_empty() {
             return;
         }
-        let runs = self.rows.len().div_ceil(rows);
-        let work = self.weights.panel_words() * rows;
-        let cuts = cuts(self.panels.len(), work, pool.threads());
         let out = SharedMut::new(out);
-        let grid = Grid::new(pool, runs, cuts);
-        pool.run(grid.tasks(), &|task| {
-            let (run, cut) = grid.at(task);
-            let first = self.rows.start + run * rows;
-            let start = self.panels.start + cut * self.panels.len() / cuts;
-            let end = self.panels.start + (cut + 1) * self.panels.len() / cuts;
-            let rows = first..(first + rows).min(self.rows.end);
-            self.part(rows, start..end, &out);
+        let size = (self.rows.len(), self.panels.len());
+        parts(pool, size, self.weights.panel_words(), |rows, panels| {
+            let rows = self.rows.start + rows.start..self.rows.start + rows.end;
+            let panels = self.panels.start + panels.start..self.panels.start + panels.end;
+            self.part(rows, panels, &out);
         });
     }
 
