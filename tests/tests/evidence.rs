@@ -143,6 +143,15 @@ fn a_withdrawn_record_restricts_and_the_next_order_leaves_it_out() {
     );
     let serving = up(&home, &[]);
     wait_for_status(&serving, 403);
+    // The record says which order tunes again without it, and its dataset that one is withdrawn.
+    let record = serving.get(&format!("/api/records/{leaf}"));
+    assert_eq!(record["again"], done["again"], "{record}");
+    assert_eq!(record["again"][0]["names"], json!(["tiny-pack"]));
+    let entry = record["record"]["entry"].as_u64().expect("an entry");
+    let said = serving.get(&format!("/api/ledger/entries/{entry}"));
+    assert_eq!(said["entry"]["kind"], "dataset");
+    assert_eq!(said["entry"]["subject"], record["record"]["dataset"]);
+    assert_eq!(serving.get("/api/data")["data"][0]["withdrawn"], 1);
     // Nobody closes it over evidence that does not hold.
     refused(
         &home,

@@ -89,6 +89,13 @@ struct RecordLine {
     fields: Map<String, Value>,
 }
 
+/// What a line of records.jsonl says of a record's place; the rest of it is passed over.
+#[derive(Deserialize)]
+struct PlaceLine {
+    split: Split,
+    leaf: Digest,
+}
+
 /// A line of salts.jsonl.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -168,6 +175,22 @@ impl Dataset {
         let mut lines = Vec::new();
         for_leaves::<RecordLine>(folder, RECORDS_FILE, leaves, |line| lines.push(line))?;
         checked(folder, lines)
+    }
+
+    /// Which of these leaves are records of it, and on which side of the split each is. Nothing else of them is
+    /// looked at: the salt of one that was withdrawn may be gone.
+    ///
+    /// # Errors
+    /// Those of the file system; a line that names no leaf.
+    pub fn sides(
+        folder: &Path,
+        leaves: &HashSet<Digest>,
+    ) -> Result<HashMap<Digest, Split>, DataError> {
+        let mut sides = HashMap::new();
+        for_leaves::<PlaceLine>(folder, RECORDS_FILE, leaves, |line| {
+            sides.insert(line.leaf, line.split);
+        })?;
+        Ok(sides)
     }
 
     /// Reads the first `count` records that are trained on, each checked against its leaf. Neither
@@ -479,6 +502,22 @@ mod tests {
         );
         let others = HashSet::from([test.leaf]);
         assert_eq!(Dataset::find(folder.path(), &others).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_side_of_a_record_is_told_without_its_salt() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = dataset();
+        dataset.save(folder.path()).unwrap();
+        std::fs::remove_file(folder.path().join(SALTS_FILE)).unwrap();
+        let (train, test) = (
+            dataset.prepared.train[3].leaf,
+            dataset.prepared.test[1].leaf,
+        );
+        let wanted = HashSet::from([test, train, Digest::of(b"no record")]);
+        let sides = Dataset::sides(folder.path(), &wanted).unwrap();
+        let expected = HashMap::from([(train, Split::Train), (test, Split::Test)]);
+        assert_eq!(sides, expected);
     }
 
     #[test]

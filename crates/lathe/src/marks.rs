@@ -240,6 +240,7 @@ mod tests {
             supervised: 3,
             over_cutoff: false,
             unsupervised: false,
+            withdrawn: false,
             tokens,
         }
     }

@@ -40,6 +40,9 @@ pub struct Marked {
     pub over_cutoff: bool,
     /// Whether it supervises no answer, so that it is kept out.
     pub unsupervised: bool,
+    /// Whether the record was withdrawn since; for whoever knows of that to say.
+    #[serde(default)]
+    pub withdrawn: bool,
 }
 
 /// One token of a row.
@@ -186,6 +189,7 @@ impl Eye<'_> {
             supervised: row.weights.iter().filter(|&&weight| weight > 0.0).count(),
             over_cutoff: row.tokens.len() > self.tokens_max,
             unsupervised: !row.answers(),
+            withdrawn: false,
         }
     }
 

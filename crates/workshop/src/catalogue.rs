@@ -6,13 +6,14 @@
 use std::path::PathBuf;
 
 use lathe_evidence::Digest;
-use lathe_evidence::statement::{BreakerState, Link};
+use lathe_evidence::statement::{BreakerState, Link, Withdrawal};
 use lathe_gate::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::WorkshopError;
 use crate::order::{OrderId, Title};
+use crate::trace::Said;
 
 /// A registered dataset version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,13 @@ pub struct DatasetView {
     pub created_ms: i64,
     /// dataset.json as written by `data`: counts, statistics, broken rows, duplicates.
     pub card: Value,
+    /// How many of its records were withdrawn since, all of them where it was as a whole; absent where the ledger was
+    /// not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<u64>,
+    /// What took them back, the newest first, at most 50; told of a single version alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawals: Vec<Said<Withdrawal>>,
 }
 
 /// A registered model: a base model or a tuned adapter.

@@ -4,6 +4,7 @@
 //! What a recipe in the words of LLaMA-Factory says of learning is read into one ([`recipe`]). What it would take
 //! is estimated from what is here (`estimate`); nothing is fetched and nothing written.
 
+mod base_model;
 mod estimate;
 mod reached;
 pub mod recipe;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use lathe_data::Dataset;
 use lathe_data::task::Task;
-use lathe_tune::preview::Preview;
+use lathe_evidence::Digest;
+use lathe_tune::preview::{Marked, Preview};
 use lathe_tune::{TuneError, pack as packing};
 
 use crate::error::WorkshopError;
@@ -15,8 +16,8 @@ use crate::objects;
 use crate::order::{OrderId, StepName};
 use crate::pack::Pack;
 use crate::people::reach;
-use crate::steps::chat;
 use crate::steps::model::weights;
+use crate::steps::{chat, digest};
 use crate::store::orders::parse;
 use crate::workshop::Workshop;
 
@@ -39,14 +40,18 @@ impl Workshop {
         };
         let pack: Pack = parse("an order's pack", &order.spec)?;
         let steps = self.store().steps(id).await?;
-        let made = |name: StepName| -> Option<PathBuf> {
+        let made = |name: StepName| -> Option<(&str, PathBuf)> {
             let step = steps.iter().find(|step| step.name == name)?;
-            let folder = objects::path(self.home(), step.artifact.as_ref()?);
-            folder.is_dir().then_some(folder)
+            let artifact = step.artifact.as_deref()?;
+            let folder = objects::path(self.home(), artifact);
+            folder.is_dir().then_some((artifact, folder))
         };
-        let (Some(model), Some(data)) = (made(StepName::Model), made(StepName::Prepare)) else {
+        let (Some((_, model)), Some((version, data))) =
+            (made(StepName::Model), made(StepName::Prepare))
+        else {
             return Ok(None);
         };
+        let version = digest(version)?;
         let model = weights(&model)?;
         let records = records.min(LESSON_RECORDS_MAX);
         let read = move || read(&pack, &model, &data, records);
@@ -60,7 +65,19 @@ impl Workshop {
         let failed = |error: TuneError| {
             WorkshopError::new(error.code(), error.to_string(), "run `lathe verify`")
         };
-        read.map(Some).map_err(failed)
+        let mut lesson = read.map_err(failed)?;
+        self.mark_withdrawn(&version, &mut lesson).await;
+        Ok(Some(lesson))
+    }
+
+    /// Says of each record that is shown whether it was withdrawn since.
+    async fn mark_withdrawn(&self, version: &Digest, lesson: &mut Preview) {
+        let leaf = |row: &Marked| row.leaf.parse::<Digest>().ok();
+        let leaves: Vec<Digest> = lesson.rows.iter().filter_map(leaf).collect();
+        let withdrawn = self.withdrawn_among(version, &leaves).await;
+        for row in &mut lesson.rows {
+            row.withdrawn = leaf(row).is_some_and(|it| withdrawn.contains(&it));
+        }
     }
 }
 

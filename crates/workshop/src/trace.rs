@@ -239,6 +239,8 @@ pub struct RecordView {
     pub owner: String,
     /// The agreement it is used under, if one was signed.
     pub agreement: Option<String>,
+    /// The entry of the ledger that says its dataset, and so its leaf.
+    pub entry: u64,
     /// What took it back: the record itself, its dataset or its agreement.
     pub withdrawn: Option<Said<Withdrawal>>,
 }
@@ -261,6 +263,22 @@ pub struct RecordTrace {
     pub receipts: Vec<ReceiptLine>,
     /// Whether there are older ones.
     pub receipts_more: bool,
+    /// Where it was withdrawn: the orders that tune again without it what answers now.
+    #[serde(default)]
+    pub again: Vec<TuneAgain>,
+}
+
+/// An order that, placed again as it is, tunes without what was withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TuneAgain {
+    /// The order.
+    pub order: OrderId,
+    /// The project it belongs to.
+    pub project: String,
+    /// The names that its model answers under.
+    pub names: Vec<String>,
+    /// The same as a command.
+    pub command: String,
 }
 
 /// A deployment and how much it answered.

@@ -1,7 +1,10 @@
 //! What was withdrawn, as orders heed it: single records are left out when data is prepared, and an
 //! order whose whole dataset or agreement was taken back is refused before it reads anything of it.
+//! How much of a version was withdrawn, as pages say it, stands in [`held`].
 
-use std::collections::{BTreeMap, BTreeSet};
+pub(crate) mod held;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use lathe_data::dataset as prepared;
@@ -51,30 +54,16 @@ impl WithdrawnData {
             return Ok(found);
         }
         reach::spawn_blocking(move || {
+            let leaves: HashSet<Digest> = found.leaves.iter().copied().collect();
             let contents: Vec<_> = folders
                 .iter()
-                .flat_map(|folder| found.contents(folder))
+                .flat_map(|folder| contents(folder, &leaves))
                 .collect();
             found.leaves.extend(contents);
             found
         })
         .await
         .map_err(|error| WorkshopError::new("daemon-crashed", error.to_string(), ""))
-    }
-
-    /// The contents of the withdrawn records that the dataset in `folder` holds. One that cannot be read
-    /// adds none: what rests on it is refused by its chain.
-    fn contents(&self, folder: &Path) -> Vec<Digest> {
-        let Ok(dataset) = prepared::Dataset::load(folder) else {
-            return Vec::new();
-        };
-        let sides = [&dataset.prepared.train, &dataset.prepared.test];
-        let taken = sides.into_iter().flatten();
-        let taken = taken.filter(|sealed| self.leaves.contains(&sealed.leaf));
-        taken
-            .filter_map(|sealed| leaf_of(&sealed.record, &dataset.spec, &sealed.risk).ok())
-            .map(|leaf| leaf.content)
-            .collect()
     }
 
     fn of(history: &History) -> Self {
@@ -141,4 +130,22 @@ impl WithdrawnData {
             "name another file in `data.source`; what was taken back as a whole is not used again",
         ))
     }
+}
+
+/// The contents of the withdrawn records that the dataset in `folder` holds. One that cannot be read
+/// adds none: what rests on it is refused by its chain.
+fn contents(folder: &Path, leaves: &HashSet<Digest>) -> Vec<Digest> {
+    let found = prepared::Dataset::find(folder, leaves).unwrap_or_default();
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let Ok(summary) = prepared::Dataset::load_summary(folder) else {
+        return Vec::new();
+    };
+    found
+        .iter()
+        .map(|it| &it.sealed)
+        .filter_map(|sealed| leaf_of(&sealed.record, &summary.spec, &sealed.risk).ok())
+        .map(|leaf| leaf.content)
+        .collect()
 }

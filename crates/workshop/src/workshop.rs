@@ -38,6 +38,7 @@ use crate::store::{Change, Speaker, Store};
 use crate::token::Tokens;
 use crate::turn::Turn;
 use crate::upstream::UpstreamView;
+use crate::withdrawn::held::Held;
 use crate::{ledger, objects, queue, scrub, upstream};
 
 /// How a workshop is opened.
@@ -89,6 +90,7 @@ struct Inner {
     /// Held while the door is told of the upstreams: what is looked up later is told later.
     upstreams: tokio::sync::Mutex<()>,
     shelf: Shelf,
+    held: Held,
     stop: watch::Sender<bool>,
     /// Why the queue ended by itself; no more orders are worked on.
     halted: watch::Sender<Option<(String, String)>>,
@@ -138,6 +140,7 @@ impl Workshop {
                 brought: tokio::sync::Mutex::default(),
                 upstreams: tokio::sync::Mutex::default(),
                 shelf: Shelf::default(),
+                held: Held::default(),
                 stop: watch::Sender::new(false),
                 halted: watch::Sender::new(None),
                 queue: Mutex::default(),
@@ -314,7 +317,7 @@ impl Workshop {
         self.inner.store.log_tail(id, limit).await
     }
 
-    /// Datasets, newest first.
+    /// Datasets, newest first, each with how much of it was withdrawn.
     ///
     /// # Errors
     /// The store's.
@@ -323,16 +326,22 @@ impl Workshop {
         limit: u32,
         offset: u32,
     ) -> Result<Vec<DatasetView>, WorkshopError> {
-        let shown = reach::shown(Right::Look);
-        self.inner.store.datasets_shown(&shown, limit, offset).await
+        let (shown, store) = (reach::shown(Right::Look), &self.inner.store);
+        let mut views = store.datasets_shown(&shown, limit, offset).await?;
+        self.say_withdrawn(&mut views).await?;
+        Ok(views)
     }
 
-    /// One dataset by its digest.
+    /// One dataset by its digest, with what of it was withdrawn.
     ///
     /// # Errors
     /// The store's.
     pub async fn dataset(&self, digest: &str) -> Result<Option<DatasetView>, WorkshopError> {
-        self.inner.store.dataset(digest).await
+        let Some(mut view) = self.inner.store.dataset(digest).await? else {
+            return Ok(None);
+        };
+        self.say_withdrawals(&mut view).await?;
+        Ok(Some(view))
     }
 
     /// Registers a file as a dataset version: read, checked, deduped, split, sealed.
@@ -498,6 +507,10 @@ impl Workshop {
 
     pub(crate) fn shelf_state(&self) -> &Shelf {
         &self.inner.shelf
+    }
+
+    pub(crate) fn held(&self) -> &Held {
+        &self.inner.held
     }
 
     pub(crate) fn wake(&self) {

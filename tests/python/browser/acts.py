@@ -185,6 +185,11 @@ def takes_the_tour(visit):
     page.keyboard.press("Space")
     page.locator("button.grave").click()
     page.wait_for_selector(".uses .badge")
+    page.locator(".retune summary").focus()
+    page.keyboard.press("Enter")
+    assert page.locator(".retune .command").is_visible()
+    page.locator(".retune form[action$='/clone'] button").click()
+    page.wait_for_url(f"**/orders/{DONE}")
 
 
 def walks_from_an_answer_to_a_record(visit):
@@ -295,6 +300,9 @@ def brings_a_table(visit):
     rows = (f"{row},The till printed {row} receipts too many.,{('till', 'stock')[row % 2]}" for row in range(24))
     table = "\n".join(("no,subject,team", *rows, "99,Call 13800138000 about the till.,till"))
     page = visit("/data/bring", "staffed")
+    field, note, button = (page.locator(it).bounding_box() for it in ("[name=file]", "#formats", "#bring button"))
+    below = [lower["y"] - upper["y"] - upper["height"] for upper, lower in ((field, note), (note, button))]
+    assert below[0] < below[1] < 16, f"the note stands by its field, and nothing empty before the button: {below}"
     file = {"name": f"{name}.csv", "mimeType": "text/csv", "buffer": table.encode()}
     page.locator("[name=file]").set_input_files(file)
     page.locator("#bring button").focus()

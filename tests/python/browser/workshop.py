@@ -26,6 +26,7 @@ KINDS = {
     "decided": ("decided",),
     "going-on": ("going-on",),
     "rejected": ("rejected",),
+    "without-record": ("without-record",),
     "many": ("many",),
     "long": ("long", LONG),
     "signed": ("signed",),

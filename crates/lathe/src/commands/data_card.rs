@@ -133,6 +133,8 @@ mod tests {
             demonstration: false,
             created_ms: 0,
             card,
+            withdrawn: None,
+            withdrawals: Vec::new(),
         };
         let text = lines(&dataset, Lang::En).join("\n");
         for wanted in [

@@ -51,6 +51,7 @@ async fn shown(kind: Option<&str>, text: Option<&str>) -> Outcome<(AppState, Val
         Some("going-on") => sample::SampleDesk::going_on(),
         Some("rejected") => sample::SampleDesk::rejected(),
         Some("taken-back") => sample::SampleDesk::taken_back(),
+        Some("without-record") => sample::SampleDesk::without_record(),
         Some("long") => sample::SampleDesk::written_over(&text_or("long ")),
         Some("signed") => {
             let (workshop, known) = real::staffed(None).await?;

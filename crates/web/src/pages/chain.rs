@@ -63,9 +63,14 @@ pub(super) fn word<T: Serialize>(value: T) -> String {
 
 /// The entry of a statement.
 pub(super) fn entry<T>(say: Say, said: &Said<T>) -> EntryLink {
+    entry_at(say, said.index)
+}
+
+/// The entry at this place.
+pub(super) fn entry_at(say: Say, index: u64) -> EntryLink {
     EntryLink {
-        href: format!("/ledger/{}", said.index),
-        text: say.of("web.receipt.entry", said.index),
+        href: format!("/ledger/{index}"),
+        text: say.of("web.receipt.entry", index),
     }
 }
 

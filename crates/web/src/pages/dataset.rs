@@ -1,4 +1,4 @@
-//! `/data/{digest}`: one dataset version: terms, counts, statistics, what was left out and why.
+//! `/data/{digest}`: one dataset version: terms, counts, statistics, what was left out and why, what was withdrawn since.
 //!
 //! Not here: the records themselves; they may be private, and a page of statistics needs none.
 
@@ -8,12 +8,15 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_data::prepare::{Duplicate, FieldStatistics, Statistics};
 use lathe_data::reader::Broken;
+use lathe_evidence::statement::{Withdrawal, Withdrawn};
 use lathe_workshop::DatasetView;
+use lathe_workshop::trace::Said;
 use serde::de::DeserializeOwned;
 
+use super::chain::{self, EntryLink};
 use super::in_path::InPath;
 use super::order::Tile;
-use super::{Frame, Problem};
+use super::{Frame, Problem, short};
 use crate::AppState;
 use crate::chart;
 use crate::format;
@@ -36,8 +39,23 @@ struct DatasetPage {
     tiles: Vec<Tile>,
     fields: Vec<Field>,
     left_out: LeftOut,
+    /// What took records of it back, or all of it.
+    withdrawals: Vec<TakenBack>,
+    /// How many are not listed; empty where all are.
+    withdrawals_more: String,
     /// Other versions of the same name: digest, when, when as text.
     others: Vec<(String, String, String)>,
+}
+
+/// Something that was taken back.
+struct TakenBack {
+    what: String,
+    /// The page of the record; empty of a whole.
+    href: String,
+    reason: String,
+    at: String,
+    at_text: String,
+    entry: EntryLink,
 }
 
 /// What was left out, and how much of it is not shown.
@@ -105,14 +123,18 @@ pub(super) async fn page(
         Ok(all) => others(&dataset, all),
         Err(error) => return Problem::from(error).page(tongue),
     };
+    let withdrawals: Vec<_> = dataset
+        .withdrawals
+        .iter()
+        .map(|it| taken(say, it))
+        .collect();
     let page = DatasetPage {
         frame: Frame::new(tongue, "data"),
         created: format::moment(dataset.created_ms),
         created_text: format::moment_text(dataset.created_ms),
-        tiles: statistics
-            .as_ref()
-            .map(|statistics| tiles(say, statistics))
-            .unwrap_or_default(),
+        tiles: counts(say, &dataset, statistics.as_ref()),
+        withdrawals_more: withdrawals_more(say, &dataset),
+        withdrawals,
         fields: statistics
             .map(|statistics| fields(say, &statistics))
             .unwrap_or_default(),
@@ -121,6 +143,56 @@ pub(super) async fn page(
         dataset,
     };
     page.frame.answer(StatusCode::OK, &page)
+}
+
+/// The counts as tiles, with how many of the records were withdrawn since.
+fn counts(say: Say, dataset: &DatasetView, statistics: Option<&Statistics>) -> Vec<Tile> {
+    let mut tiles = statistics.map_or_else(Vec::new, |it| tiles(say, it));
+    if let (Some(records), Some(gone)) = (tiles.first_mut(), gone(say, dataset)) {
+        records.note = format!("{gone} · {}", records.note);
+    }
+    tiles
+}
+
+/// How many of a version's records were withdrawn; none where none was.
+pub(super) fn gone(say: Say, dataset: &DatasetView) -> Option<String> {
+    let withdrawn = dataset.withdrawn.filter(|count| *count > 0)?;
+    Some(say.of("web.dataset.withdrawn", format::count(withdrawn)))
+}
+
+fn taken(say: Say, it: &Said<Withdrawal>) -> TakenBack {
+    let (what, href) = match &it.said.what {
+        Withdrawn::Leaf(leaf) => {
+            let leaf = leaf.to_string();
+            let what = say.of("web.dataset.taken.leaf", short(&leaf));
+            (what, format!("/records/{leaf}"))
+        }
+        Withdrawn::Dataset(_) => (say.it("web.dataset.taken.dataset"), String::new()),
+        Withdrawn::Agreement(name) => {
+            let what = say.of("web.dataset.taken.agreement", name);
+            (what, String::new())
+        }
+    };
+    TakenBack {
+        what,
+        href,
+        reason: it.said.reason.clone(),
+        at: format::moment(it.at_ms),
+        at_text: format::moment_text(it.at_ms),
+        entry: chain::entry(say, it),
+    }
+}
+
+/// How many single records are withdrawn and not listed.
+fn withdrawals_more(say: Say, dataset: &DatasetView) -> String {
+    let is_record = |it: &Said<Withdrawal>| matches!(it.said.what, Withdrawn::Leaf(_));
+    let listed = dataset.withdrawals.len() as u64;
+    let more = dataset.withdrawn.unwrap_or_default().saturating_sub(listed);
+    // A whole takes back what is not listed one by one.
+    match more > 0 && dataset.withdrawals.iter().all(is_record) {
+        true => say.of("web.dataset.more", format::count(more)),
+        false => String::new(),
+    }
 }
 
 /// The other versions of the same name.

@@ -7,10 +7,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_workshop::DatasetView;
 
-use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, projects, short};
+use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, dataset, projects, short};
 use crate::AppState;
 use crate::format;
-use crate::lang::Tongue;
+use crate::lang::{Say, Tongue};
 
 #[derive(Template)]
 #[template(path = "datasets.html")]
@@ -29,6 +29,8 @@ struct DatasetRow {
     /// What its projects are called; none for the common one.
     projects: Vec<String>,
     records: String,
+    /// How many of them were withdrawn; empty where none was.
+    withdrawn: String,
     licence: String,
     root: String,
     short_root: String,
@@ -54,9 +56,10 @@ pub(super) async fn page(
         Ok(marks) => marks,
         Err(error) => return Problem::from(error).page(tongue),
     };
+    let say = tongue.say;
     let marked = |(dataset, projects)| DatasetRow {
         projects,
-        ..row(dataset)
+        ..row(say, dataset)
     };
     let datasets: Vec<DatasetRow> = rows.into_iter().zip(marks).map(marked).collect();
     let page = DatasetsPage {
@@ -68,12 +71,13 @@ pub(super) async fn page(
     page.frame.answer(StatusCode::OK, &page)
 }
 
-fn row(dataset: DatasetView) -> DatasetRow {
+fn row(say: Say, dataset: DatasetView) -> DatasetRow {
     let records = dataset
         .card
         .pointer("/statistics/records")
         .and_then(serde_json::Value::as_u64);
     DatasetRow {
+        withdrawn: dataset::gone(say, &dataset).unwrap_or_default(),
         name: dataset.name,
         source: dataset.source,
         demonstration: dataset.demonstration,

@@ -149,6 +149,7 @@ pub(super) fn row_view(say: Say, row: &Marked) -> RowView {
     let badges = [
         (row.over_cutoff, "web.lesson.over"),
         (row.unsupervised, "web.lesson.unsupervised"),
+        (row.withdrawn, "web.record.withdrawn"),
     ];
     let more = row.tokens.len().saturating_sub(TOKENS_MAX);
     RowView {

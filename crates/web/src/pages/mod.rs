@@ -42,6 +42,7 @@ mod receipts;
 mod record;
 mod register;
 mod report;
+mod retune;
 mod review;
 mod settings;
 mod steps;

@@ -1,17 +1,21 @@
-//! `/records/{leaf}`: one record with its terms, what was tuned on it, and how to take it back.
+//! `/records/{leaf}`: one record with its terms, what the ledger says of it, what was tuned on it, and how to take it
+//! back, or to tune again without it.
 
 use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_evidence::Digest;
-use lathe_workshop::trace::{DeploymentUse, RecordTrace};
+use lathe_evidence::statement::Training;
+use lathe_workshop::trace::{DeploymentUse, RecordTrace, Said, USES_MAX};
 use serde_json::Value;
 
 use super::breaker::BreakerBadge;
+use super::chain::{self, EntryLink};
 use super::in_path::InPath;
 use super::playground::encoded;
 use super::receipts::ReceiptRow;
+use super::retune::{self, Retune};
 use super::{Frame, Problem, short};
 use crate::AppState;
 use crate::format;
@@ -23,20 +27,42 @@ struct RecordPage {
     frame: Frame,
     place: String,
     tuned_on: bool,
-    withdrawn: Option<String>,
+    withdrawn: Option<TakenBack>,
     prompt: String,
     answer: String,
     fields: Vec<(String, String)>,
     terms: Vec<(String, String)>,
+    /// The entry that brought it.
+    entry: EntryLink,
     dataset_href: String,
     leaf: String,
-    orders: Vec<(String, String)>,
+    orders: Vec<Tuned>,
+    /// That there are more orders than are listed.
+    orders_more: Option<String>,
     uses: Vec<Use>,
     /// That there are more uses than are listed.
     uses_more: Option<String>,
     receipts: Vec<ReceiptRow>,
     /// That only the newest receipts are listed.
     receipts_more: Option<String>,
+    /// Where it was withdrawn: the orders that tune again without it.
+    again: Vec<Retune>,
+}
+
+/// That, and why, the record was withdrawn.
+struct TakenBack {
+    reason: String,
+    at: String,
+    at_text: String,
+    entry: EntryLink,
+}
+
+/// An order that tuned on the record, or goes on from what did.
+struct Tuned {
+    href: String,
+    short_id: String,
+    /// Its stages, each with what it says in the ledger.
+    stages: Vec<(String, EntryLink)>,
 }
 
 /// A deployment that depends on the record.
@@ -44,9 +70,12 @@ struct Use {
     href: String,
     name: String,
     answers: String,
-    earlier: bool,
-    breaker: BreakerBadge,
+    /// How it stands; none of an earlier one, in whose place another answers now.
+    breaker: Option<BreakerBadge>,
     reason: String,
+    at: String,
+    at_text: String,
+    entry: EntryLink,
 }
 
 /// `GET /records/{leaf}`.
@@ -68,6 +97,9 @@ pub(super) async fn page(
 fn show(tongue: Tongue, trace: RecordTrace) -> Response {
     let say = tongue.say;
     let record = &trace.record;
+    let mut orders = tuned(say, &trace.trainings);
+    let in_all = orders.len() as u64;
+    orders.truncate(USES_MAX);
     let arguments = [
         ("dataset", record.dataset_name.as_str()),
         ("line", &record.line.to_string()),
@@ -77,23 +109,21 @@ fn show(tongue: Tongue, trace: RecordTrace) -> Response {
         frame: Frame::new(tongue, "data"),
         place: say.with("web.record.line", &arguments),
         tuned_on: record.tuned_on,
-        withdrawn: record.withdrawn.as_ref().map(|it| it.said.reason.clone()),
+        withdrawn: record.withdrawn.as_ref().map(|it| TakenBack {
+            reason: it.said.reason.clone(),
+            at: format::moment(it.at_ms),
+            at_text: format::moment_text(it.at_ms),
+            entry: chain::entry(say, it),
+        }),
         prompt: record.prompt.clone(),
         answer: record.answer.clone(),
         fields: record.fields.iter().map(field).collect(),
         terms: terms(say, &trace),
+        entry: chain::entry_at(say, record.entry),
         dataset_href: format!("/data/{}", record.dataset),
         leaf: record.leaf.to_string(),
-        orders: trace
-            .trainings
-            .iter()
-            .map(|it| {
-                (
-                    format!("/orders/{}", it.said.order),
-                    short(&it.said.order).to_owned(),
-                )
-            })
-            .collect(),
+        orders_more: more(say, "web.record.tuned.more", in_all, orders.len()),
+        orders,
         uses: trace.deployments.iter().map(|it| usage(say, it)).collect(),
         uses_more: uses_more(say, trace.deployments_in_all, trace.deployments.len()),
         receipts_more: trace
@@ -104,6 +134,7 @@ fn show(tongue: Tongue, trace: RecordTrace) -> Response {
             .iter()
             .map(|it| ReceiptRow::new(say, &it.receipt))
             .collect(),
+        again: retune::offered(&trace.again),
     };
     page.frame.answer(StatusCode::OK, &page)
 }
@@ -133,14 +164,43 @@ fn terms(say: Say, trace: &RecordTrace) -> Vec<(String, String)> {
     terms
 }
 
+/// The orders of these trainings, each once, the newest first.
+fn tuned(say: Say, trainings: &[Said<Training>]) -> Vec<Tuned> {
+    let mut orders: Vec<(&str, Tuned)> = Vec::new();
+    for it in trainings.iter().rev() {
+        let order = &it.said.order[..];
+        let stage = say.name_of("web.stage", &it.said.stage);
+        let stage = (stage, chain::entry(say, it));
+        match orders.iter_mut().find(|(known, _)| *known == order) {
+            // The first stage stands first.
+            Some((_, known)) => known.stages.insert(0, stage),
+            None => {
+                let tuned = Tuned {
+                    href: format!("/orders/{order}"),
+                    short_id: short(order).to_owned(),
+                    stages: vec![stage],
+                };
+                orders.push((order, tuned));
+            }
+        }
+    }
+    orders.into_iter().map(|(_, tuned)| tuned).collect()
+}
+
 /// That there are more deployments than those that are listed.
 pub(super) fn uses_more(say: Say, in_all: u64, listed: usize) -> Option<String> {
+    more(say, "web.record.uses.more", in_all, listed)
+}
+
+/// How many are not listed, in the words of `key`.
+fn more(say: Say, key: &str, in_all: u64, listed: usize) -> Option<String> {
     let more = in_all.saturating_sub(listed as u64);
-    (more > 0).then(|| say.of("web.record.uses.more", format::count(more)))
+    (more > 0).then(|| say.of(key, format::count(more)))
 }
 
 fn usage(say: Say, it: &DeploymentUse) -> Use {
-    let breaker = it.breaker.as_ref();
+    // It stands under the name, which is another's by now where this one is an earlier one.
+    let breaker = it.breaker.as_ref().filter(|_| it.current);
     let name = &it.deployment.said.name;
     Use {
         href: format!("/deployments/{}", encoded(name)),
@@ -152,8 +212,12 @@ fn usage(say: Say, it: &DeploymentUse) -> Use {
             },
             format::count(it.receipts),
         ),
-        earlier: !it.current,
-        breaker: BreakerBadge::new(say, breaker.map(|it| it.state).unwrap_or_default()),
+        breaker: it
+            .current
+            .then(|| BreakerBadge::new(say, breaker.map(|it| it.state).unwrap_or_default())),
         reason: breaker.map_or_else(String::new, |it| it.reason.clone()),
+        at: format::moment(it.deployment.at_ms),
+        at_text: format::moment_text(it.deployment.at_ms),
+        entry: chain::entry(say, &it.deployment),
     }
 }

@@ -10,7 +10,7 @@ use axum::response::Response;
 use lathe_evidence::Digest;
 use lathe_evidence::statement::Withdrawn;
 use lathe_workshop::store::PendingRow;
-use lathe_workshop::trace::{RecordTrace, USES_MAX};
+use lathe_workshop::trace::{RecordTrace, TuneAgain, USES_MAX};
 use lathe_workshop::{Operation, WorkshopError};
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::in_path::InPath;
 use super::playground::encoded;
 use super::record::uses_more;
+use super::retune::{self, Retune};
 use super::{Frame, Problem};
 use crate::AppState;
 use crate::api;
@@ -50,7 +51,8 @@ struct WithdrawnPage {
     restricted: Vec<(String, String)>,
     /// That there are more than are named.
     restricted_more: Option<String>,
-    retune: Vec<String>,
+    /// The orders that tune again without it.
+    again: Vec<Retune>,
     /// Number and page of what waited for approval, and can be rejected only.
     waiting: Vec<(String, String)>,
     entry_href: String,
@@ -166,12 +168,13 @@ fn done_page(tongue: Tongue, leaf: &str, done: &Value) -> Response {
     let say = tongue.say;
     let restricted = texts(&done["restricted"]);
     let listed = &restricted[..restricted.len().min(USES_MAX)];
+    let again: Vec<TuneAgain> = serde_json::from_value(done["again"].clone()).unwrap_or_default();
     let page = WithdrawnPage {
         frame: Frame::new(tongue, "data"),
         href: format!("/records/{}", encoded(leaf)),
         restricted: listed.iter().map(|name| linked(name)).collect(),
         restricted_more: uses_more(say, restricted.len() as u64, listed.len()),
-        retune: texts(&done["retune"]),
+        again: retune::offered(&again),
         waiting: texts(&done["waiting"])
             .iter()
             .map(|it| registered(it))

@@ -600,6 +600,29 @@ async fn a_file_comes_in_pieces_through_the_api_and_goes_on_where_it_broke_off()
     assert_eq!(shop.operate(forget).await.0, StatusCode::NOT_FOUND);
 }
 
+/// What is said of the file stands with it; where nothing is said of how it comes, no room is left for that.
+#[tokio::test]
+async fn the_note_of_a_file_and_how_it_comes_stand_with_its_field() {
+    let page = shop().await.get("/data/bring", "en").await.text;
+    let (_, form) = page
+        .split_once("<form class=\"card\" id=\"bring\"")
+        .expect(&page);
+    let (_, noted) = form.split_once("<div class=\"noted\">").expect(form);
+    let (noted, rest) = noted.split_once("</div>").expect("its end");
+    for part in [
+        "aria-describedby=\"formats\"",
+        "id=\"formats\"",
+        "<progress",
+        "data-status",
+    ] {
+        assert!(noted.contains(part), "{part}: {noted}");
+    }
+    assert!(
+        rest.trim_start().starts_with("<div class=\"actions\">"),
+        "{rest}"
+    );
+}
+
 /// Answers a question in the book, and corrects the answer once for each of `corrections`.
 async fn corrected(shop: &Shop, question: &str, corrections: &[&str]) -> Vec<String> {
     let messages = json!([{"role": "user", "content": question}]);

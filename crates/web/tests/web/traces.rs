@@ -3,8 +3,9 @@
 use axum::http::StatusCode;
 
 use crate::pages::{app, get, post};
-use crate::sample::SampleDesk;
+use crate::people::Shop;
 use crate::sample::trace::{RECEIPT, leaf};
+use crate::sample::{DATASET, DONE, SampleDesk};
 
 /// Where each of these stands in a text, in this order.
 fn in_order(text: &str, parts: &[&str]) {
@@ -66,4 +67,106 @@ async fn what_is_not_listed_of_a_record_is_counted() {
     let look = get(&app, &format!("{href}/withdraw"), "en").await;
     assert_eq!(look.status, StatusCode::OK);
     assert!(look.text.contains("and 51 more"), "{}", look.text);
+}
+
+#[tokio::test]
+async fn a_record_leads_to_what_the_ledger_says_of_it() {
+    let href = format!("/records/{}", leaf());
+    let page = get(&app(SampleDesk::new()), &href, "en").await.text;
+    in_order(
+        &page,
+        &["<dt>Brought by</dt>", "<a href=\"/ledger/0\">entry 0</a>"],
+    );
+    assert!(!page.contains("<dt>Withdrawn by</dt>"), "{page}");
+    let app = app(SampleDesk::without_record());
+    let page = get(&app, &href, "en").await.text;
+    let parts = [
+        "the patient asked",
+        "href=\"/ledger/31\"",
+        "<dt>Brought by</dt>",
+        "href=\"/ledger/0\"",
+        "<dt>Withdrawn by</dt>",
+        "href=\"/ledger/31\"",
+    ];
+    in_order(&page, &parts);
+    let page = get(&app, &href, "zh").await.text;
+    in_order(&page, &["<dt>入库存证</dt>", "第 0 条存证"]);
+    in_order(&page, &["<dt>撤回存证</dt>", "第 31 条存证"]);
+}
+
+/// The sample's record was tuned on by two stages of one order, and deployed twice under one name.
+#[tokio::test]
+async fn what_depends_on_a_record_stands_there_once_and_says_what_it_is() {
+    let app = app(SampleDesk::without_record());
+    let page = get(&app, &format!("/records/{}", leaf()), "en").await.text;
+    let (_, uses) = page.split_once("<h2>What depends on it</h2>").expect(&page);
+    let (uses, _) = uses.split_once("</section>").expect("its end");
+    let lines: Vec<&str> = uses.split("<li>").skip(1).collect();
+    assert_eq!(lines.len(), 3, "{uses}");
+    let all: std::collections::BTreeSet<&&str> = lines.iter().collect();
+    assert_eq!(all.len(), lines.len(), "{uses}");
+    in_order(lines[0], &["customer-care", "restricted", "entry 9"]);
+    // How the name stands is not told of what no longer answers under it.
+    in_order(lines[1], &["customer-care", "earlier", "entry 6"]);
+    assert!(!lines[1].contains("was withdrawn"), "{}", lines[1]);
+    let order = format!("href=\"/orders/{DONE}\"");
+    let stages = ["Continued pretraining", "Supervised fine-tuning"];
+    in_order(
+        lines[2],
+        &[&order[..], stages[0], "entry 1", stages[1], "entry 2"],
+    );
+}
+
+#[tokio::test]
+async fn a_dataset_accounts_for_its_withdrawn_records() {
+    let app = app(SampleDesk::without_record());
+    let (version, lesson) = (format!("/data/{DATASET}"), format!("/orders/{DONE}/lesson"));
+    let record = format!("href=\"/records/{}\"", leaf());
+    for (lang, of_them, mark) in [
+        ("en", "1 of them withdrawn", ">Withdrawn</span>"),
+        ("zh", "其中 1 条已撤回", ">已撤回</span>"),
+    ] {
+        let list = get(&app, "/data", lang).await.text;
+        in_order(&list, &["3,708", of_them]);
+        let page = get(&app, &version, lang).await.text;
+        in_order(&page, &["<b>3,708</b>", of_them]);
+        in_order(
+            &page,
+            &[mark, &record, "the patient asked", "href=\"/ledger/31\""],
+        );
+        let page = get(&app, &lesson, lang).await.text;
+        assert_eq!(page.matches(mark).count(), 1, "{page}");
+    }
+    let whole = get(&crate::pages::app(SampleDesk::new()), &version, "en")
+        .await
+        .text;
+    assert!(!whole.contains("withdrawn"), "{whole}");
+}
+
+/// The button is where somebody may tune; the command stands beside it.
+#[tokio::test]
+async fn withdrawn_data_offers_to_tune_again_without_it() {
+    let shop = Shop::before(SampleDesk::without_record()).await;
+    let path = format!("/records/{}", leaf());
+    let form = format!("<form method=\"post\" action=\"/orders/{DONE}/clone\">");
+    for (role, may) in [("tuner", true), ("approver", false), ("data-owner", false)] {
+        let page = shop.log_in(role).await.get(&path).await.text;
+        assert_eq!(page.contains(&form), may, "{role}: {page}");
+        assert_eq!(page.contains("A tuner of its project"), !may, "{role}");
+        assert!(page.contains("lathe run packs/customer-care"), "{role}");
+    }
+    let app = app(SampleDesk::new());
+    let standing = get(&app, &path, "en").await.text;
+    assert!(!standing.contains("Tune again without it"), "{standing}");
+    let done = post(&app, &format!("{path}/withdraw"), "reason=asked&sure=yes").await;
+    in_order(
+        &done.text,
+        &[
+            &form[..],
+            "Tune again without it</button>",
+            "lathe run packs/",
+        ],
+    );
+    let placed = post(&app, &format!("/orders/{DONE}/clone"), "").await;
+    assert_eq!(placed.status, StatusCode::SEE_OTHER);
 }

@@ -6,6 +6,7 @@
 //! held (weights in bf16, the adapter with its gradients and two moments in f32, what one pass of
 //! `rows_max` tokens keeps for its backward pass), not a measurement: `lathe tune --dry-run` measures.
 
+use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,13 +16,14 @@ use lathe_data::reader;
 use lathe_data::source::{Origin, Source};
 use lathe_data::task::Task;
 use lathe_engine::Config;
+use lathe_evidence::Digest;
 use lathe_tune::plan::Plan;
 use lathe_tune::preview::Preview;
 use lathe_tune::sft::SftSpec;
 use lathe_tune::{TuneError, pack as packing};
 use serde_json::Value;
 
-use super::{Estimate, SettingMistake};
+use super::{Estimate, SettingMistake, base_model};
 use crate::error::WorkshopError;
 use crate::listing::OrdersAsked;
 use crate::objects;
@@ -29,8 +31,8 @@ use crate::order::{OrderState, StepError, StepName};
 use crate::pack::Pack;
 use crate::people::{Right, reach};
 use crate::steps::model::weights;
-use crate::steps::{chat, data};
-use crate::store::orders::parse;
+use crate::steps::{chat, data, digest};
+use crate::withdrawn::WithdrawnData;
 use crate::workshop::Workshop;
 
 /// The largest file that is read to count its records.
@@ -38,7 +40,7 @@ const COUNTED_BYTES_MAX: u64 = 64 << 20;
 /// Records whose tokens are counted.
 const SAMPLED_RECORDS: usize = 100;
 /// Rows of lists that are looked through for what was here before.
-const LOOKED_AT_MAX: u32 = 100;
+pub(super) const LOOKED_AT_MAX: u32 = 100;
 
 /// What is here of an order's inputs.
 struct Here {
@@ -50,6 +52,8 @@ struct Here {
     dataset: Option<(PathBuf, u64, u64)>,
     tokens_per_s: Option<f64>,
     salt_seed: [u8; 32],
+    /// Records that the order leaves out.
+    withdrawn: BTreeSet<Digest>,
 }
 
 /// What it would take, and what of it is not there.
@@ -66,8 +70,9 @@ pub(super) async fn of(
         model: base(shop, &pack, &folder).await?,
         fetched: fetched(shop, &pack, &folder).await?,
         dataset: dataset(shop, &pack).await?,
-        tokens_per_s: speed(shop, &pack).await?,
+        tokens_per_s: speed(shop, &base_model::same(shop, &pack, &folder).await?).await?,
         salt_seed: shop.home().salt_seed()?,
+        withdrawn: WithdrawnData::now(shop).await?.leaves,
     };
     let counted = reach::spawn_blocking(move || count(&pack, &folder, &here));
     counted.await.map_err(|error| {
@@ -80,7 +85,7 @@ pub(super) async fn of(
 }
 
 /// Where a source lies that is a file or folder of this machine.
-fn local(source: &Source, folder: &Path) -> Option<PathBuf> {
+pub(super) fn local(source: &Source, folder: &Path) -> Option<PathBuf> {
     match &source.origin {
         Origin::File { path } => Some(folder.join(path)),
         _ => None,
@@ -168,31 +173,35 @@ async fn dataset(
     let same = versions
         .into_iter()
         .find(|it| it.source == source && !it.demonstration);
-    Ok(same.and_then(|it| {
-        let count = |name: &str| {
-            it.card
-                .pointer(&format!("/statistics/{name}"))
-                .and_then(Value::as_u64)
-        };
-        let folder = objects::path(shop.home(), &it.digest);
-        Some((folder, count("train")?, count("test")?)).filter(|_| pack.records.is_none())
-    }))
+    let Some(version) = same.filter(|_| pack.records.is_none()) else {
+        return Ok(None);
+    };
+    let gone = shop.gone(&[digest(&version.digest)?]).await?;
+    let gone = gone.and_then(|all| all.first().copied());
+    let gone = gone.unwrap_or_default();
+    let count = |name: &str, gone: u64| {
+        let value = version.card.pointer(&format!("/statistics/{name}"));
+        Some(value.and_then(Value::as_u64)?.saturating_sub(gone))
+    };
+    let counts = count("train", gone.train).zip(count("test", gone.test));
+    let folder = objects::path(shop.home(), &version.digest);
+    Ok(counts.map(|(train, test)| (folder, train, test)))
 }
 
-/// Tokens a second of the newest finished order with the same base model.
-async fn speed(shop: &Workshop, pack: &Pack) -> Result<Option<f64>, WorkshopError> {
-    for order in shop
-        .orders(&OrdersAsked::default(), LOOKED_AT_MAX, 0)
-        .await?
-    {
-        if order.state != OrderState::Done {
-            continue;
-        }
-        let Some(row) = shop.store().order(&order.id).await? else {
-            continue;
-        };
-        let ran: Pack = parse("an order's pack", &row.spec)?;
-        if ran.model.source != pack.model.source {
+/// Tokens a second of the newest finished order that tuned one of these base models.
+async fn speed(shop: &Workshop, bases: &HashSet<String>) -> Result<Option<f64>, WorkshopError> {
+    if bases.is_empty() {
+        return Ok(None);
+    }
+    let asked = OrdersAsked {
+        state: Some(OrderState::Done),
+        ..OrdersAsked::default()
+    };
+    for order in shop.orders(&asked, LOOKED_AT_MAX, 0).await? {
+        let steps = shop.store().steps(&order.id).await?;
+        let model = steps.into_iter().find(|step| step.name == StepName::Model);
+        let base = model.and_then(|step| step.artifact);
+        if !base.is_some_and(|it| bases.contains(&it)) {
             continue;
         }
         let points = shop.curve(&order.id, 0).await?;
@@ -267,7 +276,7 @@ fn lesson(
         let options = PrepareOptions {
             records_max: pack.records,
             salt_seed: here.salt_seed,
-            ..PrepareOptions::default()
+            withdrawn: here.withdrawn.clone(),
         };
         let mut prepared = prepare(read, &pack.data, &options)?;
         let counts = (prepared.train.len() as u64, prepared.test.len() as u64);
@@ -277,10 +286,11 @@ fn lesson(
     let Some((folder, train, test)) = &here.dataset else {
         return Ok(None);
     };
-    let first = match folder.is_dir() {
+    let mut first = match folder.is_dir() {
         true => Dataset::first(folder, SAMPLED_RECORDS)?,
         false => Vec::new(),
     };
+    first.retain(|record| !here.withdrawn.contains(&record.leaf));
     Ok(Some((*train, *test, first)))
 }
 
@@ -337,11 +347,15 @@ fn memory(config: &Config, sft: &SftSpec) -> (u64, u64) {
 mod tests {
     use std::collections::BTreeMap;
 
+    use lathe_data::DataSpec;
     use lathe_engine::Adapter;
+    use lathe_evidence::statement::{Withdrawal, Withdrawn};
     use serde_json::json;
 
     use super::*;
+    use crate::dataset;
     use crate::order::{OrderId, OrderRequest, Output};
+    use crate::steps::prepare;
     use crate::store::Change;
     use crate::store::change::{Finished, NewArtifact};
     use crate::testing::{placed, shop};
@@ -401,6 +415,68 @@ mod tests {
             assert!(fetched.records.unwrap() > 8 && fetched.tokens.is_some());
             assert_eq!(fetched, here, "quick: {quick}");
         }
+        shop.stop().await;
+    }
+
+    /// What was withdrawn is not counted, whether the data lies here or only a version of it does.
+    #[tokio::test]
+    async fn withdrawn_records_are_not_counted() {
+        let (_folder, shop) = shop().await;
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-pack");
+        let counted = async |source: Option<&str>| {
+            let set = source.map(|it| ("data.source".to_owned(), json!(it)));
+            let request = OrderRequest {
+                pack: tiny.clone(),
+                quick: false,
+                offline: true,
+                project: None,
+                set: set.into_iter().collect(),
+            };
+            let plan = shop.plan(&request).await.unwrap();
+            let estimate = plan.estimate.unwrap();
+            (estimate.records.unwrap(), estimate.held_out.unwrap())
+        };
+        let file = tiny.join("feelings.tsv");
+        let spec = crate::pack::load(&tiny, false).unwrap().pack.data;
+        let seal = |spec| dataset::sealed(shop.home(), &file, spec, WithdrawnData::default());
+        let (own, _) = seal(spec.clone()).unwrap();
+        let remote = "pypi:tiny==1#feelings.tsv";
+        let (other, root) = seal(DataSpec {
+            source: remote.parse().unwrap(),
+            ..spec
+        })
+        .unwrap();
+        let view = prepare::view(shop.home(), other.digest, &root.to_string(), false).unwrap();
+        let added = Change::DatasetAdded {
+            artifact: Box::new(NewArtifact {
+                digest: other.digest.to_string(),
+                manifest: other.manifest,
+            }),
+            dataset: Box::new(view),
+            project: crate::people::COMMON.to_owned(),
+            at_ms: 1,
+        };
+        shop.apply(&[added]).await.unwrap();
+        let (here, there) = (counted(None).await, counted(Some(remote)).await);
+        for sealed in [own.digest, other.digest] {
+            let folder = objects::path(shop.home(), &sealed.to_string());
+            let data = Dataset::load(&folder).unwrap().prepared;
+            let leaves = [&data.train[0], &data.train[1], &data.test[0]].map(|it| it.leaf);
+            for leaf in leaves {
+                let said = shop.apply_said(|speaker| {
+                    let said = Withdrawal {
+                        what: Withdrawn::Leaf(leaf),
+                        reason: "asked by its author".to_owned(),
+                        at_ms: speaker.at_ms(),
+                    };
+                    speaker.say("a record", leaf, said)?;
+                    Ok((Vec::new(), ()))
+                });
+                said.await.unwrap();
+            }
+        }
+        assert_eq!(counted(None).await, (here.0 - 2, here.1 - 1));
+        assert_eq!(counted(Some(remote)).await, (there.0 - 2, there.1 - 1));
         shop.stop().await;
     }
 

@@ -54,7 +54,7 @@ pub use abandon::CANCELLED;
 pub use approve::sign_approval;
 pub(crate) use clone::{Again, run as place_again};
 pub use filing::{ANSWERS_BYTES_MAX, Answers, filing_answers, filing_check};
-pub(crate) use withdraw::order_again;
+pub(crate) use withdraw::{order_again, orders_again};
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

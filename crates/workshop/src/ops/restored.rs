@@ -6,7 +6,7 @@ use lathe_evidence::statement::{BreakerState, Cause, Restored};
 use serde_json::{Value, json};
 
 use super::reasoned;
-use super::withdraw::orders_again;
+use super::withdraw::{commands, orders_again};
 use crate::breakers::Move;
 use crate::catalogue::DeploymentRow;
 use crate::error::WorkshopError;
@@ -37,12 +37,12 @@ pub(super) async fn run(shop: &Workshop, reason: String) -> Result<Value, Worksh
         .await?;
     shop.breakers().moved(&moved);
     shop.tell_upstreams().await;
-    let orders = orders_again(shop, &rows).await?;
+    let again = orders_again(shop, &rows).await?;
     Ok(json!({
         "restored": link,
         "size": size,
         "stopped": rows.iter().map(|row| &row.name).collect::<Vec<_>>(),
-        "redeploy": orders,
+        "redeploy": commands(&again),
     }))
 }
 

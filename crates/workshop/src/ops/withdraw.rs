@@ -23,6 +23,7 @@ use crate::people::reach;
 use crate::store::Change;
 use crate::store::orders::OrderRow;
 use crate::store::receipts::PendingRow;
+use crate::trace::TuneAgain;
 use crate::workshop::Workshop;
 
 /// Says the withdrawal and restricts what depends on it.
@@ -57,7 +58,7 @@ pub(super) async fn run(
         })
         .await?;
     shop.breakers().moved(&moved);
-    let orders = match leaves_a_rest {
+    let again = match leaves_a_rest {
         true => orders_again(shop, &dependent).await?,
         // Nothing is left to tune on: the order itself has to name other data.
         false => Vec::new(),
@@ -66,7 +67,8 @@ pub(super) async fn run(
         "withdrawal": link,
         "datasets": holders,
         "restricted": dependent.iter().map(|row| &row.name).collect::<Vec<_>>(),
-        "retune": orders,
+        "retune": commands(&again),
+        "again": again,
         "waiting": waiting,
     }))
 }
@@ -201,18 +203,32 @@ pub(crate) fn order_again(order: &OrderRow, home: &Home) -> String {
     format!("lathe run {}{quick}", home.away(&order.folder).display())
 }
 
-/// The commands that run the orders of these deployments again.
-pub(super) async fn orders_again(
+/// The orders of these deployments, each once, as they are placed again.
+pub(crate) async fn orders_again(
     shop: &Workshop,
     rows: &[DeploymentRow],
-) -> Result<Vec<String>, WorkshopError> {
-    let mut commands = BTreeSet::new();
+) -> Result<Vec<TuneAgain>, WorkshopError> {
+    let mut again: Vec<TuneAgain> = Vec::new();
     for row in rows {
+        if let Some(known) = again.iter_mut().find(|it| it.order == row.order) {
+            known.names.push(row.name.clone());
+            continue;
+        }
         let order = shop.store().order(&row.order).await?;
         // One that came in a bundle has no pack here: it is brought in again instead.
         if let Some(order) = order.filter(|order| !order.folder.is_empty()) {
-            commands.insert(order_again(&order, shop.home()));
+            again.push(TuneAgain {
+                command: order_again(&order, shop.home()),
+                order: order.id,
+                project: order.project,
+                names: vec![row.name.clone()],
+            });
         }
     }
-    Ok(commands.into_iter().collect())
+    Ok(again)
+}
+
+/// The commands of these orders, each once.
+pub(super) fn commands(again: &[TuneAgain]) -> BTreeSet<&str> {
+    again.iter().map(|it| &it.command[..]).collect()
 }

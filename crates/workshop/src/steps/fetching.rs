@@ -90,7 +90,7 @@ pub(super) fn keep_fetched(job: &Job, fetched: &Fetched) -> Result<(), StepError
 }
 
 /// The file itself, or the files directly in the folder, by name. Hidden ones are left out.
-fn files_of(path: &Path) -> Result<BTreeMap<String, PathBuf>, WorkshopError> {
+pub(crate) fn files_of(path: &Path) -> Result<BTreeMap<String, PathBuf>, WorkshopError> {
     let paths = if path.is_dir() {
         objects::entries(path)?
     } else {

@@ -13,7 +13,7 @@ pub mod corrections;
 pub mod data;
 pub mod deploy;
 pub mod evaluate;
-mod fetching;
+pub(crate) mod fetching;
 pub(crate) mod figures;
 mod look;
 pub mod model;

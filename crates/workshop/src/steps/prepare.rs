@@ -170,6 +170,8 @@ pub(crate) fn view(
         demonstration,
         created_ms: now_ms(),
         card: card.clone(),
+        withdrawn: None,
+        withdrawals: Vec::new(),
     })
 }
 

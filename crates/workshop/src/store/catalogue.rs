@@ -36,6 +36,8 @@ fn dataset(row: &SqliteRow) -> Result<DatasetView, WorkshopError> {
         demonstration: row.get("demonstration"),
         created_ms: row.get("created_ms"),
         card: parse("a dataset's card", row.get("card"))?,
+        withdrawn: None,
+        withdrawals: Vec::new(),
     })
 }
 

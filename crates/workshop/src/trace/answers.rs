@@ -6,16 +6,17 @@ use lathe_data::shingles::shingles;
 use lathe_data::spans::passage_in;
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::{Receipt, Span};
-use lathe_evidence::statement::{Dataset, Deployment, Link, Predicate, Training};
+use lathe_evidence::statement::{Dataset, Deployment, Link, Predicate, Training, Withdrawn};
 use lathe_ledger::History;
 
 use super::records::Ground;
 use super::{
     ANSWERS_COUNTED_MAX, BatchPlace, DeploymentUse, NAMING_MAX, PassageView, ReceiptLine,
-    RecordTrace, RecordView, Said, TextsView, TraceView, USES_MAX, chain_of, records,
+    RecordTrace, RecordView, Said, TextsView, TraceView, TuneAgain, USES_MAX, chain_of, records,
 };
 use crate::error::WorkshopError;
 use crate::listing::ReceiptsFrom;
+use crate::ops::orders_again;
 use crate::people::{Right, Shown, reach};
 use crate::workshop::Workshop;
 
@@ -139,15 +140,35 @@ impl Workshop {
             shared: 0,
             of: 0,
         };
+        let (deployments_in_all, deployments_current) = (uses.all.len(), uses.current);
+        let deployments = self.listed(uses).await?;
         Ok(Some(RecordTrace {
+            again: self.again_without(&record, &deployments).await?,
             record,
             trainings,
-            deployments_in_all: uses.all.len() as u64,
-            deployments_current: uses.current as u64,
-            deployments: self.listed(uses).await?,
+            deployments_in_all: deployments_in_all as u64,
+            deployments_current: deployments_current as u64,
+            deployments,
             receipts: receipts.into_iter().map(line).collect(),
             receipts_more,
         }))
+    }
+
+    /// The orders that tune again what of these answers now, where a rest is left without the record.
+    async fn again_without(
+        &self,
+        record: &RecordView,
+        deployments: &[DeploymentUse],
+    ) -> Result<Vec<TuneAgain>, WorkshopError> {
+        let what = record.withdrawn.as_ref().map(|it| &it.said.what);
+        if !matches!(what, Some(Withdrawn::Leaf(_))) {
+            return Ok(Vec::new());
+        }
+        let current = deployments.iter().filter(|it| it.current);
+        let names: HashSet<&str> = current.map(|it| &it.deployment.said.name[..]).collect();
+        let mut rows = self.store().deployments().await?;
+        rows.retain(|row| names.contains(&row.name[..]));
+        orders_again(self, &rows).await
     }
 
     /// Those of datasets that whoever asks may read records of. Of most nobody is asked: then all.

@@ -151,6 +151,7 @@ fn view(found: &Found, dataset: &Said<Dataset>, task: Option<&Task>) -> RecordVi
         licence: dataset.said.licence.clone(),
         owner: dataset.said.owner.clone(),
         agreement: dataset.said.agreement.clone(),
+        entry: dataset.index,
         withdrawn: None,
     }
 }

@@ -136,6 +136,8 @@ pub fn dataset() -> DatasetView {
                 { "line": 2904, "reason": "3 columns where 4 are declared" }
             ]
         }),
+        withdrawn: Some(0),
+        withdrawals: Vec::new(),
     }
 }
 

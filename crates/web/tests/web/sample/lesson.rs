@@ -75,6 +75,7 @@ fn marked(record: &str, tokens: Vec<Token>, over_cutoff: bool) -> Marked {
         supervised: tokens.iter().filter(|it| it.weight > 0.0).count(),
         over_cutoff,
         unsupervised: false,
+        withdrawn: false,
         tokens,
     }
 }

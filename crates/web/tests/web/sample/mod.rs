@@ -198,6 +198,18 @@ impl SampleDesk {
         desk
     }
 
+    /// The same workshop, whose traced record was withdrawn; what was tuned on it is restricted.
+    pub fn without_record() -> SampleDesk {
+        let mut desk = SampleDesk::new();
+        trace::take_back(&mut desk.record);
+        for dataset in &mut desk.datasets {
+            dataset.withdrawn = Some(1);
+            dataset.withdrawals = vec![trace::withdrawn().withdrawal];
+        }
+        desk.lesson.rows[0].withdrawn = true;
+        desk
+    }
+
     /// The same workshop, whose model a person approved that the workshop's own key signed for.
     pub fn decided() -> SampleDesk {
         let mut desk = SampleDesk::new();

@@ -6,7 +6,7 @@ use lathe_evidence::statement::{Approval, Decision, Filing};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, ChainView, EntryTrace, EntryView, LedgerHead, RecordTrace, RegistrationView, Said,
-    TraceView, WaitingView, WithdrawnView,
+    TraceView, TuneAgain, WaitingView, WithdrawnView,
 };
 use lathe_workshop::{Operation, OrderId, WorkshopError};
 use serde_json::{Value, json};
@@ -140,7 +140,7 @@ fn record(leaf: &str, id: &str, text: &str, score: f64, withdrawn: bool) -> Valu
         "prompt": text, "answer": format!("{{\"sentiment\":{score},\"label\":\"positive\"}}"),
         "dataset": DATASET, "dataset_name": "product-reviews", "root": digest("root"),
         "source": "pypi:vaderSentiment==0.5", "licence": "MIT", "owner": "C. J. Hutto",
-        "agreement": null, "withdrawn": if withdrawn { taken } else { Value::Null },
+        "agreement": null, "entry": 0, "withdrawn": if withdrawn { taken } else { Value::Null },
     })
 }
 
@@ -275,6 +275,30 @@ pub fn withdrawn() -> WithdrawnView {
     }))
 }
 
+/// The order of the sample deployment, as it tunes again.
+pub fn again() -> TuneAgain {
+    TuneAgain {
+        order: OrderId(DONE.to_owned()),
+        project: lathe_workshop::people::COMMON.to_owned(),
+        names: vec!["customer-care".to_owned()],
+        command: "lathe run packs/customer-care".to_owned(),
+    }
+}
+
+/// Takes the record back; it was tuned on in two stages, and deployed twice under one name.
+pub fn take_back(trace: &mut RecordTrace) {
+    trace.record.withdrawn = Some(withdrawn().withdrawal);
+    let mut first = trace.trainings[0].clone();
+    first.index = 1;
+    first.said.stage = "pt".to_owned();
+    trace.trainings.insert(0, first);
+    let mut earlier = trace.deployments[0].clone();
+    earlier.current = false;
+    earlier.deployment.index = 6;
+    trace.deployments.push(earlier);
+    trace.again = vec![again()];
+}
+
 /// The same, as it stands among what waits.
 pub fn pending_again(waiting: &WaitingView) -> PendingRow {
     PendingRow {
@@ -369,6 +393,7 @@ pub fn operated(operation: &Operation) -> Result<Value, WorkshopError> {
         Operation::Withdraw { .. } => json!({
             "withdrawal": digest("withdrawal"), "datasets": [DATASET],
             "restricted": ["customer-care"], "retune": ["lathe run packs/customer-care"],
+            "again": [again()],
         }),
         other => serde_json::to_value(other).expect("our own types serialise"),
     })
