@@ -157,7 +157,7 @@ mod tests {
             assert!(has(&format!("step.{step}")), "{step}");
         }
         for state in [
-            "waiting", "running", "done", "reused", "failed", "queued", "paused",
+            "waiting", "running", "done", "reused", "failed", "queued", "paused", "rejected",
         ] {
             assert!(has(&format!("state.{state}")), "{state}");
         }

@@ -11,14 +11,14 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, VARY};
 use axum::response::{Html, IntoResponse, Response};
 use lathe_evidence::statement::{Approval, BreakerState, Decision, RegistrationAction};
 use lathe_workshop::WorkshopError;
-use lathe_workshop::trace::{ChainView, RegistrationView, Said, WaitingView};
+use lathe_workshop::trace::{RegistrationView, Said, WaitingView};
 use serde::Deserialize;
 
 use super::breaker::BreakerBadge;
 use super::chain::{self, ApprovedBadge, EntryLink, Link, word};
 use super::filing::Filed;
 use super::in_path::InPath;
-use super::pending::{self, Pending};
+use super::pending::{self, Pending, Taken};
 use super::playground::encoded;
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, short};
 use crate::AppState;
@@ -82,13 +82,6 @@ struct Candidate {
     chain: Vec<Link>,
     /// What of its data was withdrawn.
     withdrawn: Vec<Taken>,
-}
-
-/// Data that was withdrawn.
-struct Taken {
-    dataset: String,
-    reason: String,
-    entry: EntryLink,
 }
 
 /// `?decided=`: somebody comes from deciding.
@@ -199,8 +192,9 @@ fn show(
     let say = tongue.say;
     let chain = view.chain.as_ref();
     let waiting = view.waiting.as_ref();
-    if waiting.is_some_and(|it| !it.chain.withdrawn.is_empty()) {
-        pending.iter_mut().for_each(|it| it.take_back(say));
+    if let Some(waiting) = waiting {
+        let all = pending.iter_mut();
+        all.for_each(|it| it.take_back(say, pending::taken(say, &waiting.chain)));
     }
     let breaker = view.breaker.as_ref();
     let page = RegistrationPage {
@@ -236,7 +230,7 @@ fn candidate(say: Say, waiting: &WaitingView) -> Candidate {
         order: short(&waiting.order.0).to_owned(),
         model: waiting.model.to_string(),
         chain: chain::evidence(say, &waiting.chain),
-        withdrawn: taken(say, &waiting.chain),
+        withdrawn: pending::taken(say, &waiting.chain),
     }
 }
 
@@ -247,19 +241,6 @@ fn is_on_its_way(view: &RegistrationView) -> bool {
     };
     let answers = view.chain.as_ref().and_then(|it| it.approval.as_ref());
     last.said.decision == Decision::Approved && answers.is_none_or(|it| it.link != last.link)
-}
-
-/// What of the data was withdrawn, by the name of the dataset.
-fn taken(say: Say, chain: &ChainView) -> Vec<Taken> {
-    let withdrawn = chain.withdrawn.iter().map(|it| {
-        let dataset = chain.datasets.iter().find(|of| of.subject == it.dataset);
-        Taken {
-            dataset: dataset.map_or_else(|| it.dataset.short(), |of| of.said.name.clone()),
-            reason: it.withdrawal.said.reason.clone(),
-            entry: chain::entry(say, &it.withdrawal),
-        }
-    });
-    withdrawn.collect()
 }
 
 /// The decision as the ledger has it, and what comes of it or has come.

@@ -25,7 +25,7 @@ use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, EntryTrace, EntryView, FilingView, LedgerHead, ReceiptLine, RecordTrace,
-    RegistrationView, Said, TraceView,
+    RegistrationView, Said, TraceView, WaitingView,
 };
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
@@ -362,6 +362,7 @@ fn summary(order: &OrderView) -> OrderSummary {
         ended_ms: order.ended_ms,
         worked_ms: order.worked_ms(order.ended_ms.unwrap_or(PLACED_MS)),
         answering: order.answering.clone(),
+        rejected: order.rejection().is_some(),
     }
 }
 
@@ -373,6 +374,7 @@ fn fits(row: &OrderSummary, asked: &OrdersAsked) -> bool {
             .any(|it| it.contains(text))
     };
     asked.state.is_none_or(|it| it == row.state)
+        && asked.rejected.is_none_or(|it| it == row.rejected)
         && asked.pack.as_ref().is_none_or(|it| *it == row.pack)
         && asked.project.as_ref().is_none_or(|it| *it == row.project)
         && asked.sought().is_none_or(|it| holds(&it))
@@ -612,6 +614,12 @@ impl Desk for SampleDesk {
         let mut rows = self.pending.clone();
         rows.retain(|it| it.number == what || it.order.0 == what);
         asked(rows)
+    }
+    fn waiting<'a>(&'a self, row: &'a PendingRow) -> Asked<'a, WaitingView> {
+        let all = self.registrations.iter();
+        let mut all = all.filter_map(|it| it.waiting.as_ref());
+        let found = all.find(|it| it.order == row.order);
+        asked(found.cloned().unwrap_or_else(trace::waiting))
     }
     fn pending_count(&self, counted_max: u32) -> Asked<'_, u32> {
         let all = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);
