@@ -35,6 +35,7 @@ pub mod lesson;
 pub mod listing;
 mod memory;
 pub mod models;
+pub mod note;
 pub mod objects;
 pub mod ops;
 pub mod order;

@@ -1,7 +1,7 @@
 //! The one catalogue of words, Chinese and English, for pages, server and
 //! command line. The words are in words.yaml beside this file and, those of the
-//! pages, of their forms, of the one box, of people and of models, in words/web.yaml, words/forms.yaml,
-//! words/box.yaml, words/people.yaml and words/models.yaml.
+//! pages, of their forms, of the one box, of people, of models, of failures and of notes, in words/web.yaml,
+//! words/forms.yaml, words/box.yaml, words/people.yaml, words/models.yaml, words/faults.yaml and words/notes.yaml.
 //!
 //! A key that is missing shows itself as the key: a page never fails for a
 //! word; the test below holds both languages complete.
@@ -78,7 +78,11 @@ fn catalogue() -> &'static BTreeMap<String, Word> {
             "\n",
             include_str!("words/people.yaml"),
             "\n",
-            include_str!("words/models.yaml")
+            include_str!("words/models.yaml"),
+            "\n",
+            include_str!("words/faults.yaml"),
+            "\n",
+            include_str!("words/notes.yaml")
         ))
         .expect("words.yaml is part of the build and parsed by its test")
     })

@@ -179,17 +179,23 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
     // The curve is that of the stage that tunes now, or of one that has.
     let tuning = order.steps.iter().find(|step| tunes(step));
     let memory = tuning.and_then(|step| step.progress.as_ref()?.memory);
+    let curve = Curve::new(say, &points, tuning.is_some(), memory);
+    let head = Head {
+        rejected: rejected(state, say, &order).await?,
+        project: projects::mark(state, &order.project),
+        ..head(say, &order)
+    };
+    let mut steps = steps::rows(say, order.steps, order.answering.as_ref());
+    for fault in steps.iter_mut().filter_map(|it| it.fault.as_mut()) {
+        fault.explain(say, gate.as_ref(), head.rejected.as_deref());
+    }
     Ok(OrderPage {
         frame: Frame::new(tongue.clone(), "orders"),
-        order: Head {
-            rejected: rejected(state, say, &order).await?,
-            project: projects::mark(state, &order.project),
-            ..head(say, &order)
-        },
+        order: head,
         pending,
         highlights,
-        curve: Curve::new(say, &points, tuning.is_some(), memory),
-        steps: steps::rows(say, order.steps, order.answering.as_ref()),
+        curve,
+        steps,
         deployment,
         report: report_view,
         gate,

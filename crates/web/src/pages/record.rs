@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::breaker::BreakerBadge;
 use super::in_path::InPath;
+use super::note;
 use super::playground::encoded;
 use super::receipts::ReceiptRow;
 use super::{Frame, Problem, short};
@@ -154,6 +155,8 @@ fn usage(say: Say, it: &DeploymentUse) -> Use {
         ),
         earlier: !it.current,
         breaker: BreakerBadge::new(say, breaker.map(|it| it.state).unwrap_or_default()),
-        reason: breaker.map_or_else(String::new, |it| it.reason.clone()),
+        reason: breaker.map_or_else(String::new, |it| {
+            note::of_breaker(say, it.cause, &it.reason)
+        }),
     }
 }

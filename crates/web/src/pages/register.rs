@@ -18,6 +18,7 @@ use super::breaker::BreakerBadge;
 use super::chain::{self, ApprovedBadge, EntryLink, Link, word};
 use super::filing::Filed;
 use super::in_path::InPath;
+use super::note::{self, Shown};
 use super::pending::{self, Pending, Taken};
 use super::playground::encoded;
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, short};
@@ -94,7 +95,7 @@ pub(super) struct Coming {
 struct Step {
     class: &'static str,
     name: String,
-    note: String,
+    note: Shown,
     at: String,
     at_text: String,
     entry: EntryLink,
@@ -209,7 +210,9 @@ fn show(
             .and_then(|it| ApprovedBadge::of(say, it)),
         breaker_reason: breaker
             .filter(|it| it.state != BreakerState::Closed)
-            .map_or_else(String::new, |it| it.reason.clone()),
+            .map_or_else(String::new, |it| {
+                note::of_breaker(say, it.cause, &it.reason)
+            }),
         decided: view
             .approvals
             .last()
@@ -268,7 +271,10 @@ fn life(say: Say, view: &RegistrationView) -> Vec<Step> {
         .map(|it| {
             let name = say.it_of("web.action", word(it.said.action));
             let class = class(it.said.action);
-            (it.index, step(say, it, class, name, &it.said.note))
+            (
+                it.index,
+                step(say, it, class, name, note::of_step(say, &it.said)),
+            )
         })
         .collect();
     steps.extend(view.approvals.iter().map(|it| {
@@ -279,7 +285,10 @@ fn life(say: Say, view: &RegistrationView) -> Vec<Step> {
             "failed"
         };
         let name = say.of(&format!("web.decision.{decision}"), it.by());
-        (it.index, step(say, it, class, name, &it.said.reason))
+        (
+            it.index,
+            step(say, it, class, name, note::of_approval(say, &it.said)),
+        )
     }));
     steps.sort_by_key(|(index, _)| *index);
     steps.into_iter().map(|(_, step)| step).collect()
@@ -292,11 +301,11 @@ fn class(action: RegistrationAction) -> &'static str {
     }
 }
 
-fn step<T>(say: Say, said: &Said<T>, class: &'static str, name: String, note: &str) -> Step {
+fn step<T>(say: Say, said: &Said<T>, class: &'static str, name: String, note: Shown) -> Step {
     Step {
         class,
         name,
-        note: note.to_owned(),
+        note,
         at: format::moment(said.at_ms),
         at_text: format::moment_text(said.at_ms),
         entry: chain::entry(say, said),

@@ -2,10 +2,11 @@
 
 use lathe_workshop::worker::PEAK_MEMORY;
 use lathe_workshop::{
-    Answering, AnsweringNow, Memory, OrderState, Progress, StepError, StepName, StepState, StepView,
+    Answering, AnsweringNow, Memory, OrderState, Progress, StepName, StepState, StepView,
 };
 use serde_json::Value;
 
+use super::fault::Fault;
 use super::took;
 use crate::format;
 use crate::lang::Say;
@@ -20,7 +21,7 @@ pub(super) struct StepRow {
     pub figures: Vec<(String, String)>,
     pub took: String,
     pub progress: Option<ProgressRow>,
-    pub error: Option<StepError>,
+    pub fault: Option<Fault>,
 }
 
 /// How far a running step is.
@@ -74,7 +75,7 @@ fn row(say: Say, step: StepView) -> StepRow {
             .progress
             .filter(|_| is_running)
             .map(|progress| progress_row(say, &progress)),
-        error: step.error,
+        fault: step.error.as_ref().map(|it| Fault::new(say, it)),
     }
 }
 

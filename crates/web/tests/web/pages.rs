@@ -523,7 +523,7 @@ async fn every_form_refuses_another_origin_and_a_large_body() {
 }
 
 /// Groups of keys, named by their beginning; their members come from fixed lists or from packs.
-const GROUPS: [&str; 48] = [
+const GROUPS: [&str; 51] = [
     "web.action",
     "web.answering",
     "web.audit.by",
@@ -538,6 +538,7 @@ const GROUPS: [&str; 48] = [
     "web.duty",
     "web.duty.text",
     "web.ended",
+    "web.fault",
     "web.filing.kind",
     "web.filing.read",
     "web.keys.limit",
@@ -553,6 +554,7 @@ const GROUPS: [&str; 48] = [
     "web.role",
     "web.scope",
     "web.nav",
+    "web.note.withdrawn",
     "web.new.field",
     "web.new.group",
     "web.new.recipe.left",
@@ -570,6 +572,7 @@ const GROUPS: [&str; 48] = [
     "web.dataset",
     "web.gate.rule",
     "web.gate.cure",
+    "web.gate.gap",
     "web.gate.at_least",
     "web.gate.above",
 ];

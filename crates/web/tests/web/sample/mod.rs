@@ -30,9 +30,8 @@ use lathe_workshop::trace::{
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
     CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelDetail, ModelRow,
-    ModelView, ModelsAsked, Operation, OrderId, OrderRequest, OrderState, OrderSummary, OrderView,
-    OrdersAsked, OrdersSort, ReceiptsFrom, StepName, StepState, StepView, UpstreamView,
-    WorkshopError,
+    ModelView, ModelsAsked, Operation, OrderId, OrderRequest, OrderSummary, OrderView, OrdersAsked,
+    OrdersSort, ReceiptsFrom, StepName, StepState, StepView, UpstreamView, WorkshopError,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -228,6 +227,15 @@ impl SampleDesk {
         desk
     }
 
+    /// The same workshop, in which the gate refused the model of the order that is done otherwise.
+    pub fn refused() -> SampleDesk {
+        let mut desk = SampleDesk::new();
+        desk.verdict = evidence::refusal();
+        let orders = desk.orders.iter_mut();
+        orders.filter(|it| it.id.0 == DONE).for_each(orders::refuse);
+        desk
+    }
+
     /// The same workshop, in which a person rejected the model of the order that failed, which waits anew in
     /// another one.
     pub fn rejected() -> SampleDesk {
@@ -338,8 +346,10 @@ impl SampleDesk {
     }
 
     fn is_evaluated(&self, id: &OrderId) -> bool {
+        let measured =
+            |step: &StepView| step.name == StepName::Evaluate && step.state == StepState::Done;
         self.find(id)
-            .is_some_and(|order| order.state == OrderState::Done)
+            .is_some_and(|order| order.steps.iter().any(measured))
     }
 }
 
