@@ -57,6 +57,10 @@ pub struct Finding {
     pub evidence: String,
     /// The figure compared; absent when the evidence lacks it or the rule compares none.
     pub figure: Option<f64>,
+    /// What the figure is held against, in its unit: the floor, the other's figure, zero where a difference is
+    /// judged, the most that the policy allows; absent where nothing is compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<f64>,
     /// What to do when it fails; empty when it passes.
     pub cure: String,
 }
@@ -102,6 +106,7 @@ fn by_thresholds(report: &Report, judged: Role, policy: &Policy) -> Vec<Finding>
             rule: "the policy has at least one threshold".to_owned(),
             evidence: "the policy".to_owned(),
             figure: Some(0.0),
+            limit: None,
             cure: "give gate.thresholds in pack.yaml".to_owned(),
         }];
     }
@@ -153,6 +158,7 @@ fn finding(
         rule,
         evidence,
         figure,
+        limit: None,
         cure: cure.unwrap_or_default(),
     }
 }

@@ -213,3 +213,21 @@ fn a_policy_is_written_as_it_was_read() {
     let policy: Policy = serde_json::from_value(written.clone()).expect("a policy");
     assert_eq!(serde_json::to_value(policy).expect("writes"), written);
 }
+
+/// What a figure is held against stands beside it, so that a reader can say by how much it is missed.
+#[test]
+fn a_finding_says_what_its_figure_is_held_against() {
+    let held = |threshold: Value| {
+        let finding = verdict(&report(), threshold).findings.remove(0);
+        (finding.figure, finding.limit)
+    };
+    let at_least = json!({"metric": "pearson_r", "at_least": 0.8, "bound": "lower"});
+    assert_eq!(held(at_least), (Some(0.9 - 0.02), Some(0.8)));
+    let other = json!({"metric": "macro_f1", "above": "best_challenger"});
+    assert_eq!(held(other), (Some(0.8), Some(0.6)));
+    let paired =
+        json!({"metric": "pearson_r", "above": "best_challenger", "bound": "paired_lower"});
+    assert_eq!(held(paired), (Some(0.2 - 0.05), Some(0.0)));
+    let unmeasured = json!({"metric": "bleu", "at_least": 0.1});
+    assert_eq!(held(unmeasured).0, None);
+}

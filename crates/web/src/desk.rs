@@ -20,7 +20,7 @@ use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, EntryTrace, EntryView, FilingView, LedgerHead, ReceiptLine, RecordTrace,
-    RegistrationView, Said, TraceView,
+    RegistrationView, Said, TraceView, WaitingView,
 };
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
@@ -129,6 +129,8 @@ pub trait Desk: Send + Sync + 'static {
     fn pending(&self) -> Asked<'_, Vec<PendingRow>>;
     /// What waits under a number, or of an order.
     fn pending_of<'a>(&'a self, what: &'a str) -> Asked<'a, Vec<PendingRow>>;
+    /// What waits, with what it rests on and what of that was withdrawn.
+    fn waiting<'a>(&'a self, row: &'a PendingRow) -> Asked<'a, WaitingView>;
     /// How many models wait that whoever asks may decide about, counted up to a bound.
     fn pending_count(&self, counted_max: u32) -> Asked<'_, u32>;
     /// What approvers rejected under these numbers, the last one first.
@@ -292,6 +294,9 @@ impl Desk for Workshop {
     }
     fn pending_of<'a>(&'a self, what: &'a str) -> Asked<'a, Vec<PendingRow>> {
         Box::pin(Workshop::pending_of(self, what))
+    }
+    fn waiting<'a>(&'a self, row: &'a PendingRow) -> Asked<'a, WaitingView> {
+        Box::pin(Workshop::waiting(self, row))
     }
     fn pending_count(&self, counted_max: u32) -> Asked<'_, u32> {
         Box::pin(Workshop::pending_count(self, counted_max))

@@ -19,6 +19,7 @@ mod headers;
 mod lang;
 mod openapi;
 mod pages;
+mod told;
 mod visitor;
 
 use std::sync::Arc;
@@ -54,6 +55,7 @@ pub struct AppState {
     pub tokens: Tokens,
     /// The people who may come in; once there is somebody, they log in.
     pub people: People,
+    told: Arc<told::Board>,
     streams: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
 }
@@ -77,6 +79,7 @@ impl AppState {
             access,
             tokens: Tokens::default(),
             people: People::default(),
+            told: Arc::default(),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             downloads: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
         }

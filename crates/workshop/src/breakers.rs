@@ -14,6 +14,7 @@ use lathe_evidence::Digest;
 use lathe_evidence::statement::{Breaker, BreakerState, Cause};
 
 use crate::error::WorkshopError;
+use crate::note::MoveNote;
 use crate::store::receipts::BreakerRow;
 use crate::store::{Change, Speaker, Store};
 
@@ -168,7 +169,12 @@ impl Breakers {
         let trips = answers >= WINDOW_ANSWERS_MIN && invalid * 100 >= answers * INVALID_PERCENT_MAX;
         trips.then(|| {
             window.clear();
-            format!("{invalid} of the last {answers} answers did not satisfy the task's schema")
+            let (invalid, answers) = (invalid.to_string(), answers.to_string());
+            MoveNote::Invalid {
+                invalid: &invalid,
+                answers: &answers,
+            }
+            .text()
         })
     }
 

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use lathe_evidence::Digest;
-use lathe_evidence::statement::{BreakerState, Link, Withdrawal};
+use lathe_evidence::statement::{BreakerState, Cause, Link, Withdrawal};
 use lathe_gate::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -102,6 +102,9 @@ pub struct DeploymentView {
     /// Why the breaker is not closed; empty when it is.
     #[serde(default)]
     pub breaker_reason: String,
+    /// What moved it there; none where it never moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker_cause: Option<Cause>,
 }
 
 /// What the try page shows of a deployment's task.
@@ -171,6 +174,7 @@ impl From<DeploymentRow> for DeploymentView {
             link: row.link,
             breaker: BreakerState::Closed,
             breaker_reason: String::new(),
+            breaker_cause: None,
         }
     }
 }

@@ -36,6 +36,7 @@ pub mod listing;
 pub mod machine;
 mod memory;
 pub mod models;
+pub mod note;
 pub mod objects;
 pub mod ops;
 pub mod order;

@@ -19,6 +19,8 @@ pub const OUTLINE_POINTS: u32 = 2_000;
 pub struct OrdersAsked {
     /// Only those in this state.
     pub state: Option<OrderState>,
+    /// Only those whose model an approver rejected, which have failed; or none of them.
+    pub rejected: Option<bool>,
     /// Only those of the pack with this name.
     pub pack: Option<String>,
     /// Only those with this text in their title, pack, id or the name they answer under.
@@ -67,7 +69,11 @@ impl OrdersSort {
 impl OrdersAsked {
     /// Whether some orders may be left out.
     pub fn narrows(&self) -> bool {
-        self.state.is_some() || self.pack.is_some() || self.text.is_some() || self.project.is_some()
+        self.state.is_some()
+            || self.rejected.is_some()
+            || self.pack.is_some()
+            || self.text.is_some()
+            || self.project.is_some()
     }
 
     /// The text as it is looked for: without the spaces around it, within its bound, or none.

@@ -277,21 +277,29 @@ pub struct StepError {
     pub next: String,
 }
 
+/// The code of a step that ended because an approver rejected the model.
+pub(crate) const REJECTED: &str = "approval-rejected";
+
 impl StepError {
     /// That the model of a registration was rejected; [`StepError::rejected`] reads it.
     pub(crate) fn rejection(number: &str, reason: &str) -> StepError {
         StepError {
-            code: "approval-rejected".to_owned(),
+            code: REJECTED.to_owned(),
             text: format!("the approval of {number} was refused: {reason}"),
             next: "change what was asked for, then run the order again".to_owned(),
         }
     }
 
+    /// Whether the step ended because an approver rejected the model.
+    pub fn is_rejection(&self) -> bool {
+        self.code == REJECTED
+    }
+
     /// The registration whose model was rejected, and why; none where that is not what happened.
     pub fn rejected(&self) -> Option<(&str, &str)> {
-        let is_rejection = self.code == "approval-rejected";
         let told = self.text.strip_prefix("the approval of ");
-        told.filter(|_| is_rejection)?.split_once(" was refused: ")
+        told.filter(|_| self.is_rejection())?
+            .split_once(" was refused: ")
     }
 }
 
@@ -395,6 +403,9 @@ pub struct OrderSummary {
     /// How it stands to the name that its model was deployed under; none before it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answering: Option<Answering>,
+    /// It failed because an approver rejected its model.
+    #[serde(default)]
+    pub rejected: bool,
 }
 
 /// One order with its steps.
@@ -440,6 +451,14 @@ impl OrderView {
             Some((step.ended_ms.or(open)? - step.started_ms?).max(0))
         };
         self.steps.iter().filter_map(worked).sum()
+    }
+
+    /// The error of the step that ended because an approver rejected the model.
+    pub fn rejection(&self) -> Option<&StepError> {
+        let mut errors = self.steps.iter().filter_map(|it| it.error.as_ref());
+        errors
+            .find(|it| it.is_rejection())
+            .filter(|_| self.state == OrderState::Failed)
     }
 }
 

@@ -1,7 +1,8 @@
 //! The one catalogue of words, Chinese and English, for pages, server and
 //! command line. The words are in words.yaml beside this file and, those of the
-//! pages, of their forms, of the one box, of people, of models and of settings, in words/web.yaml, words/forms.yaml,
-//! words/box.yaml, words/people.yaml, words/models.yaml and words/settings.yaml.
+//! pages, of their forms, of the one box, of people, of models, of failures, of notes and of settings, in words/web.yaml,
+//! words/forms.yaml, words/box.yaml, words/people.yaml, words/models.yaml, words/faults.yaml, words/notes.yaml and
+//! words/settings.yaml.
 //!
 //! A key that is missing shows itself as the key: a page never fails for a
 //! word; the test below holds both languages complete.
@@ -79,6 +80,10 @@ fn catalogue() -> &'static BTreeMap<String, Word> {
             include_str!("words/people.yaml"),
             "\n",
             include_str!("words/models.yaml"),
+            "\n",
+            include_str!("words/faults.yaml"),
+            "\n",
+            include_str!("words/notes.yaml"),
             "\n",
             include_str!("words/settings.yaml")
         ))
@@ -159,7 +164,7 @@ mod tests {
             assert!(has(&format!("step.{step}")), "{step}");
         }
         for state in [
-            "waiting", "running", "done", "reused", "failed", "queued", "paused",
+            "waiting", "running", "done", "reused", "failed", "queued", "paused", "rejected",
         ] {
             assert!(has(&format!("state.{state}")), "{state}");
         }

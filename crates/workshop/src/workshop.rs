@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use lathe_evidence::Digest;
 use lathe_evidence::report::Report;
 use lathe_evidence::statement::ApprovalPolicy;
-use lathe_gate::Verdict;
+use lathe_gate::{Policy, Verdict};
+use lathe_register::chain;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
@@ -283,7 +285,8 @@ impl Workshop {
         self.inner.store.report_of(id).await
     }
 
-    /// The gate's verdict on the order's report, computed now.
+    /// The gate's verdict on the order, computed now: on all of its evidence once that stands in the ledger, on
+    /// the report alone before.
     ///
     /// # Errors
     /// The store's.
@@ -292,8 +295,38 @@ impl Workshop {
             return Ok(None);
         };
         let pack: Pack = crate::store::orders::parse("an order's pack", &order.spec)?;
-        let report = self.report(id).await?;
-        Ok(report.map(|report| lathe_gate::check_report(&report, &pack.gate)))
+        let Some(report) = self.report(id).await? else {
+            return Ok(None);
+        };
+        let judged = self.judged_now(id, &report, &pack.gate).await?;
+        Ok(Some(judged.unwrap_or_else(|| {
+            lathe_gate::check_report(&report, &pack.gate)
+        })))
+    }
+
+    /// What the gate says of all that the ledger has of the order; none where its evaluation is not there.
+    async fn judged_now(
+        &self,
+        id: &OrderId,
+        report: &Report,
+        policy: &Policy,
+    ) -> Result<Option<Verdict>, WorkshopError> {
+        let steps = self.inner.store.steps(id).await?;
+        let measured = steps.into_iter().find(|it| it.name == StepName::Evaluate);
+        let measured = measured.and_then(|it| it.artifact);
+        let measured = measured.and_then(|it| it.parse::<Digest>().ok());
+        let Some((measured, ledger)) = measured.zip(self.inner.store.ledger().ok()) else {
+            return Ok(None);
+        };
+        let history = ledger.read().await;
+        let judged = history.find("evaluation", &measured).and_then(|entry| {
+            chain::judge(&history, &entry.link, report, policy, &id.0, now_ms()).ok()
+        });
+        // Nothing is said of it here that would have to expire.
+        Ok(judged.map(|(_, found)| Verdict {
+            expires_ms: None,
+            ..found
+        }))
     }
 
     /// The order's log after line `after_seq` (0 for all), at most `limit` lines.
@@ -392,6 +425,7 @@ impl Workshop {
         if let Some(breaker) = breaker {
             view.breaker = breaker.state;
             view.breaker_reason = breaker.reason;
+            view.breaker_cause = Some(breaker.cause);
         }
         view
     }

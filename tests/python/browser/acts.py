@@ -443,13 +443,16 @@ def manages_people(visit):
     page.locator("[name=display]").fill("王芳")
     page.keyboard.press("Enter")
     assert page.locator("[role=status] code").inner_text()
+    assert f"/people/{name}?told=" in page.url, "a reload lets nobody in again"
+    page.reload()
+    assert page.locator("[role=status]").count() == 0, "it is said once"
     page = visit("/people", "staffed")
     page.locator(f".row-link[href$='{name}']").click()
     page.locator("[name=roles][value=operator]").check()
     page.locator("[name=denied][value=ask]").focus()
     page.keyboard.press("Space")
     page.locator("form[action$='/roles'] button").click()
-    page.wait_for_url(f"**/people/{name}")
+    page.wait_for_selector("p[role=status]")
     assert page.locator("[name=roles]:checked").count() == 2
     assert page.locator("[name=denied]:checked").get_attribute("value") == "ask"
     page.locator("form[action$='/password'] button").click()

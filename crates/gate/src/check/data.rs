@@ -71,10 +71,14 @@ fn part(some: u64, all: u64) -> f64 {
 
 fn judge(rule: &DataRule, limit: f64, datasets: &[&Dataset]) -> Finding {
     let words = format!("{} {limit}", rule.words);
+    let found = |evidence: String, figure: Option<f64>, cure: Option<String>| Finding {
+        limit: Some(limit),
+        ..finding(rule.key, words.clone(), evidence, figure, cure)
+    };
     if let Some(unscanned) = datasets.iter().find(|it| it.scan.version == 0) {
         let cure = "run the order again: its data is scanned when it is prepared";
         let evidence = format!("{}: not scanned", unscanned.name);
-        return finding(rule.key, words, evidence, None, Some(cure.to_owned()));
+        return found(evidence, None, Some(cure.to_owned()));
     }
     let worst = datasets
         .iter()
@@ -82,16 +86,10 @@ fn judge(rule: &DataRule, limit: f64, datasets: &[&Dataset]) -> Finding {
         .max_by(|a, b| a.1.total_cmp(&b.1));
     let Some((data, figure)) = worst else {
         let cure = "run the order again: no statement says what it was tuned on";
-        return finding(
-            rule.key,
-            words,
-            "no dataset".to_owned(),
-            None,
-            Some(cure.to_owned()),
-        );
+        return found("no dataset".to_owned(), None, Some(cure.to_owned()));
     };
     let cure = (figure > limit).then(|| rule.cure.to_owned());
     let records = data.train + data.test;
     let evidence = format!("the scan of {}, {records} records", data.name);
-    finding(rule.key, words, evidence, Some(figure), cure)
+    found(evidence, Some(figure), cure)
 }

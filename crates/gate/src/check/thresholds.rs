@@ -63,7 +63,7 @@ fn on_slices(
         "{} of {} on the {} records where {} is {}",
         threshold.metric, judged.name, slice.records, slice.by, slice.value
     );
-    judge(threshold, evidence, figure, |figure| {
+    judge(threshold, evidence, figure, bar, |figure| {
         bar.is_some_and(|bar| match threshold.rule {
             Rule::AtLeast(_) => figure >= bar,
             Rule::Above(_) => figure > bar,
@@ -95,7 +95,9 @@ fn at_least(tuned: &Subject, threshold: &Threshold, floor: f64) -> Finding {
         .metrics
         .get(&threshold.metric)
         .and_then(|it| end(it, threshold.bound));
-    judge(threshold, evidence, figure, |figure| figure >= floor)
+    judge(threshold, evidence, figure, Some(floor), |figure| {
+        figure >= floor
+    })
 }
 
 /// Compares with another subject: by the paired difference where the bound asks for it or where the
@@ -123,7 +125,9 @@ fn above(report: &Report, tuned: &Subject, threshold: &Threshold, reference: Ref
         .metrics
         .get(metric)
         .and_then(|it| end(it, threshold.bound));
-    judge(threshold, evidence, figure, |figure| figure > bar)
+    judge(threshold, evidence, figure, Some(bar), |figure| {
+        figure > bar
+    })
 }
 
 fn paired_above(
@@ -146,6 +150,7 @@ fn paired_above(
         threshold,
         evidence,
         end(&paired.difference, threshold.bound),
+        Some(0.0),
         |figure| figure > 0.0,
     )
 }
@@ -154,6 +159,7 @@ fn judge(
     threshold: &Threshold,
     evidence: String,
     figure: Option<f64>,
+    limit: Option<f64>,
     holds: impl Fn(f64) -> bool,
 ) -> Finding {
     let passed = figure.is_some_and(holds);
@@ -169,6 +175,7 @@ fn judge(
         rule: in_words(threshold),
         evidence,
         figure,
+        limit,
         cure,
     }
 }
@@ -181,6 +188,7 @@ fn missing(threshold: &Threshold, evidence: &str, cure: &str) -> Finding {
         rule: in_words(threshold),
         evidence: format!("{evidence}: no {}", threshold.metric),
         figure: None,
+        limit: None,
         cure: cure.to_owned(),
     }
 }

@@ -156,7 +156,7 @@ async fn list(store: &Store, json: bool) -> Result<(), Failure> {
             vec![
                 order.id.to_string(),
                 order.pack.clone(),
-                state_text(lang, order.state, order.position),
+                state_text(lang, order.state, order.rejected, order.position),
                 words::get(lang, &format!("step.{}", order.step), &[]),
                 table::minute(order.created_ms),
                 if order.demonstration {
@@ -175,11 +175,19 @@ async fn list(store: &Store, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The state of an order in words, with its place where it is queued.
-pub(super) fn state_text(lang: Lang, state: OrderState, position: Option<u32>) -> String {
+/// The state of an order in words, with its place where it is queued; what was rejected did not fail.
+pub(super) fn state_text(
+    lang: Lang,
+    state: OrderState,
+    rejected: bool,
+    position: Option<u32>,
+) -> String {
     if let Some(place) = position {
         let place = place.to_string();
         return words::get(lang, "state.queued.place", &[("place", &place)]);
+    }
+    if rejected {
+        return words::get(lang, "state.rejected", &[]);
     }
     let name = serde_json::to_value(state).unwrap_or_default();
     let name = name.as_str().unwrap_or_default();
@@ -230,7 +238,9 @@ async fn show(store: &Store, id: &OrderId, json: bool) -> Result<(), Failure> {
         return print_json(&view);
     }
     println!("{}  {}", view.id, in_lang(&view.title, lang));
-    println!("{}", state_text(lang, view.state, view.position));
+    let rejected = view.rejection().is_some();
+    let state = state_text(lang, view.state, rejected, view.position);
+    println!("{state}");
     if let Some(origin) = &view.origin {
         tell_origin(lang, &view.id, origin);
     }

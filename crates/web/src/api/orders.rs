@@ -17,7 +17,7 @@ use super::in_path::InPath;
 use super::{LESSON_RECORDS, Problem, ROWS_MAX, Window};
 use crate::AppState;
 
-/// `?limit=&offset=&state=&pack=&q=&project=&sort=` of the list of orders.
+/// `?limit=&offset=&state=&rejected=&pack=&q=&project=&sort=` of the list of orders.
 #[derive(Debug, Deserialize)]
 pub(super) struct Listing {
     #[serde(default = "super::rows_default")]
@@ -25,6 +25,7 @@ pub(super) struct Listing {
     #[serde(default)]
     offset: u32,
     state: Option<OrderState>,
+    rejected: Option<bool>,
     pack: Option<String>,
     q: Option<String>,
     project: Option<String>,
@@ -32,7 +33,7 @@ pub(super) struct Listing {
     sort: OrdersSort,
 }
 
-/// `GET /api/orders?limit=&offset=&state=&pack=&q=&project=&sort=`: `{"orders": […], "limit", "offset",
+/// `GET /api/orders?limit=&offset=&state=&rejected=&pack=&q=&project=&sort=`: `{"orders": […], "limit", "offset",
 /// "more"}`, newest first unless it is asked otherwise.
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -45,6 +46,7 @@ pub(super) async fn list(
     };
     let asked = OrdersAsked {
         state: listing.state,
+        rejected: listing.rejected,
         pack: listing.pack,
         text: listing.q,
         project: listing.project,

@@ -11,6 +11,7 @@ use lathe_workshop::trace::{BreakerView, RegistrationView, Said};
 
 use super::chain::{self, ApprovedBadge, EntryLink, Link, word};
 use super::in_path::InPath;
+use super::note;
 use super::playground::encoded;
 use super::receipts::ReceiptRow;
 use super::{Frame, Problem};
@@ -159,7 +160,9 @@ fn show(
             .map(|it| format!("/models/{}", it.subject)),
         breaker: BreakerBadge::new(say, state),
         meaning: say.of(&format!("web.breaker.{}.text", word(state)), &view.name),
-        reason: view.now.map_or_else(String::new, |it| it.reason),
+        reason: view.now.as_ref().map_or_else(String::new, |it| {
+            note::of_breaker(say, it.cause, &it.reason)
+        }),
         moves: view
             .moves
             .iter()
@@ -185,7 +188,7 @@ fn move_of(say: Say, it: &Said<Breaker>) -> Move {
         from: BreakerBadge::new(say, it.said.from),
         to: BreakerBadge::new(say, it.said.to),
         cause: say.it_of("web.cause", word(it.said.cause)),
-        reason: it.said.reason.clone(),
+        reason: note::of_move(say, it.said.cause, &it.said.reason),
         at: format::moment(it.at_ms),
         at_text: format::moment_text(it.at_ms),
         entry: chain::entry(say, it),

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::Problem;
 use super::answering::Stands;
+use super::note;
 use super::playground::encoded;
 use crate::AppState;
 use crate::lang::Say;
@@ -55,7 +56,7 @@ impl Deployment {
                 true => curl(base, name, found.as_ref(), needs_key, header),
                 false => String::new(),
             },
-            reason: found.map_or_else(String::new, |found| found.breaker_reason),
+            reason: found.map_or_else(String::new, |it| note::of_deployment(say, &it)),
             href: tried,
             evidence: format!("/deployments/{}", encoded(name)),
         })

@@ -1,4 +1,4 @@
-//! What the gate found, rule by rule.
+//! What the gate found, rule by rule: what does not hold first, with by how much and what helps.
 //!
 //! The verdict is shown as the gate gave it; nothing is judged here.
 
@@ -7,6 +7,7 @@ use lathe_gate::{Bound, Finding, Reference, Rule, Slices, Threshold, Verdict};
 
 use super::order::Tile;
 use super::report;
+use crate::format;
 use crate::lang::Say;
 
 /// The gate's section of the order page.
@@ -14,6 +15,9 @@ pub(super) struct GateView {
     pub passed: bool,
     pub outcome: String,
     pub sentence: String,
+    /// What a refusal means, and what to do; none where it passed.
+    pub refused: Option<(String, String)>,
+    /// Those that do not hold first.
     pub findings: Vec<FindingRow>,
 }
 
@@ -22,6 +26,12 @@ pub(super) struct FindingRow {
     pub outcome: String,
     pub rule: String,
     pub figure: String,
+    /// By how much it is missed; empty where it holds, or nothing was compared.
+    pub gap: String,
+    /// On which part of the records; empty where on all.
+    pub part: String,
+    /// What the gate says that it looked at, as it was written; of rules that compare no figure.
+    pub said: String,
     pub cure: String,
 }
 
@@ -33,23 +43,37 @@ impl GateView {
             .iter()
             .filter(|finding| finding.passed)
             .count();
+        let failed = verdict.findings.len() - held;
         let counts = [
             ("held", held.to_string()),
             ("all", verdict.findings.len().to_string()),
+            ("failed", failed.to_string()),
         ];
+        let counts = counts.each_ref().map(|(name, count)| (*name, &count[..]));
+        let rows = verdict.findings.iter();
+        let mut findings: Vec<_> = rows.map(|finding| row(say, finding, tuned)).collect();
+        findings.sort_by_key(|it| it.passed);
         GateView {
             passed: verdict.passed,
             outcome: outcome(say, verdict.passed),
-            sentence: say.with(
-                "web.gate.sentence",
-                &[("held", &counts[0].1), ("all", &counts[1].1)],
-            ),
-            findings: verdict
-                .findings
-                .iter()
-                .map(|finding| row(say, finding, tuned))
-                .collect(),
+            sentence: say.with("web.gate.sentence", &counts),
+            refused: (!verdict.passed).then(|| {
+                let text = say.with("web.gate.refused.text", &counts);
+                (text, say.it("web.gate.refused.next"))
+            }),
+            findings,
         }
+    }
+
+    /// The rules that do not hold, each in a line with its figure.
+    pub fn failed(&self) -> Vec<String> {
+        let failed = self.findings.iter().filter(|it| !it.passed);
+        let line = |it: &FindingRow| {
+            let parts = [&it.rule, &it.figure, &it.gap, &it.part];
+            let parts = parts.into_iter().filter(|it| !it.is_empty());
+            parts.map(String::as_str).collect::<Vec<_>>().join(" · ")
+        };
+        failed.map(line).collect()
     }
 
     /// The verdict among the order's leading figures.
@@ -75,7 +99,7 @@ fn row(say: Say, finding: &Finding, tuned: Option<&Subject>) -> FindingRow {
     let threshold = finding.threshold.as_ref();
     let cure = match threshold {
         _ if finding.passed => String::new(),
-        Some(threshold) => cure(say, finding, threshold),
+        Some(threshold) => cure(say, finding, threshold, tuned),
         None => say.it(&format!("web.gate.cure.{}", finding.key)),
     };
     FindingRow {
@@ -83,11 +107,98 @@ fn row(say: Say, finding: &Finding, tuned: Option<&Subject>) -> FindingRow {
         outcome: outcome(say, finding.passed),
         rule: match threshold {
             Some(threshold) => sliced(say, threshold),
-            None => say.it(&format!("web.gate.rule.{}", finding.key)),
+            None => say.with(
+                &format!("web.gate.rule.{}", finding.key),
+                &[("limit", &limit(finding))],
+            ),
         },
         figure: figure(say, finding, tuned),
+        gap: gap(say, finding),
+        part: part(say, finding, tuned),
+        said: match finding.limit {
+            None if !finding.passed && threshold.is_none() => finding.evidence.clone(),
+            _ => String::new(),
+        },
         cure,
     }
+}
+
+/// The limit of a rule about data, as the policy has it: shares as percentages.
+fn limit(finding: &Finding) -> String {
+    let limit = finding.limit.map(|limit| match is_share(finding) {
+        true => report::floor_text(SHARE, limit),
+        false => limit.to_string(),
+    });
+    limit.unwrap_or_else(|| "–".to_owned())
+}
+
+/// The metric whose figures are shares.
+const SHARE: &str = "valid_json";
+
+/// Whether a rule about data compares shares; the others count.
+fn is_share(finding: &Finding) -> bool {
+    finding.key.ends_with("_share")
+}
+
+/// A figure of a finding in its unit.
+fn in_unit(finding: &Finding, figure: f64) -> String {
+    match &finding.threshold {
+        Some(threshold) => report::figure_text(&threshold.metric, figure),
+        None if is_share(finding) => report::figure_text(SHARE, figure),
+        None => format::decimals(figure, 0),
+    }
+}
+
+/// By how much a rule is missed; what is less than the last digit shown is told without a number.
+fn gap(say: Say, finding: &Finding) -> String {
+    let compared = finding.figure.zip(finding.limit);
+    let Some((figure, limit)) = compared.filter(|_| !finding.passed) else {
+        return String::new();
+    };
+    let missed = in_unit(finding, (figure - limit).abs());
+    let key = match finding.threshold.as_ref().map(|it| it.rule) {
+        None => "web.gate.gap.over",
+        Some(Rule::AtLeast(_)) => "web.gate.gap.below",
+        Some(Rule::Above(_)) if limit == 0.0 => return say.it("web.gate.gap.zero"),
+        Some(Rule::Above(_)) => "web.gate.gap.other",
+    };
+    let is_tiny = missed == in_unit(finding, 0.0);
+    let points = finding.threshold.as_ref().map(|it| &it.metric[..]);
+    let points = points.map_or(is_share(finding), report::is_share);
+    let missed = match points {
+        true => say.of("web.gate.points", missed.trim_end_matches(" %")),
+        false => missed,
+    };
+    let limit = in_unit(finding, limit);
+    let words = [("gap", &missed[..]), ("limit", &limit)];
+    match is_tiny {
+        true => say.with(&format!("{key}.just"), &words),
+        false => say.with(key, &words),
+    }
+}
+
+/// The slice that decided, which is the worst of those that the rule is about.
+fn part(say: Say, finding: &Finding, tuned: Option<&Subject>) -> String {
+    let sliced = finding.threshold.as_ref();
+    let sliced = sliced.and_then(|it| Some((it, it.slice.as_ref()?)));
+    let Some((threshold, rule)) = sliced.filter(|_| !finding.passed) else {
+        return String::new();
+    };
+    let slices = tuned.map(|it| &it.slices[..]).unwrap_or_default();
+    let decided = slices.iter().find(|it| {
+        let large = it.records as u64 >= rule.records_min;
+        let figure = it.metrics.get(&threshold.metric).copied();
+        it.by == rule.by && large && figure == finding.figure
+    });
+    decided.map_or_else(String::new, |it| {
+        let records = format::count(it.records as u64);
+        let words = [
+            ("by", &it.by[..]),
+            ("value", &it.value),
+            ("records", &records),
+        ];
+        say.with("web.gate.slice.worst", &words)
+    })
 }
 
 /// The rule with the part of the records it is about.
@@ -144,13 +255,21 @@ fn rule(say: Say, threshold: &Threshold) -> String {
 /// What was measured and judged: of an interval its lower end, with the estimate that reports lead with.
 fn figure(say: Say, finding: &Finding, tuned: Option<&Subject>) -> String {
     let Some(figure) = finding.figure else {
-        return say.it("web.gate.unmeasured");
+        // What compares no figure lacks none.
+        let compares = finding.threshold.is_some() || finding.limit.is_some();
+        return match compares {
+            true => say.it("web.gate.unmeasured"),
+            false => String::new(),
+        };
     };
+    let text = |figure| in_unit(finding, figure);
     let Some(threshold) = &finding.threshold else {
-        return say.of("web.gate.measured", report::figure_text("", figure));
+        return say.of("web.gate.measured", text(figure));
     };
-    let text = |figure| report::figure_text(&threshold.metric, figure);
+    let is_difference = matches!(threshold.rule, Rule::Above(_)) && finding.limit == Some(0.0);
     match threshold.bound {
+        // Measured on other records than the base, it is judged by the difference on the same ones.
+        Bound::Value if is_difference => say.of("web.gate.measured.difference", text(figure)),
         Bound::Value => say.of("web.gate.measured", text(figure)),
         Bound::PairedLower => say.of("web.gate.measured.paired", text(figure)),
         Bound::Lower => {
@@ -167,15 +286,19 @@ fn figure(say: Say, finding: &Finding, tuned: Option<&Subject>) -> String {
     }
 }
 
-fn cure(say: Say, finding: &Finding, threshold: &Threshold) -> String {
-    say.it(
-        match (finding.figure, threshold.metric.as_str(), threshold.bound) {
-            (None, ..) => "web.gate.cure.unmeasured",
-            (_, "valid_json", _) => "web.gate.cure.valid",
-            (_, _, Bound::Lower | Bound::PairedLower) => "web.gate.cure.bound",
-            (_, _, Bound::Value) => "web.gate.cure.value",
-        },
-    )
+/// What helps. A narrower interval helps nothing where the estimate itself does not reach the floor.
+fn cure(say: Say, finding: &Finding, threshold: &Threshold, tuned: Option<&Subject>) -> String {
+    let estimate = tuned.and_then(|it| it.metrics.get(&threshold.metric));
+    let reaches = |floor| threshold.slice.is_none() && estimate.is_none_or(|it| it.value >= floor);
+    let key = match (finding.figure, threshold.rule, threshold.bound) {
+        (None, ..) => "web.gate.cure.unmeasured",
+        _ if threshold.metric == "valid_json" => "web.gate.cure.valid",
+        (_, Rule::AtLeast(floor), Bound::Lower) if reaches(floor) => "web.gate.cure.bound",
+        (_, Rule::Above(Reference::BestChallenger), _) => "web.gate.cure.challenger",
+        (_, Rule::Above(Reference::Base), _) => "web.gate.cure.base",
+        (_, Rule::AtLeast(_), _) => "web.gate.cure.value",
+    };
+    say.it(key)
 }
 
 #[cfg(test)]
@@ -197,6 +320,11 @@ mod tests {
             rule: "a rule".to_owned(),
             evidence: String::new(),
             figure,
+            limit: match rule {
+                Rule::AtLeast(floor) => Some(floor),
+                Rule::Above(_) if bound == Bound::PairedLower => Some(0.0),
+                Rule::Above(_) => Some(0.75),
+            },
             cure: "a cure".to_owned(),
         }
     }
@@ -216,12 +344,79 @@ mod tests {
                         continue;
                     }
                     let row = row(Say::new(lang), &finding(rule, bound, Some(0.71)), None);
-                    for text in [&row.rule, &row.figure, &row.cure] {
+                    for text in [&row.rule, &row.figure, &row.gap, &row.cure] {
                         assert!(!text.contains("web.") && !text.contains('{'), "{text}");
+                        assert!(!text.is_empty(), "{rule:?} {bound:?}");
                     }
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_refusal_says_by_how_much_a_rule_is_missed() {
+        let gap_of = |finding: &Finding| {
+            let told = |lang| gap(Say::new(lang), finding);
+            (told(Lang::En), told(Lang::Zh))
+        };
+        let told = |rule, bound, figure| gap_of(&finding(rule, bound, Some(figure)));
+        let own = |en: &str, zh: &str| (en.to_owned(), zh.to_owned());
+        assert_eq!(
+            told(Rule::AtLeast(0.8), Bound::Value, 0.71),
+            own(
+                "0.090 below the 0.800 that is needed",
+                "低于要求的 0.800，差 0.090"
+            )
+        );
+        let tiny = told(Rule::AtLeast(0.8), Bound::Value, 0.79999);
+        assert!(tiny.0.starts_with("just below"), "{tiny:?}");
+        let other = told(Rule::Above(Reference::BestChallenger), Bound::Value, 0.71);
+        assert!(
+            other.0.contains("0.040") && other.0.contains("0.750"),
+            "{other:?}"
+        );
+        let mut share = finding(Rule::AtLeast(0.0), Bound::Value, Some(0.031));
+        (share.threshold, share.limit) = (None, Some(0.01));
+        share.key = "data.personal_max_share".to_owned();
+        let told = gap_of(&share);
+        assert!(told.0.contains("2.1 percentage points"), "{told:?}");
+        assert!(told.1.contains("2.1 个百分点"), "{told:?}");
+        let row = row(Say::new(Lang::En), &share, None);
+        assert!(row.rule.ends_with("at most 1 %"), "{}", row.rule);
+        assert_eq!(row.figure, "measured 3.1 %");
+    }
+
+    #[test]
+    fn what_does_not_hold_comes_first_and_says_what_helps() {
+        let holds = Finding {
+            passed: true,
+            ..finding(Rule::AtLeast(0.6), Bound::Value, Some(0.71))
+        };
+        let low = finding(Rule::AtLeast(0.8), Bound::Lower, Some(0.71));
+        let verdict = Verdict {
+            passed: false,
+            findings: vec![holds, low.clone()],
+            expires_ms: None,
+        };
+        let view = GateView::new(Say::new(Lang::En), &verdict, None);
+        assert!(!view.findings[0].passed && view.findings[1].passed);
+        let (text, next) = view.refused.as_ref().expect("a refusal");
+        assert!(
+            text.contains("1 of 2") && next.contains("Clone"),
+            "{text} {next}"
+        );
+        assert_eq!(view.failed().len(), 1);
+        // Where the estimate itself is too low, a narrower interval does not help.
+        let subject = |value: f64| {
+            let metrics =
+                serde_json::json!({"pearson_r": {"value": value, "low": 0.71, "high": 0.9}});
+            let subject = serde_json::json!({"role": "tuned", "name": "tuned", "note": "",
+                "records": 742, "predictions_sha256": null, "slices": [], "metrics": metrics});
+            serde_json::from_value::<Subject>(subject).expect("a subject")
+        };
+        let cure = |value| row(Say::new(Lang::En), &low, Some(&subject(value))).cure;
+        assert!(cure(0.85).contains("data.split.test_share"));
+        assert!(!cure(0.75).contains("data.split.test_share"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::chain::word;
 use super::in_path::InPath;
+use super::note::{self, Shown};
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem};
 use crate::AppState;
 use crate::format;
@@ -63,6 +64,8 @@ struct Row {
 struct EntryPage {
     frame: Frame,
     row: Row,
+    /// What Lathe or somebody wrote beside it.
+    note: Shown,
     link: String,
     statement: String,
     envelope: String,
@@ -203,6 +206,7 @@ fn show_entry(tongue: Tongue, found: &EntryTrace) -> Response {
     let page = EntryPage {
         frame: Frame::new(tongue, "ledger"),
         row: row(say, &found.entry),
+        note: note::of_statement(say, &found.entry.kind, &found.statement),
         link: found.entry.link.to_string(),
         statement,
         envelope: found.envelope.clone(),

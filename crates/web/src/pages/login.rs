@@ -19,6 +19,7 @@ use super::playground::encoded;
 use super::{Frame, Problem};
 use crate::AppState;
 use crate::lang::Tongue;
+use crate::told::{Coming, Told};
 use crate::visitor::Visitor;
 
 #[derive(Template)]
@@ -37,6 +38,8 @@ struct First {
     text: String,
     /// Its password where one was made, shown this once.
     made: Option<String>,
+    /// What to do with the password.
+    keep: String,
 }
 
 /// A provider that one may sign in by.
@@ -68,24 +71,30 @@ pub(super) async fn page(
     State(state): State<AppState>,
     tongue: Tongue,
     whither: Result<Query<Whither>, QueryRejection>,
+    coming: Result<Query<Coming>, QueryRejection>,
 ) -> Response {
     let next = whither.map(|Query(it)| it.next).unwrap_or_default();
     if state.people.is_empty() || tongue.who.is_some() {
         return Redirect::to(within(&next)).into_response();
     }
-    show(&state, tongue, StatusCode::OK, (String::new(), next), None)
+    let coming = coming.map(|Query(coming)| coming).unwrap_or_default();
+    match state.told.take(&coming, None) {
+        Some(told) => after_first(&state, tongue, told),
+        None => show(&state, tongue, StatusCode::OK, (String::new(), next), None),
+    }
 }
 
-/// The page after the first account was made: it says why one is asked to log in.
-pub(super) fn after_first(
-    state: &AppState,
-    tongue: Tongue,
-    name: String,
-    made: Option<String>,
-) -> Response {
+/// The page after the first account was made: it says why one is asked to log in, and with which password.
+fn after_first(state: &AppState, tongue: Tongue, told: Told) -> Response {
+    let (say, name) = (tongue.say, told.value);
+    let keep = match told.made {
+        Some(_) => "web.login.first.made",
+        None => "web.login.first.given",
+    };
     let first = First {
-        text: tongue.say.of("web.login.first", &name),
-        made,
+        text: say.of(told.key, &name),
+        made: told.made.map(|it| it.0),
+        keep: say.of(keep, &name),
     };
     let page = LoginPage {
         first: Some(first),

@@ -9,8 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_workshop::people::{Right, answers_as};
 use lathe_workshop::{
-    AnsweringNow, LogLine, OrderId, OrderState, OrderView, Origin, StepError, StepName, StepState,
-    StepView,
+    AnsweringNow, LogLine, OrderId, OrderState, OrderView, Origin, StepName, StepState, StepView,
 };
 
 use super::answering::Stands;
@@ -180,17 +179,23 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
     // The curve is that of the stage that tunes now, or of one that has.
     let tuning = order.steps.iter().find(|step| tunes(step));
     let memory = tuning.and_then(|step| step.progress.as_ref()?.memory);
+    let curve = Curve::new(say, &points, tuning.is_some(), memory);
+    let head = Head {
+        rejected: rejected(state, say, &order).await?,
+        project: projects::mark(state, &order.project),
+        ..head(say, &order)
+    };
+    let mut steps = steps::rows(say, order.steps, order.answering.as_ref());
+    for fault in steps.iter_mut().filter_map(|it| it.fault.as_mut()) {
+        fault.explain(say, gate.as_ref(), head.rejected.as_deref());
+    }
     Ok(OrderPage {
         frame: Frame::new(tongue.clone(), "orders"),
-        order: Head {
-            rejected: rejected(state, say, &order).await?,
-            project: projects::mark(state, &order.project),
-            ..head(say, &order)
-        },
+        order: head,
         pending,
         highlights,
-        curve: Curve::new(say, &points, tuning.is_some(), memory),
-        steps: steps::rows(say, order.steps, order.answering.as_ref()),
+        curve,
+        steps,
         deployment,
         report: report_view,
         gate,
@@ -256,10 +261,13 @@ fn head(say: Say, order: &OrderView) -> Head {
         },
         origin: order.origin.as_ref().map(|it| origin_row(order, it)),
         state: steps::order_state(order.state),
-        state_text: match rejection(order) {
-            Some(_) => say.it("web.order.rejected.state"),
-            None => steps::order_state_text(say, order.state, step, order.position),
-        },
+        state_text: steps::order_state_text(
+            say,
+            order.state,
+            order.rejection().is_some(),
+            step,
+            order.position,
+        ),
         rejected: None,
         stands: order
             .answering
@@ -278,21 +286,13 @@ fn head(say: Say, order: &OrderView) -> Head {
     }
 }
 
-/// The error of the step that ended because somebody rejected the model.
-fn rejection(order: &OrderView) -> Option<&StepError> {
-    let mut errors = order.steps.iter().filter_map(|it| it.error.as_ref());
-    errors
-        .find(|it| it.code == "approval-rejected")
-        .filter(|_| order.state == OrderState::Failed)
-}
-
 /// Who rejected the order's model, and why, as the ledger has it. The step names the registration and the reason.
 async fn rejected(
     state: &AppState,
     say: Say,
     order: &OrderView,
 ) -> Result<Option<String>, Problem> {
-    let Some(error) = rejection(order) else {
+    let Some(error) = order.rejection() else {
         return Ok(None);
     };
     let Some((number, why)) = error.rejected() else {

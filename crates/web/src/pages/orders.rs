@@ -101,10 +101,17 @@ impl Listing {
     /// What is asked for; words that nobody knows ask for nothing.
     fn asked(&self) -> OrdersAsked {
         let filled = |text: &str| (!text.trim().is_empty()).then(|| text.to_owned());
+        let named = |state: &OrderState| steps::order_state(*state) == self.state;
+        let state = match &self.state[..] {
+            steps::REJECTED => Some(OrderState::Failed),
+            _ => STATES.into_iter().find(named),
+        };
         OrdersAsked {
-            state: STATES
-                .into_iter()
-                .find(|state| steps::order_state(*state) == self.state),
+            state,
+            // On the page what was rejected is no failed order.
+            rejected: state
+                .filter(|it| *it == OrderState::Failed)
+                .map(|_| self.state == steps::REJECTED),
             pack: filled(&self.pack),
             text: filled(&self.q),
             project: filled(&self.project),
@@ -120,10 +127,7 @@ impl Listing {
         let sort = (asked.sort != OrdersSort::default()).then(|| asked.sort.as_str().to_owned());
         let parts = [
             ("q", asked.text.clone()),
-            (
-                "state",
-                asked.state.map(|it| steps::order_state(it).to_owned()),
-            ),
+            ("state", state_of(asked).map(str::to_owned)),
             ("pack", asked.pack.clone()),
             ("project", asked.project.clone()),
             ("sort", sort),
@@ -138,7 +142,15 @@ impl Listing {
     }
 }
 
-/// The states that a list is narrowed to, as the form has them.
+/// The state that a list is narrowed to, by its name in the form.
+fn state_of(asked: &OrdersAsked) -> Option<&'static str> {
+    match asked.rejected {
+        Some(true) => Some(steps::REJECTED),
+        _ => asked.state.map(steps::order_state),
+    }
+}
+
+/// The states that a list is narrowed to, as the form has them; beside them what was rejected.
 const STATES: [OrderState; 6] = [
     OrderState::Queued,
     OrderState::Running,
@@ -291,11 +303,13 @@ async fn show(
 }
 
 fn narrowing(say: Say, asked: &OrdersAsked, packs: Vec<String>) -> Narrowing {
-    let state = |it: OrderState| Choice {
-        value: steps::order_state(it).to_owned(),
-        text: say.it_of("state", steps::order_state(it)),
-        chosen: asked.state == Some(it),
+    let chosen = state_of(asked);
+    let state = |name: &'static str| Choice {
+        value: name.to_owned(),
+        text: say.it_of("state", name),
+        chosen: chosen == Some(name),
     };
+    let names = STATES.into_iter().map(steps::order_state);
     let pack = |it: String| Choice {
         chosen: asked.pack.as_deref() == Some(it.as_str()),
         text: it.clone(),
@@ -308,7 +322,7 @@ fn narrowing(say: Say, asked: &OrdersAsked, packs: Vec<String>) -> Narrowing {
     };
     Narrowing {
         text: asked.text.clone().unwrap_or_default(),
-        states: STATES.into_iter().map(state).collect(),
+        states: names.chain([steps::REJECTED]).map(state).collect(),
         packs: packs.into_iter().map(pack).collect(),
         sorts: OrdersSort::ALL.into_iter().map(sort).collect(),
         projects: Vec::new(),
@@ -329,7 +343,13 @@ pub(super) fn row(say: Say, order: OrderSummary) -> OrderRow {
         project: String::new(),
         demonstration: order.demonstration,
         state: steps::order_state(order.state),
-        state_text: steps::order_state_text(say, order.state, Some(order.step), order.position),
+        state_text: steps::order_state_text(
+            say,
+            order.state,
+            order.rejected,
+            Some(order.step),
+            order.position,
+        ),
         spent: Spent::new(say, order.created_ms, order.ended_ms, order.worked_ms),
         created: format::moment(order.created_ms),
         created_text: format::moment_text(order.created_ms),

@@ -2,14 +2,16 @@
 //! order; and on the first page, how many wait for whoever reads.
 //!
 //! Where the workshop's own key signs what people decide, whoever may decides on the page, and others are told
-//! where it is done. Elsewhere the commands stand there: an approver's key never comes here.
+//! where it is done. Elsewhere the commands stand there: an approver's key never comes here. What rests on withdrawn
+//! data is offered to be rejected alone, with what was withdrawn.
 
 use lathe_evidence::statement::Approval;
 use lathe_workshop::WorkshopError;
 use lathe_workshop::people::{Right, reach};
 use lathe_workshop::store::PendingRow;
-use lathe_workshop::trace::Said;
+use lathe_workshop::trace::{ChainView, Said};
 
+use super::chain::{self, EntryLink};
 use super::playground::encoded;
 use super::short;
 use crate::AppState;
@@ -45,6 +47,15 @@ pub(super) struct Pending {
     pub reject: String,
     /// Where the decision of whoever is logged in goes.
     pub decide_href: String,
+    /// What of the data that it rests on was withdrawn.
+    pub taken: Vec<Taken>,
+}
+
+/// Data that was withdrawn.
+pub(super) struct Taken {
+    pub dataset: String,
+    pub reason: String,
+    pub entry: EntryLink,
 }
 
 /// Who decides about it, as far as whoever reads is concerned.
@@ -103,14 +114,18 @@ impl Way {
 
 impl Pending {
     /// Data that it rests on was withdrawn: it is no longer offered to approve it.
-    pub(super) fn take_back(&mut self, say: Say) {
+    pub(super) fn take_back(&mut self, say: Say, taken: Vec<Taken>) {
+        if taken.is_empty() {
+            return;
+        }
+        self.taken = taken;
         self.way = match self.way {
             Way::Here | Way::Own | Way::Withdrawn => Way::Withdrawn,
             other => other,
         };
         self.way_text = match self.way {
             Way::Key => say.it("web.pending.key.withdrawn"),
-            way => say.it(way.key(true)),
+            way => say.it(way.key(self.is_registration)),
         };
         self.approve.clear();
     }
@@ -143,7 +158,7 @@ pub(super) async fn shown(
         let is_registration = href == here;
         let answers = deployments.iter().find(|it| it.name == row.name);
         let number = &row.number;
-        all.push(Pending {
+        let mut pending = Pending {
             is_registration,
             is_order: order_href == here,
             author: person.map_or_else(String::new, |it| say.of("web.pending.author", it)),
@@ -163,9 +178,29 @@ pub(super) async fn shown(
             reject: format!("lathe approve {number} --key KEY-FILE --reject --reason \"…\""),
             number: row.number.clone(),
             name: row.name.clone(),
-        });
+            taken: Vec::new(),
+        };
+        // The registration's page reads what waits there itself.
+        if !is_registration {
+            let waiting = state.desk.waiting(row).await?;
+            pending.take_back(say, taken(say, &waiting.chain));
+        }
+        all.push(pending);
     }
     Ok(all)
+}
+
+/// What of the data behind a model was withdrawn, by the name of the dataset.
+pub(super) fn taken(say: Say, chain: &ChainView) -> Vec<Taken> {
+    let withdrawn = chain.withdrawn.iter().map(|it| {
+        let dataset = chain.datasets.iter().find(|of| of.subject == it.dataset);
+        Taken {
+            dataset: dataset.map_or_else(|| it.dataset.short(), |of| of.said.name.clone()),
+            reason: it.withdrawal.said.reason.clone(),
+            entry: chain::entry(say, &it.withdrawal),
+        }
+    });
+    withdrawn.collect()
 }
 
 /// A rejection in the words of `key`, which has room for who and why.

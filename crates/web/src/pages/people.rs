@@ -1,7 +1,8 @@
 //! `/people`: who may come in, and do what. The first person is let in here or by `lathe people add`; from
 //! then on the pages ask who one is.
 //!
-//! A password that is made is shown on the page that answers, and nowhere else. Not here: one's own account.
+//! What was done is said on the page that one is led to, once, and a password that was made stands there and nowhere
+//! else (`told`). Not here: one's own account.
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
@@ -14,10 +15,10 @@ use serde_json::Value;
 
 use super::fields::Fields;
 use super::in_path::InPath;
-use super::login;
 use super::playground::encoded;
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem};
 use crate::lang::{Say, Tongue};
+use crate::told::{Coming, Number, Told};
 use crate::{AppState, api, format};
 
 #[derive(Template)]
@@ -42,9 +43,27 @@ struct PersonPage {
     person: Row,
     roles: Vec<Tick>,
     denied: Vec<Tick>,
+    /// What was done a moment ago.
+    done: Option<String>,
     /// A password that was made, shown this once.
     made: Option<String>,
     error: Option<(String, String)>,
+}
+
+/// What is shown with somebody: what came of a form.
+#[derive(Default)]
+struct Came<'a> {
+    told: Option<Told>,
+    error: Option<&'a WorkshopError>,
+}
+
+impl<'a> Came<'a> {
+    fn refused(error: &'a WorkshopError) -> Came<'a> {
+        Came {
+            told: None,
+            error: Some(error),
+        }
+    }
 }
 
 struct Row {
@@ -83,23 +102,32 @@ pub(super) async fn list(
     show_all(&state, tongue, page, &Fields(Vec::new()), None)
 }
 
-/// `POST /people`: lets somebody in, and shows them with the password that was made. After the first one everybody
-/// signs in: whoever let them in is led there.
+/// `POST /people`: lets somebody in and goes to their page, which shows the password that was made. After the first
+/// one everybody signs in: whoever let them in is led there.
 pub(super) async fn add(State(state): State<AppState>, tongue: Tongue, fields: Fields) -> Response {
-    let added = match request(&fields) {
-        Ok(request) => state.desk.operate(Operation::PersonAdd(request)).await,
-        Err(error) => Err(error),
+    let added = async {
+        let (request, number) = (request(&fields)?, Number::new()?);
+        let added = state.desk.operate(Operation::PersonAdd(request)).await?;
+        Ok::<_, WorkshopError>((added, number))
     };
-    match added {
-        Ok(added) => {
-            let name = added["name"].as_str().unwrap_or_default().to_owned();
-            if added.get("from_now_on").is_some() {
-                return login::after_first(&state, tongue, name, made(&added));
-            }
-            show_one(&state, tongue, &name, made(&added), None)
+    let (added, number) = match added.await {
+        Ok(added) => added,
+        Err(error) => {
+            return show_all(&state, tongue, PageNumber::default(), &fields, Some(&error));
         }
-        Err(error) => show_all(&state, tongue, PageNumber::default(), &fields, Some(&error)),
-    }
+    };
+    let name = added["name"].as_str().unwrap_or_default().to_owned();
+    let (key, path) = match added.get("from_now_on") {
+        Some(_) => ("web.login.first", "/login".to_owned()),
+        None => ("web.people.told.added", path_of(&name)),
+    };
+    let told = Told {
+        key,
+        value: name,
+        made: made(&added),
+    };
+    state.told.keep(&number, tongue.who.as_ref(), told);
+    Redirect::to(&number.of(&path)).into_response()
 }
 
 /// `GET /people/{name}`.
@@ -107,8 +135,11 @@ pub(super) async fn one(
     State(state): State<AppState>,
     tongue: Tongue,
     InPath(name): InPath,
+    coming: Result<Query<Coming>, QueryRejection>,
 ) -> Response {
-    show_one(&state, tongue, &name, None, None)
+    let coming = coming.map(|Query(coming)| coming).unwrap_or_default();
+    let told = state.told.take(&coming, tongue.who.as_ref());
+    show_one(&state, tongue, &name, Came { told, error: None })
 }
 
 /// `POST /people/{name}/roles`.
@@ -126,8 +157,8 @@ pub(super) async fn roles(
         })
     });
     match operation {
-        Ok(operation) => operate(&state, tongue, &name, operation).await,
-        Err(error) => show_one(&state, tongue, &name, None, Some(&error)),
+        Ok(operation) => operate(&state, tongue, &name, operation, "web.people.told.saved").await,
+        Err(error) => show_one(&state, tongue, &name, Came::refused(&error)),
     }
 }
 
@@ -141,10 +172,7 @@ pub(super) async fn password(
         name: name.clone(),
         password: None,
     };
-    match state.desk.operate(operation).await {
-        Ok(done) => show_one(&state, tongue, &name, made(&done), None),
-        Err(error) => show_one(&state, tongue, &name, None, Some(&error)),
-    }
+    operate(&state, tongue, &name, operation, "web.people.told.password").await
 }
 
 /// `POST /people/{name}/disable`.
@@ -154,7 +182,7 @@ pub(super) async fn disable(
     InPath(name): InPath,
 ) -> Response {
     let operation = Operation::PersonDisable { name: name.clone() };
-    operate(&state, tongue, &name, operation).await
+    operate(&state, tongue, &name, operation, "web.people.told.disabled").await
 }
 
 /// `POST /people/{name}/enable`.
@@ -164,15 +192,52 @@ pub(super) async fn enable(
     InPath(name): InPath,
 ) -> Response {
     let operation = Operation::PersonEnable { name: name.clone() };
-    operate(&state, tongue, &name, operation).await
+    operate(&state, tongue, &name, operation, "web.people.told.enabled").await
 }
 
-/// Does it and goes back to the person.
-async fn operate(state: &AppState, tongue: Tongue, name: &str, operation: Operation) -> Response {
-    match state.desk.operate(operation).await {
-        Ok(_) => Redirect::to(&format!("/people/{}", encoded(name))).into_response(),
-        Err(error) => show_one(state, tongue, name, None, Some(&error)),
+/// Does it and goes back to the person, where `key` says once that it is done.
+async fn operate(
+    state: &AppState,
+    tongue: Tongue,
+    name: &str,
+    operation: Operation,
+    key: &'static str,
+) -> Response {
+    let done = async {
+        let number = Number::new()?;
+        let done = state.desk.operate(operation).await?;
+        Ok::<_, WorkshopError>((done, number))
+    };
+    match done.await {
+        Ok((done, number)) => {
+            let told = Told {
+                key,
+                value: called(state, name),
+                made: made(&done),
+            };
+            // With a new password of their own their session has ended: they read it where they log in.
+            let who = tongue.who.as_ref();
+            let is_own = who.is_some_and(|who| who.person.row.name == name);
+            let (who, path) = match is_own && told.made.is_some() {
+                true => (None, "/login".to_owned()),
+                false => (who, path_of(name)),
+            };
+            state.told.keep(&number, who, told);
+            Redirect::to(&number.of(&path)).into_response()
+        }
+        Err(error) => show_one(state, tongue, name, Came::refused(&error)),
     }
+}
+
+/// The page of somebody.
+fn path_of(name: &str) -> String {
+    format!("/people/{}", encoded(name))
+}
+
+/// What people call them.
+fn called(state: &AppState, name: &str) -> String {
+    let person = state.people.find(name);
+    person.map_or_else(|| name.to_owned(), |it| it.row.display.clone())
 }
 
 /// Who is to be let in, as the form tells it.
@@ -187,8 +252,8 @@ fn request(fields: &Fields) -> Result<PersonRequest, WorkshopError> {
     })
 }
 
-fn made(done: &Value) -> Option<String> {
-    done["password"].as_str().map(str::to_owned)
+fn made(done: &Value) -> Option<Secret> {
+    done["password"].as_str().map(|it| Secret(it.to_owned()))
 }
 
 fn show_all(
@@ -222,13 +287,7 @@ fn show_all(
     page.frame.answer(status, &page)
 }
 
-fn show_one(
-    state: &AppState,
-    tongue: Tongue,
-    name: &str,
-    made: Option<String>,
-    error: Option<&WorkshopError>,
-) -> Response {
+fn show_one(state: &AppState, tongue: Tongue, name: &str, came: Came<'_>) -> Response {
     let Some(person) = state.people.find(name) else {
         return Problem::Missing.page(tongue);
     };
@@ -243,11 +302,12 @@ fn show_one(
         person: row(state, say, &person),
         roles: role_ticks(say, |role| person.row.roles.contains(&role)),
         denied: Right::ALL.into_iter().map(tick).collect(),
-        made,
-        error: told(error),
+        done: came.told.as_ref().map(|it| say.of(it.key, &it.value)),
+        made: came.told.and_then(|it| it.made).map(|it| it.0),
+        error: told(came.error),
         frame: Frame::new(tongue, "people"),
     };
-    let status = error.map_or(StatusCode::OK, api::status_of);
+    let status = came.error.map_or(StatusCode::OK, api::status_of);
     page.frame.answer(status, &page)
 }
 
@@ -283,7 +343,7 @@ fn row(state: &AppState, say: Say, person: &Person) -> Row {
         .map(|it| say.it_of("web.right", it.name()));
     let join = say.it("web.people.join");
     Row {
-        href: format!("/people/{}", encoded(&row.name)),
+        href: path_of(&row.name),
         name: row.name.clone(),
         display: row.display.clone(),
         roles: roles.collect::<Vec<_>>().join(&join),

@@ -21,6 +21,7 @@ use tower::ServiceExt as _;
 
 use super::answer::AnswerView;
 use super::breaker::BreakerBadge;
+use super::note;
 use super::parameters::Parameters;
 use super::{Frame, Problem, html};
 use crate::AppState;
@@ -452,7 +453,7 @@ fn tripped(say: Say, model: &DeploymentView) -> Option<Tripped> {
     };
     Some(Tripped {
         badge: BreakerBadge::new(say, model.breaker),
-        reason: model.breaker_reason.clone(),
+        reason: note::of_deployment(say, model),
         meaning,
     })
 }

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::breaker::BreakerBadge;
 use super::chain::{self, EntryLink};
 use super::in_path::InPath;
+use super::note;
 use super::playground::encoded;
 use super::receipts::ReceiptRow;
 use super::retune::{self, Retune};
@@ -215,7 +216,9 @@ fn usage(say: Say, it: &DeploymentUse) -> Use {
         breaker: it
             .current
             .then(|| BreakerBadge::new(say, breaker.map(|it| it.state).unwrap_or_default())),
-        reason: breaker.map_or_else(String::new, |it| it.reason.clone()),
+        reason: breaker.map_or_else(String::new, |it| {
+            note::of_breaker(say, it.cause, &it.reason)
+        }),
         at: format::moment(it.deployment.at_ms),
         at_text: format::moment_text(it.deployment.at_ms),
         entry: chain::entry(say, &it.deployment),

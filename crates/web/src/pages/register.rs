@@ -11,14 +11,15 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, VARY};
 use axum::response::{Html, IntoResponse, Response};
 use lathe_evidence::statement::{Approval, BreakerState, Decision, RegistrationAction};
 use lathe_workshop::WorkshopError;
-use lathe_workshop::trace::{ChainView, RegistrationView, Said, WaitingView};
+use lathe_workshop::trace::{RegistrationView, Said, WaitingView};
 use serde::Deserialize;
 
 use super::breaker::BreakerBadge;
 use super::chain::{self, ApprovedBadge, EntryLink, Link, word};
 use super::filing::Filed;
 use super::in_path::InPath;
-use super::pending::{self, Pending};
+use super::note::{self, Shown};
+use super::pending::{self, Pending, Taken};
 use super::playground::encoded;
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, short};
 use crate::AppState;
@@ -84,13 +85,6 @@ struct Candidate {
     withdrawn: Vec<Taken>,
 }
 
-/// Data that was withdrawn.
-struct Taken {
-    dataset: String,
-    reason: String,
-    entry: EntryLink,
-}
-
 /// `?decided=`: somebody comes from deciding.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Coming {
@@ -101,7 +95,7 @@ pub(super) struct Coming {
 struct Step {
     class: &'static str,
     name: String,
-    note: String,
+    note: Shown,
     at: String,
     at_text: String,
     entry: EntryLink,
@@ -199,8 +193,9 @@ fn show(
     let say = tongue.say;
     let chain = view.chain.as_ref();
     let waiting = view.waiting.as_ref();
-    if waiting.is_some_and(|it| !it.chain.withdrawn.is_empty()) {
-        pending.iter_mut().for_each(|it| it.take_back(say));
+    if let Some(waiting) = waiting {
+        let all = pending.iter_mut();
+        all.for_each(|it| it.take_back(say, pending::taken(say, &waiting.chain)));
     }
     let breaker = view.breaker.as_ref();
     let page = RegistrationPage {
@@ -215,7 +210,9 @@ fn show(
             .and_then(|it| ApprovedBadge::of(say, it)),
         breaker_reason: breaker
             .filter(|it| it.state != BreakerState::Closed)
-            .map_or_else(String::new, |it| it.reason.clone()),
+            .map_or_else(String::new, |it| {
+                note::of_breaker(say, it.cause, &it.reason)
+            }),
         decided: view
             .approvals
             .last()
@@ -236,7 +233,7 @@ fn candidate(say: Say, waiting: &WaitingView) -> Candidate {
         order: short(&waiting.order.0).to_owned(),
         model: waiting.model.to_string(),
         chain: chain::evidence(say, &waiting.chain),
-        withdrawn: taken(say, &waiting.chain),
+        withdrawn: pending::taken(say, &waiting.chain),
     }
 }
 
@@ -247,19 +244,6 @@ fn is_on_its_way(view: &RegistrationView) -> bool {
     };
     let answers = view.chain.as_ref().and_then(|it| it.approval.as_ref());
     last.said.decision == Decision::Approved && answers.is_none_or(|it| it.link != last.link)
-}
-
-/// What of the data was withdrawn, by the name of the dataset.
-fn taken(say: Say, chain: &ChainView) -> Vec<Taken> {
-    let withdrawn = chain.withdrawn.iter().map(|it| {
-        let dataset = chain.datasets.iter().find(|of| of.subject == it.dataset);
-        Taken {
-            dataset: dataset.map_or_else(|| it.dataset.short(), |of| of.said.name.clone()),
-            reason: it.withdrawal.said.reason.clone(),
-            entry: chain::entry(say, &it.withdrawal),
-        }
-    });
-    withdrawn.collect()
 }
 
 /// The decision as the ledger has it, and what comes of it or has come.
@@ -287,7 +271,10 @@ fn life(say: Say, view: &RegistrationView) -> Vec<Step> {
         .map(|it| {
             let name = say.it_of("web.action", word(it.said.action));
             let class = class(it.said.action);
-            (it.index, step(say, it, class, name, &it.said.note))
+            (
+                it.index,
+                step(say, it, class, name, note::of_step(say, &it.said)),
+            )
         })
         .collect();
     steps.extend(view.approvals.iter().map(|it| {
@@ -298,7 +285,10 @@ fn life(say: Say, view: &RegistrationView) -> Vec<Step> {
             "failed"
         };
         let name = say.of(&format!("web.decision.{decision}"), it.by());
-        (it.index, step(say, it, class, name, &it.said.reason))
+        (
+            it.index,
+            step(say, it, class, name, note::of_approval(say, &it.said)),
+        )
     }));
     steps.sort_by_key(|(index, _)| *index);
     steps.into_iter().map(|(_, step)| step).collect()
@@ -311,11 +301,11 @@ fn class(action: RegistrationAction) -> &'static str {
     }
 }
 
-fn step<T>(say: Say, said: &Said<T>, class: &'static str, name: String, note: &str) -> Step {
+fn step<T>(say: Say, said: &Said<T>, class: &'static str, name: String, note: Shown) -> Step {
     Step {
         class,
         name,
-        note: note.to_owned(),
+        note,
         at: format::moment(said.at_ms),
         at_text: format::moment_text(said.at_ms),
         entry: chain::entry(say, said),

@@ -228,7 +228,8 @@ pub(super) fn floor_text(metric: &str, floor: f64) -> String {
     }
 }
 
-fn is_share(metric: &str) -> bool {
+/// Whether a metric's figures are shares.
+pub(super) fn is_share(metric: &str) -> bool {
     metric.starts_with("valid")
 }
 

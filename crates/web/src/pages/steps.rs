@@ -2,10 +2,11 @@
 
 use lathe_workshop::worker::PEAK_MEMORY;
 use lathe_workshop::{
-    Answering, AnsweringNow, Memory, OrderState, Progress, StepError, StepName, StepState, StepView,
+    Answering, AnsweringNow, Memory, OrderState, Progress, StepName, StepState, StepView,
 };
 use serde_json::Value;
 
+use super::fault::Fault;
 use super::took;
 use crate::format;
 use crate::lang::Say;
@@ -20,7 +21,7 @@ pub(super) struct StepRow {
     pub figures: Vec<(String, String)>,
     pub took: String,
     pub progress: Option<ProgressRow>,
-    pub error: Option<StepError>,
+    pub fault: Option<Fault>,
 }
 
 /// How far a running step is.
@@ -74,7 +75,7 @@ fn row(say: Say, step: StepView) -> StepRow {
             .progress
             .filter(|_| is_running)
             .map(|progress| progress_row(say, &progress)),
-        error: step.error,
+        fault: step.error.as_ref().map(|it| Fault::new(say, it)),
     }
 }
 
@@ -159,6 +160,10 @@ pub(super) fn step_state(state: StepState) -> &'static str {
     }
 }
 
+/// What an order is called that failed because its model was rejected: for the catalogue, and where orders are
+/// looked for.
+pub(super) const REJECTED: &str = "rejected";
+
 /// The name of an order's state, for the style sheet and the catalogue.
 pub(super) fn order_state(state: OrderState) -> &'static str {
     match state {
@@ -172,15 +177,19 @@ pub(super) fn order_state(state: OrderState) -> &'static str {
 }
 
 /// The state of an order in words, with its place in the queue, or with the step it stands at where
-/// that says something.
+/// that says something. One whose model was rejected did not fail: somebody decided.
 pub(super) fn order_state_text(
     say: Say,
     state: OrderState,
+    rejected: bool,
     step: Option<StepName>,
     position: Option<u32>,
 ) -> String {
     if let Some(place) = position {
         return say.with("state.queued.place", &[("place", &place.to_string())]);
+    }
+    if rejected {
+        return say.it_of("state", REJECTED);
     }
     let text = say.it_of("state", order_state(state));
     match (state, step) {

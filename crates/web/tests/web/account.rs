@@ -167,11 +167,27 @@ async fn a_key_has_neither_password_nor_sessions() {
 #[tokio::test]
 async fn the_first_account_is_told_of_before_and_leads_to_logging_in() {
     let shop = Shop::new().await;
-    let before = shop.get("/people").await.text;
-    assert!(
-        before.contains("The first account is an administrator"),
-        "{before}"
-    );
+    for (lang, told) in [
+        (
+            "en",
+            [
+                "The first account is yours",
+                "administrator alone places no orders",
+            ],
+        ),
+        ("zh", ["首个账号供您自己使用", "管理员角色本身不能创建任务"]),
+    ] {
+        let before = shop.get(&format!("/people?lang={lang}")).await.text;
+        for told in told {
+            assert!(before.contains(told), "{told}: {before}");
+        }
+        for absent in ["hand over", "转交"] {
+            assert!(
+                !before.contains(absent),
+                "to oneself there is nobody to hand it to"
+            );
+        }
+    }
     // The same rule as of the commands.
     let refused = shop
         .send(Asked::form("/people", "name=anna&roles=tuner"))
@@ -180,10 +196,15 @@ async fn the_first_account_is_told_of_before_and_leads_to_logging_in() {
     let rule = "the first person has to be an administrator";
     assert!(refused.text.contains(rule), "{}", refused.text);
     let first = Asked::form("/people", "name=root&roles=administrator");
-    let page = shop.send(first).await.text;
+    let led = shop.send(first).await;
+    assert_eq!(led.status, StatusCode::SEE_OTHER, "{}", led.text);
+    let path = led.header("location").to_owned();
+    assert!(path.starts_with("/login?told="), "{path}");
+    let page = shop.get(&path).await.text;
     for told in [
-        "The first account, root, is there: it is an administrator",
-        "From now on everybody signs in",
+        "Your account root is made; it is an administrator",
+        "From now on everybody logs in",
+        "lathe people password root",
         "action=\"/login\"",
         "name=\"name\" value=\"root\"",
     ] {
@@ -192,6 +213,77 @@ async fn the_first_account_is_told_of_before_and_leads_to_logging_in() {
     // The password that was made is shown there, this once, and lets in.
     let (_, rest) = page.split_once("<code>").expect("a password");
     let made = rest.split('<').next().expect("a password");
+    assert!(!path.contains(made), "{path}");
+    let again = shop.get(&path).await.text;
+    assert!(!again.contains(made), "{again}");
     let into = shop.send(login("root", made)).await;
     assert_eq!(into.status, StatusCode::SEE_OTHER, "{}", into.text);
+}
+
+/// The password that a page shows, if it shows one.
+fn shown(page: &str) -> Option<&str> {
+    let (_, rest) = page.split_once("<code>")?;
+    rest.split('<').next()
+}
+
+#[tokio::test]
+async fn what_was_done_to_an_account_is_said_once_and_a_reload_does_nothing_again() {
+    let shop = Shop::with_people().await;
+    let root = shop.log_in("root").await;
+    for (path, form, told, made) in [
+        (
+            "/people",
+            "name=anna&display=Anna&roles=tuner",
+            "anna has an account now",
+            true,
+        ),
+        (
+            "/people/anna/roles",
+            "roles=tuner&roles=approver",
+            "Saved. What Anna may do",
+            false,
+        ),
+        ("/people/anna/password", "", "Anna has a new password", true),
+        (
+            "/people/anna/disable",
+            "",
+            "Anna was logged out everywhere",
+            false,
+        ),
+        ("/people/anna/enable", "", "Anna can log in again", false),
+    ] {
+        let led = root.post(path, form).await;
+        assert_eq!(led.status, StatusCode::SEE_OTHER, "{path}: {}", led.text);
+        let there = led.header("location").to_owned();
+        assert!(there.starts_with("/people/anna?told="), "{path}: {there}");
+        // Another administrator's session is told nothing, and takes nothing away.
+        let other = shop.log_in("administrator").await.get(&there).await.text;
+        assert!(!other.contains(told) && shown(&other).is_none(), "{other}");
+        let page = root.get(&there).await.text;
+        assert!(page.contains(told), "{path}: {page}");
+        let password = shown(&page).map(str::to_owned);
+        assert_eq!(password.is_some(), made, "{path}: {page}");
+        assert!(password.is_none_or(|it| !there.contains(&it)), "{there}");
+        let again = root.get(&there).await.text;
+        assert!(!again.contains(told) && shown(&again).is_none(), "{again}");
+    }
+    let zh = root.post("/people/anna/roles", "roles=tuner").await;
+    let page = root
+        .get(&format!("{}&lang=zh", zh.header("location")))
+        .await;
+    assert!(page.text.contains("Anna 的权限即刻生效"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn a_new_password_of_ones_own_is_read_where_one_logs_in() {
+    let shop = Shop::with_people().await;
+    let root = shop.log_in("root").await;
+    let led = root.post("/people/root/password", "").await;
+    let there = led.header("location").to_owned();
+    assert!(there.starts_with("/login?told="), "{there}");
+    let page = root.get(&there).await.text;
+    let made = shown(&page).expect("a password");
+    let into = shop.send(login("root", made)).await;
+    assert_eq!(into.status, StatusCode::SEE_OTHER, "{}", into.text);
+    assert!(shown(&root.get(&there).await.text).is_none());
 }

@@ -86,6 +86,37 @@ async fn what_rests_on_withdrawn_data_is_offered_to_be_rejected_only() {
 }
 
 #[tokio::test]
+async fn wherever_it_waits_what_rests_on_withdrawn_data_is_offered_to_be_rejected_only() {
+    let shop = Shop::before(SampleDesk::taken_back()).await;
+    let approver = shop.log_in("approver").await;
+    let keys = app(SampleDesk::taken_back());
+    let commands = format!("lathe approve {NUMBER} --key KEY-FILE");
+    for path in ["/register".to_owned(), format!("/orders/{RUNNING}")] {
+        // What waits besides, on the register, can be approved still.
+        let own = |page: &str| {
+            let own = page.split("class=\"waits\"").nth(1);
+            own.unwrap_or_else(|| panic!("nothing waits: {page}"))
+                .to_owned()
+        };
+        let page = own(&approver.get(&path).await.text);
+        for told in [
+            "was withdrawn",
+            "product-reviews · the patient asked",
+            "href=\"/ledger/31\"",
+            &format!("href=\"/register/{NUMBER}\""),
+            "value=\"rejected\"",
+        ] {
+            assert!(page.contains(told), "{told} on {path}: {page}");
+        }
+        assert!(!page.contains("value=\"approved\""), "{path}: {page}");
+        let page = own(&get(&keys, &path, "zh").await.text);
+        let reject = format!("{commands} --reject");
+        assert!(page.contains("数据已被撤回") && page.contains(&reject));
+        assert!(!page.contains(&format!("{commands} --reason")), "{page}");
+    }
+}
+
+#[tokio::test]
 async fn whom_the_workshop_signed_for_has_approved() {
     let pages = [
         "/register".to_owned(),

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 
 use crate::pages::{app, get};
-use crate::sample::SampleDesk;
+use crate::sample::{DONE, FAILED, SampleDesk};
 
 /// How often a part stands in a text.
 fn times(text: &str, part: &str) -> usize {
@@ -45,6 +45,46 @@ async fn orders_are_narrowed_sorted_and_turned() {
         50,
         "unknown words ask for nothing"
     );
+}
+
+#[tokio::test]
+async fn a_rejected_order_is_called_so_and_found_by_it() {
+    let app = app(SampleDesk::rejected());
+    for (lang, rejected, failed) in [
+        ("en", "</svg>rejected<", "</svg>failed"),
+        ("zh", "</svg>已驳回<", "</svg>失败"),
+    ] {
+        let all = get(&app, "/", lang).await.text;
+        assert!(all.contains(rejected) && !all.contains(failed), "{all}");
+        let found = get(&app, "/?state=rejected", lang).await.text;
+        assert_eq!(times(&found, "<td class=\"tick\">"), 1, "{found}");
+        assert!(found.contains(rejected), "{found}");
+        let chosen = "<option value=\"rejected\" selected>";
+        assert!(found.contains(chosen), "{found}");
+        let none = get(&app, "/?state=failed", lang).await.text;
+        assert_eq!(times(&none, "<td class=\"tick\">"), 0, "{none}");
+    }
+    // In the API it is a failed order still, and said so beside.
+    for (query, rows) in [
+        ("state=failed", 1),
+        ("state=failed&rejected=false", 0),
+        ("rejected=true", 1),
+    ] {
+        let text = get(&app, &format!("/api/orders?{query}"), "en").await.text;
+        assert_eq!(
+            times(&text, "\"state\":\"failed\""),
+            rows,
+            "{query}: {text}"
+        );
+        assert_eq!(times(&text, "\"rejected\":true"), rows, "{query}: {text}");
+    }
+    let ids = format!("/orders/compare?ids={FAILED}&ids={DONE}");
+    let page = get(&app, &ids, "en").await.text;
+    assert!(page.contains("rejected"), "{page}");
+    let page = get(&app, &format!("/orders/compare?ids={FAILED}"), "zh")
+        .await
+        .text;
+    assert!(page.contains("已驳回"), "{page}");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod pages;
 mod people;
 mod playground;
 mod projects;
+mod refusals;
 mod rights;
 mod sample;
 mod settings;

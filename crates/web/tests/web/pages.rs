@@ -524,7 +524,7 @@ async fn every_form_refuses_another_origin_and_a_large_body() {
 }
 
 /// Groups of keys, named by their beginning; their members come from fixed lists or from packs.
-const GROUPS: [&str; 52] = [
+const GROUPS: [&str; 53] = [
     "web.action",
     "web.answering",
     "web.audit.by",
@@ -539,6 +539,7 @@ const GROUPS: [&str; 52] = [
     "web.duty",
     "web.duty.text",
     "web.ended",
+    "web.fault",
     "web.filing.kind",
     "web.filing.read",
     "web.keys.limit",
@@ -558,6 +559,7 @@ const GROUPS: [&str; 52] = [
     "web.settings.section",
     "web.settings.unit",
     "web.nav",
+    "web.note.withdrawn",
     "web.new.field",
     "web.new.group",
     "web.new.recipe.left",
@@ -575,6 +577,7 @@ const GROUPS: [&str; 52] = [
     "web.dataset",
     "web.gate.rule",
     "web.gate.cure",
+    "web.gate.gap",
     "web.gate.at_least",
     "web.gate.above",
 ];

@@ -11,9 +11,9 @@ use lathe_evidence::statement::{BreakerState, Cause};
 
 use crate::breakers::Move;
 use crate::error::WorkshopError;
+use crate::note::MoveNote;
 use crate::pack::Pack;
 use crate::pack::breaker::ComplaintsSpec;
-use crate::steps::figures::figure;
 use crate::store::orders::parse;
 use crate::upstream;
 use crate::workshop::Workshop;
@@ -91,12 +91,14 @@ fn asked_for(spec: &ComplaintsSpec, answers: u64, complained: u64) -> Option<Bre
     reaches(spec.restrict_percent).then_some(BreakerState::Restricted)
 }
 
-/// Why, in both languages: callers of either are refused with it.
+/// Why: callers of either language are refused with it.
 fn reason(answers: u64, complained: u64) -> String {
     let (answers, complained) = (answers.to_string(), complained.to_string());
-    let words = [("answers", &answers[..]), ("complained", &complained[..])];
-    let said = figure("breaker.complaints", &words);
-    format!("{} ({})", said.en, said.zh)
+    MoveNote::Complained {
+        complained: &complained,
+        answers: &answers,
+    }
+    .text()
 }
 
 #[cfg(test)]

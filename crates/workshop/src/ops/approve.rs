@@ -23,6 +23,7 @@ use crate::audit;
 use crate::behind::Behind;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
+use crate::note::StepNote;
 use crate::order::{OrderState, StepError, StepName};
 use crate::people::{Person, Reach, reach};
 use crate::steps::register::registration_of;
@@ -331,7 +332,7 @@ fn rejected(
         let said = Registration {
             action: RegistrationAction::CorrectionAsked,
             previous: Some(last.link),
-            note: format!("rejected: {reason}"),
+            note: StepNote::Rejected(reason).text(),
             at_ms,
             ..last.said
         };

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::reasoned;
 use crate::breakers::Move;
 use crate::error::WorkshopError;
+use crate::note::MoveNote;
 use crate::store::Change;
 use crate::workshop::Workshop;
 
@@ -54,7 +55,11 @@ pub(super) async fn run(
                         model: row.model()?,
                         to: BreakerState::ForcedOpen,
                         cause: Cause::Manual,
-                        reason: format!("registration {number} was cancelled: {reason}"),
+                        reason: MoveNote::Cancelled {
+                            number: &number,
+                            reason: &reason,
+                        }
+                        .text(),
                     })
                 })
                 .collect::<Result<_, WorkshopError>>()?;

@@ -10,6 +10,7 @@ use super::withdraw::{commands, orders_again};
 use crate::breakers::Move;
 use crate::catalogue::DeploymentRow;
 use crate::error::WorkshopError;
+use crate::note::MoveNote;
 use crate::store::Change;
 use crate::workshop::Workshop;
 
@@ -52,6 +53,6 @@ fn stop(row: &DeploymentRow, reason: &str) -> Result<Move, WorkshopError> {
         model: row.model()?,
         to: BreakerState::ForcedOpen,
         cause: Cause::Restored,
-        reason: format!("the home was restored from a backup: {reason}"),
+        reason: MoveNote::Restored(reason).text(),
     })
 }

@@ -18,6 +18,7 @@ use crate::breakers::Move;
 use crate::catalogue::DeploymentRow;
 use crate::error::WorkshopError;
 use crate::home::Home;
+use crate::note::MoveNote;
 use crate::objects;
 use crate::people::reach;
 use crate::store::Change;
@@ -79,7 +80,7 @@ fn restrict(row: &DeploymentRow, name: &str, reason: &str) -> Result<Move, Works
         model: row.model()?,
         to: BreakerState::Restricted,
         cause: Cause::Withdrawn,
-        reason: format!("{name} was withdrawn: {reason}"),
+        reason: MoveNote::Withdrawn { what: name, reason }.text(),
     })
 }
 

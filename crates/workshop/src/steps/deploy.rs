@@ -24,6 +24,7 @@ use crate::catalogue::{DeployedTask, DeploymentRow};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::key::digest_of;
+use crate::note::MoveNote;
 use crate::order::{Output, StepError, StepName};
 use crate::people::answers_as;
 use crate::people::reach;
@@ -158,7 +159,7 @@ fn renewed(row: &DeploymentRow) -> Result<Move, WorkshopError> {
         model: row.model()?,
         to: BreakerState::Closed,
         cause: Cause::Renewed,
-        reason: "another deployment took the name".to_owned(),
+        reason: MoveNote::Renewed.text(),
     })
 }
 

@@ -22,6 +22,7 @@ use lathe_register::chain::{self, Approver};
 
 use crate::catalogue::DeploymentRow;
 use crate::error::WorkshopError;
+use crate::note::{self, StepNote};
 use crate::store::Speaker;
 
 /// What is to be deployed.
@@ -220,7 +221,7 @@ impl Desk<'_, '_> {
 
     /// Hands the registration in, where it is not: a new number, or again after a correction.
     fn submit(&mut self, last: Option<&Registered>) -> Result<Registered, WorkshopError> {
-        let note = format!("handed in by order {}", self.candidate.order);
+        let note = StepNote::HandedIn(self.candidate.order).text();
         self.step(last, RegistrationAction::Submitted, None, note)
     }
 
@@ -236,7 +237,7 @@ impl Desk<'_, '_> {
         };
         let failed = judged.findings.iter().filter(|finding| !finding.passed);
         let rules: Vec<&str> = failed.map(|finding| finding.rule.as_str()).collect();
-        let note = format!("does not hold: {}", rules.join("; "));
+        let note = StepNote::Refused(&rules.join("; ")).text();
         let handed_in = match last {
             Some(last) if matches!(last.said.action, Entered | Changed) => return Ok(()),
             Some(last)
@@ -263,13 +264,13 @@ impl Desk<'_, '_> {
             }
             // Another verdict came while the last one waited.
             Some(last) if matches!(last.said.action, Submitted | Reviewed) => {
-                let note = "another verdict took its place".to_owned();
+                let note = StepNote::Superseded.text();
                 Some(self.step(Some(&last), CorrectionAsked, None, note)?)
             }
             other => other,
         };
         let submitted = self.submit(last.as_ref())?;
-        let note = "complete, and passed by the gate".to_owned();
+        let note = StepNote::Reviewed.text();
         self.step(Some(&submitted), Reviewed, None, note)
     }
 
@@ -282,7 +283,7 @@ impl Desk<'_, '_> {
             number,
             verdict: self.verdict,
             decision: Decision::Approved,
-            reason: "self-approved: this workshop's policy is `approval: self`".to_owned(),
+            reason: note::self_approved(),
             expires_ms,
             at_ms: self.speaker.at_ms(),
         };
@@ -297,7 +298,7 @@ impl Desk<'_, '_> {
             return Ok(last.link);
         }
         let action = if entered { Changed } else { Entered };
-        let note = format!("by order {}", self.candidate.order);
+        let note = StepNote::Entered(self.candidate.order).text();
         let step = self.step(Some(&last), action, Some(approval), note)?;
         Ok(step.link)
     }

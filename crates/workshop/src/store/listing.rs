@@ -9,7 +9,7 @@ use super::{Store, failed};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::listing::{OrdersAsked, OrdersSort};
-use crate::order::{OrderId, OrderState, OrderSummary, Title};
+use crate::order::{OrderId, OrderState, OrderSummary, REJECTED, Title};
 use crate::people::Shown;
 
 /// Packs that are offered for narrowing a list.
@@ -17,7 +17,23 @@ const PACKS_MAX: u32 = 200;
 
 const DOING: &str = "list the orders";
 
-/// The window is chosen before the steps are looked at: those of other orders are not read.
+/// Whether a row of `orders`, called so, failed because an approver rejected its model.
+macro_rules! rejected {
+    ($orders:literal) => {
+        concat!(
+            "(",
+            $orders,
+            ".state = 'failed' AND EXISTS
+                 (SELECT 1 FROM steps WHERE order_id = ",
+            $orders,
+            ".id AND state = 'failed'
+                  AND CASE WHEN json_valid(error) THEN json_extract(error, '$.code') END = ?8))"
+        )
+    };
+}
+
+/// The window is chosen before the steps are looked at: those of other orders are not read, but where rejected ones
+/// are asked for, or the others: then those of orders that failed.
 macro_rules! listed {
     ($order:literal, $project:literal) => {
         concat!(
@@ -28,7 +44,9 @@ macro_rules! listed {
                  (SELECT COUNT(*) FROM orders AS ahead
                   WHERE ahead.state = 'queued' AND ahead.id <= listed.id) END AS place,
                  (SELECT SUM(MAX(COALESCE(ended_ms, CASE state WHEN 'running' THEN ?7 END) - started_ms, 0))
-                  FROM steps WHERE order_id = listed.id) AS worked
+                  FROM steps WHERE order_id = listed.id) AS worked, ",
+            rejected!("listed"),
+            " AS rejected
              FROM (SELECT id, state, pack, title_en, title_zh, demonstration, created_ms, ended_ms, ",
             $project,
             " AS project
@@ -40,6 +58,9 @@ macro_rules! listed {
                      AND (?3 IS NULL OR title_en LIKE ?3 ESCAPE '\\' OR title_zh LIKE ?3 ESCAPE '\\'
                           OR pack LIKE ?3 ESCAPE '\\' OR deployment LIKE ?3 ESCAPE '\\'
                           OR id LIKE ?3 ESCAPE '\\')
+                     AND (?9 IS NULL OR ",
+            rejected!("orders"),
+            " = ?9)
                    ORDER BY ",
             $order,
             " LIMIT ?4 OFFSET ?5) AS listed ORDER BY ",
@@ -103,6 +124,7 @@ fn summary(row: &SqliteRow) -> Result<OrderSummary, WorkshopError> {
         ended_ms: row.get("ended_ms"),
         worked_ms: row.get::<Option<i64>, _>("worked").unwrap_or(0),
         answering: None,
+        rejected: row.get("rejected"),
     })
 }
 
@@ -144,6 +166,8 @@ impl Store {
             .bind(offset)
             .bind(shown.list())
             .bind(now_ms())
+            .bind(REJECTED)
+            .bind(asked.rejected)
             .fetch_all(&self.read)
             .await
             .map_err(failed(DOING))?
@@ -174,7 +198,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::order::{Output, StepName};
+    use crate::order::{Output, StepError, StepName};
     use crate::store::Change;
     use crate::store::change::{Finished, NewOrder};
 
@@ -363,6 +387,66 @@ mod tests {
             let worked_s = rows[0].worked_ms / 1000;
             assert!((64..94).contains(&worked_s), "{rows:?}");
             assert_eq!(store.orders(1, 1).await.unwrap()[0].worked_ms, 0);
+            store.close().await;
+        });
+    }
+
+    /// What an approver rejected is told from what failed, and found apart from it.
+    #[test]
+    fn a_rejected_order_is_no_failed_one_in_a_list() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let store = four(folder.path()).await;
+            let fails = |id: &str, error| Change::StepFails {
+                order: OrderId(id.to_owned()),
+                step: StepName::Deploy,
+                error,
+                at_ms: 60,
+            };
+            let broken = StepError {
+                code: "gate-refused".to_owned(),
+                text: "the approval of 2026-0001 was refused: no".to_owned(),
+                next: String::new(),
+            };
+            let rejection = StepError::rejection("2026-0001", "too curt");
+            let changes = [fails("2", broken), fails("4", rejection)];
+            store.apply(&changes).await.unwrap();
+            for (state, rejected, expected) in [
+                (None, None, "4321"),
+                (Some(OrderState::Failed), None, "42"),
+                (Some(OrderState::Failed), Some(false), "2"),
+                (None, Some(true), "4"),
+                (None, Some(false), "321"),
+                (Some(OrderState::Done), Some(true), ""),
+            ] {
+                let asked = OrdersAsked {
+                    state,
+                    rejected,
+                    ..OrdersAsked::default()
+                };
+                let rows = store.orders_asked(&asked, &Shown::All, 9, 0).await.unwrap();
+                let ids: String = rows.iter().map(|row| row.id.0.as_str()).collect();
+                assert_eq!(ids, expected, "{asked:?}");
+                let told = rows.iter().filter(|row| row.rejected);
+                assert!(told.clone().all(|row| row.id.0 == "4"), "{rows:?}");
+                assert_eq!(told.count() == 1, expected.contains('4'), "{rows:?}");
+            }
+            // Run again it is a new attempt.
+            let again = Change::StepWaits {
+                order: OrderId("4".to_owned()),
+                step: StepName::Deploy,
+            };
+            let queued = Change::OrderIs {
+                order: OrderId("4".to_owned()),
+                state: OrderState::Queued,
+                at_ms: 70,
+            };
+            store.apply(&[again, queued]).await.unwrap();
+            assert!(!store.orders(1, 0).await.unwrap()[0].rejected);
             store.close().await;
         });
     }

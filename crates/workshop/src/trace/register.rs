@@ -178,17 +178,25 @@ impl Workshop {
     /// The model that waits under this number, with what it rests on.
     async fn waiting_of(&self, number: &str) -> Result<Option<WaitingView>, WorkshopError> {
         let rows = self.pending_of(number).await?;
-        let Some(row) = rows.into_iter().find(|it| it.number == number) else {
-            return Ok(None);
-        };
+        match rows.iter().find(|it| it.number == number) {
+            Some(row) => self.waiting(row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// What waits, with what it rests on and what of that was withdrawn since.
+    ///
+    /// # Errors
+    /// `ledger-broken`.
+    pub async fn waiting(&self, row: &PendingRow) -> Result<WaitingView, WorkshopError> {
         let mut chain = candidate_of(&*self.store().ledger()?.read().await, &row.verdict);
         chain.withdrawn = self.withdrawn_of(&chain).await?;
-        Ok(Some(WaitingView {
+        Ok(WaitingView {
             chain,
-            order: row.order,
+            order: row.order.clone(),
             model: row.model,
             at_ms: row.at_ms,
-        }))
+        })
     }
 
     /// The registration that the newest deployment of this name rests on; none where nothing was ever

@@ -102,6 +102,35 @@ pub fn verdict() -> Verdict {
     }))
 }
 
+/// A verdict that refuses: a floor that is not reached, data with too much in it that is personal, and terms.
+pub fn refusal() -> Verdict {
+    read(json!({
+        "passed": false,
+        "findings": [
+            { "passed": true, "key": "thresholds", "figure": 1.0, "limit": 0.99, "cure": "",
+              "threshold": { "metric": "valid_json", "at_least": 0.99 },
+              "rule": "valid_json of the tuned model is at least 0.99",
+              "evidence": "valid_json of tuned on 742 records" },
+            { "passed": false, "key": "thresholds", "figure": 0.871, "limit": 0.9, "cure": "tune longer",
+              "threshold": { "metric": "pearson_r", "at_least": 0.9 },
+              "rule": "pearson_r of the tuned model is at least 0.9",
+              "evidence": "pearson_r of tuned on 742 records" },
+            { "passed": false, "key": "thresholds", "figure": 0.842, "limit": 0.85, "cure": "tune longer",
+              "threshold": { "metric": "pearson_r", "at_least": 0.85,
+                             "slice": { "by": "product", "each": true, "records_min": 50 } },
+              "rule": "pearson_r of the tuned model is at least 0.85 for each product with 50 records or more",
+              "evidence": "pearson_r of tuned on the 163 records where product is router" },
+            { "passed": false, "key": "data.personal_max_share", "figure": 0.031, "limit": 0.01,
+              "cure": "take them out", "threshold": null,
+              "rule": "the share of records with personal data is at most 0.01",
+              "evidence": "the scan of product-reviews, 3708 records" },
+            { "passed": false, "key": "licences.data", "figure": null, "cure": "use other data",
+              "threshold": null, "rule": "the licence of the data permits commercial use",
+              "evidence": "product-reviews, CC-BY-NC-4.0: it is not for commercial use" }
+        ]
+    }))
+}
+
 /// The product reviews of the sample pack.
 pub fn dataset() -> DatasetView {
     let histogram = [

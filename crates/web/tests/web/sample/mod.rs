@@ -26,14 +26,13 @@ use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, EntryTrace, EntryView, FilingView, LedgerHead, ReceiptLine, RecordTrace,
-    RegistrationView, Said, TraceView,
+    RegistrationView, Said, TraceView, WaitingView,
 };
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
     CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelDetail, ModelRow,
-    ModelView, ModelsAsked, Operation, OrderId, OrderRequest, OrderState, OrderSummary, OrderView,
-    OrdersAsked, OrdersSort, ReceiptsFrom, StepName, StepState, StepView, UpstreamView,
-    WorkshopError,
+    ModelView, ModelsAsked, Operation, OrderId, OrderRequest, OrderSummary, OrderView, OrdersAsked,
+    OrdersSort, ReceiptsFrom, StepName, StepState, StepView, UpstreamView, WorkshopError,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -242,6 +241,15 @@ impl SampleDesk {
         desk
     }
 
+    /// The same workshop, in which the gate refused the model of the order that is done otherwise.
+    pub fn refused() -> SampleDesk {
+        let mut desk = SampleDesk::new();
+        desk.verdict = evidence::refusal();
+        let orders = desk.orders.iter_mut();
+        orders.filter(|it| it.id.0 == DONE).for_each(orders::refuse);
+        desk
+    }
+
     /// The same workshop, in which a person rejected the model of the order that failed, which waits anew in
     /// another one.
     pub fn rejected() -> SampleDesk {
@@ -352,8 +360,10 @@ impl SampleDesk {
     }
 
     fn is_evaluated(&self, id: &OrderId) -> bool {
+        let measured =
+            |step: &StepView| step.name == StepName::Evaluate && step.state == StepState::Done;
         self.find(id)
-            .is_some_and(|order| order.state == OrderState::Done)
+            .is_some_and(|order| order.steps.iter().any(measured))
     }
 }
 
@@ -376,6 +386,7 @@ fn summary(order: &OrderView) -> OrderSummary {
         ended_ms: order.ended_ms,
         worked_ms: order.worked_ms(order.ended_ms.unwrap_or(PLACED_MS)),
         answering: order.answering.clone(),
+        rejected: order.rejection().is_some(),
     }
 }
 
@@ -387,6 +398,7 @@ fn fits(row: &OrderSummary, asked: &OrdersAsked) -> bool {
             .any(|it| it.contains(text))
     };
     asked.state.is_none_or(|it| it == row.state)
+        && asked.rejected.is_none_or(|it| it == row.rejected)
         && asked.pack.as_ref().is_none_or(|it| *it == row.pack)
         && asked.project.as_ref().is_none_or(|it| *it == row.project)
         && asked.sought().is_none_or(|it| holds(&it))
@@ -626,6 +638,12 @@ impl Desk for SampleDesk {
         let mut rows = self.pending.clone();
         rows.retain(|it| it.number == what || it.order.0 == what);
         asked(rows)
+    }
+    fn waiting<'a>(&'a self, row: &'a PendingRow) -> Asked<'a, WaitingView> {
+        let all = self.registrations.iter();
+        let mut all = all.filter_map(|it| it.waiting.as_ref());
+        let found = all.find(|it| it.order == row.order);
+        asked(found.cloned().unwrap_or_else(trace::waiting))
     }
     fn pending_count(&self, counted_max: u32) -> Asked<'_, u32> {
         let all = u32::try_from(self.pending.len()).unwrap_or(u32::MAX);

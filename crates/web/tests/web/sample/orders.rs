@@ -140,6 +140,23 @@ pub fn failed() -> OrderView {
     failed
 }
 
+/// Makes it an order whose model the gate refused.
+pub fn refuse(order: &mut OrderView) {
+    order.state = OrderState::Failed;
+    order.deployment = None;
+    order.answering = None;
+    let deploy = &mut order.steps[7];
+    deploy.state = StepState::Failed;
+    deploy.figure = None;
+    deploy.error = Some(StepError {
+        code: "gate-refused".to_owned(),
+        text: "the gate refuses customer-care: pearson_r of the tuned model is at least 0.9"
+            .to_owned(),
+        next: "tune longer or on more data".to_owned(),
+    });
+    order.steps[8] = step(StepName::Ask, StepState::Waiting);
+}
+
 fn step(name: StepName, state: StepState) -> StepView {
     StepView {
         name,

@@ -1,0 +1,125 @@
+//! Why a step of an order ended, in the reader's language: by the code of its error, with what the step itself said
+//! beside it, as it was written.
+//!
+//! What the gate refused and what an approver rejected is told by what they found. Not here: why a page cannot be
+//! shown (`Problem`).
+
+use lathe_workshop::StepError;
+use lathe_workshop::words;
+
+use super::gate::GateView;
+use crate::lang::Say;
+
+/// The code of a step that the gate ended.
+const REFUSED: &str = "gate-refused";
+
+/// Why a step ended.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub text: String,
+    /// What it consists of: the rules that do not hold.
+    pub parts: Vec<String>,
+    pub next: String,
+    /// Where more of it stands on the page; empty where nowhere.
+    pub href: &'static str,
+    /// What the step said; empty where the rest says it all.
+    pub said: String,
+    pub code: String,
+    is_rejection: bool,
+}
+
+impl Fault {
+    /// By its code; an error that the catalogue does not know says its own words.
+    pub fn new(say: Say, error: &StepError) -> Fault {
+        let key = format!("web.fault.{}", error.code);
+        let next = format!("{key}.next");
+        let own = |text: &str| text.trim().to_owned();
+        let (text, next, said) = match (words::has(&key), words::has(&next)) {
+            (false, _) => (own(&error.text), own(&error.next), String::new()),
+            (true, has_next) => {
+                let next = match has_next {
+                    true => say.it(&next),
+                    false => say.it("web.fault.next"),
+                };
+                (say.it(&key), next, sentences(&error.text, &error.next))
+            }
+        };
+        Fault {
+            text,
+            parts: Vec::new(),
+            next,
+            href: "",
+            said,
+            code: error.code.clone(),
+            is_rejection: error.is_rejection(),
+        }
+    }
+
+    /// With what is found on the same page: what the gate found, and who rejected the model.
+    pub fn explain(&mut self, say: Say, gate: Option<&GateView>, rejected: Option<&str>) {
+        if let Some(rejected) = rejected.filter(|_| self.is_rejection) {
+            self.text = rejected.to_owned();
+            self.next = say.it("web.order.rejected.next");
+            self.said.clear();
+        }
+        // Where the gate would pass it now, the step says what it was refused for.
+        let gate = gate.filter(|it| self.code == REFUSED && !it.passed);
+        if let Some(gate) = gate {
+            self.parts = gate.failed();
+            self.href = "#gate-title";
+            self.said.clear();
+        }
+    }
+}
+
+/// What a step said, and what it said to do next, as one text.
+fn sentences(text: &str, next: &str) -> String {
+    let parts = [text.trim(), next.trim()];
+    let parts = parts.into_iter().filter(|it| !it.is_empty());
+    parts.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lathe_workshop::words::Lang;
+
+    fn error(code: &str) -> StepError {
+        StepError {
+            code: code.to_owned(),
+            text: "the file a.csv is odd".to_owned(),
+            next: "mend it".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_steps_end_with_has_words_by_its_code() {
+        let pages = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
+        let pages = std::fs::read_dir(pages).expect("the pages of the errors");
+        let mut known = 0;
+        for page in pages {
+            let path = page.expect("a page").path();
+            let code = path.file_stem().and_then(|it| it.to_str()).expect("a name");
+            // `data-add` is a command's, not a step's.
+            let of_steps = ["data-", "engine-", "tune-", "eval-", "chain-"];
+            if code == "data-add" || !of_steps.iter().any(|it| code.starts_with(it)) {
+                continue;
+            }
+            known += 1;
+            let fault = Fault::new(Say::new(Lang::Zh), &error(code));
+            assert!(!fault.text.is_ascii(), "{code} has no words: {fault:?}");
+            assert!(!fault.next.is_ascii(), "{code} says not what to do");
+            assert_eq!(fault.said, "the file a.csv is odd; mend it");
+        }
+        assert!(known > 40, "only {known} codes found");
+    }
+
+    #[test]
+    fn what_the_catalogue_does_not_know_says_its_own_words() {
+        let fault = Fault::new(Say::new(Lang::Zh), &error("no-such-code"));
+        assert_eq!(
+            (&fault.text[..], &fault.next[..], &fault.said[..]),
+            ("the file a.csv is odd", "mend it", "")
+        );
+    }
+}
