@@ -580,7 +580,13 @@ const GROUPS: [&str; 48] = [
 fn the_catalogue_and_the_pages_agree() {
     let mut named = std::collections::BTreeSet::new();
     let mut texts = Vec::new();
-    for folder in ["src", "src/pages", "src/api", "templates"] {
+    for folder in [
+        "src",
+        "src/pages",
+        "src/pages/new_order",
+        "src/api",
+        "templates",
+    ] {
         let folder = format!("{}/{folder}", env!("CARGO_MANIFEST_DIR"));
         for entry in std::fs::read_dir(folder).expect("a folder of this crate") {
             let path = entry.expect("an entry").path();
