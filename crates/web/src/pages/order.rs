@@ -15,7 +15,7 @@ use lathe_workshop::{
 
 use super::answering::Stands;
 use super::change::setting_text;
-use super::curve::Curve;
+use super::curve::{self, Course, Curve};
 use super::deployment::Deployment;
 use super::gate::GateView;
 use super::in_path::InPath;
@@ -179,7 +179,11 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
     highlights.extend(gate.as_ref().map(|gate| gate.tile(say)));
     // The curve is that of the stage that tunes now, or of one that has.
     let tuning = order.steps.iter().find(|step| tunes(step));
-    let memory = tuning.and_then(|step| step.progress.as_ref()?.memory);
+    let course = Course {
+        is_tuning: tuning.is_some(),
+        memory: tuning.and_then(|step| step.progress.as_ref()?.memory),
+        mean_loss: curve::mean_loss(&order.steps),
+    };
     Ok(OrderPage {
         frame: Frame::new(tongue.clone(), "orders"),
         order: Head {
@@ -189,7 +193,7 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
         },
         pending,
         highlights,
-        curve: Curve::new(say, &points, tuning.is_some(), memory),
+        curve: Curve::new(say, &points, course),
         steps: steps::rows(say, order.steps, order.answering.as_ref()),
         deployment,
         report: report_view,
