@@ -6,6 +6,26 @@
 const token = document.querySelector("meta[name=csrf]")?.content;
 const ours = token ? { "X-CSRF-Token": token } : {};
 
+// What any part of a page may have to say, in the page's language.
+const shared = document.body.dataset;
+
+const rest = (ms) => new Promise((wake) => setTimeout(wake, ms));
+
+// An error whose text says all there is to be said.
+const whole = (text, more) => Object.assign(new Error(text), { whole: true, ...more });
+
+// Asks the workshop. A browser tells in its own words that nothing came back, and follows to where one logs in as if
+// that were what was asked for: both are told in the page's words.
+async function reached(address, options) {
+  const unreached = (error) => {
+    if (error.name === "AbortError") throw error;
+    throw whole(shared.unreached, { unreached: true });
+  };
+  const response = await fetch(address, options).catch(unreached);
+  if (response.redirected) throw whole(shared.loggedOut, { gone: true });
+  return response;
+}
+
 const pad = (number) => String(number).padStart(2, "0");
 
 // Times are written in UTC by the server; the reader's own zone stands here.
@@ -20,16 +40,68 @@ function localTimes(root) {
 }
 
 // An order's page: every event fetches the living part anew, at most once a second, and exchanges
-// only the parts that differ, so that what one reads or has opened stays.
+// only the parts that differ, so that what one reads or has opened stays. Where the order cannot be followed any more,
+// for now or for good, that is said: a page that stands still must not look as if it went on.
 function liveOrder(live) {
   const pause_ms = 1000;
+  const patience_ms = 4000;
+  const again_ms_min = 2000;
+  const again_ms_max = 60000;
+  const note = document.getElementById("live-note");
   let timer = 0;
   let again = false;
+  let asked = 0;
+  let shown = 0;
+  let again_ms = again_ms_min;
+  let late = 0;
+  let events = null;
+  let over = false;
+
+  function tell(text) {
+    clearTimeout(late);
+    late = 0;
+    note.textContent = text;
+    note.hidden = !text;
+  }
+
+  // A stream that broke off is mostly there again at once.
+  function lost() {
+    if (!over && !late && note.hidden) late = setTimeout(() => tell(note.dataset.lost), patience_ms);
+  }
+
+  function well() {
+    again_ms = again_ms_min;
+    if (!over) tell("");
+  }
+
+  // Whoever is not logged in any more, or may not see the order any more, is told so once.
+  function gone() {
+    over = true;
+    events.close();
+    tell(note.dataset.ended);
+  }
 
   async function refresh() {
-    const response = await fetch(live.dataset.parts, { headers: { Accept: "text/html" } });
-    if (!response.ok) return;
-    const fresh = new DOMParser().parseFromString(await response.text(), "text/html").body;
+    asked += 1;
+    const turn = asked;
+    let response;
+    try {
+      response = await reached(live.dataset.parts, { headers: { Accept: "text/html" } });
+    } catch (error) {
+      if (error.gone) return gone();
+      throw error;
+    }
+    if ([401, 403, 404].includes(response.status)) return gone();
+    if (!response.ok) throw whole(response.statusText);
+    const text = await response.text();
+    // What was asked for earlier may come later.
+    if (turn < shown) return;
+    shown = turn;
+    show(new DOMParser().parseFromString(text, "text/html").body);
+    well();
+  }
+
+  function show(fresh) {
     localTimes(fresh);
     const shape = (root) => [...root.querySelectorAll("[data-part]")].map((part) => part.dataset.part).join();
     for (const details of live.querySelectorAll("details[id]")) {
@@ -52,7 +124,7 @@ function liveOrder(live) {
       again = true;
       return;
     }
-    refresh().catch(() => {});
+    refresh().catch(lost);
     timer = setTimeout(() => {
       timer = 0;
       if (again) {
@@ -62,13 +134,39 @@ function liveOrder(live) {
     }, pause_ms);
   }
 
-  const events = new EventSource(live.dataset.events);
-  for (const name of ["order", "curve", "log"]) events.addEventListener(name, soon);
-  events.addEventListener("end", () => {
-    events.close();
-    clearTimeout(timer);
-    refresh().catch(() => {});
-  });
+  // Each time later than the last.
+  function later(work) {
+    lost();
+    setTimeout(work, again_ms);
+    again_ms = Math.min(2 * again_ms, again_ms_max);
+  }
+
+  // A browser opens a stream anew that broke off, and gives up one that was refused. Why it was, the living part says.
+  async function broken() {
+    lost();
+    if (events.readyState !== EventSource.CLOSED || over) return;
+    await refresh().catch(() => {});
+    if (!over) later(listen);
+  }
+
+  // How it ended is the last thing that there is to be shown.
+  function end() {
+    refresh().catch(() => later(end));
+  }
+
+  function listen() {
+    events = new EventSource(live.dataset.events);
+    for (const name of ["order", "curve", "log"]) events.addEventListener(name, soon);
+    events.addEventListener("open", well);
+    events.addEventListener("error", broken);
+    events.addEventListener("end", () => {
+      events.close();
+      clearTimeout(timer);
+      end();
+    });
+  }
+
+  listen();
   scrollLog(live);
 }
 
@@ -80,14 +178,14 @@ function scrollLog(root) {
 // The pointer over a chart: a line through both drawings and the values of the nearest step, read
 // back from the polylines themselves.
 function chartReadout(event) {
-  const svg = event.target.closest(".plot svg");
+  const svg = event.target.closest(".plot svg[data-low]");
   const chart = svg?.closest(".chart");
   if (!chart) return;
   const box = svg.getBoundingClientRect();
   const x = ((event.clientX - box.left) / box.width) * 1000;
   const texts = [];
   let at = null;
-  for (const plot of chart.querySelectorAll(".plot svg")) {
+  for (const plot of chart.querySelectorAll(".plot svg[data-low]")) {
     const points = plot.querySelector("polyline").points;
     let nearest = null;
     for (const point of points) {
@@ -114,15 +212,18 @@ function chartLeave(event) {
 }
 
 // The bodies of server-sent events in a streamed response, one by one.
-async function* streamed(response) {
+async function* streamed(response, broke) {
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  const broken = (error) => {
+    throw error.name === "AbortError" ? error : whole(broke);
+  };
+  let begun = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch(broken);
     if (done) return;
-    rest += value;
-    const lines = rest.split("\n");
-    rest = lines.pop();
+    begun += value;
+    const lines = begun.split("\n");
+    begun = lines.pop();
     for (const line of lines) {
       if (line.startsWith("data:")) yield line.slice(5).trim();
     }
@@ -139,7 +240,7 @@ async function streamAnswer(panel, body, words, signal) {
   const began = performance.now();
   let first = 0;
   let counted = null;
-  const response = await fetch("/v1/chat/completions", {
+  const response = await reached("/v1/chat/completions", {
     method: "POST",
     headers: { "Content-Type": "application/json", ...ours },
     body: JSON.stringify(body),
@@ -152,8 +253,10 @@ async function streamAnswer(panel, body, words, signal) {
     error.refused = reason && (response.status < 500 || response.status === 503);
     throw error;
   }
-  for await (const data of streamed(response)) {
-    if (data === "[DONE]") break;
+  let ended = false;
+  for await (const data of streamed(response, words.broke)) {
+    ended = data === "[DONE]";
+    if (ended) break;
     const chunk = JSON.parse(data);
     if (chunk.error) throw new Error(chunk.error.message);
     const text = chunk.choices?.[0]?.delta?.content ?? "";
@@ -164,6 +267,7 @@ async function streamAnswer(panel, body, words, signal) {
     raw.textContent += text;
     counted = chunk.usage ?? counted;
   }
+  if (!ended) throw whole(words.broke);
   const receipt = response.headers.get("x-lathe-receipt");
   if (receipt) {
     origin.querySelector("a").href = `/receipts/${encodeURIComponent(receipt)}`;
@@ -173,12 +277,10 @@ async function streamAnswer(panel, body, words, signal) {
   const timing = filled(words.timing, { first: Math.round((first || performance.now()) - began), total });
   const cost = counted ? filled(words.usage, { prompt: counted.prompt_tokens, completion: counted.completion_tokens }) + " · " : "";
   usage.textContent = cost + timing;
-  const drawn = await fetch("/try/answer", {
-    method: "POST",
-    headers: ours,
-    body: new URLSearchParams({ model: body.model, text: raw.textContent }),
-  });
-  if (drawn.ok) panel.querySelector(".gauges").innerHTML = await drawn.text();
+  // The answer is there whole; without the drawing it is only plainer.
+  const drawing = { method: "POST", headers: ours, body: new URLSearchParams({ model: body.model, text: raw.textContent }) };
+  const drawn = await reached("/try/answer", drawing).catch(() => null);
+  if (drawn?.ok) panel.querySelector(".gauges").innerHTML = await drawn.text().catch(() => "");
 }
 
 async function showAnswer(panel, body, words, signal) {
@@ -193,7 +295,8 @@ async function showAnswer(panel, body, words, signal) {
     await streamAnswer(panel, body, words, signal);
   } catch (error) {
     const told = error.refused ? words.refused : words.failed;
-    usage.textContent = error.name === "AbortError" ? words.stopped : told.replace("{value}", error.message);
+    const why = error.whole ? error.message : filled(told, { value: error.message });
+    usage.textContent = error.name === "AbortError" ? words.stopped : why;
   }
 }
 
@@ -226,6 +329,8 @@ function askModel(form) {
 
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    // The keys ask as well as the button, which waits for the answer.
+    if (button.disabled) return;
     let chosen;
     try {
       chosen = parameters();
@@ -270,10 +375,12 @@ function askModel(form) {
   }
 }
 
-// A file goes in pieces, each where the one before ended: what broke off goes on when the same file is
-// chosen again. The file's digest says that it is the same.
+// A file goes in pieces, each where the one before ended: what did not reach the workshop is sent again a few times,
+// and what broke off goes on when the same file is chosen again. The file's digest says that it is the same.
 function bringFile(form) {
   const piece_bytes = 4 << 20;
+  const misses_max = 5;
+  const miss_ms = 2000;
   const hashed_bytes_max = 256 << 20;
   const bar = form.querySelector("progress");
   const status = form.querySelector("[data-status]");
@@ -285,21 +392,44 @@ function bringFile(form) {
     return body;
   }
 
-  async function bring(file) {
+  // It may have been moved or changed since it was chosen.
+  const bytes = (part) => part.arrayBuffer().catch(() => { throw new Error(form.dataset.unread); });
+
+  async function begun(file) {
     const asked = { do: "bring-begin", name: file.name, bytes: file.size };
     if (form.elements.project) asked.project = form.elements.project.value;
     if (globalThis.crypto?.subtle && file.size <= hashed_bytes_max) {
-      const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
+      const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await bytes(file)));
       asked.sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
     }
     const headers = { "Content-Type": "application/json", ...ours };
-    let here = await told(await fetch("/api/operations", { method: "POST", headers, body: JSON.stringify(asked) }));
+    return told(await reached("/api/operations", { method: "POST", headers, body: JSON.stringify(asked) }));
+  }
+
+  // How far the file is at the workshop: a piece may have come whose answer was lost.
+  async function stands(here) {
+    const { brought } = await told(await reached("/api/brought"));
+    return brought.find((file) => file.id === here.id) ?? here;
+  }
+
+  async function bring(file) {
+    let here = await begun(file);
+    let misses = 0;
     while (!here.complete) {
       bar.value = file.size ? here.received / file.size : 0;
       const sizes = [here.received, file.size].map((bytes) => `${(bytes / 1048576).toFixed(1)} MiB`);
       status.textContent = filled(form.dataset.sent, { sent: sizes[0], bytes: sizes[1] });
-      const piece = file.slice(here.received, here.received + piece_bytes);
-      here = await told(await fetch(`/api/brought/${here.id}?offset=${here.received}`, { method: "PUT", headers: ours, body: piece }));
+      const piece = await bytes(file.slice(here.received, here.received + piece_bytes));
+      try {
+        here = await told(await reached(`/api/brought/${here.id}?offset=${here.received}`, { method: "PUT", headers: ours, body: piece }));
+        misses = 0;
+      } catch (error) {
+        if (!error.unreached || misses === misses_max) throw error;
+        misses += 1;
+        status.textContent = form.dataset.waits;
+        await rest(misses * miss_ms);
+        here = await stands(here).catch(() => here);
+      }
     }
     location.href = `/data/bring/${here.id}`;
   }
@@ -333,7 +463,7 @@ function reviewKeys(root) {
       return;
     }
     const fields = { e: "[name=correction]", r: "[name=reason]" };
-    if (event.key === "a") cards[at]?.querySelector("[value=accept]").click();
+    if (event.key === "a") cards[at]?.querySelector("[value=accept]")?.click();
     else if (fields[event.key]) {
       event.preventDefault();
       cards[at]?.querySelector(fields[event.key])?.focus();
@@ -341,13 +471,23 @@ function reviewKeys(root) {
   });
 }
 
+// Where the page may not write to the clipboard, as without TLS from another machine, the text is marked, so that
+// keys can take it.
 async function copyCommand(event) {
   const button = event.target.closest("[data-copy]");
-  if (!button) return;
-  await navigator.clipboard.writeText(button.parentElement.querySelector("code").textContent);
-  const text = button.textContent;
-  button.textContent = button.dataset.copied;
-  setTimeout(() => { button.textContent = text; }, 1500);
+  if (!button || button.dataset.said) return;
+  const code = button.parentElement.querySelector("code");
+  button.dataset.said = button.textContent;
+  try {
+    await navigator.clipboard.writeText(code.textContent);
+    button.textContent = button.dataset.copied;
+  } catch {
+    getSelection().selectAllChildren(code);
+    button.textContent = shared.byHand;
+  }
+  await rest(1500);
+  button.textContent = button.dataset.said;
+  delete button.dataset.said;
 }
 
 localTimes(document);
@@ -362,4 +502,4 @@ const review = document.getElementById("review");
 if (review) reviewKeys(review);
 document.addEventListener("pointermove", chartReadout);
 document.addEventListener("pointerout", chartLeave);
-document.addEventListener("click", (event) => { copyCommand(event).catch(() => {}); });
+document.addEventListener("click", copyCommand);

@@ -32,10 +32,12 @@ use subtle::{Choice, ConstantTimeEq};
 
 use crate::pages;
 use crate::visitor::session_in;
+pub(crate) use pass::Pass;
 use refusal::{Refusal, Shape};
 use routes::{Need, Place};
 
 mod csrf;
+mod pass;
 mod refusal;
 mod routes;
 

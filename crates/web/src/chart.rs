@@ -1,8 +1,8 @@
 //! Numbers into drawing coordinates: curves, interval bars, histograms.
 //!
 //! Every drawing is stretched to its place by the page, so lines are given in a box of
-//! [`WIDTH`] × [`HEIGHT`] and text never is: labels stand beside the drawing as HTML, evenly spaced,
-//! and stay crisp at any width. Not here: markup and colours.
+//! [`WIDTH`] × [`HEIGHT`] and text never is: labels stand beside the drawing, each at its height, and stay crisp at
+//! any width. Not here: markup and colours.
 
 /// Where a line goes: pairs of where and how high.
 type Points<'a> = &'a [(f64, f64)];
@@ -19,8 +19,16 @@ const SMOOTH_POINTS_MIN: usize = 8;
 const LOG_RATIO_MIN: f64 = 5.0;
 /// Decimals of a label at most.
 const PLACES_MAX: usize = 9;
-/// Equal parts of an axis; there is one label more.
+/// Equal parts of a linear axis; there is one label more.
 const PARTS: usize = 4;
+/// Equal parts of a drawing a third as high.
+const SMALL_PARTS: usize = 2;
+/// The digits that a logarithmic axis of less than two decades is labelled at.
+const DIGITS: [u8; 3] = [1, 2, 5];
+/// The most decades that are all labelled.
+const DECADES_MAX: i32 = 6;
+/// Below this, and from the other one on, a label is written with its power of ten.
+const PLAIN: std::ops::Range<f64> = 1e-3..1e5;
 
 /// One line chart with its axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,10 +41,21 @@ pub(crate) struct Panel {
     pub beside: String,
     /// Where the last value lies, for a dot.
     pub end: (f64, f64),
-    /// Labels from top to bottom, evenly spaced.
-    pub labels: Vec<String>,
+    /// What stands beside the axis, from top to bottom.
+    pub ticks: Vec<Tick>,
+    /// The `d` of the lines at the ticks.
+    pub grid: String,
     /// The vertical axis.
     pub axis: Axis,
+}
+
+/// A label of an axis.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Tick {
+    /// How far below the top it stands, in hundredths of the height.
+    pub percent: f64,
+    /// What it says.
+    pub label: String,
 }
 
 /// A vertical axis from `low` at the bottom of the box to `high` at its top.
@@ -60,31 +79,41 @@ impl Axis {
         }
     }
 
-    /// The value at a height.
-    fn value(self, share: f64) -> f64 {
-        if self.is_log {
-            self.low * (self.high / self.low).powf(share)
+    /// What is labelled, from top to bottom: equal `parts` of a linear axis; of a logarithmic one powers of ten, and
+    /// where it spans less than two decades and their ends, twice and five times them, too.
+    fn values(self, parts: usize) -> Vec<f64> {
+        let mut values = if self.is_log {
+            log_values(self.low, self.high)
         } else {
-            self.low + (self.high - self.low) * share
-        }
+            let part = (self.high - self.low) / parts as f64;
+            (0..=parts).map(|at| self.low + part * at as f64).collect()
+        };
+        values.reverse();
+        values
     }
 }
 
-/// Draws `points` (position from 0 to `x_high`, value) on a linear axis. `None` without a finite
-/// value.
+/// Draws `points` (position from 0 to `x_high`, value) on a linear axis, a third as high as a loss. `None` without a
+/// finite value.
 pub(crate) fn panel(
     points: &[(f64, f64)],
     x_high: f64,
     label: impl Fn(f64, usize) -> String,
 ) -> Option<Panel> {
-    draw((points, &[]), x_high, label, |least, greatest| {
-        let from = if least >= 0.0 && least < 0.6 * greatest {
-            0.0
-        } else {
-            least
-        };
-        round_axis(from, greatest)
-    })
+    draw(
+        (points, &[]),
+        x_high,
+        (SMALL_PARTS, label),
+        |least, greatest| {
+            let is_flat = least == greatest;
+            let from = if least >= 0.0 && (is_flat || least < 0.6 * greatest) {
+                0.0
+            } else {
+                least
+            };
+            round_axis(from, greatest)
+        },
+    )
 }
 
 /// As [`panel`], but on a logarithmic axis where the values span a wide ratio: a loss falls tenfold
@@ -94,13 +123,18 @@ pub(crate) fn loss_panel(
     x_high: f64,
     label: impl Fn(f64, usize) -> String,
 ) -> Option<Panel> {
-    draw((points, beside), x_high, label, |least, greatest| {
-        if least > 0.0 && greatest / least > LOG_RATIO_MIN {
-            ratio_axis(least, greatest)
-        } else {
-            round_axis(least.min(0.0), greatest)
-        }
-    })
+    draw(
+        (points, beside),
+        x_high,
+        (PARTS, label),
+        |least, greatest| {
+            if least > 0.0 && greatest / least > LOG_RATIO_MIN {
+                ratio_axis(least, greatest)
+            } else {
+                round_axis(least.min(0.0), greatest)
+            }
+        },
+    )
 }
 
 /// The points that have a place.
@@ -112,7 +146,7 @@ fn finite(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 fn draw(
     (points, beside): (Points<'_>, Points<'_>),
     x_high: f64,
-    label: impl Fn(f64, usize) -> String,
+    (parts, label): (usize, impl Fn(f64, usize) -> String),
     axis: impl Fn(f64, f64) -> Axis,
 ) -> Option<Panel> {
     let (points, beside) = (finite(points), finite(beside));
@@ -134,18 +168,28 @@ fn draw(
     } else {
         Vec::new()
     };
-    let values = (0..=PARTS).rev();
-    let values: Vec<f64> = values
-        .map(|part| axis.value(part as f64 / PARTS as f64))
-        .collect();
-    let places = places(&values);
-    let labels = values.iter().map(|value| label(*value, places));
+    let values = axis.values(parts);
+    let labels: Vec<String> = if axis.is_log {
+        short_labels(&values)
+    } else {
+        let places = places(&values);
+        values.iter().map(|value| label(*value, places)).collect()
+    };
+    let heights: Vec<f64> = values.iter().map(|it| place((0.0, *it)).1).collect();
+    let tick = |(y, label): (&f64, String)| Tick {
+        percent: (y / HEIGHT * 1000.0).round() / 10.0,
+        label,
+    };
     Some(Panel {
         raw: line(&points),
         smooth: line(&smoothed),
         beside: line(&beside),
         end: place(smoothed.last().copied().unwrap_or(last)),
-        labels: labels.collect(),
+        ticks: heights.iter().zip(labels).map(tick).collect(),
+        grid: heights
+            .iter()
+            .map(|y| format!("M0 {y:.1}H{WIDTH}"))
+            .collect(),
         axis,
     })
 }
@@ -225,6 +269,51 @@ pub(crate) fn columns(counts: &[u64]) -> Vec<(f64, f64, f64, f64)> {
     counts.iter().enumerate().map(column).collect()
 }
 
+/// The digit times the power of ten, as near as a number comes.
+fn round_value(digit: u8, power: i32) -> f64 {
+    format!("{digit}e{power}").parse().unwrap_or(f64::NAN)
+}
+
+/// The power of ten that a positive value is not below, and is below the next one.
+fn power_of(value: f64) -> i32 {
+    let power = value.log10().floor() as i32;
+    // A logarithm may be off by its last bit just at a power of ten.
+    match value {
+        it if it < round_value(1, power) => power - 1,
+        it if it >= round_value(1, power + 1) => power + 1,
+        _ => power,
+    }
+}
+
+/// The round values from `low` to `high`, both of which are some.
+fn log_values(low: f64, high: f64) -> Vec<f64> {
+    let (first, last) = (power_of(low), power_of(high));
+    let decades = last - first;
+    let is_whole = low == round_value(1, first) && high == round_value(1, last);
+    if is_whole && decades >= 2 {
+        let step = decades_apart(decades);
+        let powers = (first..=last).step_by(step as usize);
+        return powers.map(|power| round_value(1, power)).collect();
+    }
+    let all = (first..=last).flat_map(|power| DIGITS.map(|digit| round_value(digit, power)));
+    all.filter(|value| (low..=high).contains(value)).collect()
+}
+
+/// How many decades lie between two labels of an axis of so many.
+fn decades_apart(decades: i32) -> i32 {
+    (decades + DECADES_MAX - 1).div_euclid(DECADES_MAX).max(1)
+}
+
+/// Round values as they are read: all plain, or all with their powers of ten.
+fn short_labels(values: &[f64]) -> Vec<String> {
+    let is_plain = values.iter().all(|value| PLAIN.contains(value));
+    let label = |value: &f64| match is_plain {
+        true => format!("{value}"),
+        false => format!("{value:e}"),
+    };
+    values.iter().map(label).collect()
+}
+
 fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
     values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
         (low.min(value), high.max(value))
@@ -234,10 +323,11 @@ fn extremes(values: impl Iterator<Item = f64>) -> (f64, f64) {
 /// The narrowest round axis that holds both ends and falls into [`PARTS`] parts of 1, 2, 2.5 or 5
 /// times a power of ten.
 fn round_axis(least: f64, greatest: f64) -> Axis {
-    let span = if greatest > least {
-        greatest - least
-    } else {
-        greatest.abs().max(1e-9)
+    let span = match greatest {
+        _ if greatest > least => greatest - least,
+        // Of nothing but zero any axis is as good.
+        0.0 => 1.0,
+        flat => flat.abs(),
     };
     let mut power = 10f64.powf((span / PARTS as f64).log10().floor());
     loop {
@@ -257,21 +347,28 @@ fn round_axis(least: f64, greatest: f64) -> Axis {
     }
 }
 
-/// The narrowest logarithmic axis that holds both ends, begins at 1, 2 or 5 times a power of ten and
-/// falls into [`PARTS`] parts of the same round ratio.
+/// The narrowest logarithmic axis that holds both ends: from a power of ten to another, and where that is less than
+/// two decades, from and to a value of 1, 2 or 5 times one.
 fn ratio_axis(least: f64, greatest: f64) -> Axis {
-    let power = 10f64.powf(least.log10().floor());
-    let factor = [5.0, 2.0, 1.0]
-        .into_iter()
-        .find(|factor| factor * power <= least);
-    let low = factor.unwrap_or(1.0) * power;
-    let mut ratio = 2.0;
-    while low * f64::powi(ratio, PARTS as i32) < greatest {
-        ratio += 1.0;
-    }
+    let (first, last) = (power_of(least), power_of(greatest));
+    let (low, high) = if greatest / least < 100.0 {
+        let values =
+            || (first..=last + 1).flat_map(|power| DIGITS.map(|it| round_value(it, power)));
+        let low = values().take_while(|value| *value <= least).last();
+        let high = values().find(|value| *value >= greatest);
+        (low.unwrap_or(least), high.unwrap_or(greatest))
+    } else {
+        let top = match greatest <= round_value(1, last) {
+            true => last,
+            false => last + 1,
+        };
+        let step = decades_apart(top - first);
+        let steps = (top - first + step - 1).div_euclid(step);
+        (round_value(1, first), round_value(1, first + step * steps))
+    };
     Axis {
         low,
-        high: low * f64::powi(ratio, PARTS as i32),
+        high,
         is_log: true,
     }
 }
@@ -337,6 +434,71 @@ fn polyline(points: impl Iterator<Item = (f64, f64)>) -> String {
 mod tests {
     use super::*;
 
+    fn labels(panel: &Panel) -> Vec<&str> {
+        panel.ticks.iter().map(|it| it.label.as_str()).collect()
+    }
+
+    fn log_labels(least: f64, greatest: f64) -> Vec<String> {
+        let axis = ratio_axis(least, greatest);
+        let holds = axis.low <= least && axis.high >= greatest;
+        assert!(holds, "{least}..{greatest}: {axis:?}");
+        short_labels(&axis.values(PARTS))
+    }
+
+    #[test]
+    fn a_logarithmic_axis_is_labelled_at_round_values() {
+        for (least, greatest, expected) in [
+            (0.25, 3.1, &["5", "2", "1", "0.5", "0.2"][..]),
+            (1.0, 10.0, &["10", "5", "2", "1"]),
+            // From two decades on powers of ten stand alone, and of very many not every one.
+            (0.02, 2.0, &["10", "1", "0.1", "0.01"]),
+            (
+                3e-6,
+                0.7,
+                &["1e0", "1e-1", "1e-2", "1e-3", "1e-4", "1e-5", "1e-6"],
+            ),
+            (1e-9, 1.0, &["1e1", "1e-1", "1e-3", "1e-5", "1e-7", "1e-9"]),
+            // Small and large ones have their powers.
+            (2e-7, 3e-6, &["5e-6", "2e-6", "1e-6", "5e-7", "2e-7"]),
+            (30_000.0, 400_000.0, &["5e5", "2e5", "1e5", "5e4", "2e4"]),
+            // Of one value it is as narrow as can be.
+            (0.7, 0.7, &["1", "0.5"]),
+            (1.0, 1.0, &["1"]),
+        ] {
+            assert_eq!(log_labels(least, greatest), expected, "{least}..{greatest}");
+        }
+        for power in -30..30 {
+            for digit in [1.0, 1.9, 2.0, 4.9, 5.0, 9.9] {
+                for ratio in [5.1, 30.0, 99.0, 100.0, 1e4, 1e15] {
+                    let least = digit * 10f64.powi(power);
+                    let count = log_labels(least, least * ratio).len();
+                    assert!((3..=9).contains(&count), "{least} × {ratio}: {count}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_change_and_what_is_one_point_is_drawn_over_zero() {
+        let label = |value: f64, places: usize| format!("{value:.places$}");
+        for (points, expected) in [
+            (
+                &[(1.0, 5e-4), (2.0, 5e-4)][..],
+                ["0.0008", "0.0004", "0.0000"],
+            ),
+            (&[(1.0, 5e-4)], ["0.0008", "0.0004", "0.0000"]),
+            (&[(1.0, 0.0), (2.0, 0.0)], ["0.4", "0.2", "0.0"]),
+        ] {
+            let panel = panel(points, 2.0, label).expect("a panel");
+            assert_eq!(labels(&panel), expected);
+            assert_eq!(panel.grid, "M0 0.0H1000M0 100.0H1000M0 200.0H1000");
+        }
+        let one = loss_panel((&[(1.0, 3.0)], &[]), 1.0, label).expect("a panel");
+        assert_eq!(labels(&one), ["4", "3", "2", "1", "0"]);
+        let zero = loss_panel((&[(1.0, 0.0)], &[]), 1.0, label).expect("a panel");
+        assert_eq!(labels(&zero).last(), Some(&"0.0"));
+    }
+
     #[test]
     fn axes_are_round_and_hold_the_values() {
         for (least, greatest) in [
@@ -375,7 +537,15 @@ mod tests {
             format!("{value:.places$}")
         })
         .expect("a panel");
-        assert_eq!(panel.labels, ["3.2", "1.6", "0.8", "0.4", "0.2"]);
+        assert_eq!(labels(&panel), ["5", "2", "1", "0.5", "0.2"]);
+        // Each stands where its value does, and so does its line.
+        let at: Vec<f64> = panel.ticks.iter().map(|it| it.percent).collect();
+        assert_eq!(at, [0.0, 28.5, 50.0, 71.5, 100.0]);
+        assert!(
+            panel.grid.starts_with("M0 0.0H1000M0 56.9H1000"),
+            "{}",
+            panel.grid
+        );
         let narrow =
             loss_panel((&losses[1..], &[]), 3.0, |value, _| format!("{value}")).expect("a panel");
         assert!(!narrow.axis.is_log);
@@ -392,17 +562,17 @@ mod tests {
         for (losses, expected) in [
             (
                 [0.021, 0.0011],
-                ["0.081", "0.027", "0.009", "0.003", "0.001"],
+                &["0.05", "0.02", "0.01", "0.005", "0.002", "0.001"][..],
             ),
             (
                 [0.0018, 0.0009],
-                ["0.0020", "0.0015", "0.0010", "0.0005", "0.0000"],
+                &["0.0020", "0.0015", "0.0010", "0.0005", "0.0000"],
             ),
-            ([9.0, 4.0], ["10.0", "7.5", "5.0", "2.5", "0.0"]),
+            ([9.0, 4.0], &["10.0", "7.5", "5.0", "2.5", "0.0"]),
         ] {
             let points = [(1.0, losses[0]), (2.0, losses[1])];
             let panel = loss_panel((&points, &[]), 2.0, label).expect("a panel");
-            assert_eq!(panel.labels, expected);
+            assert_eq!(labels(&panel), expected);
         }
         assert_eq!(places(&[40.0, 20.0, 0.0]), 0);
         assert_eq!(places(&[1.0, 1.0]), 0);
@@ -414,7 +584,7 @@ mod tests {
         let losses = [(1.0, 2.0), (2.0, 1.0)];
         let panel = loss_panel((&losses, &[(2.0, 4.0), (4.0, f64::NAN)]), 4.0, label);
         let panel = panel.expect("a panel");
-        assert_eq!(panel.labels, ["4", "3", "2", "1", "0"]);
+        assert_eq!(labels(&panel), ["4", "3", "2", "1", "0"]);
         assert_eq!(panel.raw, "250.0,100.0 500.0,150.0");
         assert_eq!(panel.beside, "500.0,0.0");
     }
@@ -424,7 +594,7 @@ mod tests {
         let points = [(1.0, 2.0), (2.0, 1.0)];
         let panel = panel(&points, 4.0, |value, _| format!("{value}")).expect("a panel");
         assert_eq!(panel.raw, "250.0,0.0 500.0,100.0");
-        assert_eq!(panel.labels, ["2", "1.5", "1", "0.5", "0"]);
+        assert_eq!(labels(&panel), ["2", "1", "0"]);
         assert_eq!(panel.smooth, "");
         assert_eq!(panel.end, (500.0, 100.0));
     }

@@ -3,7 +3,6 @@
 //! [`Workshop`] is the one real desk. The trait stands between so that every page can be shown
 //! and tested over written-down views, without a home, a model or an order that runs for minutes.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 
 use lathe_evidence::Digest;
@@ -13,7 +12,6 @@ use lathe_evidence::statement::{Approval, Link};
 use lathe_gate::Verdict;
 use lathe_workshop::bring::BroughtFile;
 use lathe_workshop::compare::Comparison;
-use lathe_workshop::draft::SettingMistake;
 use lathe_workshop::preview::Preview;
 use lathe_workshop::settings::WorkshopSettings;
 use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
@@ -65,12 +63,6 @@ pub trait Desk: Send + Sync + 'static {
     fn compare<'a>(&'a self, ids: &'a [OrderId]) -> Asked<'a, Option<Comparison>>;
     /// Every setting of the order's effective pack by its dotted path.
     fn settings<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Vec<(String, Value)>>>;
-    /// What of these changes a clone of the order cannot take, each at its setting.
-    fn clone_mistakes<'a>(
-        &'a self,
-        of: &'a OrderId,
-        set: &'a BTreeMap<String, Value>,
-    ) -> Asked<'a, Vec<SettingMistake>>;
     /// The first `records` records that the order learns from, once its data are prepared.
     fn lesson<'a>(&'a self, id: &'a OrderId, records: usize) -> Asked<'a, Option<Preview>>;
     /// Dataset versions, newest first.
@@ -205,13 +197,6 @@ impl Desk for Workshop {
     }
     fn settings<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Vec<(String, Value)>>> {
         Box::pin(Workshop::settings(self, id))
-    }
-    fn clone_mistakes<'a>(
-        &'a self,
-        of: &'a OrderId,
-        set: &'a BTreeMap<String, Value>,
-    ) -> Asked<'a, Vec<SettingMistake>> {
-        Box::pin(Workshop::clone_mistakes(self, of, set))
     }
     fn lesson<'a>(&'a self, id: &'a OrderId, records: usize) -> Asked<'a, Option<Preview>> {
         Box::pin(Workshop::lesson(self, id, records))

@@ -69,6 +69,24 @@ pub(crate) fn small(value: f64) -> String {
     }
 }
 
+/// As [`small`], for the labels of an axis, which say all the same way: `5e-4` where they need `places` of four
+/// decimals and more, else `0.02`.
+pub(crate) fn short(value: f64, places: usize) -> String {
+    const PLACES_MAX: usize = 3;
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    if places <= PLACES_MAX {
+        return decimals(value, places);
+    }
+    let text = format!("{value:.2e}");
+    let Some((digits, power)) = text.split_once('e') else {
+        return text;
+    };
+    let digits = digits.trim_end_matches('0').trim_end_matches('.');
+    format!("{digits}e{power}")
+}
+
 /// A figure with `places` decimals and a real minus sign; a dash where it is not a number.
 pub(crate) fn decimals(value: f64, places: usize) -> String {
     if !value.is_finite() {
@@ -143,6 +161,10 @@ mod tests {
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(90_701_824), "86.5 MiB");
         assert_eq!(small(0.0005), "5.0e-4");
+        assert_eq!(short(0.000_500_000_01, 4), "5e-4");
+        assert_eq!(short(0.000_412, 6), "4.12e-4");
+        assert_eq!(short(0.02, 2), "0.02");
+        assert_eq!(short(0.0, 4), "0");
         assert_eq!(decimals(-0.004, 2), "0.00");
         assert_eq!(decimals(-1.25, 2), "−1.25");
         assert_eq!(decimals(f64::NAN, 2), "–");

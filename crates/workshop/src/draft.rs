@@ -4,12 +4,14 @@
 //! What a recipe in the words of LLaMA-Factory says of learning is read into one ([`recipe`]). What it would take
 //! is estimated from what is here (`estimate`); nothing is fetched and nothing written.
 
+mod again;
 mod base_model;
 mod estimate;
 mod reached;
 pub mod recipe;
 mod written;
 
+use estimate::TakenOver;
 pub use recipe::{OrderRecipe, RecipePart, RecipeRequest, with_recipe};
 pub(crate) use written::flow;
 pub use written::{YAML_BYTES_MAX, setting};
@@ -24,9 +26,9 @@ use serde_json::Value;
 
 use crate::error::WorkshopError;
 use crate::home::Home;
-use crate::ops::order_of;
-use crate::order::{OrderId, OrderRequest, StepError, StepName, Title};
-use crate::pack::{self, LoadedPack, Pack, change};
+use crate::order::{OrderRequest, StepError, StepName, Title};
+use crate::pack::change::{self, Expected};
+use crate::pack::{self, LoadedPack, Pack};
 use crate::people::{Right, reach};
 use crate::store::orders::OrderRow;
 use crate::workshop::Workshop;
@@ -73,6 +75,9 @@ pub struct SettingMistake {
     pub text: String,
     /// What to do.
     pub next: String,
+    /// What has to stand there, where a value of another kind does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
 }
 
 /// An order as it would be placed.
@@ -84,7 +89,7 @@ pub struct OrderPlan {
     pub title: Title,
     /// Its steps, in the order they would run.
     pub steps: Vec<StepName>,
-    /// The pack's own settings by their dotted paths, nothing changed.
+    /// The settings by their dotted paths, nothing changed: the pack's own, or those of the order to be cloned.
     pub settings: BTreeMap<String, Value>,
     /// What cannot be; an order with mistakes is refused.
     pub mistakes: Vec<SettingMistake>,
@@ -92,8 +97,9 @@ pub struct OrderPlan {
     pub estimate: Option<Estimate>,
     /// The same order as a line for a shell.
     pub command: String,
-    /// The same order as YAML.
-    pub yaml: String,
+    /// The same order as YAML; absent of a clone, which only the order that it is of says whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub yaml: Option<String>,
 }
 
 /// What tuning would take, as far as what is here lets it be told. Time and memory are estimates.
@@ -125,6 +131,7 @@ impl SettingMistake {
             code,
             text,
             next,
+            expected: None,
         }
     }
 }
@@ -205,7 +212,10 @@ fn mistakes(spec: &str, set: &BTreeMap<String, Value>) -> Vec<SettingMistake> {
     let alone = |(key, to): (&String, &Value)| {
         let one = BTreeMap::from([(key.clone(), to.clone())]);
         let refused = change::changed(spec, &one).err()?;
-        Some(SettingMistake::at(key, refused))
+        Some(SettingMistake {
+            expected: change::expected(spec, key, to),
+            ..SettingMistake::at(key, refused)
+        })
     };
     let found: Vec<SettingMistake> = set.iter().filter_map(alone).collect();
     match found.is_empty() {
@@ -232,7 +242,8 @@ impl Workshop {
         if mistakes.is_empty() {
             let (pack, _) = change::changed(&spec, &request.set)?;
             steps = pack::stages::steps_of(&spec_of(&pack));
-            let (found, missing) = estimate::of(self, pack, own.folder).await?;
+            let anew = TakenOver::default();
+            let (found, missing) = estimate::of(self, pack, own.folder, anew).await?;
             estimate = Some(found).filter(|_| missing.is_empty());
             mistakes = missing;
         }
@@ -244,21 +255,8 @@ impl Workshop {
             mistakes,
             estimate,
             command: request.command(),
-            yaml: request.yaml(),
+            yaml: Some(request.yaml()),
         })
-    }
-
-    /// What of the changes a clone of this order cannot take, each at its setting.
-    ///
-    /// # Errors
-    /// `order-unknown`; the store's.
-    pub async fn clone_mistakes(
-        &self,
-        of: &OrderId,
-        set: &BTreeMap<String, Value>,
-    ) -> Result<Vec<SettingMistake>, WorkshopError> {
-        let row = order_of(self, of).await?;
-        Ok(mistakes(&row.spec, set))
     }
 
     /// A pack as an order of it would have it, nothing changed.

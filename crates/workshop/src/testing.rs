@@ -1,7 +1,8 @@
 //! A workshop in a folder of its own, for tests of this crate: nobody answers in it, and no order runs.
 
+use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use serde_json::Value;
 use crate::catalogue::{DeployedTask, DeploymentRow};
 use crate::error::WorkshopError;
 use crate::home::Home;
+use crate::objects;
 use crate::order::{OrderId, Output, StepName, Title};
 use crate::rehearsal::Nobody;
 use crate::store::change::{Finished, NewArtifact, NewOrder, Registration};
@@ -59,6 +61,42 @@ pub(crate) fn placed(id: &OrderId) -> Change {
         order: Box::new(order),
         at_ms: 1,
     }
+}
+
+/// Enters a file as what a step of an order fetched.
+pub(crate) async fn fetched(
+    shop: &Workshop,
+    order: &OrderId,
+    (step, input): (StepName, String),
+    file: &Path,
+) {
+    let built = shop.home().tmp().join("built");
+    fs::create_dir_all(&built).expect("a folder");
+    let name = file.file_name().expect("a file has a name");
+    fs::copy(file, built.join(name)).expect("a copy");
+    let sealed = objects::seal(shop.home(), &built).expect("an artifact");
+    let begins = Change::StepBegins {
+        order: order.clone(),
+        step,
+        input: input.clone(),
+        at_ms: 1,
+    };
+    let finished = Finished {
+        order: order.clone(),
+        step,
+        input,
+        output: Output::default(),
+        artifact: Some(NewArtifact {
+            digest: sealed.digest.to_string(),
+            manifest: sealed.manifest,
+        }),
+        registers: Vec::new(),
+    };
+    let done = Change::StepDone {
+        finished: Box::new(finished),
+        at_ms: 2,
+    };
+    shop.apply(&[begins, done]).await.expect("it is entered");
 }
 
 /// Enters a deployment of this name, whose files are nowhere.

@@ -93,7 +93,7 @@ def reads_an_order(visit):
 def follows_an_order(visit):
     with visit.page.expect_request("**/live"):
         page = visit(f"/orders/{RUNNING}")
-    page.locator(".plot.tall svg").hover()
+    page.locator(".plot.tall svg[data-low]").hover()
     assert page.locator(".readout").inner_text(), "the pointer reads the curve"
     page.locator("form[action$='/pause'] button").click()
     page.wait_for_url(f"**/orders/{RUNNING}")
@@ -102,17 +102,44 @@ def follows_an_order(visit):
     page.wait_for_url("**/orders/**")
 
 
+def is_told_that_an_order_is_followed_no_more(visit):
+    page = visit.page
+    for path in ("events", "live"):
+        page.route(f"**/orders/{RUNNING}/{path}", lambda route: route.fulfill(status=401))
+    visit(f"/orders/{RUNNING}")
+    page.wait_for_selector("#live-note:not([hidden])")
+    note = page.locator("#live-note")
+    assert note.inner_text() == note.get_attribute("data-ended")
+
+
+def is_told_that_the_workshop_does_not_answer(visit):
+    page = visit("/data/bring", "staffed")
+    page.route("**/api/operations", lambda route: route.abort())
+    file = {"name": "unsent.csv", "mimeType": "text/csv", "buffer": b"text,label\nfine,good\n"}
+    page.locator("[name=file]").set_input_files(file)
+    page.locator("#bring button").click()
+    words = page.locator("body").get_attribute("data-unreached")
+    told = "(words) => document.querySelector('#bring [data-status]').textContent.includes(words)"
+    page.wait_for_function(told, arg=words)
+    assert page.locator("#bring button").is_enabled(), "it can be tried again"
+
+
 def clones_an_order(visit):
     page = visit(f"/orders/{DONE}")
     page.locator("a[href$='/clone']").click()
     assert page.locator("#taken").is_visible(), "whose name it would take"
+    assert page.locator("[aria-labelledby=plan-title] dd").count() > 0, "what it would take"
+    page.locator("[name='tune.sft.rank']").fill("0")
+    page.locator("button[value=check]").click()
+    page.wait_for_selector("[id='m-tune.sft.rank']")
+    page.locator("[name='tune.sft.rank']").fill("16")
     page.locator("[name=more]").fill("nonsense=1")
-    page.locator("main form button").click()
+    page.locator("button[value=place]").click()
     page.wait_for_selector("[role=alert]")
     assert page.locator("[name=more]").input_value().strip() == "nonsense=1"
     page.locator("[name=more]").fill("")
     page.locator("[name='tune.sft.rank']").fill("4")
-    page.locator("main form button").click()
+    page.locator("button[value=place]").click()
     page.wait_for_url(lambda url: "/clone" not in url)
 
 
@@ -603,6 +630,8 @@ ACTS = [
     places_an_order,
     reads_an_order,
     follows_an_order,
+    is_told_that_an_order_is_followed_no_more,
+    is_told_that_the_workshop_does_not_answer,
     clones_an_order,
     looks_at_a_lesson,
     asks_the_model,

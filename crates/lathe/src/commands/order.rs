@@ -85,6 +85,9 @@ enum Command {
         /// The project that the new order belongs to [default: the old one's].
         #[arg(long)]
         project: Option<String>,
+        /// Say what the new order would be and would take, with every mistake in it, and place nothing.
+        #[arg(long)]
+        dry_run: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -113,10 +116,15 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
             order,
             settings,
             project,
+            dry_run,
             json,
         } => {
             let order = known(globals, order)?;
-            order_change::clone(globals, order, (settings, project.clone()), *json)
+            let changed = (settings.as_slice(), project.clone());
+            match dry_run {
+                true => order_change::plan_clone(globals, order, changed, *json),
+                false => order_change::clone(globals, order, changed, *json),
+            }
         }
         command => runtime()?.block_on(read(globals, command)),
     }

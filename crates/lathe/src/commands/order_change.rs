@@ -7,7 +7,7 @@ use lathe_workshop::words::{self, Lang};
 use lathe_workshop::{Operation, OrderId, Origin};
 use serde_json::Value;
 
-use super::{Globals, ask_daemon, order, print_json};
+use super::{Globals, ask_daemon, operate, order, print_json};
 use crate::fail::{Failure, Outcome};
 
 /// Sets an order aside.
@@ -47,6 +47,22 @@ pub fn clone(
         project,
     };
     queue(globals, &operation, json)
+}
+
+/// Prints what a clone would be, with its mistakes.
+pub fn plan_clone(
+    globals: &Globals,
+    order: OrderId,
+    (settings, project): (&[String], Option<String>),
+    json: bool,
+) -> Outcome {
+    let set = change::parse_all(settings.iter().map(String::as_str))?;
+    let planned = Operation::OrderClonePlan {
+        order,
+        set,
+        project,
+    };
+    operate(globals, json, &planned)
 }
 
 /// Does what puts an order into the queue, and tells where it stands.

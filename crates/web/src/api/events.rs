@@ -2,7 +2,9 @@
 //!
 //! `order` carries the whole view, `curve` and `log` what came since the last event of their kind,
 //! `end` the final state, after which the stream closes. The first three come once at the start
-//! with all there is (a long curve or log in several), so a client needs nothing else. Not here: any history beyond the order's own.
+//! with all there is (a long curve or log in several), so a client needs nothing else. Where whoever listens would not be
+//! let in any more, the stream closes without `end` within [`LOOK_MS_MAX`] and a little; who asks anew is told why.
+//! Not here: any history beyond the order's own.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -22,6 +24,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::in_path::InPath;
 use super::{Problem, ROWS_MAX, orders};
 use crate::AppState;
+use crate::access::Pass;
 
 /// The shortest time between two looks at the order, however fast it changes.
 const PAUSE_MS: u64 = 250;
@@ -35,6 +38,7 @@ const EVENTS_WAITING_MAX: usize = 16;
 /// Opens the stream; 404 for an unknown order, 503 where too many are open.
 pub(super) async fn stream(
     State(state): State<AppState>,
+    pass: Pass,
     InPath(id): InPath,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let order = orders::order(&state, OrderId(id)).await?;
@@ -44,12 +48,12 @@ pub(super) async fn stream(
         .try_acquire_owned()
         .map_err(|_| Problem::TooManyStreams)?;
     let (sender, receiver) = mpsc::channel(EVENTS_WAITING_MAX);
-    reach::spawn(follow(state, order.id, sender, permit));
+    reach::spawn(follow((state, pass), order.id, sender, permit));
     let alive = KeepAlive::new().interval(Duration::from_secs(KEEP_ALIVE_S));
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(alive))
 }
 
-/// The reader closed the connection.
+/// The reader closed the connection, or may not listen any more.
 struct Gone;
 
 /// What a reader has been told so far.
@@ -62,7 +66,7 @@ struct Told {
 
 /// Looks at the order after every change and tells what is new, until it ends or nobody listens.
 async fn follow(
-    state: AppState,
+    (state, pass): (AppState, Pass),
     id: OrderId,
     sender: mpsc::Sender<Result<Event, Infallible>>,
     _permit: OwnedSemaphorePermit,
@@ -71,6 +75,9 @@ async fn follow(
     let mut told = Told::default();
     loop {
         changes.mark_unchanged();
+        if !pass.holds() {
+            return;
+        }
         match look(&state, &id, &mut told, &sender).await {
             Ok(Some(OrderState::Done | OrderState::Failed)) | Err(Gone) => return,
             Ok(_) => {}

@@ -8,7 +8,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use lathe_workshop::draft::SettingMistake;
+use lathe_workshop::draft::{OrderPlan, SettingMistake};
 use lathe_workshop::people::{Right, answers_as};
 use lathe_workshop::{Operation, OrderId, WorkshopError};
 use serde_json::Value;
@@ -16,9 +16,12 @@ use serde_json::Value;
 use super::answering::{self, Taken};
 use super::fields::Fields;
 use super::in_path::InPath;
-use super::new_order::fields::{Group, Stage, emptied, groups, request_of, rest, stages};
+use super::new_order::fields::{
+    Group, Stage, emptied, groups, number_text, request_of, rest, stages,
+};
+use super::new_order::plan::{Planned, Settled};
 use super::projects::{self, Choice};
-use super::{Frame, Problem, short};
+use super::{Frame, Problem, asked, short};
 use crate::AppState;
 use crate::api;
 use crate::lang::Tongue;
@@ -41,6 +44,9 @@ struct ClonePage {
     /// Who answers under the name that the clone's model would take.
     taken: Option<Taken>,
     error: Option<(String, String)>,
+    planned: Planned,
+    /// The clone as a line for a shell; empty where it is refused as a whole.
+    command: String,
 }
 
 /// The form as it was sent, and what is to be told of it.
@@ -50,7 +56,9 @@ struct Written {
     /// Lines of changes that could not be read.
     more: Option<String>,
     project: Option<String>,
-    mistakes: Vec<SettingMistake>,
+    /// Needed fields that were sent empty.
+    emptied: Vec<SettingMistake>,
+    /// Why it was refused as a whole.
     error: Option<WorkshopError>,
 }
 
@@ -98,7 +106,7 @@ pub(super) async fn form(
 }
 
 /// `POST /orders/{id}/clone`: places the clone and goes to its page, or shows the form again with
-/// the reason why not. A form without any field clones the order as it is.
+/// the reason why not, as it does where it is only to be checked. A form without any field clones the order as it is.
 pub(super) async fn clone(
     State(state): State<AppState>,
     tongue: Tongue,
@@ -113,7 +121,7 @@ pub(super) async fn clone(
     let project = Some(fields.one("project").to_owned()).filter(|it| !it.is_empty());
     let mut written = Written {
         project,
-        mistakes: emptied(tongue.say, &fields.0),
+        emptied: emptied(tongue.say, &fields.0),
         ..Written::default()
     };
     match request_of(&fields.0, &own) {
@@ -123,7 +131,8 @@ pub(super) async fn clone(
             written.error = Some(error);
         }
     }
-    if written.error.is_some() || !written.mistakes.is_empty() {
+    let is_refused = written.error.is_some() || !written.emptied.is_empty();
+    if is_refused || fields.one("do") == "check" {
         return show(&state, tongue, order, written).await;
     }
     let operation = Operation::OrderClone {
@@ -137,10 +146,6 @@ pub(super) async fn clone(
             Redirect::to(&format!("/orders/{id}")).into_response()
         }
         Err(error) => {
-            written.mistakes = match state.desk.clone_mistakes(&order, &written.set).await {
-                Ok(mistakes) => mistakes,
-                Err(error) => return Problem::from(error).page(tongue),
-            };
             written.error = Some(error);
             show(&state, tongue, order, written).await
         }
@@ -173,14 +178,29 @@ async fn page(
     let project = written.project.as_deref().unwrap_or(&order.project);
     let named = written.set.get("name").and_then(Value::as_str);
     let name = answers_as(project, named.unwrap_or(&order.pack), order.demonstration);
-    let status = match (&written.error, written.mistakes.is_empty()) {
-        (Some(error), _) => api::status_of(error),
-        (None, true) => StatusCode::OK,
-        (None, false) => StatusCode::BAD_REQUEST,
+    let plans = Operation::OrderClonePlan {
+        order: id.clone(),
+        set: written.set.clone(),
+        project: written.project.clone(),
     };
-    // What stands at its setting need not be said once more for all of them.
-    let error = written.error.filter(|_| written.mistakes.is_empty());
-    let mut mistakes = written.mistakes;
+    let (plan, error) = match asked::<OrderPlan>(state, plans).await {
+        Ok(plan) => (Some(plan), written.error),
+        // What the order itself is refused for explains everything else.
+        Err(error) => (None, Some(error)),
+    };
+    let status = error.as_ref().map_or(StatusCode::OK, api::status_of);
+    let Settled {
+        planned,
+        mut mistakes,
+        error,
+        status,
+    } = Settled::new(
+        say,
+        plan.as_ref(),
+        written.emptied,
+        (status, error),
+        "web.clone.do",
+    );
     let page = ClonePage {
         taken: answering::taken(state, say, &name).await?,
         projects: projects::choices(state, say, Right::Tune, Some(project)),
@@ -195,17 +215,43 @@ async fn page(
             .iter()
             .map(|(key, value)| (key.clone(), setting_text(value)))
             .collect(),
-        error: error.map(|error| (error.to_string(), error.next().to_owned())),
+        error,
+        planned,
+        command: plan.map_or_else(String::new, |plan| plan.command),
         id: id.0,
     };
     Ok((status, page))
 }
 
-/// A setting as it is written in the form: text without quotes, all else as JSON.
+/// A setting as it is written in the form: text without quotes, whole numbers without `.0`, all else as JSON. What
+/// is not set is a dash; an empty text, which would be an empty cell, has its quotes.
 pub(super) fn setting_text(value: &Value) -> String {
     match value {
         Value::Null => "–".to_owned(),
-        Value::String(text) => text.clone(),
+        Value::String(text) if !text.is_empty() => text.clone(),
+        Value::Number(number) => number_text(number),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn no_setting_is_an_empty_cell_or_has_digits_that_say_nothing() {
+        for (value, text) in [
+            (json!(null), "–"),
+            (json!(""), "\"\""),
+            (json!("MIT"), "MIT"),
+            (json!(3.0), "3"),
+            (json!(0.0005), "0.0005"),
+            (json!([]), "[]"),
+            (json!(true), "true"),
+        ] {
+            assert_eq!(setting_text(&value), text);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The curves of an order: loss, learning rate, tokens per second and memory, with the figures of the last
 //! step.
 
-use lathe_workshop::{CurvePoint, Memory};
+use lathe_workshop::{CurvePoint, Memory, StepName, StepView};
 
 use super::steps;
 use crate::chart::{self, Panel};
@@ -36,15 +36,30 @@ pub(super) struct Small {
     pub digits: Option<u8>,
 }
 
+/// What is known of the stage that tunes, or has, beside its points.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Course {
+    /// Whether it runs: only then there is time left.
+    pub is_tuning: bool,
+    /// What its process holds.
+    pub memory: Option<Memory>,
+    /// The mean loss over the last tenth of the steps, which its step tells once it is done.
+    pub mean_loss: Option<f64>,
+}
+
+/// The figure of a stage's step that is its mean loss over the last tenth.
+pub(super) const MEAN_LOSS: &str = "final_loss";
+
+/// The mean loss that the step tells whose losses are the order's curve: the supervised one, where there is one.
+pub(super) fn mean_loss(steps: &[StepView]) -> Option<f64> {
+    let of = |name| steps.iter().find(|step| step.name == name);
+    let step = of(StepName::Tune).or_else(|| of(StepName::Preference))?;
+    step.figures.get(MEAN_LOSS)?.as_f64()
+}
+
 impl Curve {
-    /// Draws `points`; nothing before the first step. Only a run under way has time left, and a process
-    /// that holds memory.
-    pub fn new(
-        say: Say,
-        points: &[CurvePoint],
-        is_tuning: bool,
-        memory: Option<Memory>,
-    ) -> Option<Curve> {
+    /// Draws `points`; nothing before the first step.
+    pub fn new(say: Say, points: &[CurvePoint], course: Course) -> Option<Curve> {
         let last = points.last()?;
         let steps = last.steps.max(last.step);
         let losses = along(points, |point| Some(point.loss));
@@ -56,7 +71,7 @@ impl Curve {
             loss,
             below: below(say, points, steps),
             step_labels: chart::step_labels(steps),
-            now: now(say, points, last, is_tuning && last.step < steps, memory),
+            now: now(say, points, last, course),
             loss_summary: loss_summary(say, points, last),
         })
     }
@@ -79,33 +94,32 @@ fn mebibytes(point: &CurvePoint) -> Option<f64> {
 
 /// A value beside its axis, with so many decimals.
 type Label = dyn Fn(f64, usize) -> String;
+/// A value by itself.
+type Said = dyn Fn(f64) -> String;
 
 fn below(say: Say, points: &[CurvePoint], steps: u64) -> Vec<Small> {
     type Figure = fn(&CurvePoint) -> Option<f64>;
     let rate: Figure = |point| Some(point.learning_rate);
-    let small = |value: f64, _: usize| format::small(value);
     let whole = |value: f64, places: usize| match places {
         0 => format::count(value.max(0.0).round() as u64),
         places => format::decimals(value, places),
     };
-    let drawn = |class: &'static str, figure: Figure, label: &Label, digits| {
+    let drawn = |class: &'static str, figure: Figure, label: &Label, said: &Said, digits| {
         let values = along(points, figure);
         let last = values.last()?.1;
-        let mut panel = chart::panel(&values, steps as f64, label)?;
-        // It is a third as high and has room for every other label.
-        panel.labels = panel.labels.into_iter().step_by(2).collect();
         Some(Small {
             class,
             name: say.it_of("web.curve.drawn", class),
-            panel,
-            summary: say.of(&format!("web.curve.drawn.{class}.summary"), label(last, 0)),
+            panel: chart::panel(&values, steps as f64, label)?,
+            summary: say.of(&format!("web.curve.drawn.{class}.summary"), said(last)),
             digits,
         })
     };
+    let rounded = move |value: f64| whole(value, 0);
     let all = [
-        drawn("rate", rate, &small, None),
-        drawn("speed", speed, &whole, Some(0)),
-        drawn("memory", mebibytes, &whole, Some(0)),
+        drawn("rate", rate, &format::short, &format::small, None),
+        drawn("speed", speed, &whole, &rounded, Some(0)),
+        drawn("memory", mebibytes, &whole, &rounded, Some(0)),
     ];
     all.into_iter().flatten().collect()
 }
@@ -136,8 +150,7 @@ fn now(
     say: Say,
     points: &[CurvePoint],
     last: &CurvePoint,
-    is_under_way: bool,
-    memory: Option<Memory>,
+    course: Course,
 ) -> Vec<(String, String)> {
     let step = format!(
         "{} / {}",
@@ -147,18 +160,24 @@ fn now(
     let speed = say.of("web.curve.tokens", format::decimals(last.tokens_per_s, 0));
     let mut now = vec![
         (say.it("web.curve.step"), step),
-        (say.it("web.curve.loss"), format::decimals(last.loss, 3)),
+        (
+            say.it("web.curve.loss.last"),
+            format::decimals(last.loss, 3),
+        ),
     ];
+    if let Some(loss) = course.mean_loss {
+        now.push((say.it("web.curve.loss.mean"), format::decimals(loss, 3)));
+    }
     if let Some((_, loss)) = held_out(points) {
         now.push((say.it("web.curve.held"), format::decimals(loss, 3)));
     }
     now.push((say.it("web.curve.rate"), format::small(last.learning_rate)));
     now.push((say.it("web.curve.speed"), speed));
-    if let Some(memory) = memory {
+    if let Some(memory) = course.memory {
         let text = steps::memory(say, "web.curve.memory.value", memory);
         now.push((say.it("web.curve.memory"), text));
     }
-    if is_under_way && last.eta_s.is_finite() {
+    if course.is_tuning && last.step < last.steps && last.eta_s.is_finite() {
         let left_ms = (last.eta_s.max(0.0) * 1000.0) as u64;
         now.push((say.it("web.curve.left"), format::duration(say, left_ms)));
     }
@@ -185,12 +204,52 @@ mod tests {
     #[test]
     fn points_of_earlier_versions_draw_what_they_have() {
         let say = Say::new(Lang::En);
-        let curve = Curve::new(say, &[point(1), point(2)], false, None).expect("a curve");
+        let curve = Curve::new(say, &[point(1), point(2)], Course::default()).expect("a curve");
         let classes: Vec<_> = curve.below.iter().map(|it| it.class).collect();
         assert_eq!(classes, ["rate", "speed"]);
         assert_eq!(curve.loss.beside, "");
         assert!(curve.loss_summary.ends_with("0.500 at step 2"));
-        assert!(Curve::new(say, &[], true, None).is_none());
+        let rates = curve.below[0].panel.ticks.iter();
+        let rates: Vec<_> = rates.map(|it| it.label.as_str()).collect();
+        assert_eq!(rates, ["1e-4", "5e-5", "0"]);
+        assert!(curve.below[0].summary.ends_with("last 1.0e-4"));
+        assert!(Curve::new(say, &[], Course::default()).is_none());
+    }
+
+    /// A step's own loss and the mean that the tuning step tells are two figures, and called so.
+    #[test]
+    fn the_last_loss_and_the_mean_of_the_last_ones_are_told_apart() {
+        let view = |name: StepName, mean: f64| {
+            let view = serde_json::json!({
+                "name": name, "state": "done", "progress": null, "figure": null, "artifact": null,
+                "figures": {"final_loss": mean}, "error": null, "started_ms": null, "ended_ms": null,
+            });
+            serde_json::from_value::<StepView>(view).expect("a step")
+        };
+        let steps = [
+            view(StepName::Tune, 0.75),
+            view(StepName::Preference, 0.693),
+        ];
+        assert_eq!(mean_loss(&steps), Some(0.75));
+        assert_eq!(mean_loss(&steps[1..]), Some(0.693));
+        assert_eq!(mean_loss(&[]), None);
+        let course = Course {
+            mean_loss: mean_loss(&steps),
+            ..Course::default()
+        };
+        for (lang, last, mean) in [
+            (
+                Lang::En,
+                "Loss of the last step",
+                "Mean loss of the last 10 % of the steps",
+            ),
+            (Lang::Zh, "最后一步的损失", "最后 10% 训练步的平均损失"),
+        ] {
+            let say = Say::new(lang);
+            let curve = Curve::new(say, &[point(1), point(2)], course).expect("a curve");
+            let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+            assert_eq!(curve.now[1..3], [pair(last, "0.500"), pair(mean, "0.750")]);
+        }
     }
 
     #[test]
@@ -207,7 +266,12 @@ mod tests {
             peak_bytes: 1 << 30,
         };
         let points = [point(1), measured, point(3)];
-        let curve = Curve::new(say, &points, true, Some(memory)).expect("a curve");
+        let course = Course {
+            is_tuning: true,
+            memory: Some(memory),
+            mean_loss: None,
+        };
+        let curve = Curve::new(say, &points, course).expect("a curve");
         let classes: Vec<_> = curve.below.iter().map(|it| it.class).collect();
         assert_eq!(classes, ["rate", "speed", "memory"]);
         assert_eq!(curve.loss.beside.matches(',').count(), 1);
@@ -216,7 +280,7 @@ mod tests {
         let said: Vec<_> = curve.now.iter().map(|(name, _)| name.as_str()).collect();
         let all = [
             "Step",
-            "Loss",
+            "Loss of the last step",
             "Held-out loss",
             "Learning rate",
             "Speed",

@@ -6,6 +6,7 @@
 //! mistake at its field. What can be and what cannot is the workshop's to say (`lathe_workshop::draft`).
 
 pub(super) mod fields;
+pub(super) mod plan;
 
 use std::collections::BTreeMap;
 
@@ -15,20 +16,18 @@ use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use lathe_workshop::draft::{
-    Estimate, OrderPlan, OrderRecipe, PackLine, PackSettings, RecipePart, RecipeRequest,
-    SettingMistake,
+    OrderPlan, OrderRecipe, PackLine, PackSettings, RecipePart, RecipeRequest, SettingMistake,
 };
 use lathe_workshop::people::{COMMON, Right, answers_as};
-use lathe_workshop::words::Lang;
 use lathe_workshop::{Operation, OrderRequest, WorkshopError};
 use serde::Deserialize;
 use serde_json::Value;
 
 use self::fields::{Group, Stage, emptied, groups, request_of, rest, stages};
+use self::plan::{Planned, Settled};
 use super::answering::{self, Taken};
 use super::change::setting_text;
 use super::{Frame, Problem, asked, projects};
-use crate::format;
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api};
 
@@ -53,10 +52,7 @@ struct NewOrderPage {
     recipe: String,
     read: Option<RecipeRead>,
     command: String,
-    steps: Vec<String>,
-    takes: Vec<(String, String)>,
-    takes_note: String,
-    is_sound: bool,
+    planned: Planned,
     settings: Vec<(String, String)>,
     /// The projects that the order can be placed in, where there is a choice.
     projects: Vec<projects::Choice>,
@@ -315,19 +311,22 @@ fn view(
         .as_ref()
         .map(|own| own.settings.clone())
         .unwrap_or_default();
-    let mut mistakes = told.emptied;
-    mistakes.extend(plan.iter().flat_map(|plan| plan.mistakes.clone()));
-    let is_sound = plan.is_some() && mistakes.is_empty() && told.error.is_none();
-    let error = told.error.filter(|_| mistakes.is_empty());
-    let status = match mistakes.is_empty() {
-        true => told.status,
-        false => StatusCode::BAD_REQUEST,
-    };
+    let Settled {
+        planned,
+        mut mistakes,
+        error,
+        status,
+    } = Settled::new(
+        say,
+        plan.as_ref(),
+        told.emptied,
+        (told.status, told.error),
+        "web.place.submit",
+    );
     let groups = match own {
         Some(_) => groups(say, &settings, &request.set, &mut mistakes, "web.new.own"),
         None => Vec::new(),
     };
-    let estimate = plan.as_ref().and_then(|plan| plan.estimate.clone());
     let page = NewOrderPage {
         packs: packs.into_iter().map(|line| choice(say, line)).collect(),
         pack: request.pack.to_string_lossy().into_owned(),
@@ -340,7 +339,7 @@ fn view(
         stages: stages(say, &settings, &request.set),
         more: told.more.unwrap_or_else(|| rest(&settings, &request.set)),
         mistakes,
-        error: error.map(|error| (error.to_string(), error.next().to_owned())),
+        error,
         yaml_error: told
             .yaml
             .as_ref()
@@ -349,17 +348,7 @@ fn view(
         recipe: told.recipe,
         read: told.read.map(|read| recipe_read(say, read)),
         command: request.command(),
-        steps: plan.map_or_else(Vec::new, |plan| {
-            plan.steps
-                .iter()
-                .map(|step| say.it_of("step", step))
-                .collect()
-        }),
-        takes: estimate.as_ref().map_or_else(Vec::new, |it| takes(say, it)),
-        takes_note: estimate
-            .as_ref()
-            .map_or_else(String::new, |it| note(say, it)),
-        is_sound,
+        planned,
         projects: Vec::new(),
         taken: None,
         settings: settings
@@ -399,42 +388,4 @@ fn recipe_read(say: Say, read: OrderRecipe) -> RecipeRead {
         left: left.filter(|(_, keys)| !keys.is_empty()).collect(),
         mistakes: read.mistakes,
     }
-}
-
-/// What it would take, name and figure; what is not known yet is left out.
-fn takes(say: Say, estimate: &Estimate) -> Vec<(String, String)> {
-    let counts = [
-        ("records", estimate.records),
-        ("held_out", estimate.held_out),
-        ("steps", estimate.training_steps),
-        ("tokens", estimate.tokens),
-        ("numbers", estimate.adapter_numbers),
-    ];
-    let counts = counts.into_iter().filter_map(|(name, count)| {
-        Some((say.it_of("web.new.takes", name), format::count(count?)))
-    });
-    let memory = estimate.memory_bytes.map(|bytes| {
-        let about = say.of("web.new.about", format::bytes(bytes));
-        (say.it("web.new.takes.memory"), about)
-    });
-    let time = estimate.seconds.map(|seconds| {
-        let span = format::duration(say, seconds.saturating_mul(1000));
-        (say.it("web.new.takes.time"), say.of("web.new.about", span))
-    });
-    counts.chain(memory).chain(time).collect()
-}
-
-/// What is not known, and when it will be.
-fn note(say: Say, estimate: &Estimate) -> String {
-    let open = [
-        (estimate.records.is_none(), "web.new.open.records"),
-        (estimate.memory_bytes.is_none(), "web.new.open.model"),
-        (estimate.seconds.is_none(), "web.new.open.time"),
-    ];
-    let open = open.into_iter().filter(|(is_open, _)| *is_open);
-    let texts: Vec<String> = open.map(|(_, key)| say.it(key)).collect();
-    texts.join(match say.lang() {
-        Lang::En => " ",
-        Lang::Zh => "",
-    })
 }

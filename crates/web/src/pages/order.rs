@@ -14,7 +14,7 @@ use lathe_workshop::{
 
 use super::answering::Stands;
 use super::change::setting_text;
-use super::curve::Curve;
+use super::curve::{self, Course, Curve};
 use super::deployment::Deployment;
 use super::gate::GateView;
 use super::in_path::InPath;
@@ -178,8 +178,11 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
     highlights.extend(gate.as_ref().map(|gate| gate.tile(say)));
     // The curve is that of the stage that tunes now, or of one that has.
     let tuning = order.steps.iter().find(|step| tunes(step));
-    let memory = tuning.and_then(|step| step.progress.as_ref()?.memory);
-    let curve = Curve::new(say, &points, tuning.is_some(), memory);
+    let course = Course {
+        is_tuning: tuning.is_some(),
+        memory: tuning.and_then(|step| step.progress.as_ref()?.memory),
+        mean_loss: curve::mean_loss(&order.steps),
+    };
     let head = Head {
         rejected: rejected(state, say, &order).await?,
         project: projects::mark(state, &order.project),
@@ -194,7 +197,7 @@ async fn load(state: &AppState, tongue: &Tongue, id: OrderId) -> Result<OrderPag
         order: head,
         pending,
         highlights,
-        curve,
+        curve: Curve::new(say, &points, course),
         steps,
         deployment,
         report: report_view,

@@ -4,8 +4,9 @@ use lathe_workshop::worker::PEAK_MEMORY;
 use lathe_workshop::{
     Answering, AnsweringNow, Memory, OrderState, Progress, StepName, StepState, StepView,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::curve::MEAN_LOSS;
 use super::fault::Fault;
 use super::took;
 use crate::format;
@@ -60,11 +61,7 @@ fn row(say: Say, step: StepView) -> StepRow {
         state: step_state(step.state),
         state_text: say.it_of("state", step_state(step.state)),
         figure: figure.unwrap_or_default(),
-        figures: step
-            .figures
-            .iter()
-            .map(|(name, value)| figure_row(say, name, value))
-            .collect(),
+        figures: figure_rows(say, &step.figures),
         // A step that neither runs nor ended was interrupted; it has no duration yet.
         took: if is_running || step.ended_ms.is_some() {
             took(say, step.started_ms, step.ended_ms)
@@ -128,24 +125,83 @@ pub(super) fn memory(say: Say, key: &str, memory: Memory) -> String {
     )
 }
 
-/// A figure with its name; those that every worker's step has are named in words.
-fn figure_row(say: Say, name: &str, value: &Value) -> (String, String) {
-    match value.as_u64() {
-        Some(bytes) if name == PEAK_MEMORY => (say.it("web.steps.peak"), format::bytes(bytes)),
-        _ => (name.to_owned(), plain(value)),
+/// Decimals of a fraction.
+const PLACES: usize = 4;
+/// From here on a fraction of four decimals says next to nothing.
+const FRACTION_MIN: f64 = 1e-3;
+
+/// The figures of a step with their names, those that stand in others by their dotted paths.
+fn figure_rows(say: Say, figures: &Map<String, Value>) -> Vec<(String, String)> {
+    let mut rows = Vec::with_capacity(figures.len());
+    for (name, value) in figures {
+        flatten(say, name, value, &mut rows);
+    }
+    rows
+}
+
+/// Lists of plain values stay on one line.
+fn flatten(say: Say, path: &str, value: &Value, rows: &mut Vec<(String, String)>) {
+    let is_deep = |value: &Value| value.is_object() || value.is_array();
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (name, value) in members {
+                flatten(say, &format!("{path}.{name}"), value, rows);
+            }
+        }
+        Value::Array(items) if items.iter().any(is_deep) => {
+            for (place, value) in items.iter().enumerate() {
+                flatten(say, &format!("{path}.{place}"), value, rows);
+            }
+        }
+        plain => rows.push(figure_row(say, path, plain)),
     }
 }
 
-/// A figure as text: strings without quotes, fractions with at most four decimals.
+/// A figure with its name and its unit; those that every worker's step has are named in words.
+fn figure_row(say: Say, name: &str, value: &Value) -> (String, String) {
+    let named = match name {
+        PEAK_MEMORY => say.it("web.steps.peak"),
+        MEAN_LOSS => say.it("web.curve.loss.mean"),
+        _ => name.to_owned(),
+    };
+    let figure = match (name, value.as_u64(), value.as_f64()) {
+        (PEAK_MEMORY | "bytes", Some(bytes), _) => format::bytes(bytes),
+        ("tokens_per_s", _, Some(speed)) => say.of("web.curve.tokens", format::decimals(speed, 0)),
+        _ => plain(value),
+    };
+    (named, figure)
+}
+
+/// A figure as text: strings without quotes, a dash for nothing, fractions with as many digits as say something.
 fn plain(value: &Value) -> String {
     match value {
+        Value::Null => "–".to_owned(),
+        Value::String(text) if text.is_empty() => "–".to_owned(),
         Value::String(text) => text.clone(),
         Value::Number(number) => match (number.as_u64(), number.as_f64()) {
             (Some(whole), _) => format::count(whole),
-            (None, Some(fraction)) => format::decimals(fraction, 4),
+            (None, Some(fraction)) => fraction_text(fraction),
             (None, None) => number.to_string(),
         },
+        Value::Array(items) if items.is_empty() => "–".to_owned(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(plain).collect();
+            items.join(", ")
+        }
         other => other.to_string(),
+    }
+}
+
+fn fraction_text(fraction: f64) -> String {
+    let size = fraction.abs();
+    if fraction == 0.0 {
+        "0".to_owned()
+    } else if size < FRACTION_MIN {
+        format::small(fraction)
+    } else if size >= 100.0 {
+        format::decimals(fraction, 1)
+    } else {
+        format::decimals(fraction, PLACES)
     }
 }
 
@@ -248,7 +304,33 @@ mod tests {
         let row = figure_row(say, PEAK_MEMORY, &json!(3_u64 << 29));
         assert_eq!(row, ("Memory at most".to_owned(), "1.5 GiB".to_owned()));
         let other = figure_row(say, "bytes", &json!(1024));
-        assert_eq!(other, ("bytes".to_owned(), "1,024".to_owned()));
+        assert_eq!(other, ("bytes".to_owned(), "1.0 KiB".to_owned()));
+        let other = figure_row(say, "rows", &json!(1024));
+        assert_eq!(other, ("rows".to_owned(), "1,024".to_owned()));
+    }
+
+    #[test]
+    fn figures_have_their_units_and_stand_one_a_line() {
+        let figures = json!({
+            "final_loss": 0.283_712_345, "tokens_per_s": 268.412_345, "resumed_from": null,
+            "metrics": {"pearson_r": 0.031_234_567, "by": [1, 2]},
+            "answers": [{"valid": true}],
+        });
+        let figures = figures.as_object().expect("an object");
+        let rows = figure_rows(Say::new(Lang::En), figures);
+        let row = |name: &str| {
+            let row = rows.iter().find(|it| it.0 == name);
+            row.map(|it| it.1.as_str())
+        };
+        let mean = "Mean loss of the last 10 % of the steps";
+        assert_eq!(row(mean), Some("0.2837"));
+        assert_eq!(row("tokens_per_s"), Some("268 tokens/s"));
+        assert_eq!(row("resumed_from"), Some("–"));
+        assert_eq!(row("metrics.pearson_r"), Some("0.0312"));
+        assert_eq!(row("metrics.by"), Some("1, 2"));
+        assert_eq!(row("answers.0.valid"), Some("true"));
+        let rows = figure_rows(Say::new(Lang::Zh), figures);
+        assert!(rows.iter().any(|it| it.0.contains("平均损失")), "{rows:?}");
     }
 
     #[test]
@@ -256,6 +338,11 @@ mod tests {
         assert_eq!(plain(&json!("Q4_1")), "Q4_1");
         assert_eq!(plain(&json!(3708)), "3,708");
         assert_eq!(plain(&json!(-0.25)), "−0.2500");
-        assert_eq!(plain(&json!([1, 2])), "[1,2]");
+        assert_eq!(plain(&json!([1, 2])), "1, 2");
+        assert_eq!(plain(&json!([])), "–");
+        assert_eq!(plain(&json!("")), "–");
+        assert_eq!(plain(&json!(0.0)), "0");
+        assert_eq!(plain(&json!(1234.56789)), "1234.6");
+        assert_eq!(plain(&json!(0.000_012_345)), "1.2e-5");
     }
 }

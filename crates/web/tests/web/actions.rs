@@ -35,10 +35,7 @@ const PAGES: &[(&str, Same)] = &[
     ("GET /orders/{id}/lesson", As("GET /api/orders/{id}/lesson")),
     ("POST /orders/{id}/pause", Operation("order-pause")),
     ("POST /orders/{id}/resume", Operation("order-resume")),
-    (
-        "GET /orders/{id}/clone",
-        As("GET /api/orders/{id}/settings"),
-    ),
+    ("GET /orders/{id}/clone", Operation("order-clone-plan")),
     ("POST /orders/{id}/clone", Operation("order-clone")),
     ("GET /models", As("GET /api/models")),
     ("GET /models/{digest}", As("GET /api/models/{digest}")),

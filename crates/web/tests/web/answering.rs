@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use lathe_workshop::{AnsweringNow, OrderId, OrderState, OrderView};
 
 use crate::pages::{app, get, post};
-use crate::sample::{DONE, PAUSED, PLACED_MS, QUEUED, SampleDesk, orders};
+use crate::sample::{DONE, PAUSED, PLACED_MS, QUEUED, RUNNING, SampleDesk, orders};
 
 /// An order whose model answered before that of the one that is done.
 const REPLACED: &str = "019a4a0e-2f31-7b60-8c44-9d0e6a51b3c8";
@@ -193,6 +193,10 @@ async fn a_clone_has_the_fields_of_a_new_order_with_what_the_order_says() {
     ] {
         assert!(page.contains(field), "{field}: {page}");
     }
+    // What it would take is told as of a new order.
+    for words in ["<dt>Training records</dt><dd>2,966</dd>", "value=\"check\""] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
     // A mistake stands at its field, which keeps what was typed.
     let refused = post(&app, &path, "tune.sft.rank=0&more=nonsense%3D1").await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
@@ -212,6 +216,48 @@ async fn a_clone_has_the_fields_of_a_new_order_with_what_the_order_says() {
         "{}",
         empty.text
     );
+}
+
+/// What the script has to say where the workshop does not answer stands in the page, in its language.
+#[tokio::test]
+async fn what_went_wrong_is_told_in_the_language_of_the_page() {
+    let app = app(SampleDesk::new());
+    let running = format!("/orders/{RUNNING}");
+    for (path, lang, words) in [
+        (
+            &*running,
+            "en",
+            "data-lost=\"The connection to the workshop is interrupted.",
+        ),
+        (&*running, "zh", "data-lost=\"与工场的连接已中断。"),
+        (
+            &*running,
+            "en",
+            "data-ended=\"You are not logged in any more",
+        ),
+        (&*running, "zh", "data-ended=\"登录已失效"),
+        (
+            "/data/bring",
+            "en",
+            "data-waits=\"The workshop does not answer",
+        ),
+        ("/data/bring", "zh", "data-unread=\"无法读取文件"),
+        ("/try", "en", "data-broke=\"The answer broke off."),
+        ("/try", "zh", "data-broke=\"应答中断"),
+        (
+            "/",
+            "en",
+            "<body data-unreached=\"The workshop did not answer.",
+        ),
+        ("/", "zh", "<body data-unreached=\"工场没有响应。"),
+        ("/", "zh", "data-by-hand=\"已选中"),
+    ] {
+        let page = get(&app, path, lang).await.text;
+        assert!(page.contains(words), "{path} {lang} {words}: {page}");
+    }
+    // An order that is over is not followed.
+    let done = get(&app, &format!("/orders/{DONE}"), "en").await.text;
+    assert!(!done.contains("live-note"), "{done}");
 }
 
 #[tokio::test]

@@ -16,6 +16,8 @@ use tower::ServiceExt as _;
 
 use crate::sample::nobody::workshop;
 
+mod clone;
+
 const BODY_BYTES_MAX: usize = 4 << 20;
 
 /// A workshop, its pages, and the folder that both are gone with.
@@ -341,33 +343,6 @@ async fn what_is_required_is_marked_and_said_at_its_field_where_it_is_empty() {
     }
     assert_eq!(refused.text.matches("This is required").count(), 2);
     assert!(!refused.text.contains("unprintable"), "{}", refused.text);
-}
-
-#[tokio::test]
-async fn a_mistake_of_a_clone_is_marked_at_its_field() {
-    let (shop, pack) = (shop().await, tiny());
-    let form = [("pack", &pack[..]), ("do", "place")];
-    let order = shop.post("/orders/new", &form).await.location;
-    let path = format!("{order}/clone");
-    let page = shop.get(&path, "en").await.text;
-    assert_eq!(field(&page, "tune.sft.epochs"), "30");
-    let form = [("tune.sft.rank", "0"), ("tune.sft.epochs", "30")];
-    let refused = shop.post(&path, &form).await;
-    assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{}", refused.text);
-    assert!(refused.text.contains("id=\"m-tune.sft.rank\""));
-    assert!(!refused.text.contains("id=\"m-tune.sft.epochs\""));
-    let form = [("tune.sft.rank", "4"), ("more", "ask.records=1\r\n")];
-    let placed = shop.post(&path, &form).await;
-    assert_eq!(placed.status, StatusCode::SEE_OTHER, "{}", placed.text);
-    let page = shop.get(&placed.location, "en").await.text;
-    for change in ["tune.sft.rank", "8 → 4", "ask.records"] {
-        assert!(page.contains(change), "{change}: {page}");
-    }
-    // Without a field it is the same order again, as a comparison asks for.
-    let again = shop.post(&path, &[]).await;
-    assert_eq!(again.status, StatusCode::SEE_OTHER, "{}", again.text);
-    let page = shop.get(&again.location, "en").await.text;
-    assert!(page.contains("Placed again with nothing changed"), "{page}");
 }
 
 /// A recipe for the tiny pack, whose rank is 8 and whose epochs are 30.

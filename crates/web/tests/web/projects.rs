@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use lathe_workshop::people::PersonRole;
 use lathe_workshop::{DatasetRequest, OrderRequest};
 use serde_json::{Value, json};
 
@@ -163,7 +164,12 @@ async fn what_belongs_to_others_is_not_there_on_pages_and_in_the_api() {
         }
         let compare = format!("/api/orders/compare?ids={own},{id}");
         assert_eq!(anna.get(&compare).await.status, StatusCode::NOT_FOUND);
-        for what in ["order-pause", "order-resume", "order-clone"] {
+        for what in [
+            "order-pause",
+            "order-resume",
+            "order-clone",
+            "order-clone-plan",
+        ] {
             let told = async |order: &str| {
                 let answer = anna.operate(json!({"do": what, "order": order})).await;
                 assert_eq!(answer.status, StatusCode::NOT_FOUND, "{what}");
@@ -353,6 +359,56 @@ async fn an_order_is_told_for_as_long_as_it_may_be_seen() {
     assert!(told.text.contains("event: order"), "{}", told.text);
     // She has no part anywhere now, and is told the same of every order.
     assert_eq!(anna.get(&path).await.status, StatusCode::FORBIDDEN);
+}
+
+/// Listens to an order that goes on, until what `takes` away ends it.
+async fn ended_by(shop: &Shop, listens: Asked<'_>, takes: impl Future<Output = ()>) {
+    let takes = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        takes.await;
+    };
+    let told = tokio::time::timeout(Duration::from_secs(20), shop.send(listens));
+    let (told, ()) = tokio::join!(told, takes);
+    let told = told.expect("the events end");
+    assert_eq!(told.status, StatusCode::OK, "{}", told.text);
+    assert!(told.text.contains("event: order"), "{}", told.text);
+    assert!(!told.text.contains("event: end"), "{}", told.text);
+}
+
+/// They end with what let the listener in, too: a session, a right, a key, and that nobody was asked.
+#[tokio::test]
+async fn events_end_with_what_let_the_listener_in() {
+    let wards = Wards::new().await;
+    let shop = &wards.shop;
+    let path = format!("/api/orders/{}/events", wards.orders[0]);
+    let anna = shop.log_in("anna").await;
+    let listens = || Asked::get(&path).with("cookie", &anna.cookie);
+    ended_by(shop, listens(), async {
+        let out = anna.post("/logout", "").await;
+        assert_eq!(out.status, StatusCode::SEE_OTHER);
+    })
+    .await;
+    assert_eq!(anna.get(&path).await.status, StatusCode::UNAUTHORIZED);
+
+    let again = shop.log_in("anna").await;
+    let listens = Asked::get(&path).with("cookie", &again.cookie);
+    ended_by(shop, listens, wards.part(&["tuner"], &["look"])).await;
+
+    let issue =
+        json!({"do": "token-create", "name": "ward", "scopes": ["admin"], "project": "ward"});
+    let issued = operate(shop, issue).await;
+    let bearer = format!("Bearer {}", issued["key"].as_str().expect("a key"));
+    let listens = Asked::get(&path).with("authorization", &bearer);
+    ended_by(shop, listens, async {
+        let revoke = json!({"do": "token-revoke", "id": issued["id"], "reason": "it was lost"});
+        operate(shop, revoke).await;
+    })
+    .await;
+
+    let alone = Shop::new().await;
+    let path = format!("/api/orders/{}/events", order(&alone, "common").await);
+    let comes = alone.add("root", &[PersonRole::Administrator]);
+    ended_by(&alone, Asked::get(&path), comes).await;
 }
 
 #[tokio::test]

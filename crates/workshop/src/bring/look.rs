@@ -105,6 +105,7 @@ fn look(
                 code,
                 text,
                 next,
+                expected: None,
             }),
         }
     }

@@ -156,6 +156,7 @@ pub(super) fn mistakes(mapping: &Mapping, read: &Read) -> Vec<SettingMistake> {
         code: "bring-mapping".to_owned(),
         text,
         next: next.to_owned(),
+        expected: None,
     };
     let mut found = Vec::new();
     let mut column = |key: &str, name: &str| {

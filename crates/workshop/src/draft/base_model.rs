@@ -75,6 +75,21 @@ pub(super) async fn same(
     Ok(digests(known))
 }
 
+/// The digests of the artifacts that hold the same model as this one.
+///
+/// # Errors
+/// The store's.
+pub(super) async fn like(
+    shop: &Workshop,
+    artifact: &str,
+) -> Result<HashSet<String>, WorkshopError> {
+    let mut known = known(shop).await?;
+    let own = known.iter().find(|it| it.digest == artifact);
+    let contents = own.map(|it| it.contents.clone());
+    known.retain(|it| Some(&it.contents) == contents.as_ref());
+    Ok(digests(known))
+}
+
 fn digests(known: Vec<Known>) -> HashSet<String> {
     known.into_iter().map(|it| it.digest).collect()
 }

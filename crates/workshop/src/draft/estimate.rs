@@ -46,8 +46,8 @@ pub(super) const LOOKED_AT_MAX: u32 = 100;
 struct Here {
     /// The base model, as the engine opens it.
     model: Option<PathBuf>,
-    /// The data as an earlier order fetched it.
-    fetched: Option<PathBuf>,
+    /// The data as one file: taken over, as it lies there, or as an earlier order fetched it.
+    data: Option<PathBuf>,
     /// A dataset version of the same source, and its train and test records.
     dataset: Option<(PathBuf, u64, u64)>,
     tokens_per_s: Option<f64>,
@@ -56,25 +56,46 @@ struct Here {
     withdrawn: BTreeSet<Digest>,
 }
 
+/// What an order takes over from another one: whether its source is still there does not matter then.
+#[derive(Debug, Default)]
+pub(super) struct TakenOver {
+    /// The artifact of its base model.
+    pub model: Option<String>,
+    /// The folder that its data lie in.
+    pub data: Option<PathBuf>,
+}
+
 /// What it would take, and what of it is not there.
 pub(super) async fn of(
     shop: &Workshop,
     pack: Pack,
     folder: PathBuf,
+    taken: TakenOver,
 ) -> Result<(Estimate, Vec<SettingMistake>), WorkshopError> {
-    let mistakes = missing(&pack, &folder);
+    let mistakes = missing(&pack, &folder, &taken);
     if !mistakes.is_empty() {
         return Ok((Estimate::default(), mistakes));
     }
+    let bases = match &taken.model {
+        Some(artifact) => base_model::like(shop, artifact).await?,
+        None => base_model::same(shop, &pack, &folder).await?,
+    };
     let here = Here {
-        model: base(shop, &pack, &folder).await?,
-        fetched: fetched(shop, &pack, &folder).await?,
+        model: match &taken.model {
+            Some(artifact) => Some(weights(&objects::path(shop.home(), artifact))?),
+            None => base(shop, &pack, &folder).await?,
+        },
+        data: match (&taken.data, own_file(&pack, &folder)) {
+            (Some(artifact), _) => only_file(artifact)?,
+            (None, Some(path)) => Some(path),
+            (None, None) => fetched(shop, &pack, &folder).await?,
+        },
         dataset: dataset(shop, &pack).await?,
-        tokens_per_s: speed(shop, &base_model::same(shop, &pack, &folder).await?).await?,
+        tokens_per_s: speed(shop, &bases).await?,
         salt_seed: shop.home().salt_seed()?,
         withdrawn: WithdrawnData::now(shop).await?.leaves,
     };
-    let counted = reach::spawn_blocking(move || count(&pack, &folder, &here));
+    let counted = reach::spawn_blocking(move || count(&pack, &here));
     counted.await.map_err(|error| {
         WorkshopError::new(
             "daemon-crashed",
@@ -92,13 +113,20 @@ pub(super) fn local(source: &Source, folder: &Path) -> Option<PathBuf> {
     }
 }
 
-/// Sources of this machine that are not there.
-fn missing(pack: &Pack, folder: &Path) -> Vec<SettingMistake> {
+/// The file that the data lie in, where that is one of this machine.
+fn own_file(pack: &Pack, folder: &Path) -> Option<PathBuf> {
+    let source = &pack.data.source;
+    local(source, folder).filter(|path| source.inner.is_empty() && path.is_file())
+}
+
+/// Sources of this machine that are needed and not there.
+fn missing(pack: &Pack, folder: &Path, taken: &TakenOver) -> Vec<SettingMistake> {
     let sources = [
-        ("model.source", &pack.model.source),
-        ("data.source", &pack.data.source),
+        ("model.source", &pack.model.source, taken.model.is_some()),
+        ("data.source", &pack.data.source, taken.data.is_some()),
     ];
-    let gone = sources.into_iter().filter_map(|(key, source)| {
+    let needed = sources.into_iter().filter(|(_, _, taken)| !taken);
+    let gone = needed.filter_map(|(key, source, _)| {
         let path = local(source, folder).filter(|path| !path.exists())?;
         let text = format!("{} is not there", path.display());
         let next = "name a file that is: `file:` and its path, relative to the pack or absolute";
@@ -160,7 +188,12 @@ async fn fetched(
     if !place.is_dir() {
         return Ok(None);
     }
-    let mut files = objects::entries(&place)?;
+    only_file(&place)
+}
+
+/// The one file of a folder; none where there are others beside it.
+fn only_file(folder: &Path) -> Result<Option<PathBuf>, WorkshopError> {
+    let mut files = objects::entries(folder)?;
     Ok(files.pop().filter(|_| files.is_empty()))
 }
 
@@ -212,9 +245,9 @@ async fn speed(shop: &Workshop, bases: &HashSet<String>) -> Result<Option<f64>, 
     Ok(None)
 }
 
-fn count(pack: &Pack, folder: &Path, here: &Here) -> (Estimate, Vec<SettingMistake>) {
+fn count(pack: &Pack, here: &Here) -> (Estimate, Vec<SettingMistake>) {
     let mut estimate = Estimate::default();
-    let lesson = match lesson(pack, folder, here) {
+    let lesson = match lesson(pack, here) {
         Ok(lesson) => lesson,
         Err(error) => {
             let StepError { code, text, next } = error;
@@ -224,6 +257,7 @@ fn count(pack: &Pack, folder: &Path, here: &Here) -> (Estimate, Vec<SettingMista
                 code,
                 text,
                 next,
+                expected: None,
             };
             return (estimate, vec![mistake]);
         }
@@ -260,19 +294,13 @@ fn count(pack: &Pack, folder: &Path, here: &Here) -> (Estimate, Vec<SettingMista
 }
 
 /// Records to tune on and held out, and the first of them; none where the data is not here, or large.
-fn lesson(
-    pack: &Pack,
-    folder: &Path,
-    here: &Here,
-) -> Result<Option<(u64, u64, Vec<Sealed>)>, StepError> {
-    let source = &pack.data.source;
-    let own = local(source, folder).filter(|path| source.inner.is_empty() && path.is_file());
-    if let Some(path) = own.or_else(|| here.fetched.clone()) {
-        let size = fs::metadata(&path).map_or(u64::MAX, |it| it.len());
+fn lesson(pack: &Pack, here: &Here) -> Result<Option<(u64, u64, Vec<Sealed>)>, StepError> {
+    if let Some(path) = &here.data {
+        let size = fs::metadata(path).map_or(u64::MAX, |it| it.len());
         if size > COUNTED_BYTES_MAX {
             return Ok(None);
         }
-        let read = reader::read(&path, &pack.data.reader)?;
+        let read = reader::read(path, &pack.data.reader)?;
         let options = PrepareOptions {
             records_max: pack.records,
             salt_seed: here.salt_seed,
@@ -354,35 +382,18 @@ mod tests {
 
     use super::*;
     use crate::dataset;
-    use crate::order::{OrderId, OrderRequest, Output};
+    use crate::order::{OrderId, OrderRequest};
     use crate::steps::prepare;
     use crate::store::Change;
-    use crate::store::change::{Finished, NewArtifact};
-    use crate::testing::{placed, shop};
+    use crate::store::change::NewArtifact;
+    use crate::testing::{fetched, placed, shop};
 
     /// Enters the data of a plan as an order would have fetched it.
     async fn fetches(shop: &Workshop, pack: &Pack, file: &Path) {
-        let built = shop.home().tmp().join("built");
-        fs::create_dir_all(&built).unwrap();
-        fs::copy(file, built.join("feelings.tsv")).unwrap();
-        let sealed = objects::seal(shop.home(), &built).unwrap();
         let order = OrderId::new();
-        let finished = Finished {
-            order: order.clone(),
-            step: StepName::Data,
-            input: data::input_of(StepName::Data, &pack.data, Path::new("")).unwrap(),
-            output: Output::default(),
-            artifact: Some(NewArtifact {
-                digest: sealed.digest.to_string(),
-                manifest: sealed.manifest,
-            }),
-            registers: Vec::new(),
-        };
-        let done = Change::StepDone {
-            finished: Box::new(finished),
-            at_ms: 2,
-        };
-        shop.apply(&[placed(&order), done]).await.unwrap();
+        shop.apply(&[placed(&order)]).await.unwrap();
+        let input = data::input_of(StepName::Data, &pack.data, Path::new("")).unwrap();
+        fetched(shop, &order, (StepName::Data, input), file).await;
     }
 
     /// A pack that bounds its records, as the packaged sample's demonstration does, is counted on what was
@@ -411,9 +422,9 @@ mod tests {
         let pack = super::super::load(shop.home(), &asked(true, remote)).unwrap();
         fetches(&shop, &pack.pack, &tiny.join("feelings.tsv")).await;
         for quick in [true, false] {
-            let (here, fetched) = (plan(quick, None).await, plan(quick, remote).await);
-            assert!(fetched.records.unwrap() > 8 && fetched.tokens.is_some());
-            assert_eq!(fetched, here, "quick: {quick}");
+            let (here, brought) = (plan(quick, None).await, plan(quick, remote).await);
+            assert!(brought.records.unwrap() > 8 && brought.tokens.is_some());
+            assert_eq!(brought, here, "quick: {quick}");
         }
         shop.stop().await;
     }

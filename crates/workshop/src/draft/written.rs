@@ -1,11 +1,12 @@
 //! A request as YAML and as a line for a shell: what either says is read back as the same request.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
 use crate::error::WorkshopError;
-use crate::order::OrderRequest;
+use crate::order::{OrderId, OrderRequest};
 use crate::pack::change;
 
 /// The longest YAML that is read.
@@ -57,13 +58,27 @@ impl OrderRequest {
         let mut words = vec!["lathe run".to_owned(), quoted(&self.pack.to_string_lossy())];
         words.extend(self.quick.then(|| "--quick".to_owned()));
         words.extend(self.offline.then(|| "--offline".to_owned()));
-        let project = self.project.as_deref();
-        words.extend(project.map(|it| format!("--project {}", quoted(it))));
-        for (key, value) in &self.set {
-            words.push(format!("--set {}", quoted(&setting(key, value))));
-        }
-        words.join(" ")
+        line(words, self.project.as_deref(), &self.set)
     }
+}
+
+/// A clone as a line for a shell.
+pub(super) fn clone_command(
+    of: &OrderId,
+    set: &BTreeMap<String, Value>,
+    project: Option<&str>,
+) -> String {
+    let words = vec!["lathe order clone".to_owned(), quoted(&of.0)];
+    line(words, project, set)
+}
+
+/// A command with the project and the settings that every order may have.
+fn line(mut words: Vec<String>, project: Option<&str>, set: &BTreeMap<String, Value>) -> String {
+    words.extend(project.map(|it| format!("--project {}", quoted(it))));
+    for (key, value) in set {
+        words.push(format!("--set {}", quoted(&setting(key, value))));
+    }
+    words.join(" ")
 }
 
 /// A changed setting as `KEY=VALUE`, on one line, which [`change::parse`] reads as the same value.
@@ -129,8 +144,6 @@ pub(crate) fn flow(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use serde_json::json;
 
     use super::*;

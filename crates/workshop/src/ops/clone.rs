@@ -41,23 +41,12 @@ pub(crate) async fn run(
     Again { of, set, project }: Again,
     more: impl FnOnce(&OrderId) -> Result<Vec<Change>, WorkshopError>,
 ) -> Result<Value, WorkshopError> {
-    let row = order_of(shop, &of).await?;
-    if row.folder.is_empty() {
-        return Err(WorkshopError::new(
-            "order-brought",
-            format!("the order {of} came in a bundle: its data were not brought along"),
-            "run its pack here (lathe run PACK), then clone that order",
-        ));
-    }
-    let project = match project {
-        Some(other) if other != row.project => into_other(shop, &of, &other).await?,
-        _ => row.project.clone(),
-    };
+    let (row, project) = to_clone(shop, &of, project.as_deref()).await?;
     let before: Pack = parse("an order's pack", &row.spec)?;
     let (pack, changes) = change::changed(&row.spec, &set)?;
     shop.store().ledger()?;
     let id = OrderId::new();
-    let mut writes = taken_over(shop, &row, &before, &pack, &id).await?;
+    let mut writes = taken_over(shop, &row, (&before, &pack), &id).await?;
     writes.extend(more(&id)?);
     let origin = Origin { order: of, changes };
     let order = NewOrder {
@@ -80,6 +69,30 @@ pub(crate) async fn run(
         "position": shop.store().position(&id).await?,
         "origin": origin,
     }))
+}
+
+/// An order that is to be cloned, and the project that its clone goes into.
+///
+/// # Errors
+/// `order-unknown`, `order-brought`; where it may not go into the project that is named.
+pub(crate) async fn to_clone(
+    shop: &Workshop,
+    of: &OrderId,
+    project: Option<&str>,
+) -> Result<(OrderRow, String), WorkshopError> {
+    let row = order_of(shop, of).await?;
+    if row.folder.is_empty() {
+        return Err(WorkshopError::new(
+            "order-brought",
+            format!("the order {of} came in a bundle: its data were not brought along"),
+            "run its pack here (lathe run PACK), then clone that order",
+        ));
+    }
+    let project = match project {
+        Some(other) if other != row.project => into_other(shop, of, other).await?,
+        _ => row.project.clone(),
+    };
+    Ok((row, project))
 }
 
 /// That a clone may go into this project: what it takes over can be read there from then on.
@@ -105,6 +118,45 @@ fn clone_of(row: &OrderRow, id: OrderId, pack: &Pack, origin: Origin) -> NewOrde
     }
 }
 
+/// A step of an order that fetched what its clone wants as well.
+pub(crate) struct Kept {
+    /// Which.
+    pub step: StepName,
+    /// What it made.
+    pub artifact: Option<String>,
+    input: String,
+}
+
+/// The finished steps of an order that its clone takes over, if they fetched what the clone wants as well.
+pub(crate) async fn kept(
+    shop: &Workshop,
+    id: &OrderId,
+    (before, pack): (&Pack, &Pack),
+) -> Result<Vec<Kept>, WorkshopError> {
+    let steps = shop.store().steps(id).await?;
+    let (model, data) = (&before.model, &before.data);
+    let is_same = [
+        (
+            StepName::Model,
+            (&model.source, model.sha256) == (&pack.model.source, pack.model.sha256),
+        ),
+        (
+            StepName::Data,
+            (&data.source, data.sha256) == (&pack.data.source, pack.data.sha256),
+        ),
+    ];
+    let wanted = is_same.into_iter().filter(|(_, is_same)| *is_same);
+    let kept = wanted.filter_map(|(name, _)| {
+        let fetched = steps.iter().find(|step| step.name == name)?;
+        Some(Kept {
+            step: name,
+            artifact: fetched.artifact.clone(),
+            input: input_of(shop, fetched)?,
+        })
+    });
+    Ok(kept.collect())
+}
+
 /// The steps that fetched what the clone wants as well, as steps of the clone.
 ///
 /// # Errors
@@ -112,36 +164,25 @@ fn clone_of(row: &OrderRow, id: OrderId, pack: &Pack, origin: Origin) -> NewOrde
 async fn taken_over(
     shop: &Workshop,
     row: &OrderRow,
-    before: &Pack,
-    pack: &Pack,
+    (before, pack): (&Pack, &Pack),
     id: &OrderId,
 ) -> Result<Vec<Change>, WorkshopError> {
-    let steps = shop.store().steps(&row.id).await?;
-    let mut changes = Vec::new();
-    for (name, old, new) in [
-        (
-            StepName::Model,
-            (&before.model.source, before.model.sha256),
-            (&pack.model.source, pack.model.sha256),
-        ),
-        (
-            StepName::Data,
-            (&before.data.source, before.data.sha256),
-            (&pack.data.source, pack.data.sha256),
-        ),
+    let kept = kept(shop, &row.id, (before, pack)).await?;
+    for (name, source) in [
+        (StepName::Model, &pack.model.source),
+        (StepName::Data, &pack.data.source),
     ] {
-        let fetched = steps.iter().find(|step| step.name == name);
-        match fetched.and_then(|step| input_of(shop, step)) {
-            Some(input) if old == new => changes.push(Change::StepReuses {
-                order: id.clone(),
-                step: name,
-                input,
-                at_ms: now_ms(),
-            }),
-            _ => still_there(shop, row, new.0)?,
+        if kept.iter().all(|it| it.step != name) {
+            still_there(shop, row, source)?;
         }
     }
-    Ok(changes)
+    let reuses = |it: Kept| Change::StepReuses {
+        order: id.clone(),
+        step: it.step,
+        input: it.input,
+        at_ms: now_ms(),
+    };
+    Ok(kept.into_iter().map(reuses).collect())
 }
 
 /// The digest of a finished step's inputs, if what it made is still there.

@@ -67,7 +67,8 @@ impl Operation {
             | Operation::ProjectLeave { project: id, .. } => one(Thing::Project(id.clone())),
             Operation::OrderPause { order }
             | Operation::OrderResume { order }
-            | Operation::OrderClone { order, .. } => one(Thing::Order(order.0.clone())),
+            | Operation::OrderClone { order, .. }
+            | Operation::OrderClonePlan { order, .. } => one(Thing::Order(order.0.clone())),
             Operation::DataCompare { from, to } => {
                 let of = |digest: &String| Thing::Artifact(digest.clone());
                 Over::Things(vec![of(from), of(to)])

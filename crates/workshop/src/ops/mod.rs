@@ -52,7 +52,7 @@ use crate::workshop::Workshop;
 
 pub use abandon::CANCELLED;
 pub use approve::sign_approval;
-pub(crate) use clone::{Again, run as place_again};
+pub(crate) use clone::{Again, kept as kept_by_clone, run as place_again, to_clone};
 pub use filing::{ANSWERS_BYTES_MAX, Answers, filing_answers, filing_check};
 pub(crate) use withdraw::{order_again, orders_again};
 
@@ -78,6 +78,17 @@ pub enum Operation {
         #[serde(default)]
         set: BTreeMap<String, Value>,
         /// The project that the new order belongs to; the old one's unless given.
+        #[serde(default)]
+        project: Option<String>,
+    },
+    /// What would become of a clone: its steps, its mistakes, what it would take.
+    OrderClonePlan {
+        /// The order.
+        order: OrderId,
+        /// New values by dotted paths.
+        #[serde(default)]
+        set: BTreeMap<String, Value>,
+        /// The project that the new order would belong to; the old one's unless given.
         #[serde(default)]
         project: Option<String>,
     },
@@ -472,6 +483,13 @@ impl Workshop {
                 let again = Again { of, set, project };
                 clone::run(self, again, |_| Ok(Vec::new())).await
             }
+            Operation::OrderClonePlan {
+                order,
+                set,
+                project,
+            } => Ok(json!(
+                self.clone_plan(&order, &set, project.as_deref()).await?
+            )),
             Operation::Alias(asked) => alias::run(self, asked).await,
             Operation::OrderPlan(request) => Ok(json!(self.plan(&request).await?)),
             Operation::OrderRecipe(asked) => Ok(json!(self.order_recipe(&asked)?)),

@@ -26,6 +26,7 @@ impl Operation {
             Operation::OrderPause { .. }
             | Operation::OrderResume { .. }
             | Operation::OrderClone { .. }
+            | Operation::OrderClonePlan { .. }
             | Operation::OrderPlan(_)
             | Operation::OrderRecipe(_)
             | Operation::FeedbackTune(_) => Right::Tune,
@@ -97,6 +98,7 @@ impl Operation {
                 | Operation::Packs {}
                 | Operation::PackShow { .. }
                 | Operation::OrderPlan(_)
+                | Operation::OrderClonePlan { .. }
                 | Operation::OrderRecipe(_)
                 | Operation::Brought {}
                 | Operation::BringLook(_)

@@ -8,14 +8,103 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Pack, check, nearest, quoted};
 use crate::error::WorkshopError;
 use crate::order::SettingChange;
+use crate::words::{self, Lang};
 
 /// What stands in errors where the file of a pack would.
 const CHANGED: &str = "the changed pack";
+
+/// What has to stand at a setting at which something else stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Expected {
+    /// A number without a fraction, 0 or more.
+    Whole,
+    /// A number.
+    Number,
+    /// `true` or `false`.
+    YesNo,
+    /// A text.
+    Text,
+    /// A list.
+    List,
+    /// Settings of their own below it.
+    Section,
+    /// One of these words.
+    OneOf(Vec<String>),
+}
+
+impl Expected {
+    /// What it is called.
+    pub fn told(&self, lang: Lang) -> String {
+        let name = match self {
+            Expected::Whole => "whole",
+            Expected::Number => "number",
+            Expected::YesNo => "yes-no",
+            Expected::Text => "text",
+            Expected::List => "list",
+            Expected::Section => "section",
+            Expected::OneOf(known) => {
+                let known = known.join(match lang {
+                    Lang::En => ", ",
+                    Lang::Zh => "、",
+                });
+                return words::get(lang, "setting.expected.one-of", &[("value", &known)]);
+            }
+        };
+        words::get(lang, &format!("setting.expected.{name}"), &[])
+    }
+
+    /// One as it is written.
+    pub fn example(&self) -> &str {
+        match self {
+            Expected::Whole => "16",
+            Expected::Number => "0.0005",
+            Expected::YesNo => "true",
+            Expected::Text => "\"16\"",
+            Expected::List => "[q_proj, v_proj]",
+            Expected::Section => "{rank: 16}",
+            Expected::OneOf(known) => known.first().map_or("", String::as_str),
+        }
+    }
+
+    /// What serde says it wanted in the place of `to`; nothing where it speaks of what stands deeper, or where
+    /// a type has words of its own.
+    fn read(reason: &str, to: &Value) -> Option<Expected> {
+        if reason.starts_with("unknown variant") {
+            let known = quoted(reason).into_iter().skip(1).map(str::to_owned);
+            return to.is_string().then(|| Expected::OneOf(known.collect()));
+        }
+        let told = reason.strip_prefix("invalid type: ");
+        let told = told.or_else(|| reason.strip_prefix("invalid value: "))?;
+        // What was found may be a text that says anything: what was wanted stands last.
+        let (found, wanted) = told.rsplit_once(", expected ")?;
+        let is_this = match to {
+            Value::Null => found.starts_with("null"),
+            Value::Bool(_) => found.starts_with("boolean"),
+            Value::Number(_) => found.starts_with("integer") || found.starts_with("floating"),
+            Value::String(_) => found.starts_with("string"),
+            Value::Array(_) => found.starts_with("sequence"),
+            Value::Object(_) => found.starts_with("map"),
+        };
+        let expected = match wanted {
+            "u8" | "u16" | "u32" | "u64" | "usize" => Expected::Whole,
+            "f32" | "f64" => Expected::Number,
+            "a boolean" => Expected::YesNo,
+            "a string" => Expected::Text,
+            "a sequence" => Expected::List,
+            "a map" => Expected::Section,
+            _ if wanted.starts_with("struct ") => Expected::Section,
+            _ => return None,
+        };
+        is_this.then_some(expected)
+    }
+}
 
 /// Reads `KEY=VALUE`. The value is JSON (`5e-4`, `true`, `["a"]`), else YAML, else text as it is.
 ///
@@ -82,7 +171,7 @@ pub(crate) fn changed(
             ));
         }
         let from = put(&mut value, key, to)?;
-        let now = read(&value, key)?;
+        let now = read(&value, key, to)?;
         if now != pack {
             made.push(SettingChange {
                 key: key.clone(),
@@ -96,10 +185,27 @@ pub(crate) fn changed(
     Ok((pack, made))
 }
 
-/// The changed pack after its setting `key` was changed.
-fn read(value: &Value, key: &str) -> Result<Pack, WorkshopError> {
+/// What has to stand at `key`, where `to` is refused for being of another kind.
+pub(crate) fn expected(spec: &str, key: &str, to: &Value) -> Option<Expected> {
+    let mut value: Value = serde_json::from_str(spec).ok()?;
+    put(&mut value, key, to).ok()?;
+    let refused = serde_json::from_value::<Pack>(value).err()?;
+    Expected::read(&refused.to_string(), to)
+}
+
+/// The changed pack after its setting `key` was set to `to`.
+fn read(value: &Value, key: &str, to: &Value) -> Result<Pack, WorkshopError> {
     serde_json::from_value(value.clone()).map_err(|error| {
         let reason = error.to_string();
+        if let Some(expected) = Expected::read(&reason, to) {
+            return refused(
+                format!("`{key}` has to be {}, and is {to}", expected.told(Lang::En)),
+                format!(
+                    "write for instance {key}={}; docs/guide/pack.md lists the keys",
+                    expected.example()
+                ),
+            );
+        }
         match quoted(&reason).as_slice() {
             [unknown, known @ ..] if reason.starts_with("unknown field") => {
                 let next = match nearest(unknown, known) {
@@ -277,6 +383,62 @@ mod tests {
             let error = change(&[line]).expect_err(line);
             assert_eq!(error.code(), "pack-invalid", "{line}");
         }
+    }
+
+    #[test]
+    fn what_is_of_another_kind_is_told_what_has_to_stand_there() {
+        let one_of =
+            |words: &[&str]| Expected::OneOf(words.iter().map(|it| (*it).to_owned()).collect());
+        for (line, wanted) in [
+            ("tune.sft.rank=many", Some(Expected::Whole)),
+            ("tune.sft.rank=1.5", Some(Expected::Whole)),
+            ("tune.sft.rank=-1", Some(Expected::Whole)),
+            ("tune.sft.rank=null", Some(Expected::Whole)),
+            ("tune.sft.rank=[1]", Some(Expected::Whole)),
+            ("tune.sft.learning_rate=fast", Some(Expected::Number)),
+            (
+                "tune.sft.learning_rate=\"x, expected a string\"",
+                Some(Expected::Number),
+            ),
+            ("tune.preference_only=maybe", Some(Expected::YesNo)),
+            ("model.licence=5", Some(Expected::Text)),
+            ("tune.sft.targets=q_proj", Some(Expected::List)),
+            ("tune.sft=5", Some(Expected::Section)),
+            (
+                "tune.sft.schedule=steep",
+                Some(one_of(&["cosine", "linear", "constant"])),
+            ),
+            // What stands deeper is not of this setting, and a source has words of its own.
+            ("tune.sft={\"rank\": \"many\"}", None),
+            ("model.source=nowhere", None),
+        ] {
+            let (key, to) = parse(line).expect(line);
+            let found = expected(&spec(), &key, &to);
+            match (&found, &wanted) {
+                (Some(Expected::OneOf(found)), Some(Expected::OneOf(wanted))) => {
+                    assert!(wanted.iter().all(|it| found.contains(it)), "{found:?}");
+                }
+                _ => assert_eq!(found, wanted, "{line}"),
+            }
+            let error = change(&[line]).expect_err(line);
+            assert_eq!(error.code(), "pack-invalid", "{line}");
+            if wanted.is_some() {
+                let told = format!("{error} {}", error.next());
+                for word in [
+                    "invalid type",
+                    "invalid value",
+                    "unknown variant",
+                    "usize",
+                    "f64",
+                ] {
+                    assert!(!told.contains(word), "{line}: {told}");
+                }
+                assert!(error.to_string().contains("has to be"), "{line}: {error}");
+            }
+        }
+        let whole = Expected::Whole;
+        assert_eq!(whole.told(Lang::En), "a whole number");
+        assert_eq!(whole.told(Lang::Zh), "整数");
     }
 
     #[test]

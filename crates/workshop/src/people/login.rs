@@ -219,6 +219,15 @@ impl People {
         })
     }
 
+    /// Whether a session still lets in whose it is: it has not ended, and they were not shut out. Asking is no use
+    /// of it.
+    pub fn is_open(&self, session: &Session) -> bool {
+        let row = session.row();
+        let is_kept = read(&self.inner.sessions).contains_key(&row.digest);
+        let person = self.find(&row.person);
+        is_kept && !session.has_ended(now_ms()) && person.is_some_and(|it| !it.is_disabled())
+    }
+
     /// Ends the session of this id; none is no error.
     ///
     /// # Errors

@@ -181,7 +181,7 @@ pub(super) fn learn(
             "figure.tune",
             &[
                 ("steps", &grouped(outcome.steps)),
-                ("loss", &format!("{:.4}", outcome.final_loss)),
+                ("loss", &format!("{:.3}", outcome.final_loss)),
                 ("speed", &grouped(tokens_per_s.max(0.0) as u64)),
             ],
         ),

@@ -170,6 +170,11 @@ impl Token {
         self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether it still opens what it opened: it was not taken back, and its time is not over.
+    pub fn is_fit(&self) -> bool {
+        self.fit(now_ms()).is_ok()
+    }
+
     fn fit(&self, now_ms: i64) -> Result<(), Unfit> {
         if self.revoked_ms.load(Ordering::Acquire) != NEVER {
             return Err(Unfit::Revoked);

@@ -99,6 +99,7 @@ pub(in crate::pages) fn emptied(say: Say, pairs: &[(String, String)]) -> Vec<Set
         code: EMPTY.to_owned(),
         text: say.it("web.form.empty"),
         next: say.it("web.form.empty.next"),
+        expected: None,
     };
     NEEDED.into_iter().filter(is_empty).map(mistake).collect()
 }
@@ -129,7 +130,7 @@ pub(in crate::pages) fn groups(
             label: say.it_of("web.new.field", key),
             own: told.map_or_else(String::new, |_| say.of(own_key, &pack)),
             value: changed.unwrap_or(pack),
-            numeric: key.starts_with("tune.") || matches!(key, RECORDS | "data.split.test_share"),
+            numeric: is_numeric(key),
             needed: NEEDED.contains(&key),
             mistakes: at,
         }
@@ -195,13 +196,14 @@ pub(in crate::pages) fn request_of(
     };
     let mut set = change::parse_all(value("more").unwrap_or_default().lines())?;
     for key in GROUPS.iter().flat_map(|(_, keys)| keys.iter()) {
-        let text = match value(key) {
+        let to = match value(key) {
             None => continue,
-            Some("") if *key == RECORDS && own.contains_key(RECORDS) => "null",
+            Some("") if *key == RECORDS && own.contains_key(RECORDS) => Value::Null,
             Some("") => continue,
-            Some(text) => text,
+            Some(text) if is_numeric(key) => change::parse(&format!("{key}={text}"))?.1,
+            // An owner may be called 2024.
+            Some(text) => Value::String(text.to_owned()),
         };
-        let (_, to) = change::parse(&format!("{key}={text}"))?;
         if !own.get(*key).is_some_and(|from| is_same(from, &to)) {
             set.insert((*key).to_owned(), to);
         }
@@ -227,6 +229,11 @@ pub(in crate::pages) fn request_of(
     })
 }
 
+/// Whether a number stands in the field; a text in all others.
+fn is_numeric(key: &str) -> bool {
+    key.starts_with("tune.") || matches!(key, RECORDS | "data.split.test_share")
+}
+
 /// A value as it stands in a field; nothing where it is not set.
 fn text_of(value: &Value) -> String {
     match value {
@@ -238,7 +245,7 @@ fn text_of(value: &Value) -> String {
 }
 
 /// Whole numbers without `.0`.
-fn number_text(number: &Number) -> String {
+pub(in crate::pages) fn number_text(number: &Number) -> String {
     let text = number.to_string();
     text.strip_suffix(".0").map_or(text.clone(), str::to_owned)
 }
@@ -276,12 +283,13 @@ mod tests {
             ("tune.sft.rank", "8"),
             ("records", ""),
             ("model.source", "file:other.gguf"),
+            ("model.owner", "2024"),
             ("more", "ask.records=1\n"),
             ("has_stage", "pretrain"),
         ]);
         let request = request_of(&form, &own()).expect("an order");
         let expected = json!({
-            "ask.records": 1, "model.sha256": null, "model.source": "file:other.gguf",
+            "ask.records": 1, "model.owner": "2024", "model.sha256": null, "model.source": "file:other.gguf",
             "tune.pretrain": null, "tune.sft.rank": 8,
         });
         assert_eq!(json!(request.set), expected);

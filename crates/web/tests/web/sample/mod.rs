@@ -2,7 +2,6 @@
 //! server that answers one fixed answer. Nothing here measures anything; the figures are invented
 //! to look like an order's.
 
-use std::collections::BTreeMap;
 use std::io::{Seek as _, Write as _};
 
 use axum::Router;
@@ -19,7 +18,6 @@ use lathe_gate::Verdict;
 use lathe_web::{Asked, Desk};
 use lathe_workshop::bring::BroughtFile;
 use lathe_workshop::compare::Comparison;
-use lathe_workshop::draft::SettingMistake;
 use lathe_workshop::preview::Preview;
 use lathe_workshop::settings::WorkshopSettings;
 use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
@@ -517,20 +515,6 @@ impl Desk for SampleDesk {
     }
     fn settings<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Vec<(String, Value)>>> {
         asked(self.find(id).map(|_| compare::settings(&self.name)))
-    }
-    fn clone_mistakes<'a>(
-        &'a self,
-        _: &'a OrderId,
-        set: &'a BTreeMap<String, Value>,
-    ) -> Asked<'a, Vec<SettingMistake>> {
-        let is_wrong = set.get("tune.sft.rank") == Some(&json!(0));
-        let mistake = || SettingMistake {
-            key: "tune.sft.rank".to_owned(),
-            code: "pack-invalid".to_owned(),
-            text: "the rank must be 1 to 1024 <b>".to_owned(),
-            next: "write another".to_owned(),
-        };
-        asked(is_wrong.then(mistake).into_iter().collect())
     }
     fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>> {
         asked(window(&self.datasets, limit, offset))

@@ -205,8 +205,8 @@ fn finished(began_ms: i64) -> Vec<StepView> {
             json!({"pearson_r": 0.702}),
         ),
         (
-            "371 steps, loss 0.284, 268 tokens/s",
-            "371 步，损失 0.284，268 token/s",
+            "371 steps, mean loss of the last 10 % 0.284, 268 tokens/s",
+            "371 步，最后 10% 训练步的平均损失 0.284，268 词元/秒",
             701,
             json!({"steps": 371, "tokens": 187_880, "final_loss": 0.2837, "peak_memory_bytes": 671_088_640}),
         ),

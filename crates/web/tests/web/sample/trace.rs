@@ -1,5 +1,7 @@
 //! Evidence written down: a receipt with its chain, records, a register, a ledger.
 
+use std::collections::BTreeMap;
+
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::Receipt;
 use lathe_evidence::statement::{Approval, Decision, Filing};
@@ -336,6 +338,27 @@ pub fn filing() -> Said<Filing> {
     ))
 }
 
+/// What would become of a clone with these changes.
+fn cloned(order: &OrderId, set: &BTreeMap<String, Value>) -> Value {
+    let mistake = json!({
+        "key": "tune.sft.rank", "code": "pack-invalid",
+        "text": "the rank must be 1 to 1024 <b>", "next": "write another",
+    });
+    let is_wrong = set.get("tune.sft.rank") == Some(&json!(0));
+    let estimate = json!({
+        "records": 2_966, "held_out": 742, "training_steps": 371, "tokens": 187_880,
+        "adapter_numbers": 4_884_480, "memory_bytes": 671_088_640, "tokens_per_s": 268.0,
+        "seconds": 701,
+    });
+    json!({
+        "pack": "customer-care", "title": {"en": "Customer care", "zh": "客户关怀"},
+        "steps": ["model", "data", "prepare", "tune"], "settings": {},
+        "mistakes": is_wrong.then_some(mistake).into_iter().collect::<Vec<_>>(),
+        "estimate": (!is_wrong).then_some(estimate),
+        "command": format!("lathe order clone {order}"),
+    })
+}
+
 /// What comes of an operation: for those that a page shows, something of their form; for the others
 /// the operation itself.
 pub fn operated(operation: &Operation) -> Result<Value, WorkshopError> {
@@ -360,6 +383,7 @@ pub fn operated(operation: &Operation) -> Result<Value, WorkshopError> {
             "steps": ["model", "data"], "settings": {}, "mistakes": [], "estimate": null,
             "command": "lathe run packs/customer-care", "yaml": "pack: packs/customer-care",
         }),
+        Operation::OrderClonePlan { order, set, .. } => cloned(order, set),
         Operation::Projects {} => json!({ "projects": [ward()] }),
         Operation::ProjectShow { .. } => {
             let mut shown = ward();
