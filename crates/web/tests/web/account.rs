@@ -277,13 +277,14 @@ async fn what_was_done_to_an_account_is_said_once_and_a_reload_does_nothing_agai
 #[tokio::test]
 async fn a_new_password_of_ones_own_is_read_where_one_logs_in() {
     let shop = Shop::with_people().await;
-    let root = shop.log_in("root").await;
-    let led = root.post("/people/root/password", "").await;
+    let name = "root";
+    let root = shop.log_in(name).await;
+    let led = root.post(&format!("/people/{name}/password"), "").await;
     let there = led.header("location").to_owned();
     assert!(there.starts_with("/login?told="), "{there}");
     let page = root.get(&there).await.text;
     let made = shown(&page).expect("a password");
-    let into = shop.send(login("root", made)).await;
+    let into = shop.send(login(name, made)).await;
     assert_eq!(into.status, StatusCode::SEE_OTHER, "{}", into.text);
     assert!(shown(&root.get(&there).await.text).is_none());
 }
