@@ -663,3 +663,76 @@ pub fn url_of(listen: SocketAddr) -> String {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use lathe_evidence::manifest::Manifest;
+    use serde_json::json;
+
+    use super::*;
+    use crate::order::Output;
+    use crate::store::change::{Finished, NewArtifact};
+    use crate::testing::{evaluated, placed, shop};
+
+    /// A report that reaches its floor says nothing of the rules that look at the rest of the evidence.
+    #[tokio::test]
+    async fn a_verdict_is_given_on_all_the_evidence_once_it_is_in_the_ledger() {
+        let (_folder, shop) = shop().await;
+        let (order, digest) = (OrderId::new(), Digest::of(b"a report"));
+        let input = digest.to_string();
+        let finished = Finished {
+            order: order.clone(),
+            step: StepName::Evaluate,
+            input: input.clone(),
+            output: Output::default(),
+            artifact: Some(NewArtifact {
+                digest: input.clone(),
+                manifest: Manifest::new(Vec::new()).unwrap(),
+            }),
+            registers: Vec::new(),
+        };
+        let changes = [
+            placed(&order),
+            Change::StepBegins {
+                order: order.clone(),
+                step: StepName::Evaluate,
+                input,
+                at_ms: 2,
+            },
+            Change::StepDone {
+                finished: Box::new(finished),
+                at_ms: 3,
+            },
+        ];
+        shop.apply(&changes).await.unwrap();
+        let report = json!({
+            "version": 1, "demonstration": false, "primary_metric": "accuracy", "records": 20,
+            "groups": 4, "paired": [], "worst": [], "bootstrap": {"resamples": 100, "seed": 1},
+            "subjects": [{
+                "role": "base", "name": "base", "note": "", "records": 20,
+                "predictions_sha256": null, "slices": [],
+                "metrics": {"accuracy": {"value": 0.9, "low": 0.8, "high": 0.95}},
+            }],
+        });
+        let report: Report = serde_json::from_value(report).unwrap();
+        let policy = json!({
+            "thresholds": [{"metric": "accuracy", "at_least": 0.8}], "require": ["training"],
+        });
+        let policy: Policy = serde_json::from_value(policy).unwrap();
+        let before = shop.judged_now(&order, &report, &policy).await.unwrap();
+        assert_eq!(before, None, "nothing of it is in the ledger");
+        let model = Digest::of(b"a model");
+        let said = shop.apply_said(|speaker| {
+            let link = evaluated(speaker, [model, model, digest], Digest::of(b"any"))?;
+            Ok((Vec::new(), link))
+        });
+        said.await.unwrap();
+        let found = shop.judged_now(&order, &report, &policy).await.unwrap();
+        let found = found.unwrap();
+        let failed = found.findings.iter().filter(|it| !it.passed);
+        let failed: Vec<&str> = failed.map(|it| it.key.as_str()).collect();
+        assert_eq!(failed, ["require"], "{found:?}");
+        assert!(!found.passed && found.findings.len() == 2, "{found:?}");
+        shop.stop().await;
+    }
+}
