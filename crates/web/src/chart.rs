@@ -52,7 +52,7 @@ pub(crate) struct Panel {
 /// A label of an axis.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tick {
-    /// How far below the top it stands, in hundredths of the height.
+    /// How far below the top, or from the left, it stands, in hundredths of the height or the width.
     pub percent: f64,
     /// What it says.
     pub label: String,
@@ -207,16 +207,22 @@ fn places(values: &[f64]) -> usize {
     (0..PLACES_MAX).find(is_near).unwrap_or(PLACES_MAX)
 }
 
-/// Labels of a horizontal axis of whole steps from 0 to `steps`, evenly spaced.
-pub(crate) fn step_labels(steps: u64) -> Vec<String> {
-    let parts = if steps >= PARTS as u64 {
-        PARTS as u64
-    } else {
-        1
+/// Labels of a horizontal axis of whole steps from 0 to `steps`: round ones, and the end. `percent` is from the left.
+pub(crate) fn step_ticks(steps: u64) -> Vec<Tick> {
+    /// Of the width: nearer to the end no round one stands.
+    const NEAR_END: f64 = 0.1;
+    let sizes = (0..19).flat_map(|power| [1, 2, 5].map(|digit| digit * 10_u64.pow(power)));
+    let mut sizes = sizes.skip_while(|size| steps / size > PARTS as u64);
+    let size = sizes.next().unwrap_or(steps).max(1);
+    let share = |step: u64| step as f64 / steps.max(1) as f64;
+    let round = (0..steps).step_by(usize::try_from(size).unwrap_or(usize::MAX));
+    let round = round.filter(|step| share(*step) <= 1.0 - NEAR_END);
+    let all = round.chain([steps]);
+    let tick = |step: u64| Tick {
+        percent: (share(step) * 1000.0).round() / 10.0,
+        label: step.to_string(),
     };
-    (0..=parts)
-        .map(|part| (steps * part / parts).to_string())
-        .collect()
+    all.map(tick).collect()
 }
 
 /// Where a figure and its interval lie on a scale, in the box's width.
@@ -641,8 +647,19 @@ mod tests {
     }
 
     #[test]
-    fn step_labels_are_even() {
-        assert_eq!(step_labels(400), ["0", "100", "200", "300", "400"]);
-        assert_eq!(step_labels(2), ["0", "2"]);
+    fn steps_are_labelled_at_round_values_and_at_the_end() {
+        let labels = |steps| -> Vec<String> {
+            let ticks = step_ticks(steps);
+            ticks.into_iter().map(|it| it.label).collect()
+        };
+        assert_eq!(labels(400), ["0", "100", "200", "300", "400"]);
+        assert_eq!(labels(371), ["0", "100", "200", "300", "371"]);
+        assert_eq!(labels(410), ["0", "100", "200", "300", "410"]);
+        assert_eq!(labels(2), ["0", "1", "2"]);
+        assert_eq!(labels(1), ["0", "1"]);
+        assert_eq!(labels(0), ["0"]);
+        assert_eq!(labels(123_456), ["0", "50000", "100000", "123456"]);
+        assert_eq!(labels(u64::MAX).len(), 5);
+        assert_eq!(step_ticks(371)[1].percent, 27.0);
     }
 }

@@ -4,7 +4,7 @@
 use lathe_workshop::{CurvePoint, Memory, StepName, StepView};
 
 use super::steps;
-use crate::chart::{self, Panel};
+use crate::chart::{self, Panel, Tick};
 use crate::format;
 use crate::lang::Say;
 
@@ -19,7 +19,8 @@ pub(super) struct Curve {
     pub loss: Panel,
     /// The lower drawings, from top to bottom.
     pub below: Vec<Small>,
-    pub step_labels: Vec<String>,
+    /// What stands below the drawings, from left to right.
+    pub step_ticks: Vec<Tick>,
     /// Names and values of the last step's figures.
     pub now: Vec<(String, String)>,
     /// What the drawing of the loss shows, for those who do not see it.
@@ -70,7 +71,7 @@ impl Curve {
             steps,
             loss,
             below: below(say, points, steps),
-            step_labels: chart::step_labels(steps),
+            step_ticks: chart::step_ticks(steps),
             now: now(say, points, last, course),
             loss_summary: loss_summary(say, points, last),
         })
