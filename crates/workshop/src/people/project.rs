@@ -209,6 +209,7 @@ impl People {
 
     /// Gives somebody in each project what their groups say, and takes what these say no more; what was given and
     /// denied by hand stays.
+    #[cfg(any(feature = "oidc", feature = "ldap", feature = "unproved", test))]
     pub(crate) async fn grant(
         &self,
         person: &str,
