@@ -162,10 +162,7 @@ fn after_a_restore_nothing_answers_until_it_is_deployed_afresh() {
     let done = home.json(&["restored", "--reason", "the disk was replaced", "--json"]);
     assert_eq!(done["stopped"], json!(["tiny-pack"]));
     let again = done["redeploy"][0].as_str().expect("a command");
-    assert!(
-        again.starts_with("lathe run ") && again.ends_with("tiny-pack"),
-        "{again}"
-    );
+    assert!(again.starts_with("lathe order clone "), "{again}");
     // At once, and nobody closes the breaker over it.
     let (status, answer) = ask(&serving);
     assert_eq!(status, 503, "{answer}");

@@ -137,10 +137,9 @@ fn a_withdrawn_record_restricts_and_the_next_order_leaves_it_out() {
     ]);
     assert_eq!(done["restricted"], json!(["tiny-pack"]));
     let retune = done["retune"][0].as_str().expect("a command");
-    assert!(
-        retune.starts_with("lathe run ") && retune.ends_with("tiny-pack"),
-        "{retune}"
-    );
+    // What the page's button does: the order as it was placed, with what was changed of its pack.
+    let order = done["again"][0]["order"].as_str().expect("an order");
+    assert_eq!(retune, format!("lathe order clone {order}"));
     let serving = up(&home, &[]);
     wait_for_status(&serving, 403);
     // The record says which order tunes again without it, and its dataset that one is withdrawn.

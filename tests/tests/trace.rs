@@ -182,7 +182,7 @@ fn the_tour_shows_it_all_and_leaves_the_home_as_it_was() {
         "(self-approved)",
         "is altered",
         "restricted: ",
-        "tune again without it: lathe run ",
+        "tune again without it: lathe order clone ",
     ] {
         assert!(said.contains(part), "{part} in {said}");
     }

@@ -61,8 +61,26 @@ pub struct Finding {
     /// judged, the most that the policy allows; absent where nothing is compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<f64>,
+    /// Whether the figure is the difference to the other on the same records, which has to be above zero.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paired: bool,
+    /// The slice that decided; absent where the rule is about all records, or no slice is there to judge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice: Option<JudgedSlice>,
     /// What to do when it fails; empty when it passes.
     pub cure: String,
+}
+
+/// The part of the records by which a rule about slices was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JudgedSlice {
+    /// The slicing key, for instance `product`.
+    pub by: String,
+    /// Its value, for instance `router`.
+    pub value: String,
+    /// How many records it has.
+    pub records: u64,
 }
 
 /// Holds `evidence` against `policy`. Pure: same arguments, same verdict.
@@ -107,6 +125,8 @@ fn by_thresholds(report: &Report, judged: Role, policy: &Policy) -> Vec<Finding>
             evidence: "the policy".to_owned(),
             figure: Some(0.0),
             limit: None,
+            paired: false,
+            slice: None,
             cure: "give gate.thresholds in pack.yaml".to_owned(),
         }];
     }
@@ -159,6 +179,8 @@ fn finding(
         evidence,
         figure,
         limit: None,
+        paired: false,
+        slice: None,
         cure: cure.unwrap_or_default(),
     }
 }

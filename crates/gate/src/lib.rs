@@ -10,7 +10,7 @@ mod lint;
 mod policy;
 mod threshold;
 
-pub use check::{Evidence, Finding, Verdict, check, check_report};
+pub use check::{Evidence, Finding, JudgedSlice, Verdict, check, check_report};
 pub use lint::{Challenger, Metric, Orphan, Setting, lint};
 pub use policy::{
     Bound, DataRules, EXPIRES_DAYS_MAX, ExpiryDays, LicenceRules, Policy, PolicyError, Reference,

@@ -1,7 +1,7 @@
 //! Every rule of the gate with a report that passes it and a change of that report that flips it.
 
 use lathe_evidence::report::{Interval, Report};
-use lathe_gate::{Policy, Verdict, check_report};
+use lathe_gate::{JudgedSlice, Policy, Verdict, check_report};
 use serde_json::{Value, json};
 
 /// A report that passes every rule below.
@@ -230,4 +230,61 @@ fn a_finding_says_what_its_figure_is_held_against() {
     assert_eq!(held(paired), (Some(0.2 - 0.05), Some(0.0)));
     let unmeasured = json!({"metric": "bleu", "at_least": 0.1});
     assert_eq!(held(unmeasured).0, None);
+}
+
+/// A difference is told apart from an other one that scored nothing: both are held against zero.
+#[test]
+fn a_finding_says_whether_a_difference_was_judged() {
+    let held = |report: &Value, threshold: Value| {
+        let finding = verdict(report, threshold).findings.remove(0);
+        (finding.paired, finding.limit)
+    };
+    // The base was measured on other records.
+    let base = json!({"metric": "pearson_r", "above": "base"});
+    assert_eq!(held(&report(), base), (true, Some(0.0)));
+    let paired =
+        json!({"metric": "pearson_r", "above": "best_challenger", "bound": "paired_lower"});
+    assert_eq!(held(&report(), paired), (true, Some(0.0)));
+    let mut nothing = report();
+    nothing["subjects"][0]["records"] = json!(700);
+    nothing["subjects"][0]["metrics"]["macro_f1"]["value"] = json!(0.0);
+    nothing["subjects"][2]["metrics"]["macro_f1"]["value"] = json!(0.0);
+    for other in ["base", "best_challenger"] {
+        let above = json!({"metric": "macro_f1", "above": other});
+        assert_eq!(held(&nothing, above), (false, Some(0.0)), "{other}");
+    }
+}
+
+#[test]
+fn a_finding_names_the_slice_that_decided() {
+    let mut sliced = report();
+    let slices = |camera: f64, router: f64| {
+        let of = |value: &str, records: usize, figure: f64| {
+            json!({"by": "product", "value": value, "records": records,
+                   "metrics": {"pearson_r": figure}})
+        };
+        json!([of("camera", 50, camera), of("router", 60, router)])
+    };
+    // The figures are equal; the challenger is ahead on the second alone.
+    sliced["subjects"][1]["slices"] = slices(0.7, 0.7);
+    sliced["subjects"][2]["slices"] = slices(0.6, 0.8);
+    let decided = |threshold: Value| verdict(&sliced, threshold).findings.remove(0).slice;
+    let router = Some(JudgedSlice {
+        by: "product".to_owned(),
+        value: "router".to_owned(),
+        records: 60,
+    });
+    let above = json!({"metric": "pearson_r", "above": "best_challenger",
+                       "slice": {"by": "product", "each": true}});
+    assert_eq!(decided(above), router);
+    let named = json!({"metric": "pearson_r", "at_least": 0.8,
+                       "slice": {"by": "product", "value": "router"}});
+    assert_eq!(decided(named), router);
+    let small = json!({"metric": "pearson_r", "at_least": 0.8,
+                       "slice": {"by": "product", "each": true, "records_min": 100}});
+    assert_eq!(decided(small), None);
+    assert_eq!(
+        decided(json!({"metric": "pearson_r", "at_least": 0.8})),
+        None
+    );
 }

@@ -26,8 +26,10 @@ const KEPT_MAX: usize = 256;
 pub(crate) struct Told {
     /// What was done: a key of the catalogue with a place for `value`.
     pub key: &'static str,
-    /// Whom or what it was done to.
+    /// Whom it was done to, as people call them.
     pub value: String,
+    /// The name that they log in by.
+    pub name: String,
     /// A password that was made.
     pub made: Option<Secret>,
 }
@@ -119,6 +121,7 @@ mod tests {
         Told {
             key: "web.people.told.added",
             value: value.to_owned(),
+            name: value.to_owned(),
             made: Some(Secret("a password".to_owned())),
         }
     }

@@ -29,8 +29,6 @@ use crate::workshop::{Workshop, WorkshopOptions};
 /// A copy of a home.
 pub struct Rehearsal {
     home: Home,
-    /// What it is a copy of.
-    of: Home,
     folder: PathBuf,
 }
 
@@ -69,11 +67,7 @@ impl Rehearsal {
         let copy = Home::locate(Some(folder.clone()))?;
         copy.create()?;
         // From here on it is removed whatever happens.
-        let rehearsal = Rehearsal {
-            home: copy,
-            of: home.clone(),
-            folder,
-        };
+        let rehearsal = Rehearsal { home: copy, folder };
         Store::copy(&home.store(), &rehearsal.home.store()).await?;
         for name in ["objects", "keys", "salt.seed"] {
             link(&home.root().join(name), &rehearsal.home.root().join(name))?;
@@ -160,20 +154,11 @@ impl Rehearsal {
                 "this is a mistake in Lathe; please report it",
             ));
         };
+        let order = shop.store().order(&row.order).await?;
         Ok(Restricted {
             heard: format!("{}: {}", refused.code, refused.text),
-            again: self.order_again(shop, &row).await?,
+            again: order.map_or_else(String::new, |order| order_again(&order.id)),
         })
-    }
-
-    /// The command that ran the order, as it is written in the home that was copied.
-    async fn order_again(
-        &self,
-        shop: &Workshop,
-        row: &DeploymentRow,
-    ) -> Result<String, WorkshopError> {
-        let order = shop.store().order(&row.order).await?;
-        Ok(order.map_or_else(String::new, |order| order_again(&order, &self.of)))
     }
 
     /// A text in which the copy's own place is left out: nobody needs to know where it was.

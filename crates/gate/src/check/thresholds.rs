@@ -2,7 +2,7 @@
 
 use lathe_evidence::report::{Interval, Paired, Report, Role, Slice, Subject};
 
-use super::Finding;
+use super::{Finding, JudgedSlice};
 use crate::policy::{Bound, Reference, Rule, SliceRule, Slices, Threshold};
 
 /// How `threshold` fares on `subject`, the model judged.
@@ -63,12 +63,20 @@ fn on_slices(
         "{} of {} on the {} records where {} is {}",
         threshold.metric, judged.name, slice.records, slice.by, slice.value
     );
-    judge(threshold, evidence, figure, bar, |figure| {
+    let found = judge(threshold, evidence, figure, bar, |figure| {
         bar.is_some_and(|bar| match threshold.rule {
             Rule::AtLeast(_) => figure >= bar,
             Rule::Above(_) => figure > bar,
         })
-    })
+    });
+    Finding {
+        slice: Some(JudgedSlice {
+            by: slice.by.clone(),
+            value: slice.value.clone(),
+            records: slice.records as u64,
+        }),
+        ..found
+    }
 }
 
 /// What a slice's figure is held against: the floor, or the best challenger's on the same slice.
@@ -146,13 +154,14 @@ fn paired_above(
         Bound::Lower | Bound::PairedLower => "lower bound of ",
     };
     let evidence = format!("{which}{metric} of {tuned} − {other} on the same {records} records");
-    judge(
-        threshold,
-        evidence,
-        end(&paired.difference, threshold.bound),
-        Some(0.0),
-        |figure| figure > 0.0,
-    )
+    let difference = end(&paired.difference, threshold.bound);
+    let found = judge(threshold, evidence, difference, Some(0.0), |figure| {
+        figure > 0.0
+    });
+    Finding {
+        paired: true,
+        ..found
+    }
 }
 
 fn judge(
@@ -176,6 +185,8 @@ fn judge(
         evidence,
         figure,
         limit,
+        paired: false,
+        slice: None,
         cure,
     }
 }
@@ -189,6 +200,8 @@ fn missing(threshold: &Threshold, evidence: &str, cure: &str) -> Finding {
         evidence: format!("{evidence}: no {}", threshold.metric),
         figure: None,
         limit: None,
+        paired: false,
+        slice: None,
         cure: cure.to_owned(),
     }
 }

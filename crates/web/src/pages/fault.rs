@@ -5,7 +5,7 @@
 //! shown (`Problem`).
 
 use lathe_workshop::StepError;
-use lathe_workshop::words;
+use lathe_workshop::words::{self, Lang};
 
 use super::gate::GateView;
 use crate::lang::Say;
@@ -29,13 +29,20 @@ pub(super) struct Fault {
 }
 
 impl Fault {
-    /// By its code; an error that the catalogue does not know says its own words.
+    /// By its code; an error that the catalogue does not know says its own words, which are English: elsewhere they
+    /// stand beside a general line.
     pub fn new(say: Say, error: &StepError) -> Fault {
         let key = format!("web.fault.{}", error.code);
         let next = format!("{key}.next");
         let own = |text: &str| text.trim().to_owned();
         let (text, next, said) = match (words::has(&key), words::has(&next)) {
-            (false, _) => (own(&error.text), own(&error.next), String::new()),
+            (false, _) if say.lang() == Lang::En => {
+                (own(&error.text), own(&error.next), String::new())
+            }
+            (false, _) => {
+                let said = sentences(&error.text, &error.next);
+                (say.it("web.fault.unknown"), say.it("web.fault.next"), said)
+            }
             (true, has_next) => {
                 let next = match has_next {
                     true => say.it(&next),
@@ -62,10 +69,11 @@ impl Fault {
             self.next = say.it("web.order.rejected.next");
             self.said.clear();
         }
-        // Where the gate would pass it now, the step says what it was refused for.
+        // Where no rule fails below, the step's own words say what it was refused for, as its `next` has it.
         let gate = gate.filter(|it| self.code == REFUSED && !it.passed);
         if let Some(gate) = gate {
             self.parts = gate.failed();
+            self.next = say.it("web.fault.gate-refused.rules");
             self.href = "#gate-title";
             self.said.clear();
         }
@@ -82,7 +90,6 @@ fn sentences(text: &str, next: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lathe_workshop::words::Lang;
 
     fn error(code: &str) -> StepError {
         StepError {
@@ -101,7 +108,14 @@ mod tests {
             let path = page.expect("a page").path();
             let code = path.file_stem().and_then(|it| it.to_str()).expect("a name");
             // `data-add` is a command's, not a step's.
-            let of_steps = ["data-", "engine-", "tune-", "eval-", "chain-"];
+            let of_steps = [
+                "data-",
+                "engine-",
+                "tune-",
+                "eval-",
+                "chain-",
+                "step-output",
+            ];
             if code == "data-add" || !of_steps.iter().any(|it| code.starts_with(it)) {
                 continue;
             }
@@ -116,10 +130,48 @@ mod tests {
 
     #[test]
     fn what_the_catalogue_does_not_know_says_its_own_words() {
-        let fault = Fault::new(Say::new(Lang::Zh), &error("no-such-code"));
+        let fault = |lang| {
+            let fault = Fault::new(Say::new(lang), &error("no-such-code"));
+            (fault.text, fault.next, fault.said)
+        };
+        let (text, next, said) = fault(Lang::En);
         assert_eq!(
-            (&fault.text[..], &fault.next[..], &fault.said[..]),
+            (&text[..], &next[..], &said[..]),
             ("the file a.csv is odd", "mend it", "")
         );
+        // In another language they stand beside a line of it.
+        let (text, next, said) = fault(Lang::Zh);
+        assert_eq!(text, "步骤执行出错，未能完成。");
+        assert!(next.contains("“重试”"), "{next}");
+        assert_eq!(said, "the file a.csv is odd; mend it");
+    }
+
+    #[test]
+    fn a_refusal_points_at_rules_only_where_some_stand_below() {
+        let verdict = |passed: bool| -> lathe_gate::Verdict {
+            let finding = serde_json::json!({"passed": passed, "key": "require", "threshold": null,
+                "rule": "a rule", "evidence": "evidence", "figure": null, "cure": ""});
+            let verdict = serde_json::json!({"passed": passed, "findings": [finding]});
+            serde_json::from_value(verdict).expect("a verdict")
+        };
+        for (lang, below) in [(Lang::En, "below"), (Lang::Zh, "下方")] {
+            let say = Say::new(lang);
+            let explained = |gate: Option<bool>| {
+                let gate = gate.map(|passed| GateView::new(say, &verdict(passed), None));
+                let mut fault = Fault::new(say, &error(REFUSED));
+                fault.explain(say, gate.as_ref(), None);
+                fault
+            };
+            let refused = explained(Some(false));
+            assert!(refused.next.contains(below), "{refused:?}");
+            assert_eq!((refused.parts.len(), refused.href), (1, "#gate-title"));
+            for gate in [None, Some(true)] {
+                let fault = explained(gate);
+                assert!(!fault.next.contains(below), "{fault:?}");
+                assert!(fault.parts.is_empty() && fault.href.is_empty());
+                // What it was refused for is told by the step itself.
+                assert_eq!(fault.said, "the file a.csv is odd; mend it");
+            }
+        }
     }
 }

@@ -114,7 +114,7 @@ fn row(say: Say, finding: &Finding, tuned: Option<&Subject>) -> FindingRow {
         },
         figure: figure(say, finding, tuned),
         gap: gap(say, finding),
-        part: part(say, finding, tuned),
+        part: part(say, finding),
         said: match finding.limit {
             None if !finding.passed && threshold.is_none() => finding.evidence.clone(),
             _ => String::new(),
@@ -159,7 +159,7 @@ fn gap(say: Say, finding: &Finding) -> String {
     let key = match finding.threshold.as_ref().map(|it| it.rule) {
         None => "web.gate.gap.over",
         Some(Rule::AtLeast(_)) => "web.gate.gap.below",
-        Some(Rule::Above(_)) if limit == 0.0 => return say.it("web.gate.gap.zero"),
+        Some(Rule::Above(_)) if finding.paired => return say.it("web.gate.gap.zero"),
         Some(Rule::Above(_)) => "web.gate.gap.other",
     };
     let is_tiny = missed == in_unit(finding, 0.0);
@@ -177,28 +177,25 @@ fn gap(say: Say, finding: &Finding) -> String {
     }
 }
 
-/// The slice that decided, which is the worst of those that the rule is about.
-fn part(say: Say, finding: &Finding, tuned: Option<&Subject>) -> String {
-    let sliced = finding.threshold.as_ref();
-    let sliced = sliced.and_then(|it| Some((it, it.slice.as_ref()?)));
-    let Some((threshold, rule)) = sliced.filter(|_| !finding.passed) else {
+/// The slice that decided: of those that the rule is about the worst, where it does not name one.
+fn part(say: Say, finding: &Finding) -> String {
+    let rule = finding.threshold.as_ref().and_then(|it| it.slice.as_ref());
+    let decided = finding.slice.as_ref().filter(|_| !finding.passed);
+    let Some((rule, decided)) = rule.zip(decided) else {
         return String::new();
     };
-    let slices = tuned.map(|it| &it.slices[..]).unwrap_or_default();
-    let decided = slices.iter().find(|it| {
-        let large = it.records as u64 >= rule.records_min;
-        let figure = it.metrics.get(&threshold.metric).copied();
-        it.by == rule.by && large && figure == finding.figure
-    });
-    decided.map_or_else(String::new, |it| {
-        let records = format::count(it.records as u64);
-        let words = [
-            ("by", &it.by[..]),
-            ("value", &it.value),
-            ("records", &records),
-        ];
-        say.with("web.gate.slice.worst", &words)
-    })
+    let records = format::count(decided.records);
+    match rule.which {
+        Slices::Value(_) => say.with("web.gate.slice.named", &[("records", &records)]),
+        Slices::Each => {
+            let words = [
+                ("by", &decided.by[..]),
+                ("value", &decided.value),
+                ("records", &records),
+            ];
+            say.with("web.gate.slice.worst", &words)
+        }
+    }
 }
 
 /// The rule with the part of the records it is about.
@@ -266,10 +263,9 @@ fn figure(say: Say, finding: &Finding, tuned: Option<&Subject>) -> String {
     let Some(threshold) = &finding.threshold else {
         return say.of("web.gate.measured", text(figure));
     };
-    let is_difference = matches!(threshold.rule, Rule::Above(_)) && finding.limit == Some(0.0);
     match threshold.bound {
         // Measured on other records than the base, it is judged by the difference on the same ones.
-        Bound::Value if is_difference => say.of("web.gate.measured.difference", text(figure)),
+        Bound::Value if finding.paired => say.of("web.gate.measured.difference", text(figure)),
         Bound::Value => say.of("web.gate.measured", text(figure)),
         Bound::PairedLower => say.of("web.gate.measured.paired", text(figure)),
         Bound::Lower => {
@@ -325,6 +321,8 @@ mod tests {
                 Rule::Above(_) if bound == Bound::PairedLower => Some(0.0),
                 Rule::Above(_) => Some(0.75),
             },
+            paired: bound == Bound::PairedLower,
+            slice: None,
             cure: "a cure".to_owned(),
         }
     }
@@ -454,6 +452,57 @@ mod tests {
             row.rule,
             "调优模型的皮尔逊相关系数不低于 0.8（product 的每个切片，至少 30 条记录）"
         );
+    }
+
+    #[test]
+    fn the_slice_is_the_one_that_the_gate_decided_by() {
+        let told = |which: serde_json::Value| {
+            let mut of_slice = finding(Rule::AtLeast(0.8), Bound::Value, Some(0.71));
+            let threshold =
+                serde_json::json!({"metric": "pearson_r", "at_least": 0.8, "slice": which});
+            of_slice.threshold = Some(serde_json::from_value(threshold).expect("a threshold"));
+            let decided = serde_json::json!({"by": "product", "value": "router", "records": 163});
+            of_slice.slice = Some(serde_json::from_value(decided).expect("a slice"));
+            // An earlier slice of the same key has the same figure.
+            let slice = |value: &str| {
+                serde_json::json!({"by": "product", "value": value, "records": 200,
+                    "metrics": {"pearson_r": 0.71}})
+            };
+            let subject = serde_json::json!({"role": "tuned", "name": "tuned", "note": "",
+                "records": 742, "predictions_sha256": null, "metrics": {},
+                "slices": [slice("camera"), slice("router")]});
+            let tuned: Subject = serde_json::from_value(subject).expect("a subject");
+            row(Say::new(Lang::En), &of_slice, Some(&tuned)).part
+        };
+        assert_eq!(
+            told(serde_json::json!({"by": "product", "each": true})),
+            "worst where product is router, on 163 records"
+        );
+        // A rule that names its slice has no worst one.
+        assert_eq!(
+            told(serde_json::json!({"by": "product", "value": "router"})),
+            "that slice has 163 records"
+        );
+    }
+
+    #[test]
+    fn another_model_that_scored_nothing_is_no_difference() {
+        let mut above = finding(Rule::Above(Reference::Base), Bound::Value, Some(-0.1));
+        above.limit = Some(0.0);
+        let told = |it: &Finding| {
+            let row = row(Say::new(Lang::En), it, None);
+            (row.figure, row.gap)
+        };
+        let (figure, gap) = told(&above);
+        assert_eq!(figure, "measured −0.100");
+        assert!(gap.contains("below the other’s 0.000"), "{gap}");
+        above.paired = true;
+        let (figure, gap) = told(&above);
+        assert!(
+            figure.starts_with("difference on the same records"),
+            "{figure}"
+        );
+        assert_eq!(gap, "it has to be above zero");
     }
 
     #[test]

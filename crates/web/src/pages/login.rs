@@ -84,15 +84,16 @@ pub(super) async fn page(
     }
 }
 
-/// The page after the first account was made: it says why one is asked to log in, and with which password.
+/// The page after the first account was made, or after one's own password was made anew: it says why one is asked
+/// to log in, and with which password.
 fn after_first(state: &AppState, tongue: Tongue, told: Told) -> Response {
-    let (say, name) = (tongue.say, told.value);
+    let (say, name) = (tongue.say, told.name);
     let keep = match told.made {
         Some(_) => "web.login.first.made",
         None => "web.login.first.given",
     };
     let first = First {
-        text: say.of(told.key, &name),
+        text: say.of(told.key, &told.value),
         made: told.made.map(|it| it.0),
         keep: say.of(keep, &name),
     };

@@ -123,7 +123,8 @@ pub(super) async fn add(State(state): State<AppState>, tongue: Tongue, fields: F
     };
     let told = Told {
         key,
-        value: name,
+        value: name.clone(),
+        name,
         made: made(&added),
     };
     state.told.keep(&number, tongue.who.as_ref(), told);
@@ -213,6 +214,7 @@ async fn operate(
             let told = Told {
                 key,
                 value: called(state, name),
+                name: name.to_owned(),
                 made: made(&done),
             };
             // With a new password of their own their session has ended: they read it where they log in.

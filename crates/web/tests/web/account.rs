@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use lathe_workshop::Operation;
+use lathe_workshop::people::{PersonRequest, PersonRole, Secret};
 use lathe_workshop::token::{Allowance, Scope, TokenRequest};
 use serde_json::{Value, json};
 
@@ -277,12 +278,30 @@ async fn what_was_done_to_an_account_is_said_once_and_a_reload_does_nothing_agai
 #[tokio::test]
 async fn a_new_password_of_ones_own_is_read_where_one_logs_in() {
     let shop = Shop::with_people().await;
-    let name = "root";
+    // What people call her is not what she logs in by.
+    let name = "anna";
+    let request = PersonRequest {
+        name: name.to_owned(),
+        display: "Anna Maria".to_owned(),
+        roles: vec![PersonRole::Administrator],
+        denied: Vec::new(),
+        password: Some(Secret(PASSWORD.to_owned())),
+    };
+    let added = shop.workshop.operate(Operation::PersonAdd(request)).await;
+    added.expect("she is let in");
     let root = shop.log_in(name).await;
     let led = root.post(&format!("/people/{name}/password"), "").await;
     let there = led.header("location").to_owned();
     assert!(there.starts_with("/login?told="), "{there}");
     let page = root.get(&there).await.text;
+    for told in [
+        "Anna Maria has a new password",
+        "name=\"name\" value=\"anna\"",
+        "made for anna and",
+        "lathe people password anna<",
+    ] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
     let made = shown(&page).expect("a password");
     let into = shop.send(login(name, made)).await;
     assert_eq!(into.status, StatusCode::SEE_OTHER, "{}", into.text);

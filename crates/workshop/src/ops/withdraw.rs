@@ -17,12 +17,11 @@ use super::reasoned;
 use crate::breakers::Move;
 use crate::catalogue::DeploymentRow;
 use crate::error::WorkshopError;
-use crate::home::Home;
 use crate::note::MoveNote;
 use crate::objects;
+use crate::order::OrderId;
 use crate::people::reach;
 use crate::store::Change;
-use crate::store::orders::OrderRow;
 use crate::store::receipts::PendingRow;
 use crate::trace::TuneAgain;
 use crate::workshop::Workshop;
@@ -194,14 +193,9 @@ fn datasets_judged(history: &History, verdict: &Link) -> BTreeSet<Digest> {
     found
 }
 
-/// The command that runs an order again, its pack's folder told from `home`.
-pub(crate) fn order_again(order: &OrderRow, home: &Home) -> String {
-    if order.origin.is_some() {
-        // What it changed stands in the order alone.
-        return format!("lathe order clone {}", order.id);
-    }
-    let quick = if order.demonstration { " --quick" } else { "" };
-    format!("lathe run {}{quick}", home.away(&order.folder).display())
+/// The command that runs an order again, as it was: what was changed of its pack stands in the order alone.
+pub(crate) fn order_again(order: &OrderId) -> String {
+    format!("lathe order clone {order}")
 }
 
 /// The orders of these deployments, each once, as they are placed again.
@@ -219,7 +213,7 @@ pub(crate) async fn orders_again(
         // One that came in a bundle has no pack here: it is brought in again instead.
         if let Some(order) = order.filter(|order| !order.folder.is_empty()) {
             again.push(TuneAgain {
-                command: order_again(&order, shop.home()),
+                command: order_again(&order.id),
                 order: order.id,
                 project: order.project,
                 names: vec![row.name.clone()],

@@ -296,10 +296,12 @@ impl Context {
 
 /// Writes a JSON file of the artifact, readable by people.
 fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), StepError> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| StepError {
-        code: "step-output".to_owned(),
-        text: format!("cannot write {}: {error}", path.display()),
-        next: "this is a mistake in Lathe; please report it".to_owned(),
+    let mut text = serde_json::to_vec_pretty(value).map_err(|error| {
+        WorkshopError::new(
+            "step-output",
+            format!("cannot write {}: {error}", path.display()),
+            "this is a mistake in Lathe; please report it",
+        )
     })?;
     text.push(b'\n');
     std::fs::write(path, text).map_err(|error| io_error("write", path, &error))?;

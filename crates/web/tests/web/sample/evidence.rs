@@ -119,6 +119,7 @@ pub fn refusal() -> Verdict {
               "threshold": { "metric": "pearson_r", "at_least": 0.85,
                              "slice": { "by": "product", "each": true, "records_min": 50 } },
               "rule": "pearson_r of the tuned model is at least 0.85 for each product with 50 records or more",
+              "slice": { "by": "product", "value": "router", "records": 163 },
               "evidence": "pearson_r of tuned on the 163 records where product is router" },
             { "passed": false, "key": "data.personal_max_share", "figure": 0.031, "limit": 0.01,
               "cure": "take them out", "threshold": null,

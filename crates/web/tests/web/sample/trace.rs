@@ -284,7 +284,7 @@ pub fn again() -> TuneAgain {
         order: OrderId(DONE.to_owned()),
         project: lathe_workshop::people::COMMON.to_owned(),
         names: vec!["customer-care".to_owned()],
-        command: "lathe run packs/customer-care".to_owned(),
+        command: format!("lathe order clone {DONE}"),
     }
 }
 
@@ -417,7 +417,7 @@ pub fn operated(operation: &Operation) -> Result<Value, WorkshopError> {
         }
         Operation::Withdraw { .. } => json!({
             "withdrawal": digest("withdrawal"), "datasets": [DATASET],
-            "restricted": ["customer-care"], "retune": ["lathe run packs/customer-care"],
+            "restricted": ["customer-care"], "retune": [again().command],
             "again": [again()],
         }),
         other => serde_json::to_value(other).expect("our own types serialise"),
