@@ -1,9 +1,11 @@
 //! Errors at the edge: printed with their code and the next step, and turned
-//! into an exit code.
+//! into an exit code. Where the language is not English, the sentence of the code
+//! stands before them.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
+use lathe_workshop::words::{self, Lang};
 use lathe_workshop::{StepError, WorkshopError};
 
 /// An error as the command line shows it.
@@ -41,20 +43,25 @@ impl Failure {
 
     /// Prints it to standard error.
     pub fn report(self) -> ExitCode {
-        eprint!("{}", self.rendered(std::io::stderr().is_terminal()));
+        let terminal = std::io::stderr().is_terminal();
+        eprint!("{}", self.rendered(terminal, Lang::from_env()));
         ExitCode::FAILURE
     }
 
     /// The error as text. A path or a command that is to be copied is never broken inside, and
     /// what no terminal shows is not wrapped at all: logs are searched by the line.
-    fn rendered(&self, terminal: bool) -> String {
+    fn rendered(&self, terminal: bool, lang: Lang) -> String {
         let handler = miette::MietteHandlerOpts::new()
             .word_separator(textwrap::WordSeparator::AsciiSpace)
             .word_splitter(textwrap::WordSplitter::NoHyphenation)
             .break_words(false)
             .wrap_lines(terminal)
             .build();
-        format!("{}\n", Shown(self, &handler))
+        let details = Shown(self, &handler);
+        match words::problem(lang, &self.code) {
+            Some(sentence) if lang != Lang::En => format!("{sentence}\n{details}\n"),
+            _ => format!("{details}\n"),
+        }
     }
 }
 
@@ -99,8 +106,24 @@ mod tests {
         let text = format!("{path} is a model of another shape than {path}, which was named first");
         let failure = Failure::new("some-code", text.clone(), "");
         for terminal in [true, false] {
-            assert_eq!(failure.rendered(terminal).matches(&path).count(), 2);
+            assert_eq!(
+                failure.rendered(terminal, Lang::En).matches(&path).count(),
+                2
+            );
         }
-        assert!(failure.rendered(false).contains(&text));
+        assert!(failure.rendered(false, Lang::En).contains(&text));
+    }
+
+    #[test]
+    fn the_sentence_of_the_code_stands_before_the_details() {
+        let failure = Failure::new("order-compare", "one order alone", "name two");
+        let english = failure.rendered(false, Lang::En);
+        let chinese = failure.rendered(false, Lang::Zh);
+        let details = chinese.strip_prefix("一次可对比 2 至 8 个不同的任务。\n");
+        assert_eq!(details, Some(&english[..]));
+        // What the catalogue does not know is printed as it is.
+        let failure = Failure::new("some-code", "it is odd", "");
+        let told = failure.rendered(false, Lang::Zh);
+        assert_eq!(told, failure.rendered(false, Lang::En));
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Say {
 
 impl Say {
     /// The catalogue in `lang`.
-    pub fn new(lang: Lang) -> Say {
+    pub const fn new(lang: Lang) -> Say {
         Say { lang }
     }
 

@@ -1,8 +1,8 @@
 //! The one catalogue of words, Chinese and English, for pages, server and
 //! command line. The words are in words.yaml beside this file and, those of the
-//! pages, of their forms, of the one box, of people, of models, of failures, of notes and of settings, in words/web.yaml,
-//! words/forms.yaml, words/box.yaml, words/people.yaml, words/models.yaml, words/faults.yaml, words/notes.yaml and
-//! words/settings.yaml.
+//! pages, of their forms, of the one box, of people, of models, of failures, of errors, of notes and of settings, in
+//! words/web.yaml, words/forms.yaml, words/box.yaml, words/people.yaml, words/models.yaml, words/faults.yaml,
+//! words/problems.yaml, words/notes.yaml and words/settings.yaml.
 //!
 //! A key that is missing shows itself as the key: a page never fails for a
 //! word; the test below holds both languages complete.
@@ -83,6 +83,8 @@ fn catalogue() -> &'static BTreeMap<String, Word> {
             "\n",
             include_str!("words/faults.yaml"),
             "\n",
+            include_str!("words/problems.yaml"),
+            "\n",
             include_str!("words/notes.yaml"),
             "\n",
             include_str!("words/settings.yaml")
@@ -106,6 +108,24 @@ pub fn get(lang: Lang, key: &str, args: &[(&str, &str)]) -> String {
 /// Whether the catalogue has this key.
 pub fn has(key: &str) -> bool {
     catalogue().contains_key(key)
+}
+
+/// What an error of this code is, in a sentence; none where the catalogue does not know it.
+pub fn problem(lang: Lang, code: &str) -> Option<String> {
+    of_code(lang, code, "")
+}
+
+/// What to do about an error of this code, where that is known without its particulars.
+pub fn problem_next(lang: Lang, code: &str) -> Option<String> {
+    of_code(lang, code, ".next")
+}
+
+/// The words of a code; those of what steps end with are the same everywhere, unless what helps there helps nowhere
+/// else.
+fn of_code(lang: Lang, code: &str, part: &str) -> Option<String> {
+    let keys = ["web.problem.of", "web.fault"].map(|group| format!("{group}.{code}{part}"));
+    let key = keys.iter().find(|key| has(key))?;
+    Some(get(lang, key, &[]))
 }
 
 /// Every key of the catalogue.
@@ -168,6 +188,24 @@ mod tests {
         ] {
             assert!(has(&format!("state.{state}")), "{state}");
         }
+    }
+
+    #[test]
+    fn an_error_has_its_words_by_its_code() {
+        let told = |code| problem(Lang::Zh, code);
+        assert_eq!(
+            told("order-compare").unwrap(),
+            "一次可对比 2 至 8 个不同的任务。"
+        );
+        // What a step ends with is the same sentence; where there is no order to press “Try again” on, what to do is not.
+        assert_eq!(
+            told("disk-full").unwrap(),
+            get(Lang::Zh, "web.fault.disk-full", &[])
+        );
+        let next = problem_next(Lang::En, "disk-full").unwrap();
+        assert_eq!(next, "Make room, then try again: it resumes.");
+        assert_eq!(told("no-such-code"), None);
+        assert_eq!(problem_next(Lang::En, "order-compare"), None);
     }
 
     #[test]

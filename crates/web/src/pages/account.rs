@@ -8,12 +8,12 @@ use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
-use lathe_workshop::WorkshopError;
 use lathe_workshop::people::{
     Member, OwnSession, PasswordChange, Person, Project, Right, Secret, Signed,
 };
 use serde::Deserialize;
 
+use super::alert::Alert;
 use super::in_path::InPath;
 use super::playground::encoded;
 use super::{Frame, Problem, projects};
@@ -36,7 +36,7 @@ struct AccountPage {
     /// The projects in which they have a part of their own.
     projects: Vec<Part>,
     sessions: Vec<Row>,
-    error: Option<(String, String)>,
+    error: Option<Alert>,
 }
 
 /// What they do in a project.
@@ -91,9 +91,8 @@ pub(super) async fn password(
         return Problem::Missing.page(tongue);
     };
     if form.new != form.again {
-        let say = tongue.say;
-        let error = WorkshopError::new("person-request", say.it("web.account.unequal"), "");
-        return show(&state, tongue, &who, Some(&error));
+        let told = Alert::own(&tongue.say.it("web.account.unequal"), "");
+        return show(&state, tongue, &who, Some((StatusCode::BAD_REQUEST, told)));
     }
     let change = PasswordChange {
         old: Secret(form.old),
@@ -108,7 +107,10 @@ pub(super) async fn password(
             let to = Redirect::to("/account");
             ([(SET_COOKIE, visitor.keeps(&id))], to).into_response()
         }
-        Err(error) => show(&state, tongue, &who, Some(&error)),
+        Err(error) => {
+            let told = Alert::new(tongue.say, &error);
+            show(&state, tongue, &who, Some((api::status_of(&error), told)))
+        }
     }
 }
 
@@ -139,8 +141,17 @@ pub(super) async fn end_others(State(state): State<AppState>, tongue: Tongue) ->
     }
 }
 
-fn show(state: &AppState, tongue: Tongue, who: &Signed, error: Option<&WorkshopError>) -> Response {
+fn show(
+    state: &AppState,
+    tongue: Tongue,
+    who: &Signed,
+    refused: Option<(StatusCode, Alert)>,
+) -> Response {
     let say = tongue.say;
+    let (status, error) = match refused {
+        Some((status, error)) => (status, Some(error)),
+        None => (StatusCode::OK, None),
+    };
     let person = &who.person;
     let sessions = state.people.own_sessions(who);
     let row = |session: OwnSession| Row {
@@ -170,10 +181,9 @@ fn show(state: &AppState, tongue: Tongue, who: &Signed, error: Option<&WorkshopE
         denied: denials(say, &person.row.denied),
         projects: parts(state, say, person),
         sessions: sessions.into_iter().map(row).collect(),
-        error: error.map(|it| (it.to_string(), it.next().to_owned())),
+        error,
         frame: Frame::new(tongue, "account"),
     };
-    let status = error.map_or(StatusCode::OK, api::status_of);
     page.frame.answer(status, &page)
 }
 

@@ -20,6 +20,7 @@ use lathe_workshop::{ModelView, Operation, WorkshopError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::alert::Alert;
 use super::dataset::{self, Field, LeftOut};
 use super::in_path::InPath;
 use super::lesson::{self, RowView};
@@ -45,7 +46,7 @@ struct BringPage {
     files: Vec<FileRow>,
     /// The projects that a file can be brought into, where there is a choice.
     projects: Vec<projects::Choice>,
-    error: Option<(String, String)>,
+    error: Option<Alert>,
 }
 
 struct FileRow {
@@ -70,8 +71,8 @@ struct FilePage {
     mapping: Mapping,
     kinds: Vec<(&'static str, String, bool)>,
     models: Vec<(String, String)>,
-    mistakes: BTreeMap<String, (String, String)>,
-    error: Option<(String, String)>,
+    mistakes: BTreeMap<String, Alert>,
+    error: Option<Alert>,
     found: bool,
     tiles: Vec<Tile>,
     fields: Vec<Field>,
@@ -86,7 +87,7 @@ struct FilePage {
 
 impl FilePage {
     /// What is wrong with a field, and what to do.
-    fn mistake(&self, key: &str) -> Option<&(String, String)> {
+    fn mistake(&self, key: &str) -> Option<&Alert> {
         self.mistakes.get(key)
     }
 }
@@ -260,15 +261,11 @@ async fn list(state: &AppState, tongue: Tongue, error: Option<&WorkshopError>) -
     let page = BringPage {
         files: files.into_iter().map(|file| file_row(say, file)).collect(),
         projects: projects::choices(state, say, Right::Data, None),
-        error: error.map(told),
+        error: error.map(|it| Alert::new(say, it)),
         frame: Frame::new(tongue, "data"),
     };
     page.frame
         .answer(error.map_or(StatusCode::OK, api::status_of), &page)
-}
-
-fn told(error: &WorkshopError) -> (String, String) {
-    (error.to_string(), error.next().to_owned())
 }
 
 fn file_row(say: Say, file: BroughtFile) -> FileRow {
@@ -366,7 +363,7 @@ async fn show(
     let mut page = view(tongue, seen, models, form, error);
     let say = page.frame.say;
     for key in emptied {
-        let told = (say.it("web.form.empty"), say.it("web.form.empty.next"));
+        let told = Alert::own(&say.it("web.form.empty"), &say.it("web.form.empty.next"));
         page.mistakes.insert(key.to_owned(), told);
     }
     page.frame.answer(status, &page)
@@ -380,14 +377,16 @@ fn view(
     error: Option<WorkshopError>,
 ) -> FilePage {
     let say = tongue.say;
-    let mut mistakes: BTreeMap<String, (String, String)> = seen
+    let mut mistakes: BTreeMap<String, Alert> = seen
         .mistakes
         .iter()
-        .map(|it| (it.key.clone(), (it.text.clone(), it.next.clone())))
+        .map(|it| (it.key.clone(), Alert::at(say, it)))
         .collect();
     let error = error.filter(|error| match at(error) {
         Some(key) => {
-            mistakes.entry(key).or_insert_with(|| told(error));
+            let (text, next) = (error.to_string(), error.next());
+            let told = || Alert::of_field(say, error.code(), &text, next);
+            mistakes.entry(key).or_insert_with(told);
             false
         }
         None => true,
@@ -411,7 +410,7 @@ fn view(
         kinds: kinds(say, seen.mapping.kind),
         models: bases(models),
         mistakes,
-        error: error.as_ref().map(told),
+        error: error.as_ref().map(|it| Alert::new(say, it)),
         found: seen.found.is_some(),
         tiles: Vec::new(),
         fields: Vec::new(),

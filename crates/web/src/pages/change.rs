@@ -8,11 +8,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use lathe_workshop::draft::{OrderPlan, SettingMistake};
+use lathe_workshop::draft::OrderPlan;
 use lathe_workshop::people::{Right, answers_as};
 use lathe_workshop::{Operation, OrderId, WorkshopError};
 use serde_json::Value;
 
+use super::alert::{Alert, Mistake};
 use super::answering::{self, Taken};
 use super::fields::Fields;
 use super::in_path::InPath;
@@ -37,13 +38,13 @@ struct ClonePage {
     stages: Vec<Stage>,
     more: String,
     /// Mistakes that are at no field of the form.
-    mistakes: Vec<SettingMistake>,
+    mistakes: Vec<Mistake>,
     settings: Vec<(String, String)>,
     /// The projects that it may go into.
     projects: Vec<Choice>,
     /// Who answers under the name that the clone's model would take.
     taken: Option<Taken>,
-    error: Option<(String, String)>,
+    error: Option<Alert>,
     planned: Planned,
     /// The clone as a line for a shell; empty where it is refused as a whole.
     command: String,
@@ -57,7 +58,7 @@ struct Written {
     more: Option<String>,
     project: Option<String>,
     /// Needed fields that were sent empty.
-    emptied: Vec<SettingMistake>,
+    emptied: Vec<Mistake>,
     /// Why it was refused as a whole.
     error: Option<WorkshopError>,
 }

@@ -81,7 +81,7 @@ impl Fault {
 }
 
 /// What a step said, and what it said to do next, as one text.
-fn sentences(text: &str, next: &str) -> String {
+pub(super) fn sentences(text: &str, next: &str) -> String {
     let parts = [text.trim(), next.trim()];
     let parts = parts.into_iter().filter(|it| !it.is_empty());
     parts.collect::<Vec<_>>().join("; ")

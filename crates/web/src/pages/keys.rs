@@ -11,6 +11,7 @@ use lathe_workshop::token::{Allowance, Scope, Token, TokenRequest};
 use lathe_workshop::{Operation, WorkshopError};
 use serde::Deserialize;
 
+use super::alert::Alert;
 use super::fields::Fields;
 use super::in_path::InPath;
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, projects};
@@ -27,7 +28,7 @@ struct KeysPage {
     projects: Vec<projects::Choice>,
     /// The key that was just issued.
     issued: Option<String>,
-    error: Option<(String, String)>,
+    error: Option<Alert>,
     pager: Pager,
 }
 
@@ -148,7 +149,7 @@ fn show(
             .map(|it| (it.name(), say.it_of("web.scope", it.name())))
             .collect(),
         issued,
-        error: error.map(|it| (it.to_string(), it.next().to_owned())),
+        error: error.map(|it| Alert::new(say, it)),
         frame: Frame::new(tongue, "keys"),
     };
     let status = error.map_or(StatusCode::OK, api::status_of);

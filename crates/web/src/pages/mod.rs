@@ -5,6 +5,7 @@
 //! JSON (`crate::api`) and words (the catalogue).
 
 mod account;
+mod alert;
 mod answer;
 mod answering;
 mod audit;
@@ -64,6 +65,7 @@ use lathe_workshop::people::{Right, Signed, reach};
 use lathe_workshop::{Operation, WorkshopError};
 use serde::de::DeserializeOwned;
 
+use self::alert::Alert;
 use crate::AppState;
 use crate::api;
 use crate::assets::{self, Addresses};
@@ -347,6 +349,8 @@ struct ProblemPage {
     text: String,
     /// What to do; empty where the text says it.
     next: String,
+    /// What the error said, in English; empty where the rest says it all.
+    said: String,
     code: String,
 }
 
@@ -354,8 +358,7 @@ struct ProblemPage {
 struct Said {
     status: StatusCode,
     title: String,
-    text: String,
-    next: String,
+    told: Alert,
     code: String,
 }
 
@@ -364,8 +367,7 @@ impl Problem {
         let Said {
             status,
             title,
-            text,
-            next,
+            told: Alert { text, next, said },
             code,
         } = self.said(tongue.say);
         let frame = Frame::new(tongue, "");
@@ -374,6 +376,7 @@ impl Problem {
             title,
             text,
             next,
+            said,
             code,
         };
         page.frame.answer(status, &page)
@@ -383,13 +386,12 @@ impl Problem {
         let said = |status, title: &str, text: String, code: &str| Said {
             status,
             title: say.it(title),
-            text,
-            next: String::new(),
+            told: Alert::own(&text, ""),
             code: code.to_owned(),
         };
         match self {
             Problem::Missing => {
-                let text = say.it("web.problem.missing.text");
+                let text = say.it("web.problem.of.not-found");
                 said(StatusCode::NOT_FOUND, "web.problem.missing", text, "")
             }
             Problem::Workshop(error) => {
@@ -399,10 +401,11 @@ impl Problem {
                     true => "web.problem.refused",
                     false => "web.problem.workshop",
                 };
-                let next = error.next().to_owned();
                 Said {
-                    next,
-                    ..said(status, title, error.to_string(), error.code())
+                    status,
+                    title: say.it(title),
+                    told: Alert::new(say, &error),
+                    code: error.code().to_owned(),
                 }
             }
             Problem::Denied(right) => {
@@ -412,7 +415,7 @@ impl Problem {
                 said(status, "web.problem.denied", text, "right-denied")
             }
             Problem::Stale => {
-                let text = say.it("web.problem.stale.text");
+                let text = say.it("web.problem.of.csrf-refused");
                 let status = StatusCode::FORBIDDEN;
                 said(status, "web.problem.stale", text, "csrf-refused")
             }
@@ -580,7 +583,7 @@ mod tests {
         let refused = told("order-state");
         assert_eq!(refused.title, "That cannot be done");
         assert_eq!(
-            (&refused.text[..], &refused.next[..]),
+            (&refused.told.text[..], &refused.told.next[..]),
             ("it is so", "do another")
         );
         assert_eq!(told("store").title, "The workshop could not answer");

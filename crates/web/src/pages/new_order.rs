@@ -16,7 +16,7 @@ use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use lathe_workshop::draft::{
-    OrderPlan, OrderRecipe, PackLine, PackSettings, RecipePart, RecipeRequest, SettingMistake,
+    OrderPlan, OrderRecipe, PackLine, PackSettings, RecipePart, RecipeRequest,
 };
 use lathe_workshop::people::{COMMON, Right, answers_as};
 use lathe_workshop::{Operation, OrderRequest, WorkshopError};
@@ -25,6 +25,7 @@ use serde_json::Value;
 
 use self::fields::{Group, Stage, emptied, groups, request_of, rest, stages};
 use self::plan::{Planned, Settled};
+use super::alert::{Alert, Mistake};
 use super::answering::{self, Taken};
 use super::change::setting_text;
 use super::{Frame, Problem, asked, projects};
@@ -44,10 +45,10 @@ struct NewOrderPage {
     stages: Vec<Stage>,
     more: String,
     /// Mistakes that are at no field of the form.
-    mistakes: Vec<SettingMistake>,
-    error: Option<(String, String)>,
+    mistakes: Vec<Mistake>,
+    error: Option<Alert>,
     yaml: String,
-    yaml_error: Option<(String, String)>,
+    yaml_error: Option<Alert>,
     /// The recipe as it was sent, and what was made of it where it was to be read.
     recipe: String,
     read: Option<RecipeRead>,
@@ -74,7 +75,7 @@ struct PackChoice {
 
 /// What was made of a recipe.
 struct RecipeRead {
-    mistakes: Vec<SettingMistake>,
+    mistakes: Vec<Mistake>,
     /// The keys that somebody else decides, and who; those without effect.
     left: Vec<(String, String)>,
 }
@@ -99,7 +100,7 @@ struct Told {
     recipe: String,
     read: Option<OrderRecipe>,
     /// Needed fields that were sent empty.
-    emptied: Vec<SettingMistake>,
+    emptied: Vec<Mistake>,
     status: StatusCode,
 }
 
@@ -340,10 +341,7 @@ fn view(
         more: told.more.unwrap_or_else(|| rest(&settings, &request.set)),
         mistakes,
         error,
-        yaml_error: told
-            .yaml
-            .as_ref()
-            .map(|(_, error)| (error.to_string(), error.next().to_owned())),
+        yaml_error: told.yaml.as_ref().map(|(_, error)| Alert::new(say, error)),
         yaml: told.yaml.map_or_else(|| request.yaml(), |(text, _)| text),
         recipe: told.recipe,
         read: told.read.map(|read| recipe_read(say, read)),
@@ -386,6 +384,10 @@ fn recipe_read(say: Say, read: OrderRecipe) -> RecipeRead {
     let left = left.into_iter().chain([ignored]);
     RecipeRead {
         left: left.filter(|(_, keys)| !keys.is_empty()).collect(),
-        mistakes: read.mistakes,
+        mistakes: read
+            .mistakes
+            .iter()
+            .map(|it| Mistake::new(say, it))
+            .collect(),
     }
 }

@@ -12,6 +12,7 @@ use lathe_workshop::{
 };
 use serde::Deserialize;
 
+use super::alert::Alert;
 use super::answering::Stands;
 use super::playground::encoded;
 use super::{
@@ -166,12 +167,7 @@ struct Placing {
     project: Option<String>,
     quick: bool,
     offline: bool,
-    error: Option<PlacingError>,
-}
-
-struct PlacingError {
-    text: String,
-    next: String,
+    error: Option<Alert>,
 }
 
 /// The form as a browser sends it: an unticked box is absent.
@@ -221,10 +217,7 @@ pub(super) async fn place(
         Err(error) => error,
     };
     let status = api::status_of(&error);
-    let error = PlacingError {
-        text: error.to_string(),
-        next: error.next().to_owned(),
-    };
+    let error = Alert::new(tongue.say, &error);
     let placing = Placing {
         pack: form.pack,
         project,

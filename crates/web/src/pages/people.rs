@@ -13,6 +13,7 @@ use lathe_workshop::people::{Person, PersonRequest, PersonRole, Right, Secret};
 use lathe_workshop::{Operation, WorkshopError};
 use serde_json::Value;
 
+use super::alert::Alert;
 use super::fields::Fields;
 use super::in_path::InPath;
 use super::playground::encoded;
@@ -33,7 +34,7 @@ struct PeoplePage {
     name: String,
     display: String,
     roles: Vec<Tick>,
-    error: Option<(String, String)>,
+    error: Option<Alert>,
 }
 
 #[derive(Template)]
@@ -47,7 +48,7 @@ struct PersonPage {
     done: Option<String>,
     /// A password that was made, shown this once.
     made: Option<String>,
-    error: Option<(String, String)>,
+    error: Option<Alert>,
 }
 
 /// What is shown with somebody: what came of a form.
@@ -282,7 +283,7 @@ fn show_all(
         name: fields.one("name").to_owned(),
         display: fields.one("display").to_owned(),
         roles: role_ticks(say, |role| ticked.contains(&role) || first == Some(role)),
-        error: told(error),
+        error: error.map(|it| Alert::new(say, it)),
         frame: Frame::new(tongue, "people"),
     };
     let status = error.map_or(StatusCode::OK, api::status_of);
@@ -306,15 +307,11 @@ fn show_one(state: &AppState, tongue: Tongue, name: &str, came: Came<'_>) -> Res
         denied: Right::ALL.into_iter().map(tick).collect(),
         done: came.told.as_ref().map(|it| say.of(it.key, &it.value)),
         made: came.told.and_then(|it| it.made).map(|it| it.0),
-        error: told(came.error),
+        error: came.error.map(|it| Alert::new(say, it)),
         frame: Frame::new(tongue, "people"),
     };
     let status = came.error.map_or(StatusCode::OK, api::status_of);
     page.frame.answer(status, &page)
-}
-
-fn told(error: Option<&WorkshopError>) -> Option<(String, String)> {
-    error.map(|it| (it.to_string(), it.next().to_owned()))
 }
 
 pub(super) fn role_ticks(say: Say, is_set: impl Fn(PersonRole) -> bool) -> Vec<Tick> {

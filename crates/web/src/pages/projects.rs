@@ -12,6 +12,7 @@ use lathe_workshop::people::{COMMON, Member, Project, ProjectRequest, Right, rea
 use lathe_workshop::{Operation, WorkshopError};
 use serde_json::Value;
 
+use super::alert::Alert;
 use super::fields::Fields;
 use super::in_path::InPath;
 use super::people::{Tick, role_ticks};
@@ -31,7 +32,7 @@ struct ProjectsPage {
     /// What was written into the form that made none.
     id: String,
     name: String,
-    error: Option<(String, String)>,
+    error: Option<Alert>,
 }
 
 struct Row {
@@ -62,7 +63,7 @@ struct ProjectPage {
     people: Vec<String>,
     roles: Vec<Tick>,
     denied: Vec<Tick>,
-    error: Option<(String, String)>,
+    error: Option<Alert>,
 }
 
 struct MemberRow {
@@ -286,7 +287,7 @@ fn show_all(
         makes: reach::now().is_none_or(|it| it.may_here(Right::People)),
         id: fields.one("id").to_owned(),
         name: fields.one("name").to_owned(),
-        error: told(error),
+        error: error.map(|it| Alert::new(say, it)),
         frame: Frame::new(tongue, "projects"),
     };
     let status = error.map_or(StatusCode::OK, api::status_of);
@@ -334,7 +335,7 @@ async fn show_one(
             .collect(),
         roles: role_ticks(say, |_| false),
         denied: Right::ALL.into_iter().map(denied).collect(),
-        error: told(error),
+        error: error.map(|it| Alert::new(say, it)),
         frame: Frame::new(tongue, "projects"),
     };
     let status = error.map_or(StatusCode::OK, api::status_of);
@@ -355,10 +356,6 @@ fn holds(say: Say, id: &str, counts: &Value) -> Vec<(String, String, Option<Stri
             (word, format::count(count), listed(name))
         })
         .collect()
-}
-
-fn told(error: Option<&WorkshopError>) -> Option<(String, String)> {
-    error.map(|it| (it.to_string(), it.next().to_owned()))
 }
 
 fn row(say: Say, project: &Project) -> Row {

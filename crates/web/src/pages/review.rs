@@ -19,6 +19,7 @@ use lathe_workshop::{Caller, Operation, WorkshopError};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::alert::Alert;
 use super::{Frame, Problem};
 use crate::format;
 use crate::lang::{Say, Tongue};
@@ -35,7 +36,7 @@ struct ReviewPage {
     states: Vec<(&'static str, String, bool)>,
     next: Option<String>,
     by: String,
-    error: Option<(String, String)>,
+    error: Option<Alert>,
     /// The card that the error is of; empty where it is of none.
     error_at: String,
     names: Vec<String>,
@@ -283,9 +284,7 @@ async fn show(state: &AppState, tongue: Tongue, wanted: Wanted, told: Told) -> R
             format!("/review?state={state}&before={}&by={by}", escaped(&id))
         }),
         by: wanted.by,
-        error: told
-            .error
-            .map(|error| (error.to_string(), error.next().to_owned())),
+        error: told.error.map(|error| Alert::new(say, &error)),
         error_at: told.at,
         names,
     };

@@ -14,6 +14,7 @@ use lathe_workshop::{DeploymentView, Operation};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::alert::Alert;
 use super::playground::{self, Question, Told};
 use super::receipt::{self, Sentence};
 use super::{Frame, Problem, short};
@@ -63,8 +64,7 @@ struct Side {
 struct Flip {
     file: String,
     code: String,
-    text: String,
-    next: String,
+    told: Alert,
 }
 
 /// The form that asks.
@@ -168,11 +168,12 @@ async fn flipped(
     let operation = Operation::Flip { name: name.clone() };
     let said = state.desk.operate(operation).await?;
     let part = |value: &Value| format::short_digests(value.as_str().unwrap_or_default());
+    let refused = &said["refused"];
+    let code = part(&refused["code"]);
     let flip = Flip {
         file: part(&said["file"]),
-        code: part(&said["refused"]["code"]),
-        text: part(&said["refused"]["text"]),
-        next: part(&said["refused"]["next"]),
+        told: Alert::of(say, &code, &part(&refused["text"]), &part(&refused["next"])),
+        code,
     };
     Ok((name, follow(say, &trace, form.question, form.answer), flip))
 }

@@ -11,10 +11,12 @@ use lathe_evidence::Digest;
 use lathe_evidence::statement::Withdrawn;
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{RecordTrace, TuneAgain, USES_MAX};
+use lathe_workshop::words::{self, Lang};
 use lathe_workshop::{Operation, WorkshopError};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::alert::Alert;
 use super::in_path::InPath;
 use super::playground::encoded;
 use super::record::uses_more;
@@ -39,7 +41,7 @@ struct WithdrawPage {
     /// Number and page of what waits for approval, and can be rejected only from then on.
     waiting: Vec<(String, String)>,
     reason: String,
-    error: Option<(String, String)>,
+    error: Option<Alert>,
 }
 
 #[derive(Template)]
@@ -91,11 +93,9 @@ pub(super) async fn withdraw(
         Err(problem) => return problem.page(tongue),
     };
     if form.sure.is_none() {
-        let error = WorkshopError::new(
-            "withdraw-unconfirmed",
-            tongue.say.it("web.withdraw.unsure"),
-            String::new(),
-        );
+        let code = "withdraw-unconfirmed";
+        let text = words::problem(Lang::En, code).unwrap_or_default();
+        let error = WorkshopError::new(code, text, "");
         return show(tongue, &trace, form.reason, Some(&error));
     }
     let operation = Operation::Withdraw {
@@ -154,7 +154,7 @@ fn show(
         restricts,
         waiting: waits.map(|it| registered(&it.number)).collect(),
         reason,
-        error: error.map(|it| (it.to_string(), it.next().to_owned())),
+        error: error.map(|it| Alert::new(say, it)),
     };
     let status = error.map_or(StatusCode::OK, api::status_of);
     page.frame.answer(status, &page)

@@ -13,6 +13,7 @@ mod openapi;
 mod pages;
 mod people;
 mod playground;
+mod problems;
 mod projects;
 mod refusals;
 mod rights;

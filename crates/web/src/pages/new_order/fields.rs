@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use lathe_workshop::draft::{SettingMistake, is_same, setting};
+use lathe_workshop::draft::{is_same, setting};
 use lathe_workshop::pack::change;
 use lathe_workshop::{OrderRequest, WorkshopError};
 use serde_json::{Number, Value};
 
+use super::super::alert::{Alert, Mistake};
 use super::super::projects;
 use crate::lang::Say;
 
@@ -78,7 +79,7 @@ pub(in crate::pages) struct Field {
     pub own: String,
     pub numeric: bool,
     pub needed: bool,
-    pub mistakes: Vec<SettingMistake>,
+    pub mistakes: Vec<Mistake>,
 }
 
 /// A stage that can be left out.
@@ -89,17 +90,15 @@ pub(in crate::pages) struct Stage {
 }
 
 /// Needed fields that were sent empty, each with what is wrong.
-pub(in crate::pages) fn emptied(say: Say, pairs: &[(String, String)]) -> Vec<SettingMistake> {
+pub(in crate::pages) fn emptied(say: Say, pairs: &[(String, String)]) -> Vec<Mistake> {
     let is_empty = |key: &&str| {
         let mut sent = pairs.iter().filter(|(name, _)| name == *key);
         sent.any(|(_, value)| value.trim().is_empty())
     };
-    let mistake = |key: &str| SettingMistake {
+    let mistake = |key: &str| Mistake {
         key: key.to_owned(),
         code: EMPTY.to_owned(),
-        text: say.it("web.form.empty"),
-        next: say.it("web.form.empty.next"),
-        expected: None,
+        told: Alert::own(&say.it("web.form.empty"), &say.it("web.form.empty.next")),
     };
     NEEDED.into_iter().filter(is_empty).map(mistake).collect()
 }
@@ -110,7 +109,7 @@ pub(in crate::pages) fn groups(
     say: Say,
     own: &BTreeMap<String, Value>,
     set: &BTreeMap<String, Value>,
-    mistakes: &mut Vec<SettingMistake>,
+    mistakes: &mut Vec<Mistake>,
     own_key: &str,
 ) -> Vec<Group> {
     let mut field = |key: &'static str| {
@@ -119,7 +118,7 @@ pub(in crate::pages) fn groups(
             .partition(|mistake| mistake.key == key);
         *mistakes = rest;
         let pack = own.get(key).map(text_of).unwrap_or_default();
-        let is_emptied = |it: &SettingMistake| it.code == EMPTY;
+        let is_emptied = |it: &Mistake| it.code == EMPTY;
         let changed = match at.iter().any(is_emptied) {
             true => Some(String::new()),
             false => set.get(key).map(text_of),
@@ -339,7 +338,7 @@ mod tests {
         assert!(mistakes.is_empty());
         let field = &groups[0].fields[1];
         assert_eq!((field.key, &field.value[..]), ("model.licence", ""));
-        assert!(field.needed && field.mistakes[0].text.contains("必填"));
+        assert!(field.needed && field.mistakes[0].told.text.contains("必填"));
         assert!(field.own.contains("MIT"), "{}", field.own);
     }
 }

@@ -1,13 +1,14 @@
 //! What would become of an order, as both of its forms show it: its steps, what it would take, and what of it cannot
-//! be, each mistake in words of the page's language where it is one of kind.
+//! be, each mistake in words of the page's language.
 //!
 //! Not here: the fields (`fields.rs`), and what can be and what cannot (`lathe_workshop::draft`).
 
 use axum::http::StatusCode;
 use lathe_workshop::WorkshopError;
-use lathe_workshop::draft::{Estimate, OrderPlan, SettingMistake};
+use lathe_workshop::draft::{Estimate, OrderPlan};
 use lathe_workshop::words::Lang;
 
+use super::super::alert::{Alert, Mistake};
 use crate::format;
 use crate::lang::Say;
 
@@ -29,9 +30,9 @@ pub(in crate::pages) struct Planned {
 pub(in crate::pages) struct Settled {
     pub planned: Planned,
     /// All that cannot be; the fields take theirs.
-    pub mistakes: Vec<SettingMistake>,
+    pub mistakes: Vec<Mistake>,
     /// Why it was refused as a whole; what stands at its setting is not said once more for all of them.
-    pub error: Option<(String, String)>,
+    pub error: Option<Alert>,
     pub status: StatusCode,
 }
 
@@ -41,13 +42,13 @@ impl Settled {
     pub fn new(
         say: Say,
         plan: Option<&OrderPlan>,
-        emptied: Vec<SettingMistake>,
+        emptied: Vec<Mistake>,
         (status, error): (StatusCode, Option<WorkshopError>),
         place: &str,
     ) -> Settled {
         let mut mistakes = emptied;
         let told = plan.into_iter().flat_map(|plan| &plan.mistakes);
-        mistakes.extend(told.map(|it| worded(say, it)));
+        mistakes.extend(told.map(|it| Mistake::new(say, it)));
         let is_sound = plan.is_some() && mistakes.is_empty() && error.is_none();
         let error = error.filter(|_| mistakes.is_empty());
         let steps = plan.into_iter().flat_map(|plan| &plan.steps);
@@ -64,21 +65,9 @@ impl Settled {
                 true => status,
                 false => StatusCode::BAD_REQUEST,
             },
-            error: error.map(|error| (error.to_string(), error.next().to_owned())),
+            error: error.map(|error| Alert::new(say, &error)),
             mistakes,
         }
-    }
-}
-
-/// A mistake in the page's language, where it is a value of another kind than has to stand there.
-fn worded(say: Say, mistake: &SettingMistake) -> SettingMistake {
-    let Some(expected) = &mistake.expected else {
-        return mistake.clone();
-    };
-    SettingMistake {
-        text: say.of("web.form.expected", expected.told(say.lang())),
-        next: say.of("web.form.expected.next", expected.example()),
-        ..mistake.clone()
     }
 }
 
@@ -120,34 +109,14 @@ fn note(say: Say, estimate: &Estimate) -> String {
 
 #[cfg(test)]
 mod tests {
-    use lathe_workshop::pack::change::Expected;
-
     use super::*;
 
-    fn mistake(expected: Option<Expected>) -> SettingMistake {
-        SettingMistake {
+    fn mistake() -> Mistake {
+        Mistake {
             key: "tune.sft.rank".to_owned(),
             code: "pack-invalid".to_owned(),
-            text: "the rank must be 1 to 1024".to_owned(),
-            next: "write another".to_owned(),
-            expected,
+            told: Alert::own("the rank must be 1 to 1024", "write another"),
         }
-    }
-
-    #[test]
-    fn a_value_of_another_kind_is_told_in_the_language_of_the_page() {
-        let whole = mistake(Some(Expected::Whole));
-        let english = worded(Say::new(Lang::En), &whole);
-        assert_eq!(english.text, "This has to be a whole number.");
-        assert_eq!(english.next, "Write for instance 16.");
-        let chinese = worded(Say::new(Lang::Zh), &whole);
-        assert_eq!(chinese.text, "此处应填整数。");
-        assert_eq!(chinese.next, "例如可填 16。");
-        let words = ["cosine", "linear"].map(str::to_owned).into();
-        let one_of = worded(Say::new(Lang::Zh), &mistake(Some(Expected::OneOf(words))));
-        assert_eq!(one_of.text, "此处应填以下之一：cosine、linear。");
-        // What is beyond its bounds says so itself.
-        assert_eq!(worded(Say::new(Lang::Zh), &mistake(None)), mistake(None));
     }
 
     #[test]
@@ -155,7 +124,7 @@ mod tests {
         let say = Say::new(Lang::En);
         let refused = || Some(WorkshopError::new("pack-invalid", "all of it", "mend it"));
         let status = StatusCode::CONFLICT;
-        let at_field = vec![mistake(None)];
+        let at_field = vec![mistake()];
         let told = Settled::new(say, None, at_field, (status, refused()), "web.place.submit");
         assert!(!told.planned.is_sound && told.error.is_none());
         assert_eq!(
@@ -170,6 +139,6 @@ mod tests {
             "web.place.submit",
         );
         assert_eq!(told.status, status);
-        assert_eq!(told.error, Some(("all of it".into(), "mend it".into())));
+        assert_eq!(told.error, Some(Alert::own("all of it", "mend it")));
     }
 }

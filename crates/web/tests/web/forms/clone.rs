@@ -87,3 +87,23 @@ async fn a_value_of_another_kind_is_told_in_the_language_of_the_page() {
     assert_eq!(plan["mistakes"][0]["expected"], "whole", "{plan}");
     assert_eq!(plan["yaml"], Value::Null);
 }
+
+/// What a setting itself says of a value stands below words of the page's language.
+#[tokio::test]
+async fn a_mistake_at_a_field_is_told_in_the_language_of_the_page() {
+    let (shop, pack) = (shop().await, tiny());
+    let body = format!("do=check&tune.sft.rank=0&pack={pack}").into_bytes();
+    let kind = "application/x-www-form-urlencoded";
+    let told = shop.send(Method::POST, "/orders/new", kind, "zh", body);
+    let told = told.await;
+    assert_eq!(told.status, StatusCode::BAD_REQUEST, "{}", told.text);
+    let (_, at) = told
+        .text
+        .split_once("id=\"m-tune.sft.rank\"")
+        .expect("a mistake at its field");
+    let at = at.split("</div>").next().expect("its end");
+    assert!(at.starts_with("><b>此项不可用"), "{at}");
+    let (_, said) = at.split_once("<span lang=\"en\">").expect("the original");
+    assert!(said.contains("must be 1 to 1024"), "{said}");
+    assert_eq!(at.matches("must be 1 to 1024").count(), 1, "{at}");
+}
