@@ -26,7 +26,7 @@ use lathe_gate::Policy;
 use lathe_ledger::History;
 
 pub use approver::{Approver, approver};
-pub use behind::{Leaves, TakenBack, leaves_behind, withdrawn_behind};
+pub use behind::{DataBehind, Leaves, TakenBack, data_behind, leaves_behind, withdrawn_behind};
 pub use denial::{Denial, DenialKind};
 pub use judge::{challengers, figures, judge};
 pub use standing::restored_since;

@@ -70,8 +70,13 @@ function liveOrder(live) {
   }
 
   function well() {
-    again_ms = again_ms_min;
     if (!over) tell("");
+  }
+
+  // Only a stream that opens ends the pauses: one may be refused while parts are still given.
+  function opened() {
+    again_ms = again_ms_min;
+    well();
   }
 
   // Whoever is not logged in any more, or may not see the order any more, is told so once.
@@ -157,7 +162,7 @@ function liveOrder(live) {
   function listen() {
     events = new EventSource(live.dataset.events);
     for (const name of ["order", "curve", "log"]) events.addEventListener(name, soon);
-    events.addEventListener("open", well);
+    events.addEventListener("open", opened);
     events.addEventListener("error", broken);
     events.addEventListener("end", () => {
       events.close();

@@ -28,10 +28,14 @@ impl Behind {
     /// # Errors
     /// `ledger-broken`; `chain-…` where the records cannot be read.
     pub(crate) async fn of(shop: &Workshop, evaluation: Link) -> Result<Behind, WorkshopError> {
-        let history = shop.store().ledger()?.read().await;
+        let data = {
+            let history = shop.store().ledger()?.read().await;
+            chain::data_behind(&history, &evaluation).map_err(|it| unreadable(vec![it]))?
+        };
         let pieces = Folders::new(shop.home().objects());
+        // The history is free meanwhile: whoever writes it does not wait for records to be read.
         let read = reach::spawn_blocking(move || {
-            let leaves = chain::leaves_behind(&history, &evaluation, &pieces)?;
+            let leaves = data.map(|it| it.leaves(&pieces)).transpose()?;
             Ok::<_, Vec<Denial>>(Behind {
                 evaluation,
                 pieces,

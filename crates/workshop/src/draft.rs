@@ -30,6 +30,7 @@ use crate::order::{OrderRequest, StepError, StepName, Title};
 use crate::pack::change::{self, Expected};
 use crate::pack::{self, LoadedPack, Pack};
 use crate::people::{Right, reach};
+use crate::sample;
 use crate::store::orders::OrderRow;
 use crate::workshop::Workshop;
 
@@ -51,6 +52,8 @@ pub struct PackLine {
     pub description: Title,
     /// Whether it was made here of a file that somebody brought.
     pub brought: bool,
+    /// Whether it is the sample that the program carries, which lies in no folder beside the daemon.
+    pub carried: bool,
 }
 
 /// A pack with all its settings.
@@ -136,7 +139,8 @@ impl SettingMistake {
     }
 }
 
-/// Where a pack lies: at the path, or, of a bare name, among the packs that were made in this home.
+/// Where a pack lies: at the path, or, of a bare name, among the packs that were made in this home. The sample is
+/// there wherever the daemon was started.
 pub fn folder_of(home: &Home, pack: &Path) -> PathBuf {
     let mut parts = pack.components();
     let is_bare = matches!(
@@ -147,7 +151,7 @@ pub fn folder_of(home: &Home, pack: &Path) -> PathBuf {
     if is_bare && !pack.exists() && own.join("pack.yaml").is_file() {
         return own;
     }
-    pack.to_path_buf()
+    sample::folder(home, pack).unwrap_or_else(|| pack.to_path_buf())
 }
 
 /// The pack of a request with its settings changed.
@@ -273,8 +277,8 @@ impl Workshop {
         })
     }
 
-    /// The packs that an order can be made of: those beside the daemon, in `packs`, and those made here of
-    /// files that somebody brought; by name. One that cannot be read is left out.
+    /// The packs that an order can be made of: those beside the daemon, in `packs`, those made here of files that
+    /// somebody brought, by name, and the sample. One that cannot be read is left out.
     pub fn packs(&self) -> Vec<PackLine> {
         let beside = Path::new("packs");
         let own = self.home().packs();
@@ -298,10 +302,26 @@ impl Workshop {
                     title: loaded.pack.title,
                     description: loaded.pack.description,
                     brought,
+                    carried: false,
                 });
             }
         }
+        lines.extend(self.carried());
         lines
+    }
+
+    /// The sample, where it does not lie beside the daemon.
+    fn carried(&self) -> Option<PackLine> {
+        let folder = sample::folder(self.home(), Path::new(sample::PLACE))?;
+        let pack = pack::load(&folder, false).ok()?.pack;
+        Some(PackLine {
+            pack: sample::PLACE.to_owned(),
+            name: pack.name,
+            title: pack.title,
+            description: pack.description,
+            brought: false,
+            carried: true,
+        })
     }
 }
 

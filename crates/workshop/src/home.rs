@@ -159,6 +159,11 @@ impl Home {
         self.root.join("packs")
     }
 
+    /// The sample that the program carries, where it had to be written.
+    pub fn sample(&self) -> PathBuf {
+        self.root.join("sample/customer-care")
+    }
+
     /// Files that are being brought, and those that nothing was made of yet.
     pub fn brought(&self) -> PathBuf {
         self.root.join("brought")

@@ -48,6 +48,7 @@ mod place;
 mod queue;
 mod receipts;
 pub mod rehearsal;
+mod sample;
 mod scrub;
 #[cfg(feature = "unproved")]
 pub mod seed;

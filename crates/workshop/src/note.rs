@@ -2,8 +2,9 @@
 //! nobody's decision, a breaker that moves. Written and read again here, so that a page can say it in the reader's
 //! language.
 //!
-//! What is signed stays as it was written. What a person gave as their reason is theirs: it is never read as a note,
-//! and where a note holds one it is taken over word for word. Not here: the words (the catalogue).
+//! What is signed stays as it was written. What a person gave as their reason is theirs: where a note holds one it is
+//! taken over word for word. Only whoever moves a breaker by hand for the reason in which a cancelled registration is
+//! told has it read as that. Not here: the words (the catalogue).
 
 use lathe_evidence::statement::{Approval, Cause, RegistrationAction};
 

@@ -26,6 +26,7 @@ KINDS = {
     "decided": ("decided",),
     "going-on": ("going-on",),
     "rejected": ("rejected",),
+    "refused": ("refused",),
     "without-record": ("without-record",),
     "many": ("many",),
     "long": ("long", LONG),

@@ -1,8 +1,8 @@
 //! What a request was let through by, for what goes on for long: whether it would be let through still.
 //!
 //! The guard asks once, at the door. A stream of events outlives sessions that end, keys that are taken back and the
-//! day on which the first person is let in; it asks again at each look. Asking uses neither a session nor a key, so
-//! that a forgotten window keeps nobody logged in. Not here: the right to the thing (`People::may_still`).
+//! day on which the first person is let in; it asks again at each look. Asking uses neither a session nor a key: a
+//! forgotten window keeps nobody logged in while nothing happens. Not here: the right to the thing (`People::may_still`).
 
 use std::convert::Infallible;
 use std::sync::Arc;

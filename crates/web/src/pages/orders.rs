@@ -38,7 +38,7 @@ struct OrdersPage {
     pager: Pager,
     steps: Vec<&'static str>,
     /// The pack that the page begins with; none where there is none beside the daemon.
-    sample: Option<String>,
+    sample: Option<(String, bool)>,
     placing: Placing,
     /// The projects that an order can be placed in, where there is a choice.
     projects: Vec<projects::Choice>,
@@ -228,12 +228,14 @@ pub(super) async fn place(
     show(&state, tongue, &Listing::default(), placing, status).await
 }
 
-/// The pack that somebody begins with, of those beside the daemon; none where there is none.
-async fn sample(state: &AppState) -> Result<Option<String>, WorkshopError> {
+/// The pack that somebody begins with, of those beside the daemon, and whether it is the one that the program carries.
+async fn sample(state: &AppState) -> Result<Option<(String, bool)>, WorkshopError> {
     let packs = new_order::packs(state).await?;
     let beside: Vec<PackLine> = packs.into_iter().filter(|it| !it.brought).collect();
     let usual = beside.iter().find(|it| it.pack.ends_with(SAMPLE));
-    Ok(usual.or(beside.first()).map(|it| it.pack.clone()))
+    Ok(usual
+        .or(beside.first())
+        .map(|it| (it.pack.clone(), it.carried)))
 }
 
 async fn show(
@@ -264,7 +266,7 @@ async fn show(
         Err(error) => return Problem::from(error).page(tongue),
     };
     if placing.error.is_none() {
-        placing.pack = sample.clone().unwrap_or_default();
+        placing.pack = sample.clone().map_or_else(String::new, |it| it.0);
     }
     let pager = number.pager(&Listing::path(&asked), rows.len());
     rows.truncate(PAGE_ROWS as usize);

@@ -56,7 +56,7 @@ pub(super) async fn run(
                         to: BreakerState::ForcedOpen,
                         cause: Cause::Manual,
                         reason: MoveNote::Cancelled {
-                            number: &number,
+                            number,
                             reason: &reason,
                         }
                         .text(),

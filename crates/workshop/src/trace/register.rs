@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use lathe_evidence::Digest;
 use lathe_evidence::statement::{Approval, BreakerState, Decision, Link, Predicate, Registration};
 use lathe_ledger::History;
 use lathe_ledger::history::Entry;
@@ -161,6 +162,12 @@ impl Workshop {
         let Some(evaluation) = &chain.evaluation else {
             return Ok(Vec::new());
         };
+        // What was looked up of its datasets before says for most that there is nothing to be found.
+        let versions: Vec<Digest> = chain.datasets.iter().map(|it| it.subject).collect();
+        let gone = self.gone(&versions).await?;
+        if gone.is_some_and(|all| all.iter().all(|it| !it.whole && it.train + it.test == 0)) {
+            return Ok(Vec::new());
+        }
         let Ok(behind) = Behind::of(self, evaluation.link).await else {
             return Ok(Vec::new());
         };
