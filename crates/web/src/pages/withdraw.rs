@@ -93,9 +93,8 @@ pub(super) async fn withdraw(
         Err(problem) => return problem.page(tongue),
     };
     if form.sure.is_none() {
-        let code = "withdraw-unconfirmed";
-        let text = words::problem(Lang::En, code).unwrap_or_default();
-        let error = WorkshopError::new(code, text, "");
+        let mut error = WorkshopError::new("withdraw-unconfirmed", "", "");
+        error.text = words::problem(Lang::En, error.code).unwrap_or_default();
         return show(tongue, &trace, form.reason, Some(&error));
     }
     let operation = Operation::Withdraw {
