@@ -52,6 +52,15 @@ pub struct Found {
     pub sealed: Sealed,
 }
 
+/// What is told of a record without its salt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Which side of the split it is on.
+    pub split: Split,
+    /// The digest of its content, which stays the same where other terms make another leaf.
+    pub content: Digest,
+}
+
 /// What dataset.json holds: [`Dataset`] without its records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -87,13 +96,6 @@ struct RecordLine {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     risk: Vec<String>,
     fields: Map<String, Value>,
-}
-
-/// What a line of records.jsonl says of a record's place; the rest of it is passed over.
-#[derive(Deserialize)]
-struct PlaceLine {
-    split: Split,
-    leaf: Digest,
 }
 
 /// A line of salts.jsonl.
@@ -177,20 +179,23 @@ impl Dataset {
         checked(folder, lines)
     }
 
-    /// Which of these leaves are records of it, and on which side of the split each is. Nothing else of them is
-    /// looked at: the salt of one that was withdrawn may be gone.
+    /// Which of these leaves are records of it, on which side of the split each is, and what its content is. None
+    /// is checked against its leaf: the salt of one that was withdrawn may be gone.
     ///
     /// # Errors
-    /// Those of the file system; a line that names no leaf.
-    pub fn sides(
+    /// Those of the file system; a line that names no leaf, or is no record.
+    pub fn places(
         folder: &Path,
         leaves: &HashSet<Digest>,
-    ) -> Result<HashMap<Digest, Split>, DataError> {
-        let mut sides = HashMap::new();
-        for_leaves::<PlaceLine>(folder, RECORDS_FILE, leaves, |line| {
-            sides.insert(line.leaf, line.split);
-        })?;
-        Ok(sides)
+    ) -> Result<HashMap<Digest, Place>, DataError> {
+        let mut lines = Vec::new();
+        for_leaves::<RecordLine>(folder, RECORDS_FILE, leaves, |line| lines.push(line))?;
+        let places = lines.into_iter().map(|line| {
+            let (leaf, split) = (line.leaf, line.split);
+            let content = prepare::content_of(&line.record())?;
+            Ok((leaf, Place { split, content }))
+        });
+        places.collect()
     }
 
     /// Reads the first `count` records that are trained on, each checked against its leaf. Neither
@@ -254,6 +259,16 @@ impl Dataset {
 }
 
 impl RecordLine {
+    /// The record that it holds.
+    fn record(self) -> Record {
+        Record {
+            id: self.id,
+            group: self.group,
+            line: self.line,
+            fields: self.fields,
+        }
+    }
+
     /// The record, if its leaf is the one that its content and salt make.
     fn checked(self, salts: &HashMap<Digest, String>, spec: &DataSpec) -> Result<Sealed, String> {
         let salt = salts
@@ -266,22 +281,17 @@ impl RecordLine {
                     self.id
                 )
             })?;
-        let record = Record {
-            id: self.id,
-            group: self.group,
-            line: self.line,
-            fields: self.fields,
-        };
-        let leaf =
-            prepare::leaf_of(&record, spec, &self.risk).map_err(|error| error.to_string())?;
+        let (named, risk) = (self.leaf, self.risk.clone());
+        let record = self.record();
+        let leaf = prepare::leaf_of(&record, spec, &risk).map_err(|error| error.to_string())?;
         let leaf = leaf.hash(&salt).map_err(|error| error.to_string())?;
-        if leaf != self.leaf {
+        if leaf != named {
             return Err(format!("record {} does not make its leaf", record.id));
         }
         Ok(Sealed {
             leaf,
             salt,
-            risk: self.risk,
+            risk,
             record,
         })
     }
@@ -505,19 +515,20 @@ mod tests {
     }
 
     #[test]
-    fn the_side_of_a_record_is_told_without_its_salt() {
+    fn the_place_of_a_record_is_told_without_its_salt() {
         let folder = tempfile::tempdir().unwrap();
         let dataset = dataset();
         dataset.save(folder.path()).unwrap();
         std::fs::remove_file(folder.path().join(SALTS_FILE)).unwrap();
-        let (train, test) = (
-            dataset.prepared.train[3].leaf,
-            dataset.prepared.test[1].leaf,
-        );
-        let wanted = HashSet::from([test, train, Digest::of(b"no record")]);
-        let sides = Dataset::sides(folder.path(), &wanted).unwrap();
-        let expected = HashMap::from([(train, Split::Train), (test, Split::Test)]);
-        assert_eq!(sides, expected);
+        let (train, test) = (&dataset.prepared.train[3], &dataset.prepared.test[1]);
+        let wanted = HashSet::from([test.leaf, train.leaf, Digest::of(b"no record")]);
+        let places = Dataset::places(folder.path(), &wanted).unwrap();
+        let expected = [(Split::Train, train), (Split::Test, test)].map(|(split, it)| {
+            let leaf = prepare::leaf_of(&it.record, &dataset.spec, &it.risk).unwrap();
+            let content = leaf.content;
+            (it.leaf, Place { split, content })
+        });
+        assert_eq!(places, HashMap::from(expected));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use lathe_evidence::{Digest, merkle};
 use serde::{Deserialize, Serialize};
 
 pub use overlap::letters;
-pub use seal::leaf_of;
+pub use seal::{content_of, leaf_of};
 pub use statistics::{FieldStatistics, Statistics};
 
 use crate::reader::{Broken, Read, Record};

@@ -65,8 +65,10 @@ pub trait Desk: Send + Sync + 'static {
     fn settings<'a>(&'a self, id: &'a OrderId) -> Asked<'a, Option<Vec<(String, Value)>>>;
     /// The first `records` records that the order learns from, once its data are prepared.
     fn lesson<'a>(&'a self, id: &'a OrderId, records: usize) -> Asked<'a, Option<Preview>>;
-    /// Dataset versions, newest first.
+    /// Dataset versions, newest first, each with how much of it was withdrawn.
     fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>>;
+    /// The same without: nothing of it is looked up.
+    fn versions(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>>;
     /// One dataset version by its digest.
     fn dataset<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<DatasetView>>;
     /// Registers a file as a dataset version.
@@ -203,6 +205,9 @@ impl Desk for Workshop {
     }
     fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>> {
         Box::pin(Workshop::datasets(self, limit, offset))
+    }
+    fn versions(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>> {
+        Box::pin(Workshop::versions(self, limit, offset))
     }
     fn dataset<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<DatasetView>> {
         Box::pin(Workshop::dataset(self, digest))

@@ -7,6 +7,7 @@
 mod again;
 mod base_model;
 mod estimate;
+pub(crate) mod hashed;
 mod reached;
 pub mod recipe;
 mod written;

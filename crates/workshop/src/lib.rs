@@ -28,6 +28,7 @@ pub mod executor;
 pub mod feedback;
 pub mod health;
 pub mod home;
+mod identity;
 mod key;
 pub mod keyring;
 mod ledger;

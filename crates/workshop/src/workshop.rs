@@ -22,6 +22,7 @@ use crate::breakers::Breakers;
 use crate::catalogue::{DatasetRequest, DatasetView, DeploymentRow, DeploymentView, ModelView};
 use crate::clock::now_ms;
 use crate::door::Door;
+use crate::draft::hashed::Hashed;
 use crate::error::WorkshopError;
 use crate::home::Home;
 use crate::listing::OrdersAsked;
@@ -93,6 +94,7 @@ struct Inner {
     upstreams: tokio::sync::Mutex<()>,
     shelf: Shelf,
     held: Held,
+    hashed: Hashed,
     stop: watch::Sender<bool>,
     /// Why the queue ended by itself; no more orders are worked on.
     halted: watch::Sender<Option<(String, String)>>,
@@ -143,6 +145,7 @@ impl Workshop {
                 upstreams: tokio::sync::Mutex::default(),
                 shelf: Shelf::default(),
                 held: Held::default(),
+                hashed: Hashed::default(),
                 stop: watch::Sender::new(false),
                 halted: watch::Sender::new(None),
                 queue: Mutex::default(),
@@ -359,10 +362,22 @@ impl Workshop {
         limit: u32,
         offset: u32,
     ) -> Result<Vec<DatasetView>, WorkshopError> {
-        let (shown, store) = (reach::shown(Right::Look), &self.inner.store);
-        let mut views = store.datasets_shown(&shown, limit, offset).await?;
+        let mut views = self.versions(limit, offset).await?;
         self.say_withdrawn(&mut views).await?;
         Ok(views)
+    }
+
+    /// Dataset versions, newest first; what of them was withdrawn is not asked.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn versions(
+        &self,
+        limit: u32,
+        offset: u32,
+    ) -> Result<Vec<DatasetView>, WorkshopError> {
+        let (shown, store) = (reach::shown(Right::Look), &self.inner.store);
+        store.datasets_shown(&shown, limit, offset).await
     }
 
     /// One dataset by its digest, with what of it was withdrawn.
@@ -545,6 +560,10 @@ impl Workshop {
 
     pub(crate) fn held(&self) -> &Held {
         &self.inner.held
+    }
+
+    pub(crate) fn hashed(&self) -> &Hashed {
+        &self.inner.hashed
     }
 
     pub(crate) fn wake(&self) {

@@ -59,7 +59,7 @@ pub(super) fn seal(
 /// A record that nests too deep to have canonical bytes.
 pub fn leaf_of(record: &Record, spec: &DataSpec, risk: &[String]) -> Result<Leaf, DataError> {
     Ok(Leaf {
-        content: content(record).map_err(|error| unsealable(record, &error))?,
+        content: content_of(record)?,
         source: spec.source.to_string(),
         licence: spec.licence.clone(),
         agreement: spec.agreement.clone(),
@@ -68,7 +68,15 @@ pub fn leaf_of(record: &Record, spec: &DataSpec, risk: &[String]) -> Result<Leaf
     })
 }
 
-/// The digest of the record's canonical content, which its leaf names.
+/// The content that the record's leaf names, whatever the terms.
+///
+/// # Errors
+/// As [`leaf_of`].
+pub fn content_of(record: &Record) -> Result<Digest, DataError> {
+    content(record).map_err(|error| unsealable(record, &error))
+}
+
+/// The digest of the record's canonical content.
 fn content(record: &Record) -> Result<Digest, CanonicalError> {
     let content = json!({"id": record.id, "group": record.group, "fields": record.fields});
     Ok(Digest::of(&canonical::to_bytes(

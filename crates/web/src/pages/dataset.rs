@@ -119,7 +119,7 @@ pub(super) async fn page(
     let statistics: Option<Statistics> = part(&dataset, "statistics");
     let duplicates: Vec<Duplicate> = part(&dataset, "duplicates").unwrap_or_default();
     let broken: Vec<Broken> = part(&dataset, "broken").unwrap_or_default();
-    let others = match state.desk.datasets(VERSIONS_MAX, 0).await {
+    let others = match state.desk.versions(VERSIONS_MAX, 0).await {
         Ok(all) => others(&dataset, all),
         Err(error) => return Problem::from(error).page(tongue),
     };

@@ -1,7 +1,8 @@
 //! Which base models of this workshop are the one that an order would start from: told by what is in their files, so
 //! that the same model counts whatever it is called and wherever it came from.
 //!
-//! A model of this machine is hashed only where one here is as large. Of one that was never here nothing is known.
+//! A model of this machine is hashed only where one here is as large, and not again while it stays as it is
+//! ([`super::hashed`]). Of one that was never here, or that cannot be read, nothing is known.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -10,15 +11,15 @@ use lathe_evidence::Digest;
 use lathe_evidence::manifest::Manifest;
 
 use super::estimate::{LOOKED_AT_MAX, local};
+use super::hashed::Hashed;
 use crate::error::WorkshopError;
 use crate::models::{ModelKind, ModelsAsked};
-use crate::objects;
 use crate::pack::Pack;
 use crate::people::{Right, reach};
 use crate::steps::{digest, fetching};
 use crate::workshop::Workshop;
 
-/// The largest model that is hashed for an estimate: a second or two. Of a larger one the same source and size tell.
+/// The largest model that is hashed for an estimate: seconds, once. Of a larger one the same source and size tell.
 const HASHED_BYTES_MAX: u64 = 2 << 30;
 
 /// Sizes and digests of a model's files, in order; their names are left out.
@@ -42,7 +43,7 @@ impl Known {
 /// The digests of the artifacts that hold the base model of this order.
 ///
 /// # Errors
-/// The store's; `home-io` where a file of the model cannot be read; `daemon-crashed`.
+/// The store's; `daemon-crashed`.
 pub(super) async fn same(
     shop: &Workshop,
     pack: &Pack,
@@ -52,30 +53,43 @@ pub(super) async fn same(
     let spec = &pack.model;
     let source = spec.source.to_string();
     let path = local(&spec.source, folder).filter(|_| spec.source.inner.is_empty());
-    let contents = match path {
-        Some(path) => {
-            let files: Vec<PathBuf> = fetching::files_of(&path)?.into_values().collect();
-            let sizes = sizes(&files);
-            known.retain(|it| it.is_as_large(&sizes));
-            if known.is_empty() || sizes.iter().sum::<u64>() > HASHED_BYTES_MAX {
-                known.retain(|it| it.source == source);
-                return Ok(digests(known));
-            }
-            hashed(files).await?
-        }
-        None => {
-            let pinned =
-                |it: &&Known| matches!(it.contents[..], [(_, file)] if Some(file) == spec.sha256);
-            let found = known.iter().find(|it| it.source == source);
-            let found = found.or_else(|| known.iter().find(pinned));
-            found.map(|it| it.contents.clone()).unwrap_or_default()
-        }
-    };
+    if let Some(path) = path {
+        let shop = shop.clone();
+        let look = move || lies_at(shop.hashed(), known, &path, &source);
+        return reach::spawn_blocking(look).await.map_err(|error| {
+            WorkshopError::new(
+                "daemon-crashed",
+                format!("hashing a base model stumbled: {error}"),
+                "this is a mistake in Lathe; please report it",
+            )
+        });
+    }
+    let pinned = |it: &&Known| matches!(it.contents[..], [(_, file)] if Some(file) == spec.sha256);
+    let found = known.iter().find(|it| it.source == source);
+    let found = found.or_else(|| known.iter().find(pinned));
+    let contents = found.map(|it| it.contents.clone()).unwrap_or_default();
     known.retain(|it| !contents.is_empty() && it.contents == contents);
     Ok(digests(known))
 }
 
-/// The digests of the artifacts that hold the same model as this one.
+/// Those that are the model at this path. Of one that cannot be read none is known to be: its step says why.
+fn lies_at(hashed: &Hashed, mut known: Vec<Known>, path: &Path, source: &str) -> HashSet<String> {
+    let files = fetching::files_of(path).unwrap_or_default();
+    let files: Vec<PathBuf> = files.into_values().collect();
+    let sizes = sizes(&files);
+    known.retain(|it| !files.is_empty() && it.is_as_large(&sizes));
+    if known.is_empty() || sizes.iter().sum::<u64>() > HASHED_BYTES_MAX {
+        known.retain(|it| it.source == source);
+        return digests(known);
+    }
+    let mut contents = hashed.of(&files).unwrap_or_default();
+    contents.sort_unstable();
+    known.retain(|it| it.contents == contents);
+    digests(known)
+}
+
+/// The digests of the artifacts that hold the same model as this one: itself, whether or not it is among the newest,
+/// and others.
 ///
 /// # Errors
 /// The store's.
@@ -83,11 +97,14 @@ pub(super) async fn like(
     shop: &Workshop,
     artifact: &str,
 ) -> Result<HashSet<String>, WorkshopError> {
-    let mut known = known(shop).await?;
-    let own = known.iter().find(|it| it.digest == artifact);
-    let contents = own.map(|it| it.contents.clone());
-    known.retain(|it| Some(&it.contents) == contents.as_ref());
-    Ok(digests(known))
+    let mut same = HashSet::from([artifact.to_owned()]);
+    // Without its manifest nothing tells which others are like it.
+    if let Ok(manifest) = shop.store().manifest(&digest(artifact)?).await {
+        let (own, mut known) = (contents(&manifest), known(shop).await?);
+        known.retain(|it| it.contents == own);
+        same.extend(digests(known));
+    }
+    Ok(same)
 }
 
 fn digests(known: Vec<Known>) -> HashSet<String> {
@@ -131,22 +148,6 @@ fn sizes(files: &[PathBuf]) -> Vec<u64> {
     sizes
 }
 
-async fn hashed(files: Vec<PathBuf>) -> Result<Contents, WorkshopError> {
-    let hash = move || -> Result<Contents, WorkshopError> {
-        let each = files.iter().map(|path| objects::hash_file(path));
-        let mut contents = each.collect::<Result<Contents, _>>()?;
-        contents.sort_unstable();
-        Ok(contents)
-    };
-    reach::spawn_blocking(hash).await.map_err(|error| {
-        WorkshopError::new(
-            "daemon-crashed",
-            format!("hashing a base model stumbled: {error}"),
-            "this is a mistake in Lathe; please report it",
-        )
-    })?
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -156,6 +157,7 @@ mod tests {
 
     use super::*;
     use crate::catalogue::ModelView;
+    use crate::objects;
     use crate::order::{CurvePoint, OrderId, OrderRequest, OrderState, Output, StepName};
     use crate::store::Change;
     use crate::store::change::{Finished, NewArtifact, Registration};
@@ -179,10 +181,15 @@ mod tests {
     }
 
     /// Enters an order that is done and tuned this model at a speed.
-    async fn ran(shop: &Workshop, source: &str, tokens_per_s: f64) {
+    async fn ran(shop: &Workshop, source: &str, tokens_per_s: f64) -> String {
         let built = shop.home().tmp().join("built");
         copied(&built, |_| {});
-        let sealed = objects::seal(shop.home(), &built).unwrap();
+        ran_on(shop, &built, source, tokens_per_s).await
+    }
+
+    /// The same of the model in this folder; gives its artifact.
+    async fn ran_on(shop: &Workshop, built: &Path, source: &str, tokens_per_s: f64) -> String {
+        let sealed = objects::seal(shop.home(), built).unwrap();
         let order = OrderId::new();
         let model = ModelView {
             digest: sealed.digest.to_string(),
@@ -236,6 +243,7 @@ mod tests {
             },
         ];
         shop.apply(&changes).await.unwrap();
+        sealed.digest.to_string()
     }
 
     async fn speed(shop: &Workshop, source: &str) -> Option<f64> {
@@ -264,6 +272,38 @@ mod tests {
         // As large, and another one.
         copied(&at("other"), |bytes| *bytes.last_mut().unwrap() ^= 1);
         assert_eq!(speed(&shop, &source("other")).await, None);
+        shop.stop().await;
+    }
+
+    /// What stands at the beginning of a process's memory cannot be read, whoever asks, and is as large as an empty one.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_model_that_cannot_be_read_is_planned_and_its_speed_is_not_known() {
+        let (folder, shop) = shop().await;
+        let (built, model) = (shop.home().tmp().join("built"), folder.path().join("model"));
+        for made in [&built, &model] {
+            fs::create_dir_all(made).unwrap();
+        }
+        fs::write(built.join("model.safetensors"), "").unwrap();
+        ran_on(&shop, &built, "pypi:tiny==1#model", 123.0).await;
+        let weights = model.join("model.safetensors");
+        std::os::unix::fs::symlink("/proc/self/mem", &weights).unwrap();
+        assert!(shop.hashed().of(&[weights]).is_err());
+        let source = format!("file:{}", model.display());
+        assert_eq!(speed(&shop, &source).await, None);
+        shop.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_model_is_like_itself_and_like_those_with_its_files() {
+        let (_folder, shop) = shop().await;
+        let artifact = ran(&shop, "pypi:tiny==1#model", 123.0).await;
+        let own = HashSet::from([artifact.clone()]);
+        assert_eq!(like(&shop, &artifact).await.unwrap(), own);
+        // One that is not listed: of another project, or older than what is looked at.
+        let other = Digest::of(b"a base model").to_string();
+        let own = HashSet::from([other.clone()]);
+        assert_eq!(like(&shop, &other).await.unwrap(), own);
         shop.stop().await;
     }
 }

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lathe_data::dataset::Dataset;
-use lathe_data::prepare::{PrepareOptions, Sealed, prepare};
+use lathe_data::prepare::{PrepareOptions, Sealed, content_of, prepare};
 use lathe_data::reader;
 use lathe_data::source::{Origin, Source};
 use lathe_data::task::Task;
@@ -32,7 +32,6 @@ use crate::pack::Pack;
 use crate::people::{Right, reach};
 use crate::steps::model::weights;
 use crate::steps::{chat, data, digest};
-use crate::withdrawn::WithdrawnData;
 use crate::workshop::Workshop;
 
 /// The largest file that is read to count its records.
@@ -48,11 +47,12 @@ struct Here {
     model: Option<PathBuf>,
     /// The data as one file: taken over, as it lies there, or as an earlier order fetched it.
     data: Option<PathBuf>,
-    /// A dataset version of the same source, and its train and test records.
+    /// Where it does not lie here, a dataset version of the same source, and its train and test records.
     dataset: Option<(PathBuf, u64, u64)>,
     tokens_per_s: Option<f64>,
     salt_seed: [u8; 32],
-    /// Records that the order leaves out.
+    /// Records that the order leaves out, by their leaves and contents, as far as that is known without reading every
+    /// version that is here.
     withdrawn: BTreeSet<Digest>,
 }
 
@@ -80,20 +80,30 @@ pub(super) async fn of(
         Some(artifact) => base_model::like(shop, artifact).await?,
         None => base_model::same(shop, &pack, &folder).await?,
     };
+    let data = match (&taken.data, own_file(&pack, &folder)) {
+        (Some(artifact), _) => only_file(artifact)?,
+        (None, Some(path)) => Some(path),
+        (None, None) => fetched(shop, &pack, &folder).await?,
+    };
+    let dataset = match data {
+        Some(_) => None,
+        None => dataset(shop, &pack).await?,
+    };
+    let source = pack.data.source.to_string();
+    let withdrawn = match data.is_some() || dataset.is_some() {
+        true => shop.withdrawn_from(&source, &pack.data.name).await?,
+        false => BTreeSet::new(),
+    };
     let here = Here {
         model: match &taken.model {
             Some(artifact) => Some(weights(&objects::path(shop.home(), artifact))?),
             None => base(shop, &pack, &folder).await?,
         },
-        data: match (&taken.data, own_file(&pack, &folder)) {
-            (Some(artifact), _) => only_file(artifact)?,
-            (None, Some(path)) => Some(path),
-            (None, None) => fetched(shop, &pack, &folder).await?,
-        },
-        dataset: dataset(shop, &pack).await?,
+        data,
+        dataset,
         tokens_per_s: speed(shop, &bases).await?,
         salt_seed: shop.home().salt_seed()?,
-        withdrawn: WithdrawnData::now(shop).await?.leaves,
+        withdrawn,
     };
     let counted = reach::spawn_blocking(move || count(&pack, &here));
     counted.await.map_err(|error| {
@@ -197,12 +207,15 @@ fn only_file(folder: &Path) -> Result<Option<PathBuf>, WorkshopError> {
     Ok(files.pop().filter(|_| files.is_empty()))
 }
 
+/// The newest version of the same source, and how many of its records are left. Those that were withdrawn of it are
+/// taken off; what another version of the same records lost, under other leaves, is not, though preparing leaves it
+/// out by its content: to tell it every record would have to be read.
 async fn dataset(
     shop: &Workshop,
     pack: &Pack,
 ) -> Result<Option<(PathBuf, u64, u64)>, WorkshopError> {
     let source = pack.data.source.to_string();
-    let versions = shop.datasets(LOOKED_AT_MAX, 0).await?;
+    let versions = shop.versions(LOOKED_AT_MAX, 0).await?;
     let same = versions
         .into_iter()
         .find(|it| it.source == source && !it.demonstration);
@@ -318,7 +331,11 @@ fn lesson(pack: &Pack, here: &Here) -> Result<Option<(u64, u64, Vec<Sealed>)>, S
         true => Dataset::first(folder, SAMPLED_RECORDS)?,
         false => Vec::new(),
     };
-    first.retain(|record| !here.withdrawn.contains(&record.leaf));
+    first.retain(|record| {
+        let content = content_of(&record.record).ok();
+        let mut names = [Some(record.leaf), content].into_iter().flatten();
+        !names.any(|it| here.withdrawn.contains(&it))
+    });
     Ok(Some((*train, *test, first)))
 }
 
@@ -377,7 +394,7 @@ mod tests {
 
     use lathe_data::DataSpec;
     use lathe_engine::Adapter;
-    use lathe_evidence::statement::{Withdrawal, Withdrawn};
+    use lathe_evidence::statement::{self, Withdrawal, Withdrawn};
     use serde_json::json;
 
     use super::*;
@@ -387,6 +404,7 @@ mod tests {
     use crate::store::Change;
     use crate::store::change::NewArtifact;
     use crate::testing::{fetched, placed, shop};
+    use crate::withdrawn::WithdrawnData;
 
     /// Enters the data of a plan as an order would have fetched it.
     async fn fetches(shop: &Workshop, pack: &Pack, file: &Path) {
@@ -401,7 +419,7 @@ mod tests {
     #[tokio::test]
     async fn data_that_was_fetched_before_is_counted_as_the_order_would() {
         let (_folder, shop) = shop().await;
-        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-pack");
+        let tiny = tiny();
         let asked = |quick: bool, source: Option<&str>| OrderRequest {
             pack: tiny.clone(),
             quick,
@@ -429,65 +447,153 @@ mod tests {
         shop.stop().await;
     }
 
+    fn tiny() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-pack")
+    }
+
+    /// Records to tune on and held out of the tiny pack with its data from this source.
+    async fn counted(shop: &Workshop, source: Option<&str>) -> (u64, u64) {
+        let set = source.map(|it| ("data.source".to_owned(), json!(it)));
+        let request = OrderRequest {
+            pack: tiny(),
+            quick: false,
+            offline: true,
+            project: None,
+            set: set.into_iter().collect(),
+        };
+        let plan = shop.plan(&request).await.unwrap();
+        let estimate = plan.estimate.unwrap();
+        (estimate.records.unwrap(), estimate.held_out.unwrap())
+    }
+
+    /// A version of the tiny pack's data with the changed specification, its root and its records.
+    fn sealed(
+        shop: &Workshop,
+        change: impl FnOnce(&mut DataSpec),
+    ) -> (objects::Sealed, Digest, Dataset) {
+        let mut spec = crate::pack::load(&tiny(), false).unwrap().pack.data;
+        change(&mut spec);
+        let (home, file) = (shop.home(), tiny().join("feelings.tsv"));
+        let made = dataset::sealed(home, &file, spec, WithdrawnData::default());
+        let (sealed, root) = made.unwrap();
+        let folder = objects::path(home, &sealed.digest.to_string());
+        (sealed, root, Dataset::load(&folder).unwrap())
+    }
+
+    async fn withdraw(shop: &Workshop, leaf: Digest) {
+        let said = shop.apply_said(|speaker| {
+            let said = Withdrawal {
+                what: Withdrawn::Leaf(leaf),
+                reason: "asked by its author".to_owned(),
+                at_ms: speaker.at_ms(),
+            };
+            speaker.say("a record", leaf, said)?;
+            Ok((Vec::new(), ()))
+        });
+        said.await.unwrap();
+    }
+
+    /// Enters a version under other terms in the ledger; gives its digest and records.
+    async fn said(shop: &Workshop, name: &str, licence: &str) -> (Digest, Dataset) {
+        let (sealed, root, data) = sealed(shop, |spec| {
+            spec.name = name.to_owned();
+            spec.licence = licence.to_owned();
+            spec.source = format!("pypi:{name}==1#feelings.tsv").parse().unwrap();
+        });
+        let said = shop.apply_said(|speaker| {
+            let said = statement::Dataset {
+                name: name.to_owned(),
+                root,
+                train: data.prepared.train.len() as u64,
+                test: data.prepared.test.len() as u64,
+                source: data.spec.source.to_string(),
+                file: data.file,
+                licence: licence.to_owned(),
+                owner: data.spec.owner.clone(),
+                agreement: None,
+                previous: None,
+                scan: data.prepared.scan.clone(),
+                at_ms: speaker.at_ms(),
+            };
+            speaker.say(name, sealed.digest, said)?;
+            Ok((Vec::new(), ()))
+        });
+        said.await.unwrap();
+        (sealed.digest, data)
+    }
+
     /// What was withdrawn is not counted, whether the data lies here or only a version of it does.
     #[tokio::test]
     async fn withdrawn_records_are_not_counted() {
         let (_folder, shop) = shop().await;
-        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/tiny-pack");
-        let counted = async |source: Option<&str>| {
-            let set = source.map(|it| ("data.source".to_owned(), json!(it)));
-            let request = OrderRequest {
-                pack: tiny.clone(),
-                quick: false,
-                offline: true,
-                project: None,
-                set: set.into_iter().collect(),
-            };
-            let plan = shop.plan(&request).await.unwrap();
-            let estimate = plan.estimate.unwrap();
-            (estimate.records.unwrap(), estimate.held_out.unwrap())
-        };
-        let file = tiny.join("feelings.tsv");
-        let spec = crate::pack::load(&tiny, false).unwrap().pack.data;
-        let seal = |spec| dataset::sealed(shop.home(), &file, spec, WithdrawnData::default());
-        let (own, _) = seal(spec.clone()).unwrap();
+        let (_, _, own) = sealed(&shop, |_| {});
         let remote = "pypi:tiny==1#feelings.tsv";
-        let (other, root) = seal(DataSpec {
-            source: remote.parse().unwrap(),
-            ..spec
-        })
-        .unwrap();
-        let view = prepare::view(shop.home(), other.digest, &root.to_string(), false).unwrap();
+        let (sealed, root, other) = sealed(&shop, |spec| spec.source = remote.parse().unwrap());
+        let view = prepare::view(shop.home(), sealed.digest, &root.to_string(), false).unwrap();
         let added = Change::DatasetAdded {
             artifact: Box::new(NewArtifact {
-                digest: other.digest.to_string(),
-                manifest: other.manifest,
+                digest: sealed.digest.to_string(),
+                manifest: sealed.manifest,
             }),
             dataset: Box::new(view),
             project: crate::people::COMMON.to_owned(),
             at_ms: 1,
         };
         shop.apply(&[added]).await.unwrap();
-        let (here, there) = (counted(None).await, counted(Some(remote)).await);
-        for sealed in [own.digest, other.digest] {
-            let folder = objects::path(shop.home(), &sealed.to_string());
-            let data = Dataset::load(&folder).unwrap().prepared;
-            let leaves = [&data.train[0], &data.train[1], &data.test[0]].map(|it| it.leaf);
-            for leaf in leaves {
-                let said = shop.apply_said(|speaker| {
-                    let said = Withdrawal {
-                        what: Withdrawn::Leaf(leaf),
-                        reason: "asked by its author".to_owned(),
-                        at_ms: speaker.at_ms(),
-                    };
-                    speaker.say("a record", leaf, said)?;
-                    Ok((Vec::new(), ()))
-                });
-                said.await.unwrap();
+        let here = counted(&shop, None).await;
+        let there = counted(&shop, Some(remote)).await;
+        for data in [own, other] {
+            let (train, test) = (&data.prepared.train, &data.prepared.test);
+            for leaf in [&train[0], &train[1], &test[0]].map(|it| it.leaf) {
+                withdraw(&shop, leaf).await;
             }
         }
-        assert_eq!(counted(None).await, (here.0 - 2, here.1 - 1));
-        assert_eq!(counted(Some(remote)).await, (there.0 - 2, there.1 - 1));
+        let (now, then) = (
+            counted(&shop, None).await,
+            counted(&shop, Some(remote)).await,
+        );
+        assert_eq!(now, (here.0 - 2, here.1 - 1));
+        assert_eq!(then, (there.0 - 2, there.1 - 1));
+        shop.stop().await;
+    }
+
+    /// Under other terms a record has another leaf, and is the same one.
+    #[tokio::test]
+    async fn what_another_version_lost_is_read_there_once_and_not_counted() {
+        let (_folder, shop) = shop().await;
+        let name = crate::pack::load(&tiny(), false).unwrap().pack.data.name;
+        let (train, test) = counted(&shop, None).await;
+        let (version, data) = said(&shop, &name, "MIT").await;
+        withdraw(&shop, data.prepared.train[0].leaf).await;
+        assert_eq!(counted(&shop, None).await, (train - 1, test));
+        // What was found is kept.
+        objects::remove(&objects::path(shop.home(), &version.to_string())).unwrap();
+        assert_eq!(counted(&shop, None).await, (train - 1, test));
+        // A version of other data is not read for an estimate; what is known of it counts.
+        let (other, data) = said(&shop, "letters", "CC0-1.0").await;
+        withdraw(&shop, data.prepared.train[1].leaf).await;
+        assert_eq!(counted(&shop, None).await, (train - 1, test));
+        shop.gone(&[other]).await.unwrap().unwrap();
+        assert_eq!(counted(&shop, None).await, (train - 2, test));
+        shop.stop().await;
+    }
+
+    #[tokio::test]
+    async fn tokens_are_not_counted_on_withdrawn_records_whatever_names_them() {
+        let (_folder, shop) = shop().await;
+        let pack = crate::pack::load(&tiny(), false).unwrap().pack;
+        let (sealed, _, data) = sealed(&shop, |_| {});
+        let train = &data.prepared.train;
+        let here = Here {
+            model: None,
+            data: None,
+            dataset: Some((objects::path(shop.home(), &sealed.digest.to_string()), 9, 3)),
+            tokens_per_s: None,
+            salt_seed: [0; 32],
+            withdrawn: BTreeSet::from([train[0].leaf, content_of(&train[1].record).unwrap()]),
+        };
+        let (_, _, first) = lesson(&pack, &here).unwrap().unwrap();
+        assert_eq!(first[0], train[2]);
         shop.stop().await;
     }
 

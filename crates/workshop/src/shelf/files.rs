@@ -12,7 +12,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::{Mutex, PoisonError};
 
 use lathe_evidence::Digest;
@@ -21,6 +20,7 @@ use lathe_evidence::manifest::ManifestFile;
 use super::{ShelfVersion, Shelved, stumbled};
 use crate::error::WorkshopError;
 use crate::home::{Home, io_error};
+use crate::identity::Identity;
 use crate::objects;
 use crate::people::reach;
 use crate::workshop::Workshop;
@@ -41,16 +41,6 @@ pub struct ShelfFile {
     pub artifact: Digest,
     /// Its path in there.
     pub within: String,
-}
-
-/// What tells a file that was written to, or replaced, from the one that was hashed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 /// The files that hashed right, by artifact and path. No more than the artifacts have.
@@ -130,7 +120,7 @@ fn open(home: &Home, hashed: &Hashed, file: &ShelfFile) -> Result<File, Workshop
     let path = objects::path(home, &file.artifact.to_string()).join(&file.within);
     let read = || -> io::Result<Option<File>> {
         let mut opened = File::open(&path)?;
-        let identity = identity(&opened)?;
+        let identity = Identity::of(&opened)?;
         if hashed.knows(file, identity) {
             return Ok(Some(opened));
         }
@@ -154,17 +144,6 @@ fn open(home: &Home, hashed: &Hashed, file: &ShelfFile) -> Result<File, Workshop
             ),
             "remove the artifact's folder and run the order again: it is made anew",
         )
-    })
-}
-
-fn identity(file: &File) -> io::Result<Identity> {
-    let data = file.metadata()?;
-    Ok(Identity {
-        device: data.dev(),
-        inode: data.ino(),
-        size: data.size(),
-        modified: (data.mtime(), data.mtime_nsec()),
-        changed: (data.ctime(), data.ctime_nsec()),
     })
 }
 
@@ -198,7 +177,7 @@ mod tests {
         opened.read_to_string(&mut text).unwrap();
         assert_eq!(text, "eight by");
         let path = objects::path(&home, &sealed.digest.to_string()).join("weights");
-        assert!(hashed.knows(&file, identity(&File::open(&path).unwrap()).unwrap()));
+        assert!(hashed.knows(&file, Identity::of(&File::open(&path).unwrap()).unwrap()));
         open(&home, &hashed, &file).unwrap();
         // As long as before, written into the same file.
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();

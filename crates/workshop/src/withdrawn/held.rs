@@ -1,16 +1,18 @@
 //! How much of a dataset version was withdrawn since it was prepared, as lists, pages and estimates say it.
 //!
 //! A version never changes. Which of the withdrawn records it holds is looked up once in its folder and kept while the
-//! process runs; after a later withdrawal that one alone is looked up. What was taken back as a whole needs no look.
+//! process runs, of so many versions; after a later withdrawal that one alone is looked up. Versions are read by one at
+//! a time: whoever wants the same meanwhile waits and finds it. What was taken back as a whole needs no look.
 //! Not here: what orders leave out ([`super::WithdrawnData`]), and whether a model may answer (`behind`).
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lathe_data::Dataset as Prepared;
+use lathe_data::dataset::Place;
 use lathe_data::prepare::Split;
 use lathe_evidence::Digest;
-use lathe_evidence::statement::{Dataset, Withdrawal, Withdrawn};
+use lathe_evidence::statement::{Dataset, Link, Withdrawal, Withdrawn};
 use lathe_ledger::History;
 use serde_json::Value;
 
@@ -25,6 +27,11 @@ use crate::workshop::Workshop;
 
 /// Withdrawals that are told of one version.
 const WITHDRAWALS_MAX: usize = 50;
+/// Versions of which is kept what was looked up, more than any list shows; of one more, the one that was not asked for
+/// longest is forgotten.
+const VERSIONS_MAX: usize = 2_000;
+/// Versions of one source that an estimate looks into.
+const LIKE_MAX: usize = 100;
 
 /// How much of a version was withdrawn.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,13 +54,22 @@ impl Gone {
     }
 }
 
-/// Withdrawn records of a version, each with its side of the split.
-type Sides = HashMap<Digest, Split>;
+/// Withdrawn records of a version, by their leaves.
+type Records = HashMap<Digest, Place>;
 
-/// What was looked up of versions, by their digests.
+/// What was looked up of versions. Of each it is no more than the ledger withdrew.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
-    known: Mutex<HashMap<Digest, Known>>,
+    kept: Mutex<Kept>,
+    /// Held while versions are read.
+    reading: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    versions: HashMap<Digest, Known>,
+    /// How often was asked.
+    asked: u64,
 }
 
 /// What was looked up of one version.
@@ -61,50 +77,76 @@ pub(crate) struct Held {
 struct Known {
     /// What entries of the ledger before this one withdrew was looked up.
     entries: u64,
-    sides: Sides,
+    /// How many entries the ledger had when the version could not be read.
+    unreadable: u64,
+    records: Arc<Records>,
+    /// The number of the question that it was asked for last.
+    asked: u64,
 }
 
 impl Held {
-    /// What has yet to be looked up: of each version the records that were withdrawn since.
-    fn unknown(
-        &self,
-        versions: &[Digest],
-        leaves: &[(u64, Digest)],
-    ) -> Vec<(Digest, HashSet<Digest>)> {
-        let known = self.lock();
+    /// What has yet to be looked up: of each version the records that were withdrawn since. One that could not be
+    /// read is not tried again before the ledger has another entry.
+    fn unknown(&self, versions: &[Digest], taken: &Taken) -> Vec<(Digest, HashSet<Digest>)> {
+        let mut kept = self.lock();
+        kept.asked += 1;
+        let asked = kept.asked;
         let of = |version: &Digest| {
-            let entries = known.get(version).map_or(0, |it| it.entries);
-            let since = leaves.iter().filter(|(entry, _)| *entry >= entries);
-            let since: HashSet<Digest> = since.map(|(_, leaf)| *leaf).collect();
-            (!since.is_empty()).then_some((*version, since))
+            let known = kept.versions.get_mut(version);
+            let (entries, unreadable) = known.map_or((0, 0), |it| {
+                it.asked = asked;
+                (it.entries, it.unreadable)
+            });
+            let since = taken.leaves.partition_point(|(entry, _)| *entry < entries);
+            let since = taken.leaves[since..].iter().map(|(_, leaf)| *leaf);
+            let since: HashSet<Digest> = since.collect();
+            (unreadable < taken.entries && !since.is_empty()).then_some((*version, since))
         };
         versions.iter().filter_map(of).collect()
     }
 
-    /// Keeps what was found of what so many entries withdrew.
-    fn learn(&self, entries: u64, found: Vec<(Digest, Sides)>) {
-        let mut known = self.lock();
-        for (version, sides) in found {
-            let of = known.entry(version).or_default();
-            of.entries = of.entries.max(entries);
-            of.sides.extend(sides);
+    /// Keeps what was found of what so many entries withdrew; none where the version could not be read.
+    fn learn(&self, version: Digest, entries: u64, found: Option<Records>) {
+        let mut kept = self.lock();
+        let kept = &mut *kept;
+        if kept.versions.len() >= VERSIONS_MAX && !kept.versions.contains_key(&version) {
+            let oldest = kept.versions.iter().min_by_key(|(_, it)| it.asked);
+            let oldest = oldest.map(|(version, _)| *version);
+            if let Some(oldest) = oldest {
+                kept.versions.remove(&oldest);
+            }
+        }
+        let known = kept.versions.entry(version).or_default();
+        known.asked = kept.asked;
+        match found {
+            Some(records) => {
+                known.entries = known.entries.max(entries);
+                Arc::make_mut(&mut known.records).extend(records);
+            }
+            None => known.unreadable = known.unreadable.max(entries),
+        }
+    }
+
+    /// Reads what has yet to be looked up.
+    fn look_up(&self, home: &Home, versions: &[Digest], taken: &Taken) {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        for (version, leaves) in self.unknown(versions, taken) {
+            self.learn(version, taken.entries, read(home, &version, &leaves));
         }
     }
 
     /// The records of a version that were looked up and found.
-    fn sides(&self, version: &Digest) -> Sides {
-        let known = self.lock();
-        known
-            .get(version)
-            .map_or_else(Sides::new, |it| it.sides.clone())
+    fn records(&self, version: &Digest) -> Arc<Records> {
+        let kept = self.lock();
+        let known = kept.versions.get(version);
+        known.map_or_else(Arc::default, |it| it.records.clone())
     }
 
     /// How many records of a version are among these.
     fn count(&self, version: &Digest, leaves: &HashSet<Digest>) -> Gone {
         let mut gone = Gone::default();
-        let known = self.lock();
-        for (leaf, side) in known.get(version).into_iter().flat_map(|it| &it.sides) {
-            match side {
+        for (leaf, place) in self.records(version).iter() {
+            match place.split {
                 // Who withdrew it may have been voided since.
                 _ if !leaves.contains(leaf) => {}
                 Split::Train => gone.train += 1,
@@ -114,15 +156,23 @@ impl Held {
         gone
     }
 
+    /// The contents of these records, as far as a version was looked up that holds them.
+    fn contents(&self, leaves: &HashSet<Digest>) -> BTreeSet<Digest> {
+        let kept = self.lock();
+        let records = kept.versions.values().flat_map(|it| it.records.iter());
+        let among = records.filter(|(leaf, _)| leaves.contains(leaf));
+        among.map(|(_, place)| place.content).collect()
+    }
+
     /// A panic elsewhere leaves it usable: what is not known is looked up.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What the ledger says was withdrawn.
 struct Taken {
-    /// Single records, each with the entry that says so.
+    /// Single records, each with the entry that says so, in the ledger's order.
     leaves: Vec<(u64, Digest)>,
     /// Datasets and agreements.
     wholes: Vec<Withdrawn>,
@@ -150,7 +200,7 @@ impl Taken {
 
     /// Whether a version was taken back as a whole.
     fn is_whole(&self, history: &History, version: &Digest) -> bool {
-        let none = Sides::new();
+        let none = Records::new();
         let mut wholes = self.wholes.iter();
         wholes.any(|what| concerns(history, version, &none, what))
     }
@@ -162,13 +212,13 @@ impl Taken {
 }
 
 /// Whether a withdrawal took something of a version, which has these of the withdrawn records.
-fn concerns(history: &History, version: &Digest, sides: &Sides, what: &Withdrawn) -> bool {
+fn concerns(history: &History, version: &Digest, records: &Records, what: &Withdrawn) -> bool {
     let said = |of: &Digest| {
         let entry = history.find("dataset", of)?;
         history.said::<Dataset>(&entry.link)
     };
     match what {
-        Withdrawn::Leaf(leaf) => sides.contains_key(leaf),
+        Withdrawn::Leaf(leaf) => records.contains_key(leaf),
         // It was taken back with every version of the same file.
         Withdrawn::Dataset(taken) => {
             let both = said(taken).zip(said(version));
@@ -180,22 +230,35 @@ fn concerns(history: &History, version: &Digest, sides: &Sides, what: &Withdrawn
     }
 }
 
-/// Looks these up. A version whose folder is not here, or cannot be read, tells nothing, and is asked again: what
-/// rests on it is refused by its chain.
-fn read(home: &Home, unknown: Vec<(Digest, HashSet<Digest>)>) -> Vec<(Digest, Sides)> {
-    let of = |(version, leaves): (Digest, HashSet<Digest>)| {
-        let folder = objects::path(home, &version.to_string());
-        if !folder.is_dir() {
-            return None;
-        }
-        let sides = Prepared::sides(&folder, &leaves)
-            .inspect_err(|error| tracing::warn!(%version, %error, "its records cannot be read"));
-        Some((version, sides.ok()?))
-    };
-    unknown.into_iter().filter_map(of).collect()
+/// Looks these up. A version whose folder is not here, or cannot be read, tells nothing: what rests on it is refused
+/// by its chain.
+fn read(home: &Home, version: &Digest, leaves: &HashSet<Digest>) -> Option<Records> {
+    let folder = objects::path(home, &version.to_string());
+    if !folder.is_dir() {
+        return None;
+    }
+    Prepared::places(&folder, leaves)
+        .inspect_err(|error| tracing::warn!(%version, %error, "its records cannot be read"))
+        .ok()
 }
 
 impl Workshop {
+    /// Looks up in these versions what of them was withdrawn, so far as that is not known.
+    async fn look_up(&self, versions: &[Digest], taken: &Arc<Taken>) -> Result<(), WorkshopError> {
+        if self.held().unknown(versions, taken).is_empty() {
+            return Ok(());
+        }
+        let (shop, versions, taken) = (self.clone(), versions.to_vec(), taken.clone());
+        let look = move || shop.held().look_up(shop.home(), &versions, &taken);
+        reach::spawn_blocking(look).await.map_err(|error| {
+            WorkshopError::new(
+                "daemon-crashed",
+                format!("looking withdrawn records up stumbled: {error}"),
+                "this is a mistake in Lathe; please report it",
+            )
+        })
+    }
+
     /// How much of each of these versions was withdrawn; none where the ledger does not hold.
     ///
     /// # Errors
@@ -212,27 +275,46 @@ impl Workshop {
             let taken = Taken::of(&history);
             let wholes = versions.iter().map(|it| taken.is_whole(&history, it));
             let wholes: Vec<bool> = wholes.collect();
-            (taken, wholes)
+            (Arc::new(taken), wholes)
         };
-        let unknown = self.held().unknown(versions, &taken.leaves);
-        if !unknown.is_empty() {
-            let home = self.home().clone();
-            let found = reach::spawn_blocking(move || read(&home, unknown));
-            let found = found.await.map_err(|error| {
-                WorkshopError::new(
-                    "daemon-crashed",
-                    format!("looking withdrawn records up stumbled: {error}"),
-                    "this is a mistake in Lathe; please report it",
-                )
-            })?;
-            self.held().learn(taken.entries, found);
-        }
+        self.look_up(versions, &taken).await?;
         let records = taken.records();
         let gone = versions.iter().zip(wholes).map(|(version, whole)| Gone {
             whole,
             ..self.held().count(version, &records)
         });
         Ok(Some(gone.collect()))
+    }
+
+    /// The withdrawn records, as preparing data of this source and name compares them: by their leaves, and by their
+    /// contents, which the newest versions of the same source or name are asked for. Of other versions those are
+    /// told that were looked up before; an order asks every one ([`super::WithdrawnData`]).
+    ///
+    /// # Errors
+    /// `ledger-broken`; `daemon-crashed`.
+    pub(crate) async fn withdrawn_from(
+        &self,
+        source: &str,
+        name: &str,
+    ) -> Result<BTreeSet<Digest>, WorkshopError> {
+        let (taken, versions) = {
+            let history = self.store().ledger()?.read().await;
+            let is_like = |link: &Link| {
+                let said = history.said::<Dataset>(link);
+                said.is_some_and(|it| it.source == source || it.name == name)
+            };
+            let entries = history.of_kind("dataset").rev();
+            let like = entries.filter(|entry| is_like(&entry.link));
+            let versions = like.map(|entry| entry.statement.subject());
+            let versions: BTreeSet<Digest> = versions.take(LIKE_MAX).collect();
+            (Arc::new(Taken::of(&history)), versions)
+        };
+        let versions: Vec<Digest> = versions.into_iter().collect();
+        self.look_up(&versions, &taken).await?;
+        let leaves = taken.records();
+        let mut withdrawn = self.held().contents(&leaves);
+        withdrawn.extend(leaves);
+        Ok(withdrawn)
     }
 
     /// Says of each of these versions how many of its records were withdrawn.
@@ -266,11 +348,11 @@ impl Workshop {
             return Ok(());
         };
         let version = steps::digest(&view.digest)?;
-        let sides = self.held().sides(&version);
+        let records = self.held().records(&version);
         let history = ledger.read().await;
         let entries = history.of_kind("withdrawal").rev();
         let said = entries.filter_map(|entry| Said::<Withdrawal>::of(&history, &entry.link));
-        let said = said.filter(|it| concerns(&history, &version, &sides, &it.said.what));
+        let said = said.filter(|it| concerns(&history, &version, &records, &it.said.what));
         view.withdrawals = said.take(WITHDRAWALS_MAX).collect();
         Ok(())
     }
@@ -299,6 +381,7 @@ impl Workshop {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use lathe_evidence::statement::Scan;
 
@@ -364,6 +447,70 @@ mod tests {
         let among = shop.withdrawn_among(&version, &[train, other]).await;
         assert_eq!(among, HashSet::from([train]));
         shop.stop().await;
+    }
+
+    /// Reading it on every list would say the same, and cost as much again.
+    #[tokio::test]
+    async fn a_version_that_cannot_be_read_is_tried_again_after_the_next_entry() {
+        let (folder, shop) = testing::shop().await;
+        let (version, data) = added(&folder, &shop).await;
+        let artifact = objects::path(shop.home(), &version.to_string());
+        let away = folder.path().join("away");
+        fs::set_permissions(&artifact, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::rename(&artifact, &away).unwrap();
+        let leaf = data.prepared.train[0].leaf;
+        withdraw(&shop, Withdrawn::Leaf(leaf), leaf).await;
+        let withdrawn = async || shop.datasets(10, 0).await.unwrap()[0].withdrawn;
+        assert_eq!(withdrawn().await, Some(0));
+        fs::rename(&away, &artifact).unwrap();
+        assert_eq!(withdrawn().await, Some(0), "it was read again");
+        let other = Digest::of(b"a record of another dataset");
+        withdraw(&shop, Withdrawn::Leaf(other), other).await;
+        assert_eq!(withdrawn().await, Some(1));
+        // What was found is kept: nothing is read any more.
+        fs::rename(&artifact, &away).unwrap();
+        assert_eq!(withdrawn().await, Some(1));
+        fs::rename(&away, &artifact).unwrap();
+        shop.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_plain_list_asks_nothing_of_the_ledger() {
+        let (folder, shop) = testing::shop().await;
+        let (version, data) = added(&folder, &shop).await;
+        let leaf = data.prepared.train[0].leaf;
+        withdraw(&shop, Withdrawn::Leaf(leaf), leaf).await;
+        let versions = shop.versions(10, 0).await.unwrap();
+        assert_eq!(versions[0].digest, version.to_string());
+        assert_eq!(versions[0].withdrawn, None);
+        assert!(shop.held().records(&version).is_empty());
+        shop.stop().await;
+    }
+
+    #[test]
+    fn of_no_more_versions_than_stated_is_kept_what_was_looked_up() {
+        let held = Held::default();
+        let leaf = Digest::of(b"a record");
+        let taken = Taken {
+            leaves: vec![(0, leaf)],
+            wholes: Vec::new(),
+            entries: 1,
+        };
+        let place = Place {
+            split: Split::Train,
+            content: leaf,
+        };
+        let version = |at: usize| Digest::of(&at.to_le_bytes());
+        for at in 0..=VERSIONS_MAX {
+            // The first is asked for all the time.
+            held.unknown(&[version(0)], &taken);
+            held.learn(version(at), 1, Some(Records::from([(leaf, place)])));
+        }
+        assert_eq!(held.lock().versions.len(), VERSIONS_MAX);
+        let known = [version(0), version(2), version(VERSIONS_MAX)];
+        assert!(held.unknown(&known, &taken).is_empty());
+        let forgotten = [version(1)];
+        assert_eq!(held.unknown(&forgotten, &taken).len(), 1);
     }
 
     #[tokio::test]

@@ -519,6 +519,9 @@ impl Desk for SampleDesk {
     fn datasets(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>> {
         asked(window(&self.datasets, limit, offset))
     }
+    fn versions(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>> {
+        self.datasets(limit, offset)
+    }
     fn dataset<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<DatasetView>> {
         asked(
             self.datasets
