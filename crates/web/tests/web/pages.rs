@@ -524,11 +524,13 @@ async fn every_form_refuses_another_origin_and_a_large_body() {
 }
 
 /// Groups of keys, named by their beginning; their members come from fixed lists or from packs.
-const GROUPS: [&str; 56] = [
+const GROUPS: [&str; 58] = [
     "web.action",
     "web.answering",
     "web.audit.by",
     "web.audit.event",
+    "web.audit.outcome",
+    "web.audit.what",
     "web.breaker",
     "web.bring.answers",
     "web.bring.kind",
