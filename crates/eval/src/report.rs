@@ -229,7 +229,10 @@ impl<'a> Desk<'a> {
             (None, Some((truth, found))) => f64::from(u8::from(truth != found)),
             (None, None) => 0.0,
         };
-        let mut rows: Vec<&Row> = rows.iter().filter(|row| error(row) > 0.0 || !row.valid).collect();
+        let mut rows: Vec<&Row> = rows
+            .iter()
+            .filter(|row| error(row) > 0.0 || !row.valid)
+            .collect();
         rows.sort_by(|a, b| error(b).total_cmp(&error(a)));
         rows.truncate(self.assembly.spec.worst);
         let lines: BTreeMap<&str, &str> = self
@@ -423,7 +426,11 @@ mod tests {
             demonstration: false,
         };
         let report = assemble(&assembly).expect("assembles");
-        let told: Vec<_> = report.worst.iter().map(|it| (&it.id[..], it.valid)).collect();
+        let told: Vec<_> = report
+            .worst
+            .iter()
+            .map(|it| (&it.id[..], it.valid))
+            .collect();
         assert_eq!(told, [(&records[zero].record.id[..], false)]);
         assert_eq!(report.worst[0].error, 0.0, "what it counts as is right");
     }

@@ -94,6 +94,7 @@ fn pages() -> Vec<String> {
         format!("/models/{}", models::base().model.digest),
         "/data".to_owned(),
         format!("/data/{DATASET}"),
+        format!("/data/{DATASET}/records"),
         "/receipts".to_owned(),
         format!("/receipts/{RECEIPT}"),
         "/tour".to_owned(),

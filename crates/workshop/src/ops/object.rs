@@ -36,7 +36,9 @@ impl Operation {
             | Operation::Dossier { number, .. } => number.clone(),
             Operation::FilingPackage { of, .. } => of.clone(),
             Operation::KeyAdd { name, .. } => name.clone(),
-            Operation::KeyRetire { id, .. } | Operation::KeyCompromised { id, .. } => id.to_string(),
+            Operation::KeyRetire { id, .. } | Operation::KeyCompromised { id, .. } => {
+                id.to_string()
+            }
             Operation::TokenCreate(asked) => asked.name.clone(),
             Operation::TokenRevoke { id, .. } => id.clone(),
             Operation::PersonAdd(asked) => asked.name.clone(),
@@ -94,10 +96,15 @@ mod tests {
 
     #[test]
     fn an_operation_is_told_with_its_object_and_without_secrets() {
-        let added = told(json!({"do": "person-add", "name": "anna", "roles": ["tuner"],
-                                "password": "correct horse battery"}));
+        let added = told(
+            json!({"do": "person-add", "name": "anna", "roles": ["tuner"],
+                                "password": "correct horse battery"}),
+        );
         assert_eq!(added, "person-add anna");
-        assert_eq!(told(json!({"do": "order-clone", "order": "o1"})), "order-clone o1");
+        assert_eq!(
+            told(json!({"do": "order-clone", "order": "o1"})),
+            "order-clone o1"
+        );
         let leaf = Digest::of(b"leaf").to_string();
         let taken = told(json!({"do": "withdraw", "what": {"leaf": leaf}, "reason": "she asked"}));
         assert_eq!(taken, format!("withdraw {leaf}"));
