@@ -214,6 +214,32 @@ impl Dataset {
         Ok(found.into_iter().map(|found| found.sealed).collect())
     }
 
+    /// Reads `count` records from the one at `offset` on, in the dataset's order, each checked against its leaf. Those
+    /// before are passed over unread, those behind are not looked at.
+    ///
+    /// # Errors
+    /// As [`Dataset::find`].
+    pub fn window(folder: &Path, offset: usize, count: usize) -> Result<Vec<Found>, DataError> {
+        let path = folder.join(RECORDS_FILE);
+        let fail = |error| DataError::file("read", &path, error);
+        let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(&path).map_err(fail)?);
+        let (mut line, mut lines) = (Vec::new(), Vec::new());
+        for number in 0..offset.saturating_add(count) {
+            line.clear();
+            if file.read_until(b'\n', &mut line).map_err(fail)? == 0 {
+                break;
+            }
+            if number >= offset {
+                let parsed = serde_json::from_slice::<RecordLine>(&line);
+                lines.push(parsed.map_err(|error| {
+                    let at = number + 1;
+                    damaged(folder, format!("{RECORDS_FILE}, line {at}: {error}"))
+                })?);
+            }
+        }
+        checked(folder, lines)
+    }
+
     /// Reads a dataset back, and checks every leaf, the root and the counts.
     ///
     /// # Errors
@@ -512,6 +538,35 @@ mod tests {
         );
         let others = HashSet::from([test.leaf]);
         assert_eq!(Dataset::find(folder.path(), &others).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_window_of_records_is_read_and_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = dataset();
+        dataset.save(folder.path()).unwrap();
+        let sides = [&dataset.prepared.train, &dataset.prepared.test];
+        let all: Vec<&Sealed> = sides.into_iter().flatten().collect();
+        let read = |offset, count| {
+            let found = Dataset::window(folder.path(), offset, count).unwrap();
+            found.into_iter().map(|it| it.sealed).collect::<Vec<_>>()
+        };
+        for (offset, count) in [(0, 3), (3, 4), (8, 100), (10, 3), (usize::MAX, 2)] {
+            let expected: Vec<Sealed> = all
+                .iter()
+                .skip(offset)
+                .take(count)
+                .copied()
+                .cloned()
+                .collect();
+            assert_eq!(read(offset, count), expected, "{count} from {offset}");
+        }
+        let path = folder.path().join(RECORDS_FILE);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let sentence = all[1].record.fields["text"].as_str().unwrap();
+        std::fs::write(&path, text.replacen(sentence, "text 99", 1)).unwrap();
+        assert!(Dataset::window(folder.path(), 0, 3).is_err(), "altered");
+        assert_eq!(read(2, 1).len(), 1, "others are not looked at");
     }
 
     #[test]

@@ -221,14 +221,18 @@ impl<'a> Desk<'a> {
         Ok(parts)
     }
 
-    /// The tuned model's worst answers, worst first; equal ones in the order of the records.
+    /// The tuned model's worst answers, worst first; equal ones in the order of the records. An invalid answer is one
+    /// of them even where what it counts as happens to be right.
     fn worst(&self, rows: &[Row]) -> Result<Vec<Sample>, EvalError> {
         let error = |row: &Row| match (row.number, row.class) {
             (Some((truth, found)), _) => (truth - found).abs(),
             (None, Some((truth, found))) => f64::from(u8::from(truth != found)),
             (None, None) => 0.0,
         };
-        let mut rows: Vec<&Row> = rows.iter().filter(|row| error(row) > 0.0).collect();
+        let mut rows: Vec<&Row> = rows
+            .iter()
+            .filter(|row| error(row) > 0.0 || !row.valid)
+            .collect();
         rows.sort_by(|a, b| error(b).total_cmp(&error(a)));
         rows.truncate(self.assembly.spec.worst);
         let lines: BTreeMap<&str, &str> = self
@@ -395,6 +399,40 @@ mod tests {
             assert_eq!(worst.prompt, sealed.record.fields["text"]);
             assert!(worst.error > 0.0 && worst.valid);
         });
+    }
+
+    #[test]
+    fn an_invalid_answer_is_among_the_worst_where_it_counts_as_right() {
+        let (task, records) = (testing::task(), testing::records(17));
+        let right = |sealed: &Sealed| {
+            let rating = sealed.record.fields["rating"].as_f64();
+            testing::answer(rating.expect("a rating"))
+        };
+        let mut outputs: Vec<String> = records.iter().map(right).collect();
+        let zero = records
+            .iter()
+            .position(|it| it.record.fields["rating"] == 0.0);
+        let zero = zero.expect("a rating of what an invalid answer counts as");
+        outputs[zero] = "none of it".to_owned();
+        let tuned = crate::predictions::score(&task, &records, &outputs, Role::Tuned, "tuned", "");
+        let spec = EvaluateSpec::default();
+        let assembly = Assembly {
+            task: &task,
+            records: &records,
+            spec: &spec,
+            base: None,
+            tuned: &tuned,
+            challengers: &[],
+            demonstration: false,
+        };
+        let report = assemble(&assembly).expect("assembles");
+        let told: Vec<_> = report
+            .worst
+            .iter()
+            .map(|it| (&it.id[..], it.valid))
+            .collect();
+        assert_eq!(told, [(&records[zero].record.id[..], false)]);
+        assert_eq!(report.worst[0].error, 0.0, "what it counts as is right");
     }
 
     #[test]

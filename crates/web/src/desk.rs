@@ -18,7 +18,7 @@ use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, EntryTrace, EntryView, FilingView, LedgerHead, ReceiptLine, RecordTrace,
-    RegistrationView, Said, TraceView, WaitingView,
+    RecordView, RegistrationView, Said, TraceView, WaitingView,
 };
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
@@ -71,6 +71,14 @@ pub trait Desk: Send + Sync + 'static {
     fn versions(&self, limit: u32, offset: u32) -> Asked<'_, Vec<DatasetView>>;
     /// One dataset version by its digest.
     fn dataset<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<DatasetView>>;
+    /// At most `limit` records of a dataset version from the one at `offset` on; none where the ledger does not speak
+    /// of it.
+    fn dataset_records<'a>(
+        &'a self,
+        dataset: &'a Digest,
+        limit: u32,
+        offset: u32,
+    ) -> Asked<'a, Option<Vec<RecordView>>>;
     /// Registers a file as a dataset version.
     fn add_dataset(&self, request: DatasetRequest) -> Asked<'_, DatasetView>;
     /// Takes a piece of a file that is brought, which begins at `offset`.
@@ -211,6 +219,14 @@ impl Desk for Workshop {
     }
     fn dataset<'a>(&'a self, digest: &'a str) -> Asked<'a, Option<DatasetView>> {
         Box::pin(Workshop::dataset(self, digest))
+    }
+    fn dataset_records<'a>(
+        &'a self,
+        dataset: &'a Digest,
+        limit: u32,
+        offset: u32,
+    ) -> Asked<'a, Option<Vec<RecordView>>> {
+        Box::pin(Workshop::dataset_records(self, dataset, limit, offset))
     }
     fn add_dataset(&self, request: DatasetRequest) -> Asked<'_, DatasetView> {
         Box::pin(Workshop::add_dataset(self, request))

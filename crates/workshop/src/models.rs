@@ -501,7 +501,9 @@ fn exports(detail: &ModelDetail, base_file: Option<&str>, url: &str) -> Vec<Mode
         );
         add(
             ExportKind::Hub,
-            format!("HF_ENDPOINT={url}/hf hf download lathe/{name} --local-dir {name}"),
+            format!(
+                "HF_ENDPOINT={url}/hf HF_TOKEN=\"$LATHE_KEY\" hf download lathe/{name} --local-dir {name}"
+            ),
         );
     }
     all
@@ -661,7 +663,7 @@ mod tests {
         assert_eq!(all[1].command, "lathe bundle export care care.bundle");
         assert_eq!(
             all[3].command,
-            "HF_ENDPOINT=http://h/hf hf download lathe/care --local-dir care"
+            "HF_ENDPOINT=http://h/hf HF_TOKEN=\"$LATHE_KEY\" hf download lathe/care --local-dir care"
         );
         assert_eq!(quoted("-x"), "'-x'");
     }

@@ -240,6 +240,10 @@ def looks_at_data(visit):
     page.locator(".row-link").first.click()
     page.wait_for_url(f"**/data/{DATASET}")
     assert page.locator(".histogram").count() > 0
+    page.locator("a[href$='/records']").click()
+    page.wait_for_url(f"**/data/{DATASET}/records")
+    page.locator(".row-link").first.click()
+    page.wait_for_url(f"**/records/{LEAF}")
 
 
 def files_a_registration(visit):

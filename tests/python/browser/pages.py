@@ -50,6 +50,8 @@ PAGES = {
     "data": ("sample", "/data"),
     "data-empty": ("empty", "/data"),
     "dataset": ("sample", f"/data/{DATASET}"),
+    "records": ("sample", f"/data/{DATASET}/records"),
+    "records-withdrawn": ("without-record", f"/data/{DATASET}/records"),
     "dataset-long": ("long", f"/data/{DATASET}"),
     "receipts": ("sample", "/receipts"),
     "receipts-empty": ("empty", "/receipts"),

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
+use lathe_evidence::Digest;
 use lathe_workshop::{DatasetRequest, DatasetView, ModelDetail, ModelKind, ModelsAsked};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -40,6 +41,26 @@ pub(super) async fn one(
     let missing = format!("this workshop has no dataset version {digest}");
     let next = "List the datasets with GET /api/data.";
     found(state.desk.dataset(&digest).await?, missing, next)
+}
+
+/// `GET /api/data/{digest}/records?limit=&offset=`: `{"records": […], "limit", "offset", "more"}`, in the
+/// dataset's order: what is tuned on first.
+pub(super) async fn records(
+    State(state): State<AppState>,
+    InPath(digest): InPath,
+    window: Result<Query<Window>, QueryRejection>,
+) -> Result<Json<Value>, Problem> {
+    let Query(window) = window?;
+    let (limit, offset) = (window.rows() + 1, window.offset);
+    let rows = match digest.parse::<Digest>() {
+        Ok(digest) => state.desk.dataset_records(&digest, limit, offset).await?,
+        Err(_) => None,
+    };
+    let rows = rows.ok_or_else(|| Problem::NotFound {
+        text: format!("the ledger of this workshop speaks of no dataset version {digest}"),
+        next: "List the datasets with GET /api/data; an order that uses one enters it.",
+    })?;
+    window.page("records", rows)
 }
 
 /// `?limit=&offset=&kind=&q=` of the list of models.

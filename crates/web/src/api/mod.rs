@@ -53,6 +53,7 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/api/orders/{id}/events", get(events::stream))
         .route("/api/data", get(data::list).post(data::add))
         .route("/api/data/{digest}", get(data::one))
+        .route("/api/data/{digest}/records", get(data::records))
         .route("/api/brought", get(brought::list))
         .route(
             "/api/brought/{id}",

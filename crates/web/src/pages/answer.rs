@@ -1,8 +1,8 @@
 //! A model's answer as people read it: numbers on their scale, words as labels.
 //!
 //! The scale of a number comes from the answer's JSON Schema (`minimum`, `maximum`). An answer that
-//! is no JSON object has only its text. Not here: whether the answer satisfies the schema, which
-//! the evaluation measures.
+//! is no JSON object has only its text; one that the schema refuses is marked as that. Not here: whether
+//! its class agrees with its number, which the evaluation measures.
 
 use serde_json::Value;
 
@@ -18,6 +18,8 @@ pub(super) struct AnswerView {
     /// The id of its receipt; empty before there is one.
     pub receipt: String,
     pub error: Option<String>,
+    /// Why it is no answer that the model's schema allows; empty where it is one, or there is no schema.
+    pub invalid: String,
     pub gauges: Vec<Gauge>,
     pub words: Vec<Word>,
 }
@@ -57,9 +59,12 @@ impl AnswerView {
 
     /// Reads `text` by `schema`.
     pub fn read(say: Say, text: String, schema: Option<&Value>) -> AnswerView {
-        let parsed = serde_json::from_str::<Value>(text.trim()).unwrap_or_default();
+        let parsed = serde_json::from_str::<Value>(text.trim()).ok();
+        let invalid = schema.and_then(|schema| invalid(&text, parsed.as_ref(), schema));
+        let parsed = parsed.unwrap_or_default();
         let mut view = AnswerView {
             text,
+            invalid: invalid.map(|key| say.it(key)).unwrap_or_default(),
             ..AnswerView::default()
         };
         for (name, value) in parsed.as_object().into_iter().flatten() {
@@ -82,6 +87,19 @@ impl AnswerView {
         }
         view
     }
+}
+
+/// The catalogue's key of why an answer does not fit; none where it does, or nothing is answered yet.
+fn invalid(text: &str, parsed: Option<&Value>, schema: &Value) -> Option<&'static str> {
+    if text.is_empty() || schema.is_null() {
+        return None;
+    }
+    let Some(value) = parsed else {
+        return Some("web.try.invalid.json");
+    };
+    // The pack's schema was compiled when its order was placed.
+    let schema = jsonschema::validator_for(schema).ok()?;
+    (!schema.is_valid(value)).then_some("web.try.invalid.schema")
 }
 
 /// A bar from zero (or the low end, where zero is outside) to the number.
@@ -145,6 +163,24 @@ mod tests {
             assert!(view.gauges.is_empty() && view.words.is_empty(), "{text}");
             assert_eq!(view.text, text);
         }
+    }
+
+    #[test]
+    fn what_the_schema_refuses_is_marked_in_both_languages() {
+        let schema = json!({ "required": ["label"], "properties": {
+            "label": { "enum": ["complaint", "praise"] } } });
+        let told = |lang, text: &str| {
+            AnswerView::read(Say::new(lang), text.to_owned(), Some(&schema)).invalid
+        };
+        for lang in [Lang::En, Lang::Zh] {
+            let (other, words) = (told(lang, r#"{"label": "x"}"#), told(lang, "A complaint."));
+            assert!(!other.is_empty() && !words.is_empty() && other != words);
+            assert!(!other.contains("web.") && !words.contains("web."));
+            assert_eq!(told(lang, "{\"label\": \"praise\"}"), "");
+            assert_eq!(told(lang, ""), "", "before anything is answered");
+        }
+        let free = AnswerView::read(Say::new(Lang::En), "Hello.".to_owned(), None);
+        assert_eq!(free.invalid, "", "of one without a schema nothing is asked");
     }
 
     #[test]

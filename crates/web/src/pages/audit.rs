@@ -6,7 +6,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use lathe_workshop::people::AuditRow;
+use lathe_workshop::people::{AuditRow, COMMON};
 use serde::Deserialize;
 
 use super::{Frame, PAGE_ROWS, Pager, Problem};
@@ -71,11 +71,35 @@ fn row(say: Say, row: &AuditRow) -> Row {
         at_text: format::moment_text(row.at_ms),
         event: say.name_of("web.audit.event", &row.event),
         by: who(say, &row.by),
-        what: row.what.clone(),
-        project: row.project.clone().unwrap_or_default(),
-        outcome: row.outcome.clone(),
+        what: what(say, &row.what),
+        project: row
+            .project
+            .as_deref()
+            .map_or_else(String::new, |it| projects(say, it)),
+        outcome: say.name_of("web.audit.outcome", &row.outcome),
         is_bad: !is_good,
     }
+}
+
+/// What was done, in the reader's language where it is no path and no operation, which are called the same everywhere.
+fn what(say: Say, what: &str) -> String {
+    let name = match what {
+        "log in" => "login",
+        "log out" => "logout",
+        "end a session" => "session",
+        "end all other sessions" => "sessions",
+        _ => return what.to_owned(),
+    };
+    say.it_of("web.audit.what", name)
+}
+
+/// The projects by their ids; the common one as people call it.
+fn projects(say: Say, ids: &str) -> String {
+    let called = ids.split(", ").map(|id| match id {
+        COMMON => say.it("web.projects.common"),
+        _ => id.to_owned(),
+    });
+    called.collect::<Vec<_>>().join(", ")
 }
 
 /// Who it was, in the reader's language. What the audit has is a beginning that says what they are, and a name.
@@ -91,5 +115,34 @@ fn who(say: Say, by: &str) -> String {
             }
             _ => by.to_owned(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lathe_workshop::words::Lang;
+
+    #[test]
+    fn a_row_is_told_in_the_reader_s_language() {
+        let told = |lang, what: &str, outcome: &str| {
+            let line = AuditRow::now("login", "person anna", what, outcome);
+            let line = line.within(&[COMMON.to_owned(), "bank".to_owned()]);
+            let row = row(Say::new(lang), &line);
+            (row.what, row.outcome, row.project)
+        };
+        let own = |it: [&str; 3]| (it[0].to_owned(), it[1].to_owned(), it[2].to_owned());
+        assert_eq!(
+            told(Lang::Zh, "log in", "done"),
+            own(["登录", "已完成", "公共项目, bank"])
+        );
+        assert_eq!(
+            told(Lang::Zh, "decide 2026-0001", "right-denied"),
+            own(["decide 2026-0001", "无此权限", "公共项目, bank"])
+        );
+        assert_eq!(
+            told(Lang::En, "log in", "done"),
+            own(["log in", "done", "Common, bank"])
+        );
     }
 }

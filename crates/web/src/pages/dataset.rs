@@ -256,12 +256,20 @@ pub(super) fn tiles(say: Say, statistics: &Statistics) -> Vec<Tile> {
             statistics.duplicates,
             say.it("web.dataset.duplicates.note"),
         ),
-        tile(
-            "broken",
-            statistics.broken,
-            say.of("web.dataset.broken.note", format::count(statistics.rows)),
-        ),
+        tile("broken", statistics.broken, rows_read(say, statistics)),
     ]
+}
+
+/// How many rows were read, and how many records of them were left out because they had been withdrawn.
+fn rows_read(say: Say, statistics: &Statistics) -> String {
+    let read = say.of("web.dataset.broken.note", format::count(statistics.rows));
+    match statistics.withdrawn {
+        0 => read,
+        withdrawn => {
+            let gone = say.of("web.dataset.broken.withdrawn", format::count(withdrawn));
+            format!("{read} · {gone}")
+        }
+    }
 }
 
 /// The fields as they are shown.
@@ -349,4 +357,27 @@ fn categories(counts: &[(String, u64)]) -> Vec<Category> {
         .take(CATEGORY_ROWS_MAX)
         .map(category)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lathe_workshop::words::Lang;
+
+    #[test]
+    fn the_rows_that_were_read_add_up() {
+        let statistics = Statistics {
+            rows: 60,
+            withdrawn: 1,
+            ..Statistics::default()
+        };
+        let told = |lang| rows_read(Say::new(lang), &statistics);
+        assert!(told(Lang::En).contains("60 rows read · 1 more left out"));
+        assert!(told(Lang::Zh).contains("另有 1 条因已撤回"));
+        let whole = Statistics {
+            withdrawn: 0,
+            ..statistics.clone()
+        };
+        assert!(!rows_read(Say::new(Lang::En), &whole).contains("withdrawn"));
+    }
 }

@@ -107,10 +107,7 @@ fn row(say: Say, finding: &Finding, tuned: Option<&Subject>) -> FindingRow {
         outcome: outcome(say, finding.passed),
         rule: match threshold {
             Some(threshold) => sliced(say, threshold),
-            None => say.with(
-                &format!("web.gate.rule.{}", finding.key),
-                &[("limit", &limit(finding))],
-            ),
+            None => other_rule(say, finding),
         },
         figure: figure(say, finding, tuned),
         gap: gap(say, finding),
@@ -121,6 +118,21 @@ fn row(say: Say, finding: &Finding, tuned: Option<&Subject>) -> FindingRow {
         },
         cure,
     }
+}
+
+/// A rule of another kind than a threshold; of one about a statement, which that is.
+fn other_rule(say: Say, finding: &Finding) -> String {
+    if let Some(kind) = required(finding) {
+        return say.of("web.gate.rule.require.of", say.name_of("web.kind", kind));
+    }
+    let key = format!("web.gate.rule.{}", finding.key);
+    say.with(&key, &[("limit", &limit(finding))])
+}
+
+/// The kind of statement that a rule asks for: the gate names it nowhere but in its own words, which verdicts keep.
+fn required(finding: &Finding) -> Option<&str> {
+    let words = finding.rule.strip_prefix("the chain holds a ")?;
+    words.strip_suffix(" statement")
 }
 
 /// The limit of a rule about data, as the policy has it: shares as percentages.
@@ -348,6 +360,31 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn each_statement_that_is_asked_for_is_named() {
+        let told = |lang, kind: &str| {
+            let asked = Finding {
+                key: "require".to_owned(),
+                threshold: None,
+                rule: format!("the chain holds a {kind} statement"),
+                figure: None,
+                limit: None,
+                ..finding(Rule::AtLeast(0.0), Bound::Value, None)
+            };
+            row(Say::new(lang), &asked, None).rule
+        };
+        for (kind, en, zh) in [
+            ("base-model", "base model", "基座模型"),
+            ("dataset", "dataset", "数据集"),
+            ("training", "training", "调优"),
+            ("evaluation", "evaluation", "评测"),
+        ] {
+            let (told_en, told_zh) = (told(Lang::En, kind), told(Lang::Zh, kind));
+            assert!(told_en.ends_with(&format!(": {en}")), "{told_en}");
+            assert!(told_zh.contains(&format!("“{zh}”")), "{told_zh}");
         }
     }
 

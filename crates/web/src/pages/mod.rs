@@ -43,6 +43,7 @@ mod projects;
 mod receipt;
 mod receipts;
 mod record;
+mod records;
 mod register;
 mod report;
 mod retune;
@@ -101,6 +102,7 @@ pub(crate) fn router() -> Router<AppState> {
         )
         .route("/data/bring/{id}", get(bring::file).post(bring::act))
         .route("/data/{digest}", get(dataset::page))
+        .route("/data/{digest}/records", get(records::page))
         .route("/tour", get(tour::page).post(tour::ask))
         .route("/tour/flip", get(tour::page).post(tour::flip))
         .route("/receipts", get(receipts::list))

@@ -120,7 +120,10 @@ fn show(tongue: Tongue, trace: TraceView) -> Response {
         chain: chain::links(say, &trace.chain),
         approved: ApprovedBadge::of(say, &trace.chain),
         sides: sides(say, &trace.passages, &trace.records),
-        dataset_href: dataset.map_or_else(String::new, |it| format!("/data/{}", it.subject)),
+        dataset_href: dataset.map_or_else(String::new, |it| {
+            // Its own terms and statistics stand a step further up.
+            format!("/data/{}/records", it.subject)
+        }),
         pairs: pairs(say, &trace),
         batch,
         batch_href,

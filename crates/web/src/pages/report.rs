@@ -22,6 +22,8 @@ pub(super) struct ReportView {
     pub slice_heads: Vec<(&'static str, String)>,
     pub slices: Vec<SliceGroup>,
     pub worst: Vec<WorstRow>,
+    /// Whether anybody's answers are invalid, which count as the pack says.
+    pub has_invalid: bool,
 }
 
 pub(super) struct SubjectRow {
@@ -67,7 +69,8 @@ pub(super) struct WorstRow {
     pub prompt: String,
     pub expected: String,
     pub answer: String,
-    pub valid: bool,
+    /// Why it is invalid; empty where it is not.
+    pub invalid: String,
     pub error: String,
 }
 
@@ -111,7 +114,8 @@ impl ReportView {
             paired: paired(say, report),
             slice_heads: heads.collect(),
             slices: slices(say, report, &compared),
-            worst: report.worst.iter().map(worst_row).collect(),
+            worst: report.worst.iter().map(|it| worst_row(say, it)).collect(),
+            has_invalid: report.subjects.iter().any(has_invalid),
         }
     }
 }
@@ -338,13 +342,29 @@ fn slice_row(slice: &Slice, metric: &str, compared: &[&Subject]) -> SliceRow {
     }
 }
 
-fn worst_row(sample: &Sample) -> WorstRow {
+/// Whether some of its answers are invalid.
+fn has_invalid(subject: &Subject) -> bool {
+    let valid = subject.metrics.get("valid_json");
+    valid.is_some_and(|it| it.value < 1.0)
+}
+
+/// Why an answer is invalid. The report has no schema: what is JSON fails at that, or contradicts itself.
+fn invalid(say: Say, sample: &Sample) -> String {
+    let is_json = serde_json::from_str::<serde_json::Value>(&sample.answer).is_ok();
+    match (sample.valid, is_json) {
+        (true, _) => String::new(),
+        (false, false) => say.it("web.worst.invalid.json"),
+        (false, true) => say.it("web.worst.invalid.schema"),
+    }
+}
+
+fn worst_row(say: Say, sample: &Sample) -> WorstRow {
     WorstRow {
         id: sample.id.clone(),
         prompt: sample.prompt.clone(),
         expected: sample.expected.clone(),
         answer: sample.answer.clone(),
-        valid: sample.valid,
+        invalid: invalid(say, sample),
         error: format::decimals(sample.error, 2),
     }
 }

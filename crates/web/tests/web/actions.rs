@@ -52,6 +52,10 @@ const PAGES: &[(&str, Same)] = &[
     ("POST /review", Operation("feedback-review")),
     ("POST /review/learn", Operation("feedback-dataset")),
     ("GET /data/{digest}", As("GET /api/data/{digest}")),
+    (
+        "GET /data/{digest}/records",
+        As("GET /api/data/{digest}/records"),
+    ),
     ("GET /tour", As("GET /api/deployments")),
     ("POST /tour", As("POST /v1/chat/completions")),
     ("GET /tour/flip", As("GET /api/deployments")),

@@ -94,6 +94,7 @@ fn pages() -> Vec<String> {
         format!("/models/{}", models::base().model.digest),
         "/data".to_owned(),
         format!("/data/{DATASET}"),
+        format!("/data/{DATASET}/records"),
         "/receipts".to_owned(),
         format!("/receipts/{RECEIPT}"),
         "/tour".to_owned(),
@@ -524,11 +525,13 @@ async fn every_form_refuses_another_origin_and_a_large_body() {
 }
 
 /// Groups of keys, named by their beginning; their members come from fixed lists or from packs.
-const GROUPS: [&str; 56] = [
+const GROUPS: [&str; 58] = [
     "web.action",
     "web.answering",
     "web.audit.by",
     "web.audit.event",
+    "web.audit.outcome",
+    "web.audit.what",
     "web.breaker",
     "web.bring.answers",
     "web.bring.kind",

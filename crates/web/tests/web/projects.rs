@@ -182,7 +182,14 @@ async fn what_belongs_to_others_is_not_there_on_pages_and_in_the_api() {
     let answer = anna.get(&format!("/data/{own}")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
     for id in [foreign, common] {
-        for path in ["/data/ID", "/api/data/ID", "/models/ID", "/api/models/ID"] {
+        for path in [
+            "/data/ID",
+            "/data/ID/records",
+            "/api/data/ID",
+            "/api/data/ID/records",
+            "/models/ID",
+            "/api/models/ID",
+        ] {
             hidden(&anna, path, id).await;
         }
         let asked = json!({"do": "data-compare", "from": own, "to": id});

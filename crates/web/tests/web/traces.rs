@@ -143,6 +143,31 @@ async fn a_dataset_accounts_for_its_withdrawn_records() {
     assert!(!whole.contains("withdrawn"), "{whole}");
 }
 
+#[tokio::test]
+async fn the_records_of_a_dataset_are_listed_and_lead_to_their_pages() {
+    let receipt = format!("/receipts/{RECEIPT}");
+    let list = format!("/data/{DATASET}/records");
+    let record = format!("href=\"/records/{}\"", leaf());
+    for (desk, mark) in [
+        (SampleDesk::new(), false),
+        (SampleDesk::without_record(), true),
+    ] {
+        let app = app(desk);
+        for path in [&receipt, &format!("/data/{DATASET}")] {
+            let page = get(&app, path, "en").await.text;
+            assert!(page.contains(&format!("href=\"{list}\"")), "{path}: {page}");
+        }
+        let page = get(&app, &list, "en").await.text;
+        in_order(&page, &[&record[..], "of taking pictures.", "tuned on"]);
+        assert_eq!(page.contains(">Withdrawn</span>"), mark, "{page}");
+        let behind = get(&app, &format!("{list}?page=1"), "zh").await.text;
+        assert!(!behind.contains(&record), "{behind}");
+        in_order(&behind, &["本页没有内容", &list[..]]);
+    }
+    let none = get(&app(SampleDesk::new()), "/data/nothing/records", "en").await;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
+}
+
 /// The button is where somebody may tune; the command stands beside it.
 #[tokio::test]
 async fn withdrawn_data_offers_to_tune_again_without_it() {

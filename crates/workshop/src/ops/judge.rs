@@ -140,7 +140,8 @@ impl Workshop {
         if let Err(error) = &judged
             && matches!(error.code(), "right-denied" | "not-found")
         {
-            let row = AuditRow::now("refused", by.unwrap_or_default(), name, error.code());
+            let told = operation.told(name);
+            let row = AuditRow::now("refused", by.unwrap_or_default(), &told, error.code());
             let row = row.within(&projects);
             audit::operated(name, by, Some(error.code()), row.project.as_deref());
             self.people().note(row);

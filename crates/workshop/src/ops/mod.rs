@@ -18,6 +18,7 @@ mod filing;
 mod flip;
 mod judge;
 mod keys;
+mod object;
 mod pause;
 mod people;
 mod project;
@@ -441,12 +442,12 @@ impl Workshop {
         let name = json!(operation)["do"].take();
         let name = name.as_str().unwrap_or_default().to_owned();
         let projects = self.judge(&operation, &name, by.as_deref()).await?;
-        let whose = by.clone();
+        let (whose, told) = (by.clone(), operation.told(&name));
         let work = async move {
             let done = shop.perform(operation).await;
             let refused = done.as_ref().err().map(WorkshopError::code);
             let by = whose.as_deref().unwrap_or_default();
-            let row = AuditRow::now("operation", by, &name, refused.unwrap_or("done"));
+            let row = AuditRow::now("operation", by, &told, refused.unwrap_or("done"));
             let row = row.within(&projects);
             audit::operated(&name, whose.as_deref(), refused, row.project.as_deref());
             if changes {

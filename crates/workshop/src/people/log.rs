@@ -29,7 +29,7 @@ pub struct AuditRow {
     pub event: String,
     /// Who; empty where nobody is known.
     pub by: String,
-    /// Method and path, or the operation.
+    /// Method and path, or the operation and of what it is.
     pub what: String,
     /// The status, `done`, or the code of the reason.
     pub outcome: String,

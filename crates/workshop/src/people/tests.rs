@@ -188,7 +188,7 @@ async fn the_audit_is_bounded_in_what_waits_and_told_page_by_page() {
     let first = all.last().unwrap();
     assert_eq!(
         (first.what.as_str(), first.outcome.as_str()),
-        ("person-add", "done")
+        ("person-add root", "done")
     );
     shop.stop().await;
 }
@@ -204,7 +204,7 @@ async fn an_operation_is_noted_with_who_asked_for_it() {
     assert_eq!(refused.unwrap_err().code(), "person-last");
     let newest = &shop.people().audit(None, 1).await.unwrap()[0];
     assert_eq!(newest.by, "person anna");
-    assert_eq!(newest.what, "person-disable");
+    assert_eq!(newest.what, "person-disable root");
     assert_eq!(newest.outcome, "person-last");
     shop.stop().await;
 }

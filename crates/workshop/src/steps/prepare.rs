@@ -102,6 +102,7 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
             "duplicates": statistics.duplicates,
             "broken": statistics.broken,
             "left_out": statistics.left_out,
+            "withdrawn": statistics.withdrawn,
             "train": statistics.train,
             "test": statistics.test,
             "groups": statistics.groups,
@@ -111,14 +112,20 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     })
 }
 
+/// What was read and what became of it; records that were withdrawn are told where there are some.
 fn line(spec: &DataSpec, statistics: &Statistics) -> Title {
     let by = spec.split.group.as_deref().unwrap_or("record");
+    let key = match statistics.withdrawn {
+        0 => "figure.prepare",
+        _ => "figure.prepare.withdrawn",
+    };
     figure(
-        "figure.prepare",
+        key,
         &[
             ("rows", &grouped(statistics.rows)),
             ("duplicates", &grouped(statistics.duplicates)),
             ("broken", &grouped(statistics.broken)),
+            ("withdrawn", &grouped(statistics.withdrawn)),
             ("train", &grouped(statistics.train)),
             ("test", &grouped(statistics.test)),
             ("group", by),
@@ -213,4 +220,28 @@ pub(crate) fn statement(folder: &Path) -> Result<statement::Dataset, WorkshopErr
         scan: summary.scan.clone(),
         at_ms: 0,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_withdrawn_is_told_where_the_count_does_not_add_up_without_it() {
+        let yaml = "{name: tiny, source: 'file:tiny.csv', licence: MIT, owner: me}";
+        let spec: DataSpec = serde_saphyr::from_str(yaml).unwrap();
+        let counts = |withdrawn| Statistics {
+            rows: 60,
+            train: 47,
+            test: 13 - withdrawn,
+            withdrawn,
+            ..Statistics::default()
+        };
+        let told = line(&spec, &counts(1));
+        assert!(told.en.contains("60 rows"), "{}", told.en);
+        assert!(told.en.contains("1 withdrawn"), "{}", told.en);
+        assert!(told.zh.contains("另有 1 条已撤回"), "{}", told.zh);
+        let whole = line(&spec, &counts(0));
+        assert!(!whole.en.contains("withdrawn"), "{}", whole.en);
+    }
 }

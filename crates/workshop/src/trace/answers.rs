@@ -94,6 +94,34 @@ impl Workshop {
         Ok(stored.into_iter().map(|it| it.receipt).collect())
     }
 
+    /// At most `limit` records of a dataset version from the one at `offset` on, in its order; none where the ledger
+    /// does not speak of it, or whoever asks may not see its records.
+    ///
+    /// # Errors
+    /// The store's; `ledger-broken`; `data-damaged` where a record is not what its leaf says.
+    pub async fn dataset_records(
+        &self,
+        dataset: &Digest,
+        limit: u32,
+        offset: u32,
+    ) -> Result<Option<Vec<RecordView>>, WorkshopError> {
+        let datasets = {
+            let history = self.store().ledger()?.read().await;
+            let mut datasets = said::<Dataset>(&history, "dataset");
+            datasets.retain(|it| it.subject == *dataset);
+            // It may have been said again: the records are the same.
+            datasets.truncate(1);
+            datasets
+        };
+        let datasets = self.shown_datasets(datasets).await?;
+        if datasets.is_empty() {
+            return Ok(None);
+        }
+        let ground = Ground::of(&*self.store().ledger()?.read().await, datasets);
+        let found = records::window(self, &ground, offset as usize, limit as usize).await?;
+        Ok(Some(found))
+    }
+
     /// A record and all that depends on it; none where no dataset of the ledger has it.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Records by their leaves: from the folders of the datasets that the ledger speaks of.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
 use lathe_data::dataset::Found;
 use lathe_data::prepare::Split;
@@ -76,26 +77,55 @@ fn orders_by_dataset(history: &History) -> HashMap<Digest, Vec<OrderId>> {
     orders
 }
 
-/// The records with these leaves, in the datasets' order. A dataset whose folder is gone has none.
+/// The records with these leaves, in the datasets' order.
 pub(super) async fn find(
     shop: &Workshop,
     ground: &Ground,
     leaves: &HashSet<Digest>,
 ) -> Result<Vec<RecordView>, WorkshopError> {
-    let mut views = Vec::new();
     if leaves.is_empty() {
-        return Ok(views);
+        return Ok(Vec::new());
     }
+    let leaves = leaves.clone();
+    read(shop, ground, move |folder| {
+        lathe_data::Dataset::find(folder, &leaves)
+    })
+    .await
+}
+
+/// At most `count` records of each dataset from the one at `offset` on, in the dataset's order.
+pub(super) async fn window(
+    shop: &Workshop,
+    ground: &Ground,
+    offset: usize,
+    count: usize,
+) -> Result<Vec<RecordView>, WorkshopError> {
+    read(shop, ground, move |folder| {
+        lathe_data::Dataset::window(folder, offset, count)
+    })
+    .await
+}
+
+/// What `find` reads of the datasets' folders, as it is shown. A dataset whose folder is gone has none.
+async fn read<F>(
+    shop: &Workshop,
+    ground: &Ground,
+    find: F,
+) -> Result<Vec<RecordView>, WorkshopError>
+where
+    F: Fn(&Path) -> Result<Vec<Found>, lathe_data::DataError> + Clone + Send + 'static,
+{
+    let mut views = Vec::new();
     for (dataset, orders) in ground.datasets.iter().zip(&ground.orders) {
         let folder = objects::path(shop.home(), &dataset.subject.to_string());
         if !folder.is_dir() {
             continue;
         }
         let task = task_of(shop, orders).await?;
-        let (dataset, leaves) = (dataset.clone(), leaves.clone());
+        let (dataset, find) = (dataset.clone(), find.clone());
         let read = move || -> Result<Vec<RecordView>, lathe_data::DataError> {
             let task = task.map(Task::new).transpose()?;
-            let found = lathe_data::Dataset::find(&folder, &leaves)?;
+            let found = find(&folder)?;
             Ok(found
                 .iter()
                 .map(|found| view(found, &dataset, task.as_ref()))

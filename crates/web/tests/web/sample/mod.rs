@@ -24,7 +24,7 @@ use lathe_workshop::shelf::{ShelfFile, ShelfModel, ShelfVersion};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{
     BreakerView, EntryTrace, EntryView, FilingView, LedgerHead, ReceiptLine, RecordTrace,
-    RegistrationView, Said, TraceView, WaitingView,
+    RecordView, RegistrationView, Said, TraceView, WaitingView,
 };
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
@@ -529,6 +529,16 @@ impl Desk for SampleDesk {
                 .find(|dataset| dataset.digest == digest)
                 .cloned(),
         )
+    }
+    fn dataset_records<'a>(
+        &'a self,
+        dataset: &'a Digest,
+        limit: u32,
+        offset: u32,
+    ) -> Asked<'a, Option<Vec<RecordView>>> {
+        let all = [self.record.record.clone()];
+        let found = (dataset.to_string() == DATASET).then(|| window(&all, limit, offset));
+        asked(found)
     }
     fn add_dataset(&self, request: DatasetRequest) -> Asked<'_, DatasetView> {
         Box::pin(async move {
