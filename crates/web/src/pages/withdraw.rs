@@ -93,8 +93,8 @@ pub(super) async fn withdraw(
         Err(problem) => return problem.page(tongue),
     };
     if form.sure.is_none() {
-        let mut error = WorkshopError::new("withdraw-unconfirmed", "", "");
-        error.text = words::problem(Lang::En, error.code).unwrap_or_default();
+        let text = words::problem(Lang::En, "withdraw-unconfirmed").unwrap_or_default();
+        let error = WorkshopError::new("withdraw-unconfirmed", text, "");
         return show(tongue, &trace, form.reason, Some(&error));
     }
     let operation = Operation::Withdraw {
