@@ -13,6 +13,7 @@
 pub mod archive;
 pub mod bounds;
 pub mod dataset;
+pub mod ends;
 pub mod error;
 pub mod fetch;
 #[cfg(any(test, feature = "fixture"))]

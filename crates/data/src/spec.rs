@@ -8,6 +8,7 @@ use lathe_evidence::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::Source;
+use crate::ends::Ends;
 use crate::reader::{FieldType, ReaderSpec};
 
 /// The whole section, as the pack writes it.
@@ -136,6 +137,9 @@ impl Bin {
             .map(|bin| bin.name.as_str())
     }
 }
+
+/// Between which ends the share of the records to test on lies.
+pub const TEST_SHARE: Ends = Ends::above(0).below(1);
 
 /// How training and test records are told apart: by group, never inside one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,6 @@
 //! The `tune.sft` section of a pack.
 
+use lathe_data::ends::Ends;
 use lathe_engine::LoraSpec;
 use lathe_engine::adapter::TARGETS;
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,28 @@ use crate::soft_number::SoftNumber;
 /// Largest rank accepted.
 pub const RANK_MAX: usize = 1024;
 /// Most epochs accepted.
-pub const EPOCHS_MAX: f64 = 1000.0;
+pub const EPOCHS_MAX: u64 = 1000;
 /// Most records in a step.
 pub const BATCH_RECORDS_MAX: usize = 65_536;
+
+/// The keys that are numbers between two ends.
+const BOUNDS: [(&str, Ends); 15] = [
+    ("rank", Ends::from(1).to(RANK_MAX as u64)),
+    ("alpha", Ends::above(0)),
+    ("learning_rate", Ends::above(0)),
+    ("warmup_ratio", Ends::from(0).to(1)),
+    ("weight_decay", Ends::from(0)),
+    ("adam_beta1", Ends::from(0).below(1)),
+    ("adam_beta2", Ends::from(0).below(1)),
+    ("adam_epsilon", Ends::above(0)),
+    ("epochs", Ends::above(0).to(EPOCHS_MAX)),
+    ("batch_records", Ends::from(1).to(BATCH_RECORDS_MAX as u64)),
+    ("tokens_max", Ends::from(2)),
+    ("rows_max", Ends::from(1)),
+    ("max_grad_norm", Ends::above(0)),
+    ("checkpoint_steps", Ends::from(1)),
+    ("checkpoints_kept", Ends::from(1)),
+];
 
 /// How an adapter is tuned. Every key has a default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -96,102 +116,72 @@ impl Default for SftSpec {
 }
 
 impl SftSpec {
+    /// Between which ends the number at `key` has to lie, where it is one that does.
+    pub fn bounds(key: &str) -> Option<Ends> {
+        let known = BOUNDS.iter().find(|(known, _)| *known == key);
+        known.map(|(_, ends)| *ends)
+    }
+
     /// Refuses values that no run can use. Target names are the engine's to check.
     ///
     /// # Errors
-    /// [`TuneError::Spec`] that names the first bad key and its range.
+    /// [`TuneError::Spec`] that names the first bad key and what it must be.
     pub fn check(&self) -> Result<(), TuneError> {
         match self.mistakes().next() {
             Some((key, reason)) => Err(TuneError::Spec {
                 stage: "sft",
                 key,
-                reason: reason.to_owned(),
+                reason,
             }),
             None => Ok(()),
         }
     }
 
     /// All the values that no run can use: each key, and what it must be.
-    pub fn mistakes(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let rules = self.learning_rules().into_iter();
-        let rules = rules.chain(self.running_rules());
-        rules.filter_map(|(key, holds, reason)| (!holds).then_some((key, reason)))
+    pub fn mistakes(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let numbers = self.numbers();
+        let beyond = BOUNDS.into_iter().zip(numbers);
+        let beyond = beyond.filter(|((_, ends), number)| !ends.holds(*number));
+        let beyond = beyond.map(|((key, ends), _)| (key, format!("must be {ends}")));
+        let others = self.other_rules().into_iter();
+        let others = others.filter_map(|(key, holds, reason)| (!holds).then_some((key, reason)));
+        beyond.chain(others.map(|(key, reason)| (key, reason.to_owned())))
     }
 
-    /// What is learnt, and how fast.
-    fn learning_rules(&self) -> [Rule; 10] {
-        let decay = |value: f64| (0.0..1.0).contains(&value);
-        let weight_decay = self.weight_decay.is_finite() && self.weight_decay >= 0.0;
+    /// The numbers that have [`BOUNDS`], in their order.
+    fn numbers(&self) -> [f64; BOUNDS.len()] {
+        [
+            self.rank as f64,
+            f64::from(self.alpha),
+            self.learning_rate,
+            self.warmup_ratio,
+            self.weight_decay,
+            self.adam_beta1,
+            self.adam_beta2,
+            self.adam_epsilon,
+            self.epochs,
+            self.batch_records as f64,
+            self.tokens_max as f64,
+            self.rows_max as f64,
+            self.max_grad_norm,
+            self.checkpoint_steps as f64,
+            self.checkpoints_kept as f64,
+        ]
+    }
+
+    /// What is no number between two ends.
+    fn other_rules(&self) -> [Rule; 2] {
         let soft_number = self.soft_number.as_ref();
         [
-            (
-                "rank",
-                (1..=RANK_MAX).contains(&self.rank),
-                "must be 1 to 1024",
-            ),
-            ("alpha", positive(f64::from(self.alpha)), "must be positive"),
             (
                 "targets",
                 !self.targets.is_empty(),
                 "must name at least one linear layer",
             ),
             (
-                "learning_rate",
-                positive(self.learning_rate),
-                "must be positive",
-            ),
-            (
-                "warmup_ratio",
-                (0.0..=1.0).contains(&self.warmup_ratio),
-                "must be 0 to 1",
-            ),
-            ("weight_decay", weight_decay, "must be 0 or more"),
-            (
-                "adam_beta1",
-                decay(self.adam_beta1),
-                "must be 0 or more and below 1",
-            ),
-            (
-                "adam_beta2",
-                decay(self.adam_beta2),
-                "must be 0 or more and below 1",
-            ),
-            (
-                "adam_epsilon",
-                positive(self.adam_epsilon),
-                "must be positive",
-            ),
-            (
                 "soft_number",
                 soft_number.is_none_or(SoftNumber::is_sound),
                 "needs spread and step above 0, min below max, at most 10000 numbers",
-            ),
-        ]
-    }
-
-    /// How long the run is and how it is cut.
-    fn running_rules(&self) -> [Rule; 7] {
-        let epochs = positive(self.epochs) && self.epochs <= EPOCHS_MAX;
-        let batch_records = (1..=BATCH_RECORDS_MAX).contains(&self.batch_records);
-        [
-            ("epochs", epochs, "must be above 0 and at most 1000"),
-            ("batch_records", batch_records, "must be 1 to 65536"),
-            ("tokens_max", self.tokens_max >= 2, "must be at least 2"),
-            ("rows_max", self.rows_max >= 1, "must be at least 1"),
-            (
-                "max_grad_norm",
-                positive(self.max_grad_norm),
-                "must be positive",
-            ),
-            (
-                "checkpoint_steps",
-                self.checkpoint_steps >= 1,
-                "must be at least 1",
-            ),
-            (
-                "checkpoints_kept",
-                self.checkpoints_kept >= 1,
-                "must be at least 1",
             ),
         ]
     }
@@ -217,12 +207,8 @@ impl SftSpec {
     }
 }
 
-/// Key, whether it holds, and what it must be.
+/// Key, whether it is sound, and what it must be.
 type Rule = (&'static str, bool, &'static str);
-
-fn positive(value: f64) -> bool {
-    value.is_finite() && value > 0.0
-}
 
 #[cfg(test)]
 mod tests {

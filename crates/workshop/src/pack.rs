@@ -14,11 +14,13 @@ pub mod stages;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lathe_data::spec::TEST_SHARE;
 use lathe_data::task::{Task, TaskSpec};
 use lathe_data::{DataSpec, Source};
 use lathe_eval::EvaluateSpec;
 use lathe_evidence::Digest;
 use lathe_gate::Policy;
+use lathe_tune::TuneError;
 use lathe_tune::sft::SftSpec;
 use lathe_tune::stages::{PreferenceSpec, PretrainSpec};
 use serde::{Deserialize, Serialize};
@@ -379,11 +381,11 @@ pub(crate) fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
         ));
     }
     pack.check_stages().map_err(|reason| {
-        let next = "correct the `tune` section and run the command again";
+        let next = "correct the `tune` section";
         invalid(file, None, &reason, next)
     })?;
     pack.breaker.check().map_err(|reason| {
-        let next = "correct the `breaker` section and run the command again";
+        let next = "correct the `breaker` section";
         invalid(file, None, &reason, next)
     })?;
     if pack.gate.thresholds.is_empty() {
@@ -394,14 +396,21 @@ pub(crate) fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
             "write at least one threshold",
         ));
     }
-    Task::new(pack.task.clone()).map_err(|error| {
-        invalid(
-            file,
-            None,
-            &error.to_string(),
-            "correct the `task` section and run the command again",
-        )
-    })?;
+    Task::new(pack.task.clone())
+        .map_err(|error| invalid(file, None, &error.to_string(), "correct the `task` section"))?;
+    let split = &pack.data.split;
+    if split.held_out.is_none() && !TEST_SHARE.holds(split.test_share) {
+        let reason = format!("data.split.test_share: must be {TEST_SHARE}");
+        return Err(invalid(file, None, &reason, "correct the `data` section"));
+    }
+    check_tuning(pack).map_err(|error| {
+        let next = "correct the `tune` section";
+        invalid(file, None, &error.to_string(), next)
+    })
+}
+
+/// What the stages say of values that no run can use.
+fn check_tuning(pack: &Pack) -> Result<(), TuneError> {
     let supervised = std::iter::once(pack.tune.sft.check());
     let pretrain = pack.tune.pretrain.iter().map(PretrainSpec::check);
     let preference = pack
@@ -415,12 +424,7 @@ pub(crate) fn check(pack: &Pack, file: &Path) -> Result<(), WorkshopError> {
     let corrections = pack.tune.corrections.iter().map(CorrectionsSpec::check);
     let stages = supervised.chain(pretrain).chain(preference);
     let mut stages = stages.chain(corrections);
-    stages.try_for_each(|checked| {
-        checked.map_err(|error| {
-            let next = "correct the `tune` section and run the command again";
-            invalid(file, None, &error.to_string(), next)
-        })
-    })
+    stages.try_for_each(|checked| checked)
 }
 
 #[cfg(test)]

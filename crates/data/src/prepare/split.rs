@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{check_field, keep_or_report};
 use crate::DataError;
 use crate::reader::{Read, Record};
-use crate::spec::SplitSpec;
+use crate::spec::{SplitSpec, TEST_SHARE};
 
 /// Gives each record the group that the specification's field names.
 pub(super) fn group(read: &mut Read, spec: &SplitSpec) -> Result<(), DataError> {
@@ -43,7 +43,7 @@ pub(super) fn split(
     if let Some(field) = &spec.held_out {
         return by_field(records, field);
     }
-    if !(spec.test_share > 0.0 && spec.test_share < 1.0) {
+    if !TEST_SHARE.holds(spec.test_share) {
         return Err(refuse(
             "split.test_share",
             format!(

@@ -215,7 +215,7 @@ impl Learning {
         let taken = taken.filter(|(_, value)| !value.is_null()).collect();
         self.sft = taken;
         for (key, reason) in wrong {
-            self.note(key.to_owned(), reason);
+            self.note(key.to_owned(), &reason);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use lathe_workshop::WorkshopError;
 use lathe_workshop::draft::SettingMistake;
+use lathe_workshop::pack::change::Expected;
 use lathe_workshop::words::{self, Lang};
 
 use super::fault::sentences;
@@ -64,14 +65,19 @@ impl Alert {
             expected,
         } = mistake;
         if let Some(expected) = expected {
+            let is = match expected {
+                Expected::Within(_) => "web.form.within",
+                _ => "web.form.expected",
+            };
             return Alert::own(
-                &say.of("web.form.expected", expected.told(say.lang())),
-                &say.of("web.form.expected.next", expected.example()),
+                &say.of(is, expected.told(say.lang())),
+                &say.of("web.form.expected.next", expected.example(key)),
             );
         }
+        let next = of_a_form(next);
         match key.is_empty() {
-            true => Alert::of(say, code, text, next),
-            false => Alert::of_field(say, code, text, next),
+            true => Alert::of(say, code, text, &next),
+            false => Alert::of_field(say, code, text, &next),
         }
     }
 
@@ -98,6 +104,14 @@ impl Alert {
     }
 }
 
+/// What to do about a mistake in a form, without what is for a command line: commands to run again, and files of
+/// documentation.
+fn of_a_form(next: &str) -> String {
+    let is_for_forms = |part: &&str| !part.contains("docs/") && !part.contains(" command");
+    let parts = next.split("; ").filter(is_for_forms);
+    parts.collect::<Vec<_>>().join("; ")
+}
+
 impl Mistake {
     /// One that the workshop found.
     pub fn new(say: Say, mistake: &SettingMistake) -> Mistake {
@@ -111,8 +125,6 @@ impl Mistake {
 
 #[cfg(test)]
 mod tests {
-    use lathe_workshop::pack::change::Expected;
-
     use super::*;
 
     const EN: Say = Say::new(Lang::En);
@@ -186,7 +198,30 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_its_bounds_says_so_itself() {
+    fn a_form_sends_nobody_to_a_command_line() {
+        for (next, left) in [
+            (
+                "correct the value; docs/guide/pack.md lists the keys",
+                "correct the value",
+            ),
+            ("then run the same command: finished steps are kept", ""),
+            (
+                "write `rank` if that is meant",
+                "write `rank` if that is meant",
+            ),
+        ] {
+            let mistake = SettingMistake {
+                next: next.to_owned(),
+                ..mistake("tune.sft.rank", None)
+            };
+            assert_eq!(Alert::at(EN, &mistake).next, left);
+            let said = Alert::at(ZH, &mistake).said;
+            assert_eq!(said, sentences("the rank must be 1 to 1024", left));
+        }
+    }
+
+    #[test]
+    fn what_has_no_words_of_its_own_says_so_itself() {
         let (text, next) = ("the rank must be 1 to 1024", "write another");
         let said = "the rank must be 1 to 1024; write another";
         let beyond = mistake("tune.sft.rank", None);

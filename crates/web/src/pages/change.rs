@@ -46,7 +46,7 @@ struct ClonePage {
     taken: Option<Taken>,
     error: Option<Alert>,
     planned: Planned,
-    /// The clone as a line for a shell; empty where it is refused as a whole.
+    /// The clone as a line for a shell; empty where it would be refused.
     command: String,
 }
 
@@ -217,8 +217,11 @@ async fn page(
             .map(|(key, value)| (key.clone(), setting_text(value)))
             .collect(),
         error,
+        // What would be refused is not offered.
+        command: plan
+            .filter(|_| planned.is_sound)
+            .map_or_else(String::new, |plan| plan.command),
         planned,
-        command: plan.map_or_else(String::new, |plan| plan.command),
         id: id.0,
     };
     Ok((status, page))

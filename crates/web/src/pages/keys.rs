@@ -27,9 +27,16 @@ struct KeysPage {
     /// The projects that a key can be for, where there is a choice.
     projects: Vec<projects::Choice>,
     /// The key that was just issued.
-    issued: Option<String>,
+    issued: Option<Issued>,
     error: Option<Alert>,
     pager: Pager,
+}
+
+/// A key that was just issued.
+struct Issued {
+    key: String,
+    /// The models it is limited to under whose names nothing answers now.
+    unanswered: String,
 }
 
 struct Row {
@@ -68,20 +75,44 @@ pub(super) async fn issue(
     tongue: Tongue,
     fields: Fields,
 ) -> Response {
-    let operation = match request(&fields) {
-        Ok(request) => Operation::TokenCreate(request),
+    let request = match request(&fields) {
+        Ok(request) => request,
         Err(error) => return show(&state, tongue, PageNumber::default(), None, Some(&error)),
     };
+    let models = request.models.clone();
+    let operation = Operation::TokenCreate(request);
     // The page asks for less than a key that opens everything, or one of another project.
     let right = operation.right();
     match state.desk.operate(operation).await {
         Err(error) if error.code() == "right-denied" => Problem::Denied(right).page(tongue),
         Ok(done) => {
-            let key = done["key"].as_str().map(str::to_owned);
-            show(&state, tongue, PageNumber::default(), key, None)
+            // The key is shown whatever becomes of looking for its models.
+            let unanswered = unanswered(&state, models).await.unwrap_or_default();
+            let issued = done["key"].as_str().map(|key| Issued {
+                key: key.to_owned(),
+                unanswered: unanswered.join(&tongue.say.it("web.people.join")),
+            });
+            show(&state, tongue, PageNumber::default(), issued, None)
         }
         Err(error) => show(&state, tongue, PageNumber::default(), None, Some(&error)),
     }
+}
+
+/// The names of these under which nothing answers now.
+async fn unanswered(
+    state: &AppState,
+    mut names: Vec<String>,
+) -> Result<Vec<String>, WorkshopError> {
+    if names.is_empty() {
+        return Ok(names);
+    }
+    let own = state.desk.deployments().await?;
+    let upstreams = state.desk.upstreams().await?;
+    names.retain(|name| {
+        let is_own = own.iter().any(|it| it.name == *name);
+        !is_own && upstreams.iter().all(|it| it.name != *name)
+    });
+    Ok(names)
 }
 
 /// `POST /keys/{id}/revoke`.
@@ -128,7 +159,7 @@ fn show(
     state: &AppState,
     tongue: Tongue,
     page: PageNumber,
-    issued: Option<String>,
+    issued: Option<Issued>,
     error: Option<&WorkshopError>,
 ) -> Response {
     let say = tongue.say;

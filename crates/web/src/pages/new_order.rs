@@ -52,6 +52,7 @@ struct NewOrderPage {
     /// The recipe as it was sent, and what was made of it where it was to be read.
     recipe: String,
     read: Option<RecipeRead>,
+    /// The order as a line for a shell; empty where it would be refused.
     command: String,
     planned: Planned,
     settings: Vec<(String, String)>,
@@ -345,7 +346,11 @@ fn view(
         yaml: told.yaml.map_or_else(|| request.yaml(), |(text, _)| text),
         recipe: told.recipe,
         read: told.read.map(|read| recipe_read(say, read)),
-        command: request.command(),
+        // What would be refused is not offered.
+        command: match planned.is_sound {
+            true => request.command(),
+            false => String::new(),
+        },
         planned,
         projects: Vec::new(),
         taken: None,
@@ -361,7 +366,10 @@ fn view(
 fn choice(say: Say, line: PackLine) -> PackChoice {
     let title = say.pick(&line.title.en, &line.title.zh);
     PackChoice {
-        label: format!("{title} ({})", line.name),
+        label: match title == line.name {
+            true => line.name,
+            false => format!("{title} ({})", line.name),
+        },
         pack: line.pack,
     }
 }

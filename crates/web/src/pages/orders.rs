@@ -168,6 +168,8 @@ struct Placing {
     quick: bool,
     offline: bool,
     error: Option<Alert>,
+    /// Whether it was refused for its pack.
+    is_pack_wrong: bool,
 }
 
 /// The form as a browser sends it: an unticked box is absent.
@@ -192,6 +194,7 @@ pub(super) async fn page(
         quick: true,
         offline: false,
         error: None,
+        is_pack_wrong: false,
     };
     let listing = listing.map(|Query(listing)| listing).unwrap_or_default();
     show(&state, tongue, &listing, placing, StatusCode::OK).await
@@ -217,6 +220,7 @@ pub(super) async fn place(
         Err(error) => error,
     };
     let status = api::status_of(&error);
+    let is_pack_wrong = error.code().starts_with("pack-");
     let error = Alert::new(tongue.say, &error);
     let placing = Placing {
         pack: form.pack,
@@ -224,6 +228,7 @@ pub(super) async fn place(
         quick,
         offline,
         error: Some(error),
+        is_pack_wrong,
     };
     show(&state, tongue, &Listing::default(), placing, status).await
 }

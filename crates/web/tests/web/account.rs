@@ -208,9 +208,12 @@ async fn the_first_account_is_told_of_before_and_leads_to_logging_in() {
         "lathe people password root",
         "action=\"/login\"",
         "name=\"name\" value=\"root\"",
+        // What is filled in already is not where one begins.
+        "autocomplete=\"current-password\" autofocus>",
     ] {
         assert!(page.contains(told), "{told}: {page}");
     }
+    assert_eq!(page.matches("autofocus").count(), 1, "{page}");
     // The password that was made is shown there, this once, and lets in.
     let (_, rest) = page.split_once("<code>").expect("a password");
     let made = rest.split('<').next().expect("a password");
@@ -306,4 +309,23 @@ async fn a_new_password_of_ones_own_is_read_where_one_logs_in() {
     let into = shop.send(login(name, made)).await;
     assert_eq!(into.status, StatusCode::SEE_OTHER, "{}", into.text);
     assert!(shown(&root.get(&there).await.text).is_none());
+}
+
+#[tokio::test]
+async fn a_key_says_which_of_its_models_answers_nowhere_and_can_be_copied() {
+    let shop = Shop::with_people().await;
+    let operator = shop.log_in("operator").await;
+    let form = "name=n&scopes=answer&models=nowhere";
+    let page = operator.post("/keys", form).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    let told = "Under nowhere nothing answers now";
+    assert!(page.text.contains(told), "{}", page.text);
+    let (_, issued) = page.text.split_once("The new key").expect("it is shown");
+    let issued = issued.split("</section>").next().expect("its end");
+    assert!(issued.contains("</code><button"), "{issued}");
+    assert!(issued.contains("data-copy "), "{issued}");
+    // It is issued all the same, and one that is limited to none says nothing.
+    assert_eq!(shop.workshop.tokens().all().len(), 1);
+    let page = operator.post("/keys", "name=m&scopes=answer").await;
+    assert!(!page.text.contains("nothing answers now"), "{}", page.text);
 }

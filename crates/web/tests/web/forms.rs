@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 use crate::sample::nobody::workshop;
 
 mod clone;
+mod placing;
 
 const BODY_BYTES_MAX: usize = 4 << 20;
 
@@ -24,7 +25,7 @@ const BODY_BYTES_MAX: usize = 4 << 20;
 struct Shop {
     workshop: Workshop,
     app: Router,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 async fn shop() -> Shop {
@@ -35,7 +36,7 @@ async fn shop() -> Shop {
     Shop {
         workshop,
         app: router(state),
-        _folder: folder,
+        folder,
     }
 }
 
@@ -268,7 +269,7 @@ async fn each_mistake_of_an_order_is_marked_at_its_field() {
                 refused.text
             );
         }
-        assert!(refused.text.contains("must be 1 to 1024"));
+        assert!(refused.text.contains("must be between 1 and 1024"));
         assert!(!refused.text.contains("<b>gone"));
     }
     let missing = [

@@ -77,6 +77,7 @@ mod tests {
     use std::fs;
     use std::path::{Path, PathBuf};
 
+    use lathe_tune::sft::SftSpec;
     use serde_json::json;
 
     use super::*;
@@ -140,9 +141,10 @@ mod tests {
         let plan = shop.clone_plan(&order, &changes, None).await.unwrap();
         assert_eq!(plan.estimate, None);
         let told = plan.mistakes.iter().map(|it| (&*it.key, &it.expected));
+        let rank = SftSpec::bounds("rank").unwrap();
         let wanted = [
             ("tune.sft.epochs", &Some(Expected::Number)),
-            ("tune.sft.rank", &None),
+            ("tune.sft.rank", &Some(Expected::Within(rank))),
         ];
         assert_eq!(told.collect::<Vec<_>>(), wanted);
         let gone = set(&[("data.source", json!("file:gone.tsv"))]);

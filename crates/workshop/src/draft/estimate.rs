@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use lathe_data::DataError;
 use lathe_data::dataset::Dataset;
 use lathe_data::prepare::{PrepareOptions, Sealed, content_of, prepare};
 use lathe_data::reader;
@@ -27,7 +28,7 @@ use super::{Estimate, SettingMistake, base_model};
 use crate::error::WorkshopError;
 use crate::listing::OrdersAsked;
 use crate::objects;
-use crate::order::{OrderState, StepError, StepName};
+use crate::order::{OrderState, StepName};
 use crate::pack::Pack;
 use crate::people::{Right, reach};
 use crate::steps::model::weights;
@@ -262,18 +263,7 @@ fn count(pack: &Pack, here: &Here) -> (Estimate, Vec<SettingMistake>) {
     let mut estimate = Estimate::default();
     let lesson = match lesson(pack, here) {
         Ok(lesson) => lesson,
-        Err(error) => {
-            let StepError { code, text, next } = error;
-            let key = "data.source".to_owned();
-            let mistake = SettingMistake {
-                key,
-                code,
-                text,
-                next,
-                expected: None,
-            };
-            return (estimate, vec![mistake]);
-        }
+        Err(error) => return (estimate, vec![unusable(&error)]),
     };
     let sft = &pack.tune.sft;
     if let Some((train, test, _)) = &lesson {
@@ -307,7 +297,7 @@ fn count(pack: &Pack, here: &Here) -> (Estimate, Vec<SettingMistake>) {
 }
 
 /// Records to tune on and held out, and the first of them; none where the data is not here, or large.
-fn lesson(pack: &Pack, here: &Here) -> Result<Option<(u64, u64, Vec<Sealed>)>, StepError> {
+fn lesson(pack: &Pack, here: &Here) -> Result<Option<(u64, u64, Vec<Sealed>)>, DataError> {
     if let Some(path) = &here.data {
         let size = fs::metadata(path).map_or(u64::MAX, |it| it.len());
         if size > COUNTED_BYTES_MAX {
@@ -337,6 +327,22 @@ fn lesson(pack: &Pack, here: &Here) -> Result<Option<(u64, u64, Vec<Sealed>)>, S
         !names.any(|it| here.withdrawn.contains(&it))
     });
     Ok(Some((*train, *test, first)))
+}
+
+/// Data that cannot be used, at the setting that is to blame; where it is none, at their source.
+fn unusable(error: &DataError) -> SettingMistake {
+    let key = match error {
+        // Of the split as a whole it is that too few records are asked for.
+        DataError::Spec { key, .. } if key == "data.split" => "records",
+        // What follows the setting says which of several.
+        DataError::Spec { key, .. } => key.split(' ').next().unwrap_or(key),
+        _ => "data.source",
+    };
+    let next = "correct it, then check once more";
+    SettingMistake::at(
+        key,
+        WorkshopError::new(error.code(), error.to_string(), next),
+    )
 }
 
 /// Tokens of a record, on average over the first ones.
@@ -595,6 +601,32 @@ mod tests {
         let (_, _, first) = lesson(&pack, &here).unwrap().unwrap();
         assert_eq!(first[0], train[2]);
         shop.stop().await;
+    }
+
+    #[test]
+    fn what_the_data_are_refused_for_stands_at_its_setting() {
+        let spec = |key: &str| DataError::Spec {
+            key: key.to_owned(),
+            reason: "it cannot be".to_owned(),
+        };
+        for (error, key) in [
+            (spec("data.split.group"), "data.split.group"),
+            (spec("data.split"), "records"),
+            (spec("data.derive (label)"), "data.derive"),
+            (
+                DataError::Missing {
+                    what: "a.tsv".to_owned(),
+                    place: "here".to_owned(),
+                    next: "name another".to_owned(),
+                },
+                "data.source",
+            ),
+        ] {
+            let mistake = unusable(&error);
+            assert_eq!(mistake.key, key);
+            assert_eq!(mistake.code, error.code());
+            assert!(!mistake.next.contains("command"), "{}", mistake.next);
+        }
     }
 
     #[test]

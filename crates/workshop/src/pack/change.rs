@@ -8,8 +8,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use lathe_data::ends::Ends;
+use lathe_data::spec::{SplitSpec, TEST_SHARE};
+use lathe_tune::spec::SftSpec;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{Pack, check, nearest, quoted};
 use crate::error::WorkshopError;
@@ -37,6 +40,8 @@ pub enum Expected {
     Section,
     /// One of these words.
     OneOf(Vec<String>),
+    /// A number between these ends.
+    Within(Ends),
 }
 
 impl Expected {
@@ -49,6 +54,7 @@ impl Expected {
             Expected::Text => "text",
             Expected::List => "list",
             Expected::Section => "section",
+            Expected::Within(ends) => return told_ends(*ends, lang),
             Expected::OneOf(known) => {
                 let known = known.join(match lang {
                     Lang::En => ", ",
@@ -60,11 +66,22 @@ impl Expected {
         words::get(lang, &format!("setting.expected.{name}"), &[])
     }
 
-    /// One as it is written.
-    pub fn example(&self) -> &str {
+    /// One as it is written at `key`: what stands there where a pack is silent, if that is a number.
+    pub fn example(&self, key: &str) -> String {
+        let is_one = |usual: &Value| match self {
+            Expected::Whole => usual.is_u64(),
+            Expected::Number | Expected::Within(_) => usual.is_number(),
+            _ => false,
+        };
+        let text = usual(key).filter(is_one).map(|it| it.to_string());
+        let text = text.unwrap_or_else(|| self.of_no_setting().to_owned());
+        text.strip_suffix(".0").unwrap_or(&text).to_owned()
+    }
+
+    fn of_no_setting(&self) -> &str {
         match self {
-            Expected::Whole => "16",
-            Expected::Number => "0.0005",
+            Expected::Whole | Expected::Within(_) => "1",
+            Expected::Number => "0.5",
             Expected::YesNo => "true",
             Expected::Text => "\"16\"",
             Expected::List => "[q_proj, v_proj]",
@@ -185,12 +202,60 @@ pub(crate) fn changed(
     Ok((pack, made))
 }
 
-/// What has to stand at `key`, where `to` is refused for being of another kind.
+/// What has to stand at `key`, where `to` is refused for being of another kind or beyond its ends.
 pub(crate) fn expected(spec: &str, key: &str, to: &Value) -> Option<Expected> {
     let mut value: Value = serde_json::from_str(spec).ok()?;
     put(&mut value, key, to).ok()?;
-    let refused = serde_json::from_value::<Pack>(value).err()?;
-    Expected::read(&refused.to_string(), to)
+    match serde_json::from_value::<Pack>(value) {
+        Err(refused) => Expected::read(&refused.to_string(), to),
+        Ok(_) => {
+            let ends = ends_of(key)?;
+            (!ends.holds(to.as_f64()?)).then_some(Expected::Within(ends))
+        }
+    }
+}
+
+/// Between which ends the number at `key` has to lie.
+fn ends_of(key: &str) -> Option<Ends> {
+    match key {
+        "data.split.test_share" => Some(TEST_SHARE),
+        _ => SftSpec::bounds(key.strip_prefix("tune.sft.")?),
+    }
+}
+
+/// What stands at `key` where a pack says nothing of it; of the records, which are all then, a number of them.
+fn usual(key: &str) -> Option<Value> {
+    let (section, key) = match key.rsplit_once('.') {
+        None if key == "records" => return Some(json!(1000)),
+        Some(("tune.sft", key)) => (json!(SftSpec::default()), key),
+        Some(("data.split", key)) => (json!(SplitSpec::default()), key),
+        _ => return None,
+    };
+    section.get(key).cloned()
+}
+
+/// As it follows "must be".
+fn told_ends(ends: Ends, lang: Lang) -> String {
+    let end = |name: &str, end: u64| {
+        let key = format!("setting.expected.{name}");
+        words::get(lang, &key, &[("value", &end.to_string())])
+    };
+    if let (Some(from), Some(to)) = (ends.from, ends.to) {
+        let (from, to) = (from.to_string(), to.to_string());
+        let ends = [("from", from.as_str()), ("to", to.as_str())];
+        return words::get(lang, "setting.expected.between", &ends);
+    }
+    let ends = [
+        ends.from.map(|it| end("from", it)),
+        ends.above.map(|it| end("above", it)),
+        ends.to.map(|it| end("to", it)),
+        ends.below.map(|it| end("below", it)),
+    ];
+    let ends: Vec<String> = ends.into_iter().flatten().collect();
+    ends.join(match lang {
+        Lang::En => " and ",
+        Lang::Zh => "且",
+    })
 }
 
 /// The changed pack after its setting `key` was set to `to`.
@@ -202,7 +267,7 @@ fn read(value: &Value, key: &str, to: &Value) -> Result<Pack, WorkshopError> {
                 format!("`{key}` has to be {}, and is {to}", expected.told(Lang::En)),
                 format!(
                     "write for instance {key}={}; docs/guide/pack.md lists the keys",
-                    expected.example()
+                    expected.example(key)
                 ),
             );
         }
@@ -293,8 +358,6 @@ fn flatten(path: String, value: Value, all: &mut Vec<(String, Value)>) {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn spec() -> String {
@@ -439,6 +502,62 @@ mod tests {
         let whole = Expected::Whole;
         assert_eq!(whole.told(Lang::En), "a whole number");
         assert_eq!(whole.told(Lang::Zh), "整数");
+    }
+
+    #[test]
+    fn what_is_beyond_its_ends_is_told_them_in_both_languages() {
+        for (line, en, zh) in [
+            ("tune.sft.rank=0", "between 1 and 1024", "在 1 到 1024 之间"),
+            ("tune.sft.learning_rate=-1", "above 0", "大于 0"),
+            (
+                "tune.sft.epochs=0",
+                "above 0 and at most 1000",
+                "大于 0 且不超过 1000",
+            ),
+            ("tune.sft.tokens_max=1", "at least 2", "不小于 2"),
+            (
+                "tune.sft.adam_beta1=1",
+                "at least 0 and below 1",
+                "不小于 0 且小于 1",
+            ),
+            (
+                "data.split.test_share=1.5",
+                "above 0 and below 1",
+                "大于 0 且小于 1",
+            ),
+            (
+                "data.split.test_share=0",
+                "above 0 and below 1",
+                "大于 0 且小于 1",
+            ),
+        ] {
+            let (key, to) = parse(line).expect(line);
+            let found = expected(&spec(), &key, &to).expect(line);
+            assert!(matches!(found, Expected::Within(_)), "{line}: {found:?}");
+            assert_eq!(found.told(Lang::En), en, "{line}");
+            assert_eq!(found.told(Lang::Zh), zh, "{line}");
+            let error = change(&[line]).expect_err(line);
+            assert_eq!(error.code(), "pack-invalid", "{line}");
+            assert!(error.to_string().contains(&key), "{line}: {error}");
+            assert!(!error.next().contains("command"), "{}", error.next());
+        }
+        let written = json!(Expected::Within(TEST_SHARE));
+        assert_eq!(written, json!({"within": {"above": 0, "below": 1}}));
+    }
+
+    #[test]
+    fn an_example_is_one_of_the_setting() {
+        for (expected, key, example) in [
+            (Expected::Number, "data.split.test_share", "0.2"),
+            (Expected::Whole, "records", "1000"),
+            (Expected::Whole, "tune.sft.tokens_max", "1024"),
+            (Expected::Number, "tune.sft.learning_rate", "0.0005"),
+            (Expected::Within(Ends::above(0)), "tune.sft.epochs", "1"),
+            (Expected::Whole, "ask.records", "1"),
+            (Expected::List, "tune.sft.targets", "[q_proj, v_proj]"),
+        ] {
+            assert_eq!(expected.example(key), example, "{key}");
+        }
     }
 
     #[test]
