@@ -168,7 +168,8 @@ async fn letting_an_order_answer_says_what_became_of_it() {
     ] {
         let app = app(again(state, now));
         let page = get(&app, &format!("/orders/{PAUSED}"), "en").await.text;
-        let said = page.contains("<p class=\"notice\" role=\"status\">");
+        // It went well, and does not look like a warning.
+        let said = page.contains("<p class=\"notice good\" role=\"status\">");
         assert_eq!(said, !words.is_empty(), "{state:?}: {page}");
         assert!(page.contains(words), "{words}: {page}");
     }
@@ -333,6 +334,18 @@ async fn what_an_order_waited_is_told_apart() {
         assert!(page.contains("18 min 5"), "{path}: {page}");
         assert!(page.contains("waited 24 h 0 min"), "{path}: {page}");
     }
+}
+
+#[tokio::test]
+async fn a_difference_says_of_how_many_records_it_is_where_these_are_fewer() {
+    let path = format!("/orders/{DONE}");
+    let all = get(&app(SampleDesk::new()), &path, "en").await.text;
+    assert!(!all.contains("that both were measured on"), "{all}");
+    let mut desk = SampleDesk::new();
+    desk.report.paired[0].records = 200;
+    let few = get(&app(desk), &path, "en").await.text;
+    let told = "of the 200 records that both were measured on";
+    assert_eq!(few.matches(told).count(), 1, "{few}");
 }
 
 #[tokio::test]

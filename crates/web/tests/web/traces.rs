@@ -190,3 +190,14 @@ async fn a_restricted_deployment_leads_to_the_record_and_tunes_again_without_it(
     let whole = get(&app, "/deployments/customer-care", "en").await.text;
     assert!(!whole.contains("Tune again without it"), "{whole}");
 }
+
+/// Signs are those of the language: an entry stands in full-width brackets, after a full-width comma.
+#[tokio::test]
+async fn a_chinese_record_has_chinese_signs() {
+    let desk = SampleDesk::without_record();
+    let path = format!("/records/{}", leaf());
+    let page = get(&app(desk), &path, "zh").await.text;
+    assert!(page.contains("账本中的撤回声明（第 31 条存证）"), "{page}");
+    assert!(!page.contains(", <a href=\"/ledger/"), "{page}");
+    assert!(page.contains("，<a href=\"/ledger/"), "{page}");
+}
