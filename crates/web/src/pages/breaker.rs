@@ -238,10 +238,7 @@ fn show(tongue: Tongue, loaded: Loaded) -> Response {
             .now
             .as_ref()
             .map_or_else(String::new, |it| note::of_state(say, it)),
-        taken: taken
-            .iter()
-            .filter_map(|it| taken_link(say, it))
-            .collect(),
+        taken: taken.iter().filter_map(|it| taken_link(say, it)).collect(),
         again: retune::offered(&again),
         moves: view
             .moves

@@ -274,8 +274,12 @@ fn paired(say: Say, report: &Report) -> Vec<PairedRow> {
         name: paired.against.clone(),
         metric: metric(say, &paired.metric),
         figure: difference(&paired.difference),
-        shared: (paired.records < report.records)
-            .then(|| say.of("web.report.paired.records", format::count(paired.records as u64))),
+        shared: (paired.records < report.records).then(|| {
+            say.of(
+                "web.report.paired.records",
+                format::count(paired.records as u64),
+            )
+        }),
     };
     report.paired.iter().map(row).collect()
 }
@@ -285,7 +289,10 @@ fn noted(say: Say, subject: &Subject) -> String {
     let note = &subject.note[..];
     let (key, of) = match subject.role {
         Role::Base => ("web.report.note.base", note.strip_suffix(" as it came in")),
-        Role::Tuned => ("web.report.note.tuned", note.strip_suffix(" with the tuned adapter")),
+        Role::Tuned => (
+            "web.report.note.tuned",
+            note.strip_suffix(" with the tuned adapter"),
+        ),
         Role::Challenger => (
             "web.report.note.linear",
             note.strip_prefix("ridge regression on word and character n-grams of "),
@@ -415,7 +422,11 @@ mod tests {
     fn what_lathe_writes_of_a_subject_is_in_the_readers_language_and_what_a_pack_writes_is_not() {
         let linear = "ridge regression on word and character n-grams of text";
         for (role, note, zh) in [
-            (Role::Base, "tiny-model as it came in", "未经调优的 tiny-model"),
+            (
+                Role::Base,
+                "tiny-model as it came in",
+                "未经调优的 tiny-model",
+            ),
             (
                 Role::Tuned,
                 "tiny-model with the tuned adapter",
@@ -426,7 +437,11 @@ mod tests {
                 linear,
                 "以字段 text 的词与字符 n 元组为特征的岭回归",
             ),
-            (Role::Challenger, "a table as it came in", "a table as it came in"),
+            (
+                Role::Challenger,
+                "a table as it came in",
+                "a table as it came in",
+            ),
         ] {
             let subject = subject(role, note);
             assert_eq!(noted(Say::new(Lang::Zh), &subject), zh);

@@ -233,7 +233,9 @@ async fn whoever_knows_that_a_model_is_restricted_can_say_so() {
     let asked = "model=after-sales&user=echo&system=";
     let silent = post(&app, "/try", asked).await.text;
     assert!(!silent.contains("restricted is accepted"), "{silent}");
-    let knowing = post(&app, "/try", &format!("{asked}&accepts=yes")).await.text;
+    let knowing = post(&app, "/try", &format!("{asked}&accepts=yes"))
+        .await
+        .text;
     assert!(knowing.contains("restricted is accepted"), "{knowing}");
     // It stays ticked for the next question.
     assert!(knowing.contains("aria-describedby=\"accepts-text\" checked"));

@@ -8,7 +8,7 @@ use lathe_eval::challengers::run_linear_ngrams;
 use lathe_eval::{ChallengerSpec, Predictions, measure};
 use serde_json::{Value, json};
 
-use super::compute::{self, Records};
+use super::compute::Records;
 use super::figures::{figure, figure_by, members, metrics_line};
 use super::{Context, WorkerStep, registers_nothing, says_nothing, write_json};
 use crate::error::WorkshopError;

@@ -1,7 +1,6 @@
 //! What the computing steps share: the loaded model with its pool, and the
 //! prepared records as rendered examples.
 
-
 use lathe_data::dataset::Dataset;
 use lathe_data::prepare::Sealed;
 use lathe_data::task::{ChatForm, Example, Task};

@@ -6,8 +6,8 @@ use std::io::{Seek as _, Write as _};
 
 use axum::Router;
 use axum::extract::Json;
-use axum::http::{HeaderMap, StatusCode};
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use lathe_evidence::Digest;
@@ -68,7 +68,7 @@ pub struct SampleDesk {
     pub deployments: Vec<DeploymentView>,
     pub upstreams: Vec<UpstreamView>,
     models: Vec<ModelRow>,
-    report: Report,
+    pub report: Report,
     verdict: Verdict,
     lesson: Preview,
     name: String,
@@ -76,7 +76,7 @@ pub struct SampleDesk {
     /// Newest first; the first one is the trace's.
     receipts: Vec<Receipt>,
     record: RecordTrace,
-    registrations: Vec<RegistrationView>,
+    pub registrations: Vec<RegistrationView>,
     pending: Vec<PendingRow>,
     /// Who placed the orders.
     pub author: Option<String>,
