@@ -238,7 +238,7 @@ async function* streamed(response, broke) {
 const filled = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 
 // One answer: it streams from /v1/chat/completions into its panel, then the server draws what it reads in it.
-async function streamAnswer(panel, body, words, signal) {
+async function streamAnswer(panel, { body, headers }, words, signal) {
   const raw = panel.querySelector(".raw");
   const usage = panel.querySelector(".usage");
   const origin = panel.querySelector(".origin");
@@ -247,7 +247,7 @@ async function streamAnswer(panel, body, words, signal) {
   let counted = null;
   const response = await reached("/v1/chat/completions", {
     method: "POST",
-    headers: { "Content-Type": "application/json", ...ours },
+    headers: { "Content-Type": "application/json", ...headers, ...ours },
     body: JSON.stringify(body),
     signal,
   });
@@ -288,16 +288,16 @@ async function streamAnswer(panel, body, words, signal) {
   if (drawn?.ok) panel.querySelector(".gauges").innerHTML = await drawn.text().catch(() => "");
 }
 
-async function showAnswer(panel, body, words, signal) {
+async function showAnswer(panel, question, words, signal) {
   for (const old of panel.querySelectorAll(".hint, .alert")) old.remove();
   panel.querySelector(".gauges").replaceChildren();
   panel.querySelector(".raw").textContent = "";
   panel.querySelector(".origin").hidden = true;
-  panel.querySelector("[data-who]").textContent = body.model;
+  panel.querySelector("[data-who]").textContent = question.body.model;
   const usage = panel.querySelector(".usage");
   usage.textContent = words.waiting;
   try {
-    await streamAnswer(panel, body, words, signal);
+    await streamAnswer(panel, question, words, signal);
   } catch (error) {
     const told = error.refused ? words.refused : words.failed;
     const why = error.whole ? error.message : filled(told, { value: error.message });
@@ -307,7 +307,7 @@ async function showAnswer(panel, body, words, signal) {
 
 // The try page: one question to one model, or to two at once, each answer in its panel.
 function askModel(form) {
-  const { model, other, user, system, schema } = form.elements;
+  const { model, other, user, system, schema, accepts } = form.elements;
   const panels = [document.getElementById("answer"), document.getElementById("answer-2")];
   const button = form.querySelector("button[type=submit]");
   const stop = form.querySelector("[data-stop]");
@@ -351,10 +351,12 @@ function askModel(form) {
       const own = system.value === system.dataset.own ? other.selectedOptions[0].dataset.system : system.value;
       asked.push(body(other.value, own, chosen));
     }
+    // Whoever ticks it knows that a model is restricted; the box is there only where one is.
+    const headers = accepts?.checked ? { "x-lathe-accept-restricted": "1" } : {};
     abort = new AbortController();
     button.disabled = true;
     stop.hidden = false;
-    await Promise.all(asked.map((it, at) => showAnswer(panels[at], it, form.dataset, abort.signal)));
+    await Promise.all(asked.map((it, at) => showAnswer(panels[at], { body: it, headers }, form.dataset, abort.signal)));
     button.disabled = false;
     stop.hidden = true;
   });

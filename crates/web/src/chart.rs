@@ -39,6 +39,8 @@ pub(crate) struct Panel {
     pub smooth: String,
     /// `points` of the polyline through what is drawn beside them on the same axis; empty without any.
     pub beside: String,
+    /// Where the one value beside them lies, which makes no line, for a dot.
+    pub alone: Option<(f64, f64)>,
     /// Where the last value lies, for a dot.
     pub end: (f64, f64),
     /// What stands beside the axis, from top to bottom.
@@ -184,6 +186,10 @@ fn draw(
         raw: line(&points),
         smooth: line(&smoothed),
         beside: line(&beside),
+        alone: match &beside[..] {
+            [only] => Some(place(*only)),
+            _ => None,
+        },
         end: place(smoothed.last().copied().unwrap_or(last)),
         ticks: heights.iter().zip(labels).map(tick).collect(),
         grid: heights
@@ -593,6 +599,8 @@ mod tests {
         assert_eq!(labels(&panel), ["4", "3", "2", "1", "0"]);
         assert_eq!(panel.raw, "250.0,100.0 500.0,150.0");
         assert_eq!(panel.beside, "500.0,0.0");
+        // One value makes no line: it is a dot.
+        assert_eq!(panel.alone, Some((500.0, 0.0)));
     }
 
     #[test]

@@ -43,6 +43,14 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
+/// A figure of which only the whole says something, such as a speed: `31,269`; a dash where it is not a number.
+pub(crate) fn whole(value: f64) -> String {
+    match value.is_finite() && value >= 0.0 {
+        true => count(value.round() as u64),
+        false => decimals(value, 0),
+    }
+}
+
 /// A size in binary units with one decimal: `86.5 MiB`.
 pub(crate) fn bytes(size: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -158,6 +166,8 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(3_708_000), "3,708,000");
+        assert_eq!(whole(31_268.6), "31,269");
+        assert_eq!(whole(f64::NAN), "–");
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(90_701_824), "86.5 MiB");
         assert_eq!(small(0.0005), "5.0e-4");

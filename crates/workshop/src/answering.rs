@@ -1,8 +1,8 @@
 //! Which order's model answers now, of those that were deployed under a name.
 //!
-//! A name is one model's at a time: the one that was deployed last. An order whose model was replaced has
-//! passed its gate and answers nobody; so has one whose breaker was opened, or whose evidence no longer
-//! holds. What says so is the store's row of the name, the door and the breaker, never the order's own
+//! A name is one order's at a time: the one that was deployed last. Of two orders that made the same model
+//! bytes the one answers whose deployment is the current one. An order that was replaced has passed its gate
+//! and answers nobody; so has one whose breaker was opened, or whose evidence no longer holds. What says so is the store's row of the name, the door and the breaker, never the order's own
 //! row, which remembers that it was deployed.
 
 use std::collections::BTreeMap;
@@ -45,11 +45,11 @@ impl Workshop {
     }
 
     fn stands(&self, row: HeldRow) -> Answering {
-        let now = match (&row.holder, row.is_same) {
-            (None, _) => AnsweringNow::Silent,
-            (Some(_), false) => AnsweringNow::Replaced,
-            (Some(_), true) if !self.is_open(&row.name) => AnsweringNow::Silent,
-            (Some(_), true) => {
+        let now = match &row.holder {
+            None => AnsweringNow::Silent,
+            Some(holder) if *holder != row.order => AnsweringNow::Replaced,
+            Some(_) if !self.is_open(&row.name) => AnsweringNow::Silent,
+            Some(_) => {
                 let breaker = self.breakers().of(&row.name);
                 under(breaker.map_or(BreakerState::Closed, |it| it.state))
             }
@@ -129,12 +129,15 @@ mod tests {
         use AnsweringNow::{Answers, Replaced, Silent};
         takes(&shop, &all[0], "one").await;
         // The door is not open yet.
-        let same = [Some(Silent), Some(Replaced), Some(Silent), None];
-        assert_eq!(stands().await, same);
+        let first = [Some(Silent), Some(Replaced), Some(Replaced), None];
+        assert_eq!(stands().await, first);
         shop.note_open("care");
-        // An order that was placed again with nothing changed has the same model.
-        let same = [Some(Answers), Some(Replaced), Some(Answers), None];
-        assert_eq!(stands().await, same);
+        let first = [Some(Answers), Some(Replaced), Some(Replaced), None];
+        assert_eq!(stands().await, first);
+        // An order that was placed again with nothing changed made the same model: the newer of the two has the name.
+        takes(&shop, &all[2], "one").await;
+        let newer = [Some(Replaced), Some(Replaced), Some(Answers), None];
+        assert_eq!(stands().await, newer);
         takes(&shop, &all[1], "two").await;
         let other = [Some(Replaced), Some(Answers), Some(Replaced), None];
         assert_eq!(stands().await, other);

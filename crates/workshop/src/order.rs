@@ -344,7 +344,7 @@ pub struct Answering {
     pub name: String,
     /// How it stands to it now.
     pub now: AnsweringNow,
-    /// The order whose model was given the name last; none where the name is nobody's.
+    /// The order that was given the name last; none where the name is nobody's.
     pub order: Option<OrderId>,
 }
 
@@ -358,7 +358,7 @@ pub enum AnsweringNow {
     Restricted,
     /// Its breaker is open, its evidence does not hold, or the name is nobody's: it answers nobody.
     Silent,
-    /// The name was given to another model.
+    /// The name was given to another order.
     Replaced,
 }
 

@@ -4,16 +4,19 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use lathe_evidence::statement::{Breaker, BreakerState};
+use lathe_evidence::Digest;
+use lathe_evidence::receipt::Receipt;
+use lathe_evidence::statement::{Breaker, BreakerState, Cause, Withdrawn};
 use lathe_workshop::WorkshopError;
 use lathe_workshop::people::{Right, reach};
-use lathe_workshop::trace::{BreakerView, RegistrationView, Said};
+use lathe_workshop::trace::{BreakerNow, BreakerView, RegistrationView, Said, TuneAgain};
 
 use super::chain::{self, ApprovedBadge, EntryLink, Link, word};
 use super::in_path::InPath;
 use super::note;
 use super::playground::encoded;
 use super::receipts::ReceiptRow;
+use super::retune::{self, Retune};
 use super::{Frame, Problem};
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api, format};
@@ -68,6 +71,10 @@ struct DeploymentPage {
     breaker: BreakerBadge,
     meaning: String,
     reason: String,
+    /// What was taken back, where that is the reason: its words and its page.
+    taken: Vec<(String, String)>,
+    /// The orders that tune it again without it.
+    again: Vec<Retune>,
     moves: Vec<Move>,
     registration: Option<(String, String)>,
     approved: Option<ApprovedBadge>,
@@ -93,8 +100,10 @@ pub(super) async fn page(
     tongue: Tongue,
 ) -> Response {
     match load(&state, &name).await {
-        Ok((None, view, _)) if view.now.is_none() => Problem::Missing.page(tongue),
-        Ok((registration, view, receipts)) => show(tongue, registration, view, receipts),
+        Ok(it) if it.registration.is_none() && it.view.now.is_none() => {
+            Problem::Missing.page(tongue)
+        }
+        Ok(loaded) => show(tongue, loaded),
         Err(error) => Problem::from(error).page(tongue),
     }
 }
@@ -119,11 +128,15 @@ fn bundles(name: &str) -> bool {
     })
 }
 
-type Loaded = (
-    Option<RegistrationView>,
-    BreakerView,
-    Vec<lathe_evidence::receipt::Receipt>,
-);
+/// What the page shows.
+struct Loaded {
+    registration: Option<RegistrationView>,
+    view: BreakerView,
+    /// What was taken back, where that is why it is not closed.
+    taken: Vec<Withdrawn>,
+    again: Vec<TuneAgain>,
+    receipts: Vec<Receipt>,
+}
 
 async fn load(state: &AppState, name: &str) -> Result<Loaded, WorkshopError> {
     let registration = state.desk.registration_under(name).await?;
@@ -136,15 +149,76 @@ async fn load(state: &AppState, name: &str) -> Result<Loaded, WorkshopError> {
         Some(link) => state.desk.receipts(Some(link), RECEIPTS_SHOWN, 0).await?,
         None => Vec::new(),
     };
-    Ok((registration, view, receipts))
+    let taken = taken(registration.as_ref(), &view);
+    let again = again(state, name, &taken).await?;
+    Ok(Loaded {
+        registration,
+        view,
+        taken,
+        again,
+        receipts,
+    })
 }
 
-fn show(
-    tongue: Tongue,
-    registration: Option<RegistrationView>,
-    view: BreakerView,
-    receipts: Vec<lathe_evidence::receipt::Receipt>,
-) -> Response {
+/// What of the data behind a deployment was taken back, where its breaker stands as it does because of that.
+fn taken(registration: Option<&RegistrationView>, view: &BreakerView) -> Vec<Withdrawn> {
+    let is_restricted = |it: &&BreakerNow| it.state != BreakerState::Closed;
+    let now = view.now.as_ref().filter(is_restricted);
+    let chain = registration.and_then(|it| it.chain.as_ref());
+    match (now, chain) {
+        (Some(now), Some(chain)) if now.cause == Cause::Withdrawn => {
+            let withdrawn = chain.withdrawn.iter();
+            withdrawn
+                .map(|it| it.withdrawal.said.what.clone())
+                .collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The orders that tune it again without the records that were taken back. Where all was, nothing is left to tune on.
+async fn again(
+    state: &AppState,
+    name: &str,
+    taken: &[Withdrawn],
+) -> Result<Vec<TuneAgain>, WorkshopError> {
+    // One record tells the order: what else was taken back is left out with it.
+    let leaf = taken.iter().find_map(|it| match it {
+        Withdrawn::Leaf(leaf) => Some(*leaf),
+        Withdrawn::Dataset(_) | Withdrawn::Agreement(_) => None,
+    });
+    let Some(leaf) = leaf else {
+        return Ok(Vec::new());
+    };
+    let trace = state.desk.trace_record(&leaf).await?;
+    let mut again = trace.map(|it| it.again).unwrap_or_default();
+    again.retain(|it| it.names.iter().any(|own| own == name));
+    Ok(again)
+}
+
+/// What was taken back, in words, and its page.
+fn taken_link(say: Say, what: &Withdrawn) -> Option<(String, String)> {
+    let told = |key: &str, digest: &Digest, of: &str| {
+        (
+            say.of(key, digest.short()),
+            format!("/{of}/{}", encoded(&digest.to_string())),
+        )
+    };
+    match what {
+        Withdrawn::Leaf(leaf) => Some(told("web.deployment.taken.record", leaf, "records")),
+        Withdrawn::Dataset(it) => Some(told("web.deployment.taken.dataset", it, "data")),
+        Withdrawn::Agreement(_) => None,
+    }
+}
+
+fn show(tongue: Tongue, loaded: Loaded) -> Response {
+    let Loaded {
+        registration,
+        view,
+        taken,
+        again,
+        receipts,
+    } = loaded;
     let say = tongue.say;
     let state = view.now.as_ref().map(|it| it.state).unwrap_or_default();
     let chain = registration.as_ref().and_then(|it| it.chain.as_ref());
@@ -160,9 +234,12 @@ fn show(
             .map(|it| format!("/models/{}", it.subject)),
         breaker: BreakerBadge::new(say, state),
         meaning: say.of(&format!("web.breaker.{}.text", word(state)), &view.name),
-        reason: view.now.as_ref().map_or_else(String::new, |it| {
-            note::of_breaker(say, it.cause, &it.reason)
-        }),
+        reason: view
+            .now
+            .as_ref()
+            .map_or_else(String::new, |it| note::of_state(say, it)),
+        taken: taken.iter().filter_map(|it| taken_link(say, it)).collect(),
+        again: retune::offered(&again),
         moves: view
             .moves
             .iter()
@@ -188,7 +265,7 @@ fn move_of(say: Say, it: &Said<Breaker>) -> Move {
         from: BreakerBadge::new(say, it.said.from),
         to: BreakerBadge::new(say, it.said.to),
         cause: say.it_of("web.cause", word(it.said.cause)),
-        reason: note::of_move(say, it.said.cause, &it.said.reason),
+        reason: note::of_move(say, &it.said),
         at: format::moment(it.at_ms),
         at_text: format::moment_text(it.at_ms),
         entry: chain::entry(say, it),

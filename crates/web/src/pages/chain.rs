@@ -5,6 +5,7 @@ use lathe_evidence::statement::Training;
 use lathe_workshop::trace::{ChainView, Said};
 use serde::Serialize;
 
+use super::report::{figure_text, metric};
 use crate::format;
 use crate::lang::Say;
 
@@ -104,7 +105,7 @@ pub(super) fn evidence(say: Say, chain: &ChainView) -> Vec<Link> {
     links.push(link(say, "evaluation", chain.evaluation.as_ref(), |it| {
         let figures = it.said.figures.iter();
         let figures: Vec<String> = figures
-            .map(|(name, value)| format!("{name} {value}"))
+            .map(|(name, value)| figure(say, name, value))
             .collect();
         let page = format!("/orders/{}", it.said.order);
         (figures.join(" · "), page)
@@ -183,10 +184,18 @@ fn training(say: Say, chain: &ChainView) -> Link {
     })
 }
 
+/// A figure as a statement has it, as the report writes it.
+fn figure(say: Say, name: &str, value: &str) -> String {
+    let told = value.parse::<f64>().map(|it| figure_text(name, it));
+    let told = told.unwrap_or_else(|_| value.to_owned());
+    format!("{} {told}", metric(say, name))
+}
+
 /// A stage's figure and its order's page.
 fn trained(say: Say, it: &Said<Training>) -> (String, String) {
+    let stage = say.name_of("web.stage", &it.said.stage);
     let arguments = [
-        ("stage", it.said.stage.as_str()),
+        ("stage", stage.as_str()),
         ("steps", &format::count(it.said.steps)),
         ("seed", &it.said.seed.to_string()),
     ];
@@ -222,5 +231,21 @@ fn link<T>(
             entry: None,
             page: String::new(),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lathe_workshop::words::Lang;
+
+    #[test]
+    fn figures_of_statements_have_their_proper_names() {
+        let say = Say::new(Lang::En);
+        assert_eq!(figure(say, "pearson_r", "0.8710"), "Pearson r 0.871");
+        let zh = Say::new(Lang::Zh);
+        assert_eq!(figure(zh, "valid_json", "0.8667"), "有效应答率 86.7 %");
+        // What a pack calls its own, and what is no number, stands as it was signed.
+        assert_eq!(figure(say, "own", "n/a"), "own n/a");
     }
 }

@@ -247,7 +247,7 @@ fn order_row(say: Say, order: &Compared, letter: &'static str) -> OrderRow {
         (
             format!("/orders/{from}"),
             short(from).to_owned(),
-            changes.join(", "),
+            changes.join(&say.it("web.sign.comma")),
         )
     });
     let answering = order.answering.as_ref();

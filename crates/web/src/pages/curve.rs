@@ -158,7 +158,7 @@ fn now(
         format::count(last.step),
         format::count(last.steps)
     );
-    let speed = say.of("web.curve.tokens", format::decimals(last.tokens_per_s, 0));
+    let speed = say.of("web.curve.tokens", format::whole(last.tokens_per_s));
     let mut now = vec![
         (say.it("web.curve.step"), step),
         (

@@ -382,13 +382,14 @@ fn recipe_read(say: Say, read: OrderRecipe) -> RecipeRead {
         (RecipePart::Measuring, "measuring"),
         (RecipePart::Output, "output"),
     ];
+    let comma = say.it("web.sign.comma");
     let of = |part: RecipePart| {
         let keys = read.left.iter().filter(|it| it.part == part);
         let keys: Vec<&str> = keys.map(|it| it.key.as_str()).collect();
-        keys.join(", ")
+        keys.join(&comma)
     };
     let left = parts.map(|(part, name)| (say.it_of("web.new.recipe.left", name), of(part)));
-    let ignored = (say.it("web.new.recipe.ignored"), read.ignored.join(", "));
+    let ignored = (say.it("web.new.recipe.ignored"), read.ignored.join(&comma));
     let left = left.into_iter().chain([ignored]);
     RecipeRead {
         left: left.filter(|(_, keys)| !keys.is_empty()).collect(),

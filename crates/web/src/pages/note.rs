@@ -1,9 +1,10 @@
 //! What Lathe itself wrote beside an entry of the ledger, in the reader's language. The entry's page has it as it was
 //! signed; what people wrote stands everywhere as they wrote it.
 
-use lathe_evidence::statement::{Approval, Breaker, Cause, Registration};
+use lathe_evidence::statement::{Approval, Breaker, BreakerState, Cause, Registration};
 use lathe_workshop::DeploymentView;
 use lathe_workshop::note::{MoveNote, StepNote, is_self_approved};
+use lathe_workshop::trace::BreakerNow;
 use serde_json::Value;
 
 use super::chain::word;
@@ -57,8 +58,17 @@ pub(super) fn of_approval(say: Say, said: &Approval) -> Shown {
 }
 
 /// Why a breaker moved, where its cause stands beside it.
-pub(super) fn of_move(say: Say, cause: Cause, reason: &str) -> String {
-    told(say, cause, reason).unwrap_or_else(|| reason.to_owned())
+pub(super) fn of_move(say: Say, it: &Breaker) -> String {
+    renewed(say, it)
+        .or_else(|| told(say, it.cause, &it.reason))
+        .unwrap_or_else(|| it.reason.clone())
+}
+
+/// That a new deployment closed a breaker: what it replaced was restricted, or answered nobody.
+fn renewed(say: Say, it: &Breaker) -> Option<String> {
+    let is_renewed = MoveNote::read(it.cause, &it.reason) == Some(MoveNote::Renewed);
+    let was_restricted = it.from == BreakerState::Restricted;
+    (is_renewed && was_restricted).then(|| say.it("web.note.renewed.restricted"))
 }
 
 /// Why a breaker stands as it does, by itself: what was found of the evidence after what made it move.
@@ -74,11 +84,20 @@ pub(super) fn of_breaker(say: Say, cause: Cause, reason: &str) -> String {
     told(say, cause, reason).unwrap_or_else(own)
 }
 
-/// Why the breaker of a deployment is not closed; empty where it is.
+/// Why the breaker of a deployment is not closed; empty where it is, whatever closed it.
 pub(super) fn of_deployment(say: Say, it: &DeploymentView) -> String {
-    match it.breaker_cause {
-        Some(cause) => of_breaker(say, cause, &it.breaker_reason),
-        None => it.breaker_reason.clone(),
+    match (it.breaker, it.breaker_cause) {
+        (BreakerState::Closed, _) => String::new(),
+        (_, Some(cause)) => of_breaker(say, cause, &it.breaker_reason),
+        (_, None) => it.breaker_reason.clone(),
+    }
+}
+
+/// The same of a breaker as it stands.
+pub(super) fn of_state(say: Say, it: &BreakerNow) -> String {
+    match it.state {
+        BreakerState::Closed => String::new(),
+        _ => of_breaker(say, it.cause, &it.reason),
     }
 }
 
@@ -120,7 +139,10 @@ pub(super) fn of_statement(say: Say, kind: &str, statement: &Value) -> Shown {
             .map(|it| of_approval(say, &it))
             .unwrap_or_default(),
         "breaker" => serde_json::from_value::<Breaker>(said)
-            .map(|it| Shown::plain(of_breaker(say, it.cause, &it.reason)))
+            .map(|it| {
+                let closed = renewed(say, &it);
+                Shown::plain(closed.unwrap_or_else(|| of_breaker(say, it.cause, &it.reason)))
+            })
             .unwrap_or_default(),
         _ => Shown::default(),
     }
@@ -180,7 +202,7 @@ mod tests {
             ),
         ];
         for (cause, note) in notes {
-            let zh = of_move(Say::new(Lang::Zh), cause, &note.text());
+            let zh = of_breaker(Say::new(Lang::Zh), cause, &note.text());
             assert!(zh.contains(|it: char| !it.is_ascii()), "{zh}");
             let en = of_breaker(Say::new(Lang::En), cause, &note.text());
             assert!(en.is_ascii(), "{en}");

@@ -29,6 +29,8 @@ use crate::lang::{Say, Tongue};
 
 /// Size of an answer's JSON that the page reads.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// The header of a caller who knows that a restricted model answers; the script sends it too.
+const ACCEPTS_HEADER: &str = "x-lathe-accept-restricted";
 /// Characters of an example shown on its button.
 const SAMPLE_CHARS_MAX: usize = 72;
 
@@ -43,6 +45,8 @@ struct TryPage {
     others: Vec<Other>,
     asked: Asked,
     parameters: Parameters,
+    /// Some model that can be asked is restricted, and answers only who says that they know.
+    restricts: bool,
     panels: [Panel; 2],
 }
 
@@ -112,6 +116,8 @@ struct Asked {
     system: String,
     /// What the first of them was tuned with.
     system_own: String,
+    /// Whether who asks says that they know what is restricted.
+    accepts: bool,
 }
 
 /// `?model=NAME&other=NAME&sample=N`.
@@ -132,6 +138,9 @@ pub(super) struct AskForm {
     user: String,
     #[serde(default)]
     system: String,
+    /// Ticked by whoever knows that a model is restricted.
+    #[serde(default)]
+    accepts: Option<String>,
     #[serde(flatten)]
     parameters: Parameters,
 }
@@ -149,6 +158,7 @@ impl AskForm {
             user: &self.user,
             system: if own { model.system() } else { &self.system },
             parameters: parameters.clone(),
+            accepts: self.accepts.is_some(),
         }
     }
 }
@@ -161,6 +171,8 @@ pub(super) struct Question<'a> {
     pub system: &'a str,
     /// Further members of the request.
     pub parameters: Map<String, Value>,
+    /// Whoever asks knows that the model may be restricted.
+    pub accepts: bool,
 }
 
 /// An answer that the script received, to be drawn.
@@ -192,6 +204,7 @@ pub(super) async fn page(
         user: sample.unwrap_or_default(),
         system: own.clone(),
         system_own: own,
+        accepts: false,
     };
     let answers = [AnswerView::default(), AnswerView::default()];
     let parameters = Parameters::default();
@@ -229,6 +242,7 @@ pub(super) async fn ask(
         user: form.user,
         system: form.system,
         system_own: chosen.system().to_owned(),
+        accepts: form.accepts.is_some(),
     };
     let asked = (asked, form.parameters);
     let page = view(tongue, &offered, (Some(chosen), other), asked, answers);
@@ -412,6 +426,9 @@ fn view(
         model: chosen.map(|chosen| model(tongue.say, chosen)),
         others: offered.all().map(beside).collect(),
         frame: Frame::new(tongue, "try"),
+        restricts: offered
+            .all()
+            .any(|it| it.breaker() == BreakerState::Restricted),
         asked,
         parameters,
         panels: [
@@ -482,8 +499,12 @@ pub(super) async fn complete(
     body.insert("model".to_owned(), question.model.into());
     body.insert("messages".to_owned(), messages.into());
     let body = Value::Object(body).to_string();
-    let request = Request::post("/v1/chat/completions")
-        .header(CONTENT_TYPE, "application/json")
+    let mut request =
+        Request::post("/v1/chat/completions").header(CONTENT_TYPE, "application/json");
+    if question.accepts {
+        request = request.header(ACCEPTS_HEADER, "1");
+    }
+    let request = request
         .body(Body::from(body))
         .expect("the request is made of constants and a JSON body");
     let Ok(response) = state.door.clone().oneshot(request).await;

@@ -216,9 +216,7 @@ fn usage(say: Say, it: &DeploymentUse) -> Use {
         breaker: it
             .current
             .then(|| BreakerBadge::new(say, breaker.map(|it| it.state).unwrap_or_default())),
-        reason: breaker.map_or_else(String::new, |it| {
-            note::of_breaker(say, it.cause, &it.reason)
-        }),
+        reason: breaker.map_or_else(String::new, |it| note::of_state(say, it)),
         at: format::moment(it.deployment.at_ms),
         at_text: format::moment_text(it.deployment.at_ms),
         entry: chain::entry(say, &it.deployment),

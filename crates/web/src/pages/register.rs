@@ -9,7 +9,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, VARY};
 use axum::response::{Html, IntoResponse, Response};
-use lathe_evidence::statement::{Approval, BreakerState, Decision, RegistrationAction};
+use lathe_evidence::statement::{Approval, Decision, RegistrationAction};
 use lathe_workshop::WorkshopError;
 use lathe_workshop::trace::{RegistrationView, Said, WaitingView};
 use serde::Deserialize;
@@ -208,11 +208,7 @@ fn show(
         approved: chain
             .filter(|_| waiting.is_none() && !is_on_its_way(view))
             .and_then(|it| ApprovedBadge::of(say, it)),
-        breaker_reason: breaker
-            .filter(|it| it.state != BreakerState::Closed)
-            .map_or_else(String::new, |it| {
-                note::of_breaker(say, it.cause, &it.reason)
-            }),
+        breaker_reason: breaker.map_or_else(String::new, |it| note::of_state(say, it)),
         decided: view
             .approvals
             .last()

@@ -50,6 +50,8 @@ pub(super) struct PairedRow {
     pub name: String,
     pub metric: String,
     pub figure: Figure,
+    /// Of how many records it is, where that is not all of them.
+    pub shared: Option<String>,
 }
 
 pub(super) struct SliceGroup {
@@ -109,7 +111,7 @@ impl ReportView {
             metrics: names.iter().map(|name| metric(say, name)).collect(),
             subjects: subjects.collect(),
             notes: published
-                .map(|subject| (subject.name.clone(), subject.note.clone()))
+                .map(|subject| (subject.name.clone(), noted(say, subject)))
                 .collect(),
             paired: paired(say, report),
             slice_heads: heads.collect(),
@@ -276,8 +278,34 @@ fn paired(say: Say, report: &Report) -> Vec<PairedRow> {
         name: paired.against.clone(),
         metric: metric(say, &paired.metric),
         figure: difference(&paired.difference),
+        shared: (paired.records < report.records).then(|| {
+            say.of(
+                "web.report.paired.records",
+                format::count(paired.records as u64),
+            )
+        }),
     };
     report.paired.iter().map(row).collect()
+}
+
+/// What a subject is. Where Lathe itself wrote it, in the reader's language; a source that a pack names is the pack's.
+fn noted(say: Say, subject: &Subject) -> String {
+    let note = &subject.note[..];
+    let (key, of) = match subject.role {
+        Role::Base => ("web.report.note.base", note.strip_suffix(" as it came in")),
+        Role::Tuned => (
+            "web.report.note.tuned",
+            note.strip_suffix(" with the tuned adapter"),
+        ),
+        Role::Challenger => (
+            "web.report.note.linear",
+            note.strip_prefix("ridge regression on word and character n-grams of "),
+        ),
+    };
+    match of {
+        Some(of) => say.of(key, of),
+        None => note.to_owned(),
+    }
 }
 
 /// Whose slices stand side by side: tuned, best challenger, base; those that have any.
@@ -391,4 +419,53 @@ fn role(say: Say, subject: &Subject, best: Option<&str>) -> String {
 /// A metric by its name in the catalogue, or as the report calls it.
 pub(super) fn metric(say: Say, name: &str) -> String {
     say.name_of("web.metric", name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lathe_workshop::words::Lang;
+
+    fn subject(role: Role, note: &str) -> Subject {
+        Subject {
+            role,
+            name: "it".to_owned(),
+            note: note.to_owned(),
+            records: 0,
+            predictions_sha256: None,
+            metrics: Default::default(),
+            slices: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_lathe_writes_of_a_subject_is_in_the_readers_language_and_what_a_pack_writes_is_not() {
+        let linear = "ridge regression on word and character n-grams of text";
+        for (role, note, zh) in [
+            (
+                Role::Base,
+                "tiny-model as it came in",
+                "未经调优的 tiny-model",
+            ),
+            (
+                Role::Tuned,
+                "tiny-model with the tuned adapter",
+                "tiny-model 加调优所得适配器",
+            ),
+            (
+                Role::Challenger,
+                linear,
+                "以字段 text 的词与字符 n 元组为特征的岭回归",
+            ),
+            (
+                Role::Challenger,
+                "a table as it came in",
+                "a table as it came in",
+            ),
+        ] {
+            let subject = subject(role, note);
+            assert_eq!(noted(Say::new(Lang::Zh), &subject), zh);
+            assert_eq!(noted(Say::new(Lang::En), &subject), note);
+        }
+    }
 }

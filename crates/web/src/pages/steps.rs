@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::curve::MEAN_LOSS;
 use super::fault::Fault;
+use super::report::{figure_text, metric};
 use super::took;
 use crate::format;
 use crate::lang::Say;
@@ -162,14 +163,42 @@ fn figure_row(say: Say, name: &str, value: &Value) -> (String, String) {
     let named = match name {
         PEAK_MEMORY => say.it("web.steps.peak"),
         MEAN_LOSS => say.it("web.curve.loss.mean"),
-        _ => name.to_owned(),
+        _ => path_named(say, name),
     };
+    if let (Some(metric), Some(figure)) = (measured(say, name), value.as_f64()) {
+        return (named, figure_text(metric, figure));
+    }
     let figure = match (name, value.as_u64(), value.as_f64()) {
         (PEAK_MEMORY | "bytes", Some(bytes), _) => format::bytes(bytes),
-        ("tokens_per_s", _, Some(speed)) => say.of("web.curve.tokens", format::decimals(speed, 0)),
+        ("tokens_per_s", _, Some(speed)) => say.of("web.curve.tokens", format::whole(speed)),
         _ => plain(value),
     };
     (named, figure)
+}
+
+/// The metric at the end of a path, or whose interval's end that is; none where the path names none.
+fn measured(say: Say, path: &str) -> Option<&str> {
+    let mut parts = path.rsplit('.');
+    let last = parts.next()?;
+    let name = match last {
+        "value" | "low" | "high" => parts.next()?,
+        name => name,
+    };
+    is_metric(say, name).then_some(name)
+}
+
+/// Whether the catalogue has a name for it.
+fn is_metric(say: Say, name: &str) -> bool {
+    metric(say, name) != name
+}
+
+/// A path as it is, or in the words of the catalogue where it names a metric.
+fn path_named(say: Say, path: &str) -> String {
+    if measured(say, path).is_none() {
+        return path.to_owned();
+    }
+    let parts: Vec<String> = path.split('.').map(|part| metric(say, part)).collect();
+    parts.join(" · ")
 }
 
 /// A figure as text: strings without quotes, a dash for nothing, fractions with as many digits as say something.
@@ -314,7 +343,7 @@ mod tests {
         let figures = json!({
             "final_loss": 0.283_712_345, "tokens_per_s": 268.412_345, "resumed_from": null,
             "metrics": {"pearson_r": 0.031_234_567, "by": [1, 2]},
-            "answers": [{"valid": true}],
+            "answers": [{"valid": true}], "tuned": {"valid_json": {"low": 0.8667}},
         });
         let figures = figures.as_object().expect("an object");
         let rows = figure_rows(Say::new(Lang::En), figures);
@@ -326,7 +355,8 @@ mod tests {
         assert_eq!(row(mean), Some("0.2837"));
         assert_eq!(row("tokens_per_s"), Some("268 tokens/s"));
         assert_eq!(row("resumed_from"), Some("–"));
-        assert_eq!(row("metrics.pearson_r"), Some("0.0312"));
+        assert_eq!(row("metrics · Pearson r"), Some("0.031"));
+        assert_eq!(row("tuned · Valid answers · low"), Some("86.7 %"));
         assert_eq!(row("metrics.by"), Some("1, 2"));
         assert_eq!(row("answers.0.valid"), Some("true"));
         let rows = figure_rows(Say::new(Lang::Zh), figures);

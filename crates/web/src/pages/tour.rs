@@ -128,6 +128,8 @@ async fn asked(
             user: question,
             system: model.system.as_deref().unwrap_or_default(),
             parameters: Map::from_iter([("temperature".to_owned(), 0.into())]),
+            // The tour begins at a model that answers everyone.
+            accepts: false,
         };
         let told = playground::complete(state, say, asked)
             .await

@@ -1,6 +1,7 @@
 //! Which order answers now: what lists, orders, comparisons and forms say of it.
 
 use axum::http::StatusCode;
+use lathe_evidence::statement::{BreakerState, Cause};
 use lathe_workshop::{AnsweringNow, OrderId, OrderState, OrderView};
 
 use crate::pages::{app, get, post};
@@ -31,6 +32,11 @@ fn standing(now: AnsweringNow) -> SampleDesk {
     let done = desk.orders.iter_mut().find(|it| it.id.0 == DONE);
     done.expect("the sample has it").answering = Some(orders::stands(now, DONE));
     for deployment in &mut desk.deployments {
+        deployment.breaker = match now {
+            AnsweringNow::Answers => BreakerState::Closed,
+            AnsweringNow::Restricted => BreakerState::Restricted,
+            AnsweringNow::Silent | AnsweringNow::Replaced => BreakerState::Open,
+        };
         deployment.breaker_reason = "a record was withdrawn <b>".to_owned();
     }
     desk
@@ -106,6 +112,32 @@ async fn an_order_whose_data_was_withdrawn_says_how_it_answers_still() {
     assert!(!page.text.contains("curl -s"), "{}", page.text);
 }
 
+/// Whatever was restricted before it is not its own: the history alone tells of it.
+#[tokio::test]
+async fn the_order_that_has_taken_over_is_not_warned_about_the_one_before() {
+    let mut desk = standing(AnsweringNow::Answers);
+    let reason = "another deployment took the name";
+    for deployment in &mut desk.deployments {
+        deployment.breaker_cause = Some(Cause::Renewed);
+        deployment.breaker_reason = reason.to_owned();
+    }
+    let now = desk.breaker.now.as_mut().expect("the sample's moved");
+    (now.state, now.cause) = (BreakerState::Closed, Cause::Renewed);
+    now.reason = reason.to_owned();
+    let moved = &mut desk.breaker.moves[0].said;
+    (moved.from, moved.to) = (BreakerState::Restricted, BreakerState::Closed);
+    (moved.cause, moved.reason) = (Cause::Renewed, reason.to_owned());
+    let app = app(desk);
+    for path in [&format!("/orders/{DONE}")[..], "/deployments/customer-care"] {
+        let page = get(&app, path, "en").await.text;
+        assert!(!page.contains("<div class=\"notice\">"), "{path}: {page}");
+        assert!(!page.contains("took the name"), "{path}: {page}");
+    }
+    let page = get(&app, "/deployments/customer-care", "en").await.text;
+    let told = "closed: a new deployment replaced the restricted one";
+    assert_eq!(page.matches(told).count(), 1, "{page}");
+}
+
 /// The order that was set aside as one that was placed again with nothing changed.
 fn again(state: OrderState, now: Option<AnsweringNow>) -> SampleDesk {
     let mut desk = SampleDesk::new();
@@ -136,7 +168,8 @@ async fn letting_an_order_answer_says_what_became_of_it() {
     ] {
         let app = app(again(state, now));
         let page = get(&app, &format!("/orders/{PAUSED}"), "en").await.text;
-        let said = page.contains("<p class=\"notice\" role=\"status\">");
+        // It went well, and does not look like a warning.
+        let said = page.contains("<p class=\"notice good\" role=\"status\">");
         assert_eq!(said, !words.is_empty(), "{state:?}: {page}");
         assert!(page.contains(words), "{words}: {page}");
     }
@@ -301,6 +334,18 @@ async fn what_an_order_waited_is_told_apart() {
         assert!(page.contains("18 min 5"), "{path}: {page}");
         assert!(page.contains("waited 24 h 0 min"), "{path}: {page}");
     }
+}
+
+#[tokio::test]
+async fn a_difference_says_of_how_many_records_it_is_where_these_are_fewer() {
+    let path = format!("/orders/{DONE}");
+    let all = get(&app(SampleDesk::new()), &path, "en").await.text;
+    assert!(!all.contains("that both were measured on"), "{all}");
+    let mut desk = SampleDesk::new();
+    desk.report.paired[0].records = 200;
+    let few = get(&app(desk), &path, "en").await.text;
+    let told = "of the 200 records that both were measured on";
+    assert_eq!(few.matches(told).count(), 1, "{few}");
 }
 
 #[tokio::test]

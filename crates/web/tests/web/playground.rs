@@ -220,3 +220,26 @@ async fn a_model_that_does_not_answer_everyone_is_marked() {
     let listed = "data-system=\"echo\">after-sales · restricted</option>";
     assert!(other.contains(listed), "{other}");
 }
+
+#[tokio::test]
+async fn whoever_knows_that_a_model_is_restricted_can_say_so() {
+    let mut desk = two();
+    desk.deployments[1].breaker = BreakerState::Restricted;
+    let app = app(desk);
+    let page = get(&app, "/try?model=after-sales", "zh").await.text;
+    let tick = "<input type=\"checkbox\" name=\"accepts\" value=\"yes\"";
+    assert!(page.contains(tick) && !page.contains(" checked"), "{page}");
+    assert!(page.contains("我已知悉该模型受限运行"), "{page}");
+    let asked = "model=after-sales&user=echo&system=";
+    let silent = post(&app, "/try", asked).await.text;
+    assert!(!silent.contains("restricted is accepted"), "{silent}");
+    let knowing = post(&app, "/try", &format!("{asked}&accepts=yes"))
+        .await
+        .text;
+    assert!(knowing.contains("restricted is accepted"), "{knowing}");
+    // It stays ticked for the next question.
+    assert!(knowing.contains("aria-describedby=\"accepts-text\" checked"));
+    // Where nothing is restricted there is nothing to know.
+    let plain = get(&super::pages::app(two()), "/try", "en").await.text;
+    assert!(!plain.contains("name=\"accepts\""), "{plain}");
+}

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 
 use crate::pages::{app, get, post};
 use crate::people::Shop;
-use crate::sample::trace::{RECEIPT, leaf};
+use crate::sample::trace::{RECEIPT, leaf, withdrawn};
 use crate::sample::{DATASET, DONE, SampleDesk};
 
 /// Where each of these stands in a text, in this order.
@@ -191,4 +191,38 @@ async fn withdrawn_data_offers_to_tune_again_without_it() {
     );
     let placed = post(&app, &format!("/orders/{DONE}/clone"), "").await;
     assert_eq!(placed.status, StatusCode::SEE_OTHER);
+}
+
+/// A restricted deployment names what was taken back as a link, and offers the way out.
+#[tokio::test]
+async fn a_restricted_deployment_leads_to_the_record_and_tunes_again_without_it() {
+    let mut desk = SampleDesk::without_record();
+    for view in &mut desk.registrations {
+        let chain = view.chain.iter_mut();
+        chain.for_each(|it| it.withdrawn = vec![withdrawn()]);
+    }
+    let shop = Shop::before(desk).await;
+    let record = format!("<a href=\"/records/{}\">Record ", leaf());
+    let form = format!("<form method=\"post\" action=\"/orders/{DONE}/clone\">");
+    for (role, may) in [("tuner", true), ("approver", false)] {
+        let visitor = shop.log_in(role).await;
+        let page = visitor.get("/deployments/customer-care").await.text;
+        assert_eq!(page.contains(&form), may, "{role}: {page}");
+        assert!(page.contains(&record), "{role}: {page}");
+    }
+    // Where nothing was taken back, nothing is offered.
+    let app = app(SampleDesk::new());
+    let whole = get(&app, "/deployments/customer-care", "en").await.text;
+    assert!(!whole.contains("Tune again without it"), "{whole}");
+}
+
+/// Signs are those of the language: an entry stands in full-width brackets, after a full-width comma.
+#[tokio::test]
+async fn a_chinese_record_has_chinese_signs() {
+    let desk = SampleDesk::without_record();
+    let path = format!("/records/{}", leaf());
+    let page = get(&app(desk), &path, "zh").await.text;
+    assert!(page.contains("账本中的撤回声明（第 31 条存证）"), "{page}");
+    assert!(!page.contains(", <a href=\"/ledger/"), "{page}");
+    assert!(page.contains("，<a href=\"/ledger/"), "{page}");
 }

@@ -47,7 +47,7 @@ impl SettingLine {
             "s" => duration(lang, whole),
             "ms" if whole >= 1000 && whole.is_multiple_of(1000) => duration(lang, whole / 1000),
             "ms" => unit(lang, "ms", whole),
-            "percent" => format!("{whole}%"),
+            "percent" => format!("{whole} %"),
             _ => grouped(whole),
         }
     }
@@ -128,7 +128,7 @@ mod tests {
             ("wait_ms_max", json!(60_000), "1 min"),
             ("step_ms_max", json!(100), "100 ms"),
             ("cache_bytes_max", json!(1_u64 << 30), "1.0 GiB"),
-            ("restrict_percent", json!(5), "5%"),
+            ("restrict_percent", json!(5), "5 %"),
             ("audit_rows_max", json!(1_000_000), "1,000,000"),
             ("cgroup_processors", json!(1.5), "1.5"),
             ("tls", json!(false), "no"),

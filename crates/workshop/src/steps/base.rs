@@ -8,7 +8,7 @@ use lathe_evidence::report::Role;
 use serde_json::{Value, json};
 
 use super::compute::{self, Machine, Records};
-use super::figures::{figure, grouped, members};
+use super::figures::{figure_by, grouped, members, metrics_line};
 use super::{Context, WorkerStep, chat, registers_nothing, says_nothing};
 use crate::error::WorkshopError;
 use crate::order::{Output, StepError, StepName};
@@ -55,13 +55,12 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     predictions.save(&job.out)?;
     let metrics = measure(&records.task, &subset, &predictions)?;
     Ok(Output {
-        figure: figure(
-            "figure.base",
-            &[
-                ("metrics", &compute::metrics_line(&metrics)),
-                ("records", &grouped(subset.len() as u64)),
-            ],
-        ),
+        figure: figure_by("figure.base", |lang| {
+            vec![
+                ("metrics", metrics_line(lang, &metrics)),
+                ("records", grouped(subset.len() as u64)),
+            ]
+        }),
         figures: members(json!({ "records": subset.len(), "metrics": metrics })),
         facts: serde_json::Map::new(),
     })

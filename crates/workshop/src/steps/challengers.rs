@@ -8,8 +8,8 @@ use lathe_eval::challengers::run_linear_ngrams;
 use lathe_eval::{ChallengerSpec, Predictions, measure};
 use serde_json::{Value, json};
 
-use super::compute::{self, Records};
-use super::figures::{figure, members};
+use super::compute::Records;
+use super::figures::{figure, figure_by, members, metrics_line};
 use super::{Context, WorkerStep, registers_nothing, says_nothing, write_json};
 use crate::error::WorkshopError;
 use crate::order::{Output, StepError, StepName, Title};
@@ -76,10 +76,12 @@ fn line(measured: &[(String, Metrics)]) -> Title {
         .iter()
         .max_by(|a, b| rank(&a.1).total_cmp(&rank(&b.1)));
     match best {
-        Some((name, metrics)) => figure(
-            "figure.challengers",
-            &[("name", name), ("metrics", &compute::metrics_line(metrics))],
-        ),
+        Some((name, metrics)) => figure_by("figure.challengers", |lang| {
+            vec![
+                ("name", name.clone()),
+                ("metrics", metrics_line(lang, metrics)),
+            ]
+        }),
         None => figure("figure.challengers-none", &[]),
     }
 }

@@ -1,8 +1,6 @@
 //! What the computing steps share: the loaded model with its pool, and the
 //! prepared records as rendered examples.
 
-use std::collections::BTreeMap;
-
 use lathe_data::dataset::Dataset;
 use lathe_data::prepare::Sealed;
 use lathe_data::task::{ChatForm, Example, Task};
@@ -144,22 +142,6 @@ pub fn answer(
     Ok(outputs)
 }
 
-/// Metrics for people, the telling ones first: "pearson_r 0.874, macro_f1 0.781, valid_json 1.000".
-pub fn metrics_line(metrics: &BTreeMap<String, f64>) -> String {
-    let first = ["pearson_r", "macro_f1", "valid_json"];
-    let told = first
-        .iter()
-        .filter_map(|name| Some((*name, metrics.get(*name)?)));
-    let rest = metrics
-        .iter()
-        .filter(|(name, _)| !first.contains(&name.as_str()));
-    let parts: Vec<String> = told
-        .chain(rest.map(|(name, value)| (name.as_str(), value)))
-        .map(|(name, value)| format!("{name} {value:.3}"))
-        .collect();
-    parts.join(", ")
-}
-
 /// `wanted` indices out of `0..all`, evenly spread, the first always among them.
 pub fn spread(all: usize, wanted: usize) -> Vec<usize> {
     let wanted = wanted.min(all);
@@ -169,14 +151,6 @@ pub fn spread(all: usize, wanted: usize) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_telling_metrics_come_first() {
-        let metrics = [("valid_json", 1.0), ("pearson_r", 0.87421), ("a", 0.5)]
-            .map(|(name, value)| (name.to_owned(), value));
-        let line = metrics_line(&BTreeMap::from(metrics));
-        assert_eq!(line, "pearson_r 0.874, valid_json 1.000, a 0.500");
-    }
 
     #[test]
     fn spread_is_even_and_within_bounds() {

@@ -12,7 +12,7 @@ use lathe_register::chain;
 use serde_json::{Map, Value, json};
 
 use super::compute::{self, Machine, Records};
-use super::figures::{figure, grouped, members};
+use super::figures::{figure_by, grouped, members, metrics_line};
 use super::{Context, Say, WorkerStep, chat, read_json, write_json};
 use crate::error::WorkshopError;
 use crate::home::io_error;
@@ -106,13 +106,12 @@ fn output_of(report: &Report, format: &str) -> Output {
         .map(|subject| (subject.name.clone(), json!(subject.metrics)))
         .collect();
     Output {
-        figure: figure(
-            "figure.evaluate",
-            &[
-                ("metrics", &compute::metrics_line(&tuned)),
-                ("records", &grouped(report.records as u64)),
-            ],
-        ),
+        figure: figure_by("figure.evaluate", |lang| {
+            vec![
+                ("metrics", metrics_line(lang, &tuned)),
+                ("records", grouped(report.records as u64)),
+            ]
+        }),
         figures: members(json!({ "records": report.records, "subjects": all })),
         facts: members(json!({ "format": format })),
     }

@@ -10,7 +10,7 @@ use lathe_evidence::statement::BaseModel;
 use serde_json::{Value, json};
 
 use super::fetching::{fetch, keep_fetched, source_key};
-use super::figures::{figure, megabytes, members};
+use super::figures::{self, figure_by, megabytes, members};
 use super::{Context, Say, WorkerStep, digest_figure, public_source};
 use crate::catalogue::ModelView;
 use crate::clock::now_ms;
@@ -44,16 +44,14 @@ fn run(job: &Job, emit: &mut Emit<'_>) -> Result<Output, StepError> {
     let raw = lathe_engine::open(&weights(&job.out)?)?;
     let name = name_of(job, &fetched.path);
     let parameters = raw.config.parameters();
-    let millions = format!("{:.1}", parameters as f64 / 1e6);
     Ok(Output {
-        figure: figure(
-            "figure.model",
-            &[
-                ("name", &name),
-                ("millions", &millions),
-                ("size", &megabytes(fetched.bytes)),
-            ],
-        ),
+        figure: figure_by("figure.model", |lang| {
+            vec![
+                ("name", name.clone()),
+                ("parameters", figures::parameters(lang, parameters)),
+                ("size", megabytes(fetched.bytes)),
+            ]
+        }),
         figures: members(json!({
             "name": name,
             "parameters": parameters,

@@ -182,7 +182,7 @@ pub(super) fn learn(
             &[
                 ("steps", &grouped(outcome.steps)),
                 ("loss", &format!("{:.3}", outcome.final_loss)),
-                ("speed", &grouped(tokens_per_s.max(0.0) as u64)),
+                ("speed", &grouped(tokens_per_s.max(0.0).round() as u64)),
             ],
         ),
         figures: members(json!({

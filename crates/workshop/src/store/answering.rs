@@ -14,20 +14,15 @@ pub(crate) struct HeldRow {
     pub(crate) order: OrderId,
     /// The name that its model was deployed under.
     pub(crate) name: String,
-    /// The order whose model was given the name last; none where the name is nobody's.
+    /// The order that was given the name last; none where the name is nobody's.
     pub(crate) holder: Option<OrderId>,
-    /// Whether what has the name is what this order deployed: by itself, or by an order that was placed
-    /// again with nothing changed.
-    pub(crate) is_same: bool,
 }
 
-/// Each order, its name and its step are looked up by their keys.
+/// Each order and its name are looked up by their keys.
 const HELD: &str =
-    "SELECT orders.id AS id, orders.deployment AS name, deployments.order_id AS holder,
-        COALESCE(deployments.order_id = orders.id OR deployments.input = steps.input, 0) AS is_same
+    "SELECT orders.id AS id, orders.deployment AS name, deployments.order_id AS holder
      FROM orders
      LEFT JOIN deployments ON deployments.name = orders.deployment
-     LEFT JOIN steps ON steps.order_id = orders.id AND steps.name = 'deploy'
      WHERE orders.id IN (SELECT value FROM json_each(?1)) AND orders.deployment IS NOT NULL";
 
 fn held(row: &SqliteRow) -> HeldRow {
@@ -35,7 +30,6 @@ fn held(row: &SqliteRow) -> HeldRow {
         order: OrderId(row.get("id")),
         name: row.get("name"),
         holder: row.get::<Option<String>, _>("holder").map(OrderId),
-        is_same: row.get::<i64, _>("is_same") != 0,
     }
 }
 
@@ -75,7 +69,7 @@ mod tests {
             plan.iter()
                 .any(|line| line.contains(&format!("SCAN {table}")))
         };
-        let is_searched = ["orders", "deployments", "steps"].into_iter().any(scans);
+        let is_searched = ["orders", "deployments"].into_iter().any(scans);
         assert!(!is_searched, "{plan:?}");
         assert_eq!(shop.store().held(&[]).await.unwrap(), []);
         shop.stop().await;

@@ -6,8 +6,8 @@ use std::io::{Seek as _, Write as _};
 
 use axum::Router;
 use axum::extract::Json;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use lathe_evidence::Digest;
@@ -68,7 +68,7 @@ pub struct SampleDesk {
     pub deployments: Vec<DeploymentView>,
     pub upstreams: Vec<UpstreamView>,
     models: Vec<ModelRow>,
-    report: Report,
+    pub report: Report,
     verdict: Verdict,
     lesson: Preview,
     name: String,
@@ -76,7 +76,7 @@ pub struct SampleDesk {
     /// Newest first; the first one is the trace's.
     receipts: Vec<Receipt>,
     record: RecordTrace,
-    registrations: Vec<RegistrationView>,
+    pub registrations: Vec<RegistrationView>,
     pending: Vec<PendingRow>,
     /// Who placed the orders.
     pub author: Option<String>,
@@ -86,7 +86,7 @@ pub struct SampleDesk {
     pub packs: Vec<Value>,
     entries: Vec<EntryView>,
     entry: EntryTrace,
-    breaker: BreakerView,
+    pub breaker: BreakerView,
     changes: watch::Sender<u64>,
 }
 
@@ -728,7 +728,7 @@ pub fn door() -> Router {
     Router::new().route("/v1/chat/completions", post(answer))
 }
 
-async fn answer(Json(body): Json<Value>) -> Response {
+async fn answer(headers: HeaderMap, Json(body): Json<Value>) -> Response {
     let asked = body
         .pointer("/messages")
         .and_then(Value::as_array)
@@ -738,7 +738,10 @@ async fn answer(Json(body): Json<Value>) -> Response {
         return (StatusCode::BAD_REQUEST, Json(error)).into_response();
     }
     let text = match asked.and_then(|message| message["content"].as_str()) {
-        Some("echo") => body.to_string(),
+        Some("echo") => match headers.get("x-lathe-accept-restricted") {
+            Some(_) => format!("{body} restricted is accepted"),
+            None => body.to_string(),
+        },
         _ => r#"{"sentiment":2.3,"label":"positive"}"#.to_owned(),
     };
     let usage = json!({ "prompt_tokens": 74, "completion_tokens": 14 });
