@@ -178,6 +178,19 @@ async fn what_belongs_to_others_is_not_there_on_pages_and_in_the_api() {
             assert_eq!(told(id).await, told(UNKNOWN).await, "{what}");
         }
     }
+    for path in ["/projects/bank", "/api/projects/bank", "/projects/common"] {
+        assert_eq!(anna.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    // What is the whole workshop's is for roles in the workshop.
+    for path in ["/people", "/audit", "/ledger", "/api/ledger", "/api/audit"] {
+        assert_eq!(anna.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn data_and_models_of_others_are_not_there_on_pages_and_in_the_api() {
+    let wards = Wards::new().await;
+    let anna = wards.shop.log_in("anna").await;
     let [own, foreign, common] = &wards.data;
     let answer = anna.get(&format!("/data/{own}")).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
@@ -194,13 +207,6 @@ async fn what_belongs_to_others_is_not_there_on_pages_and_in_the_api() {
         }
         let asked = json!({"do": "data-compare", "from": own, "to": id});
         assert_eq!(anna.operate(asked).await.status, StatusCode::NOT_FOUND);
-    }
-    for path in ["/projects/bank", "/api/projects/bank", "/projects/common"] {
-        assert_eq!(anna.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
-    }
-    // What is the whole workshop's is for roles in the workshop.
-    for path in ["/people", "/audit", "/ledger", "/api/ledger", "/api/audit"] {
-        assert_eq!(anna.get(path).await.status, StatusCode::FORBIDDEN, "{path}");
     }
 }
 
