@@ -165,8 +165,12 @@ fn check_trace(home: &Home, order: &Value) {
     let said: Vec<&Value> = records.map(|it| &it["fields"]["text"]).collect();
     assert!(said.contains(&asked), "{trace}");
     let (_, page) = serving.get_text(&format!("/receipts/{receipt}?lang=en"));
-    for stage in ["pt", "sft", "dpo"] {
-        assert!(page.contains(&format!("{stage}, ")), "{stage}: {page}");
+    for stage in [
+        "Continued pretraining, ",
+        "Supervised fine-tuning, ",
+        "Preference alignment (DPO), ",
+    ] {
+        assert!(page.contains(stage), "{stage}: {page}");
     }
     // From the record of an earlier stage one walks to what answers.
     let (leaf, _) = a_record(home, &artifact(order, "pretrain-prepare"));

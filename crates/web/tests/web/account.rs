@@ -176,7 +176,7 @@ async fn the_first_account_is_told_of_before_and_leads_to_logging_in() {
                 "administrator alone places no orders",
             ],
         ),
-        ("zh", ["首个账号供您自己使用", "管理员角色本身不能创建任务"]),
+        ("zh", ["首个账号供您自己使用", "管理员角色本身不能下达任务"]),
     ] {
         let before = shop.get(&format!("/people?lang={lang}")).await.text;
         for told in told {

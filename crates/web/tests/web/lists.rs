@@ -148,24 +148,6 @@ async fn the_lists_of_the_api_are_narrowed_and_turned() {
 
 #[tokio::test]
 async fn a_first_order_offers_the_packs_that_are_there_alone() {
-    let mut desk = SampleDesk::empty();
-    desk.packs.clear();
-    let without = app(desk);
-    for (lang, told) in [
-        ("en", "There is no pack to choose yet"),
-        ("zh", "尚无可选的场景包"),
-    ] {
-        let page = get(&without, "/orders/new", lang).await;
-        assert_eq!(page.status, StatusCode::OK, "{}", page.text);
-        assert!(page.text.contains(told), "{}", page.text);
-        assert!(!page.text.contains("role=\"alert\""), "{}", page.text);
-        let field = "name=\"pack\" value=\"\"";
-        assert!(page.text.contains(field), "{}", page.text);
-        let start = get(&without, "/", lang).await.text;
-        for absent in ["lathe run packs/", "cp -r packs/", "value=\"packs/"] {
-            assert!(!start.contains(absent), "{absent}: {start}");
-        }
-    }
     let with = app(SampleDesk::empty());
     let start = get(&with, "/", "en").await.text;
     let quick = "lathe run packs/customer-care --quick";

@@ -714,7 +714,7 @@ async fn four_clicks_lead_from_an_order_to_a_withdrawn_sentence() {
     for said in [
         "href=\"/deployments/customer-care\"",
         "restricted",
-        "lathe run packs/customer-care",
+        "lathe order clone ",
     ] {
         assert!(done.text.contains(said), "{said}");
     }

@@ -72,7 +72,7 @@ async fn an_alert_above_a_form_is_told_in_the_language_of_the_page() {
     assert!(english.text.contains(&told), "{}", english.text);
     let chinese = post(&app, "/orders?lang=zh", form).await;
     assert_eq!(chinese.status, StatusCode::BAD_REQUEST);
-    let told = "<div class=\"alert\" role=\"alert\"><b>此路径下没有场景包。</b><span>请指定包含 pack.yaml 的文件夹";
+    let told = "<b>此路径下没有场景包。</b><span>请指定包含 pack.yaml 的文件夹";
     let original = format!(
         "<span lang=\"en\">{said}; Name the folder that holds pack.yaml.</span></span></div>"
     );

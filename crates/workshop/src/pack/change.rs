@@ -254,7 +254,7 @@ fn told_ends(ends: Ends, lang: Lang) -> String {
     let ends: Vec<String> = ends.into_iter().flatten().collect();
     ends.join(match lang {
         Lang::En => " and ",
-        Lang::Zh => "且",
+        Lang::Zh => " 且",
     })
 }
 

@@ -18,6 +18,7 @@ use crate::order::OrderId;
 use crate::people::Right;
 use crate::people::reach::{self, Reach};
 use crate::store::PendingRow;
+use crate::withdrawn::held::Gone;
 use crate::words::Lang;
 use crate::workshop::Workshop;
 
@@ -165,7 +166,8 @@ impl Workshop {
         // What was looked up of its datasets before says for most that there is nothing to be found.
         let versions: Vec<Digest> = chain.datasets.iter().map(|it| it.subject).collect();
         let gone = self.gone(&versions).await?;
-        if gone.is_some_and(|all| all.iter().all(|it| !it.whole && it.train + it.test == 0)) {
+        let is_intact = |it: &Gone| !it.whole && !it.unread && it.train + it.test == 0;
+        if gone.is_some_and(|all| all.iter().all(is_intact)) {
             return Ok(Vec::new());
         }
         let Ok(behind) = Behind::of(self, evaluation.link).await else {

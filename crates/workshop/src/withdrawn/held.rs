@@ -42,6 +42,8 @@ pub(crate) struct Gone {
     pub train: u64,
     /// Single records that are held out.
     pub test: u64,
+    /// Whether that is not known of later withdrawals, since its records cannot be read.
+    pub unread: bool,
 }
 
 impl Gone {
@@ -153,6 +155,9 @@ impl Held {
                 Split::Test => gone.test += 1,
             }
         }
+        let kept = self.lock();
+        let known = kept.versions.get(version);
+        gone.unread = known.is_some_and(|it| it.unreadable > it.entries);
         gone
     }
 
@@ -441,6 +446,7 @@ mod tests {
             whole: false,
             train: 1,
             test: 1,
+            unread: false,
         };
         assert_eq!(gone, expected);
         let other = data.prepared.train[1].leaf;

@@ -117,7 +117,7 @@ impl SampleDesk {
             author: None,
             rejections: Vec::new(),
             packs: vec![json!({
-                "pack": "packs/customer-care", "name": "customer-care", "brought": false,
+                "pack": "packs/customer-care", "name": "customer-care", "brought": false, "carried": false,
                 "title": {"en": "Customer care", "zh": "客户关怀"},
                 "description": {"en": "", "zh": ""},
             })],
