@@ -123,6 +123,57 @@ fn a_paused_order_lets_the_next_run_and_ends_as_if_never_paused() {
 }
 
 #[test]
+fn a_cancelled_order_ends_where_it_stands_and_is_put_back_by_resume() {
+    let home = Home::new();
+    let mut daemon = up(&home);
+    daemon.env("LATHE_TEST_PAUSE_AT", "tune:half");
+    let serving = Serving::start(&home, &mut daemon);
+    let first = place(&serving, &fixture("tiny-pack"));
+    wait_for("the middle of tuning", || {
+        home.path().join("tmp/paused").exists().then_some(())
+    });
+    let second = place(&serving, &fixture("tiny-pack-classes"));
+    for id in [&second, &first] {
+        let cancelled = home.json(&["order", "cancel", id, "--json"]);
+        assert_eq!(cancelled, json!({ "order": id, "state": "failed" }));
+    }
+    assert_eq!(home.workers(), Vec::<u32>::new(), "its worker is gone");
+    let now = order(&home, &first);
+    let error = &step(&now, "tune")["error"];
+    assert_eq!(error["code"], "order-cancelled", "{now}");
+    refused(&home, &["order", "cancel", &first], "order-state");
+    refused(&home, &["order", "pause", &first], "order-state");
+    let rows = home.json(&["order", "list", "--json"]);
+    assert_eq!(
+        (&rows[0]["ending"], &rows[1]["ending"]),
+        (&json!("cancelled"), &json!("cancelled"))
+    );
+    let list = text(&home.output(&["order", "list"]).stdout);
+    assert!(
+        list.contains("cancelled") && !list.contains("failed"),
+        "{list}"
+    );
+
+    home.json(&["order", "resume", &first, "--json"]);
+    let done = wait_until(&home, &first, "done");
+    let tune = step(&done, "tune");
+    assert!(tune["figures"]["resumed_from"].is_u64(), "{tune}");
+    let said = refused(&home, &["order", "cancel", &first], "order-state");
+    assert!(said.contains("nothing is left to do"), "{said}");
+    refused(&home, &["order", "cancel", "0000"], "order-unknown");
+    // One that waits for its turn, set aside, is cancelled like any other, by people at the terminal.
+    home.json(&["order", "resume", &second, "--json"]);
+    wait_until(&home, &second, "done");
+    assert_eq!(serving.interrupt().code(), Some(0));
+    let third = home.json(&["order", "clone", &second, "--json"]);
+    let third = third["order"].as_str().expect("an id");
+    home.json(&["order", "pause", third, "--json"]);
+    let told = text(&home.output(&["order", "cancel", third]).stdout);
+    assert!(told.contains("is cancelled"), "{told}");
+    assert_eq!(order(&home, third)["state"], "failed");
+}
+
+#[test]
 fn a_followed_order_that_is_paused_ends_the_command_which_then_resumes_it() {
     let home = Home::new();
     let mut command = home.run(&fixture("tiny-pack"), &[]);

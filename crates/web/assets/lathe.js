@@ -395,8 +395,10 @@ function bringFile(form) {
 
   async function told(response) {
     const body = await response.json().catch(() => null);
-    if (!response.ok) throw new Error(body?.error ? `${body.error.text}; ${body.error.next}.` : response.statusText);
-    return body;
+    if (response.ok) return body;
+    const { text, next, said } = body?.error ?? { text: response.statusText };
+    // Told in the page's language they are sentences; as they were written they are not.
+    throw new Error(said ? `${text}${next} (${said})` : [text, next].filter(Boolean).join("; "));
   }
 
   // It may have been moved or changed since it was chosen.

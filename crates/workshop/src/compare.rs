@@ -19,7 +19,9 @@ use serde_json::Value;
 use crate::error::WorkshopError;
 use crate::home::Home;
 use crate::objects;
-use crate::order::{Answering, OrderId, OrderState, Origin, StepError, StepName, StepState, Title};
+use crate::order::{
+    Answering, Ending, OrderId, OrderState, Origin, StepName, StepState, Title, ending_of,
+};
 use crate::pack::{Pack, change};
 use crate::people::{Right, reach};
 use crate::store::Store;
@@ -70,9 +72,9 @@ pub struct Compared {
     /// workshop runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answering: Option<Answering>,
-    /// It failed because an approver rejected its model.
-    #[serde(default)]
-    pub rejected: bool,
+    /// How it ended, where it was not finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
 }
 
 /// Why two orders are not compared in pairs.
@@ -280,6 +282,7 @@ fn side_by_side(all: &[Read]) -> Comparison {
 
 fn compared(read: &Read, unpaired: Option<Unpaired>) -> Compared {
     let row = &read.row;
+    let errors = read.steps.iter().filter_map(|step| step.error.as_ref());
     Compared {
         id: row.id.clone(),
         pack: row.pack.clone(),
@@ -292,14 +295,8 @@ fn compared(read: &Read, unpaired: Option<Unpaired>) -> Compared {
         unpaired,
         project: row.project.clone(),
         answering: None,
-        rejected: row.state == OrderState::Failed && read.steps.iter().any(is_rejected),
+        ending: ending_of(row.state, errors),
     }
-}
-
-/// Whether a step ended because an approver rejected the model.
-fn is_rejected(step: &StepRow) -> bool {
-    let error = step.error.as_ref();
-    error.is_some_and(StepError::is_rejection)
 }
 
 /// What the tuned model of an order was asked and answered.

@@ -32,6 +32,7 @@ use crate::pack::change::{self, Expected};
 use crate::pack::{self, LoadedPack, Pack};
 use crate::people::{Right, reach};
 use crate::sample;
+use crate::steps::AGAIN;
 use crate::store::orders::OrderRow;
 use crate::workshop::Workshop;
 
@@ -128,8 +129,10 @@ pub struct Estimate {
 }
 
 impl SettingMistake {
-    fn at(key: &str, error: WorkshopError) -> SettingMistake {
+    pub(crate) fn at(key: &str, error: impl Into<StepError>) -> SettingMistake {
         let StepError { code, text, next } = error.into();
+        // Nothing was begun that could be run again.
+        let next = if next == AGAIN { String::new() } else { next };
         SettingMistake {
             key: key.to_owned(),
             code,

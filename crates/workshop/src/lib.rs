@@ -81,9 +81,9 @@ pub use listing::{OrdersAsked, OrdersSort, ReceiptsFrom};
 pub use models::{ModelDetail, ModelKind, ModelRow, ModelsAsked};
 pub use ops::Operation;
 pub use order::{
-    Answering, AnsweringNow, CurvePoint, LogLine, Memory, OrderId, OrderRequest, OrderState,
-    OrderSummary, OrderView, Origin, Output, Progress, SettingChange, StepError, StepName,
-    StepState, StepView, Title,
+    Answering, AnsweringNow, CurvePoint, Ending, LogLine, Memory, OrderId, OrderRequest,
+    OrderState, OrderSummary, OrderView, Origin, Output, Progress, SettingChange, StepError,
+    StepName, StepState, StepView, Title,
 };
 pub use people::People;
 pub use token::{Caller, Token, TokenRequest, Tokens};

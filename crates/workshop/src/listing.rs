@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::order::OrderState;
+use crate::order::{Ending, OrderState};
 
 /// Longest text that orders are searched for, in characters.
 pub const SOUGHT_CHARS_MAX: usize = 200;
@@ -19,8 +19,8 @@ pub const OUTLINE_POINTS: u32 = 2_000;
 pub struct OrdersAsked {
     /// Only those in this state.
     pub state: Option<OrderState>,
-    /// Only those whose model an approver rejected, which have failed; or none of them.
-    pub rejected: Option<bool>,
+    /// Only those that ended like this, not finished; all of them have failed.
+    pub ending: Option<Ending>,
     /// Only those of the pack with this name.
     pub pack: Option<String>,
     /// Only those with this text in their title, pack, id or the name they answer under.
@@ -70,7 +70,7 @@ impl OrdersAsked {
     /// Whether some orders may be left out.
     pub fn narrows(&self) -> bool {
         self.state.is_some()
-            || self.rejected.is_some()
+            || self.ending.is_some()
             || self.pack.is_some()
             || self.text.is_some()
             || self.project.is_some()

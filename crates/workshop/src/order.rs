@@ -280,6 +280,40 @@ pub struct StepError {
 /// The code of a step that ended because an approver rejected the model.
 pub(crate) const REJECTED: &str = "approval-rejected";
 
+/// The code of a step that ended because somebody cancelled the order.
+pub(crate) const CANCELLED: &str = "order-cancelled";
+
+/// What the step that it stood at says then, beside who it was.
+const CANCELLED_TEXT: &str = "the order was cancelled";
+
+/// How an order ended that was not finished: of all that are called failed, two ends are somebody's will.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ending {
+    /// A step could not be done.
+    Error,
+    /// An approver rejected its model.
+    Rejected,
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+impl Ending {
+    /// Its word in queries and keys.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Ending::Error => "error",
+            Ending::Rejected => "rejected",
+            Ending::Cancelled => "cancelled",
+        }
+    }
+
+    /// What somebody wanted; none where something went wrong.
+    pub fn willed(self) -> Option<Ending> {
+        (self != Ending::Error).then_some(self)
+    }
+}
+
 impl StepError {
     /// That the model of a registration was rejected; [`StepError::rejected`] reads it.
     pub(crate) fn rejection(number: &str, reason: &str) -> StepError {
@@ -290,15 +324,38 @@ impl StepError {
         }
     }
 
-    /// Whether the step ended because an approver rejected the model.
-    pub fn is_rejection(&self) -> bool {
-        self.code == REJECTED
+    /// That an order was cancelled; [`StepError::cancelled_by`] reads it.
+    pub(crate) fn cancellation(order: &OrderId, by: Option<&str>) -> StepError {
+        let by = by.filter(|it| !it.is_empty());
+        StepError {
+            code: CANCELLED.to_owned(),
+            text: match by {
+                Some(by) => format!("{CANCELLED_TEXT} by {by}"),
+                None => CANCELLED_TEXT.to_owned(),
+            },
+            next: format!("lathe order resume {order} puts it back"),
+        }
+    }
+
+    /// Who cancelled the order, where it is told; none where that is not what happened.
+    pub fn cancelled_by(&self) -> Option<&str> {
+        let told = self.text.strip_prefix(CANCELLED_TEXT)?.strip_prefix(" by ");
+        told.filter(|_| self.ending() == Ending::Cancelled)
+    }
+
+    /// How an order ended that this stopped.
+    pub fn ending(&self) -> Ending {
+        match &self.code[..] {
+            REJECTED => Ending::Rejected,
+            CANCELLED => Ending::Cancelled,
+            _ => Ending::Error,
+        }
     }
 
     /// The registration whose model was rejected, and why; none where that is not what happened.
     pub fn rejected(&self) -> Option<(&str, &str)> {
         let told = self.text.strip_prefix("the approval of ");
-        told.filter(|_| self.is_rejection())?
+        told.filter(|_| self.ending() == Ending::Rejected)?
             .split_once(" was refused: ")
     }
 }
@@ -403,9 +460,9 @@ pub struct OrderSummary {
     /// How it stands to the name that its model was deployed under; none before it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answering: Option<Answering>,
-    /// It failed because an approver rejected its model.
-    #[serde(default)]
-    pub rejected: bool,
+    /// How it ended, where it was not finished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
 }
 
 /// One order with its steps.
@@ -453,13 +510,31 @@ impl OrderView {
         self.steps.iter().filter_map(worked).sum()
     }
 
+    /// The error of the step that stopped it; none unless it failed.
+    pub fn stopped_by(&self) -> Option<&StepError> {
+        let mut errors = self.steps.iter().filter_map(|it| it.error.as_ref());
+        errors.find(|_| self.state == OrderState::Failed)
+    }
+
+    /// How it ended, where it was not finished.
+    pub fn ending(&self) -> Option<Ending> {
+        ending_of(self.state, self.stopped_by().into_iter())
+    }
+
     /// The error of the step that ended because an approver rejected the model.
     pub fn rejection(&self) -> Option<&StepError> {
-        let mut errors = self.steps.iter().filter_map(|it| it.error.as_ref());
-        errors
-            .find(|it| it.is_rejection())
-            .filter(|_| self.state == OrderState::Failed)
+        self.stopped_by()
+            .filter(|it| it.ending() == Ending::Rejected)
     }
+}
+
+/// How an order in this state ended whose steps have these errors; none where it has not, or was finished.
+pub(crate) fn ending_of<'a>(
+    state: OrderState,
+    mut errors: impl Iterator<Item = &'a StepError>,
+) -> Option<Ending> {
+    let failed = state == OrderState::Failed;
+    failed.then(|| errors.next().map_or(Ending::Error, StepError::ending))
 }
 
 /// One point of the loss curve.
@@ -512,5 +587,23 @@ mod tests {
         assert_eq!(error.rejected(), Some(("2026-0001", why)));
         let code = "gate-refused".to_owned();
         assert_eq!(StepError { code, ..error }.rejected(), None);
+    }
+
+    #[test]
+    fn a_cancellation_is_read_as_it_is_written() {
+        let order = OrderId::new();
+        let by = |who| StepError::cancellation(&order, who);
+        assert_eq!(by(Some("anna")).cancelled_by(), Some("anna"));
+        assert_eq!(by(Some("")).cancelled_by(), None);
+        assert_eq!(by(None).ending(), Ending::Cancelled);
+        let code = "gate-refused".to_owned();
+        let other = StepError {
+            code,
+            ..by(Some("anna"))
+        };
+        assert_eq!(
+            (other.cancelled_by(), other.ending()),
+            (None, Ending::Error)
+        );
     }
 }

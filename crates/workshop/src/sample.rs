@@ -24,8 +24,9 @@ pub(crate) fn folder(home: &Home, named: &Path) -> Option<PathBuf> {
 fn written(home: &Home, text: &str) -> Option<PathBuf> {
     let folder = home.sample();
     let file = folder.join("pack.yaml");
+    let is_there = || fs::read_to_string(&file).is_ok_and(|it| it == text);
     // An older program may have left another.
-    if fs::read_to_string(&file).is_ok_and(|it| it == text) {
+    if is_there() {
         return Some(folder);
     }
     let draft = folder.join(format!("pack.yaml.{}", std::process::id()));
@@ -34,7 +35,8 @@ fn written(home: &Home, text: &str) -> Option<PathBuf> {
         fs::write(&draft, text)?;
         fs::rename(&draft, &file)
     };
-    write().ok().map(|()| folder)
+    // Whoever asked at the same moment may have put the draft in its place already.
+    (write().is_ok() || is_there()).then_some(folder)
 }
 
 #[cfg(test)]

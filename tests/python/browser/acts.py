@@ -97,6 +97,10 @@ def follows_an_order(visit):
     assert page.locator(".readout").inner_text(), "the pointer reads the curve"
     page.locator("form[action$='/pause'] button").click()
     page.wait_for_url(f"**/orders/{RUNNING}")
+    page = visit(f"/orders/{PAUSED}")
+    page.locator("#cancel summary").click()
+    page.locator("form[action$='/cancel'] button").click()
+    page.wait_for_url(f"**/orders/{PAUSED}")
     page = visit(f"/orders/{FAILED}")
     page.locator("form[action$='/resume'] button").click()
     page.wait_for_url("**/orders/**")

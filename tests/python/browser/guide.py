@@ -21,7 +21,7 @@ SAMPLE_ORDER = ("staffed", "/orders/new?pack=packs/customer-care&quick=true")
 OWN_ORDER = ("staffed", "/orders/new?pack=reviews")
 # The journeys, and the page that each of the pictured steps is about.
 JOURNEYS = {
-    "sample": {2: SAMPLE_ORDER, 4: PAGES["order-running"], 5: PAGES["try"]},
+    "sample": {1: PAGES["orders-empty"], 2: SAMPLE_ORDER, 4: PAGES["order-running"], 5: PAGES["try"]},
     "own-data": {1: PAGES["bring"], 3: PAGES["brought"], 5: OWN_ORDER},
     "compare": {1: PAGES["clone"], 4: PAGES["compare"]},
     "approve": {1: PAGES["people"], 4: PAGES["pending"]},

@@ -73,6 +73,7 @@ PAGES = {
     "registration-going-on": ("going-on", f"/register/{NUMBER}?decided=yes"),
     "registration-again": ("rejected", f"/register/{NUMBER}"),
     "order-rejected": ("rejected", f"/orders/{FAILED}"),
+    "order-cancelled": ("cancelled", f"/orders/{FAILED}"),
     "order-refused": ("refused", f"/orders/{DONE}"),
     "filing": ("sample", f"/register/{NUMBER}/filing"),
     "filing-decided": ("sample", f"/register/{NUMBER}/filing{ANSWERED}"),

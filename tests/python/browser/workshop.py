@@ -26,6 +26,7 @@ KINDS = {
     "decided": ("decided",),
     "going-on": ("going-on",),
     "rejected": ("rejected",),
+    "cancelled": ("cancelled",),
     "refused": ("refused",),
     "without-record": ("without-record",),
     "many": ("many",),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use lathe_workshop::store::Store;
 use lathe_workshop::words::{self, Lang};
-use lathe_workshop::{OrderId, OrderState, Origin, StepState, view};
+use lathe_workshop::{Ending, OrderId, OrderState, Origin, StepState, view};
 use serde_json::json;
 
 use super::{Globals, ROWS_MAX, order_change, order_compare, print_json, runtime, say};
@@ -25,6 +25,7 @@ const LOG_LINES: u32 = 1000;
   lathe order list
   lathe order pause 019a4a1e
   lathe order resume 019a4a1e
+  lathe order cancel 019a4a1e
   lathe order clone 019a4a1e --set tune.sft.learning_rate=5e-4 --set tune.sft.epochs=3
   lathe order compare 019a4a1e 019a4a2b
 
@@ -75,6 +76,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Give an order up: it ends where it stands, and what it made is kept. Resume puts it back.
+    Cancel {
+        /// Its id, or the beginning of it.
+        order: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Place an order again with settings changed; what they do not touch is taken over.
     Clone {
         /// Its id, or the beginning of it.
@@ -112,6 +121,9 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         Command::Resume { order, json } => {
             order_change::resume(globals, known(globals, order)?, *json)
         }
+        Command::Cancel { order, json } => {
+            order_change::cancel(globals, known(globals, order)?, *json)
+        }
         Command::Clone {
             order,
             settings,
@@ -121,10 +133,7 @@ pub fn run(globals: &Globals, args: &Args) -> Outcome {
         } => {
             let order = known(globals, order)?;
             let changed = (settings.as_slice(), project.clone());
-            match dry_run {
-                true => order_change::plan_clone(globals, order, changed, *json),
-                false => order_change::clone(globals, order, changed, *json),
-            }
+            order_change::clone(globals, order, changed, (*dry_run, *json))
         }
         command => runtime()?.block_on(read(globals, command)),
     }
@@ -147,7 +156,10 @@ async fn read(globals: &Globals, command: &Command) -> Outcome {
             }
             order_compare::run(&store, &globals.home()?, &ids, *json).await?;
         }
-        Command::Pause { .. } | Command::Resume { .. } | Command::Clone { .. } => {}
+        Command::Pause { .. }
+        | Command::Resume { .. }
+        | Command::Cancel { .. }
+        | Command::Clone { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -164,7 +176,7 @@ async fn list(store: &Store, json: bool) -> Result<(), Failure> {
             vec![
                 order.id.to_string(),
                 order.pack.clone(),
-                state_text(lang, order.state, order.rejected, order.position),
+                state_text(lang, order.state, order.ending, order.position),
                 words::get(lang, &format!("step.{}", order.step), &[]),
                 table::minute(order.created_ms),
                 if order.demonstration {
@@ -183,19 +195,19 @@ async fn list(store: &Store, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The state of an order in words, with its place where it is queued; what was rejected did not fail.
+/// The state of an order in words, with its place where it is queued; what somebody ended did not fail.
 pub(super) fn state_text(
     lang: Lang,
     state: OrderState,
-    rejected: bool,
+    ending: Option<Ending>,
     position: Option<u32>,
 ) -> String {
     if let Some(place) = position {
         let place = place.to_string();
         return words::get(lang, "state.queued.place", &[("place", &place)]);
     }
-    if rejected {
-        return words::get(lang, "state.rejected", &[]);
+    if let Some(ending) = ending.and_then(Ending::willed) {
+        return words::get(lang, &format!("state.{}", ending.as_str()), &[]);
     }
     let name = serde_json::to_value(state).unwrap_or_default();
     let name = name.as_str().unwrap_or_default();
@@ -246,8 +258,7 @@ async fn show(store: &Store, id: &OrderId, json: bool) -> Result<(), Failure> {
         return print_json(&view);
     }
     println!("{}  {}", view.id, in_lang(&view.title, lang));
-    let rejected = view.rejection().is_some();
-    let state = state_text(lang, view.state, rejected, view.position);
+    let state = state_text(lang, view.state, view.ending(), view.position);
     println!("{state}");
     if let Some(origin) = &view.origin {
         tell_origin(lang, &view.id, origin);

@@ -1,4 +1,4 @@
-//! `lathe order pause`, `resume` and `clone`: what is done to the queue, and how it is told.
+//! `lathe order pause`, `resume`, `cancel` and `clone`: what is done to the queue, and how it is told.
 
 use std::process::ExitCode;
 
@@ -12,17 +12,29 @@ use crate::fail::{Failure, Outcome};
 
 /// Sets an order aside.
 pub fn pause(globals: &Globals, order: OrderId, json: bool) -> Outcome {
-    let operation = Operation::OrderPause { order };
-    let (done, _) = ask_daemon(globals, |client| client.operate(&operation))?;
+    let keys = ["cli.order.paused", "cli.order.pausing"];
+    end(globals, &Operation::OrderPause { order }, keys, json)
+}
+
+/// Gives an order up.
+pub fn cancel(globals: &Globals, order: OrderId, json: bool) -> Outcome {
+    let keys = ["cli.order.cancelled", "cli.order.cancelling"];
+    end(globals, &Operation::OrderCancel { order }, keys, json)
+}
+
+/// Ends an order's turn, and tells by the first key that it is over, or by the second that its step still runs:
+/// one that runs in the daemon is not broken off.
+fn end(globals: &Globals, operation: &Operation, keys: [&str; 2], json: bool) -> Outcome {
+    let (done, _) = ask_daemon(globals, |client| client.operate(operation))?;
     if json {
         print_json(&done)?;
         return Ok(ExitCode::SUCCESS);
     }
     let id = done["order"].as_str().unwrap_or_default();
-    // A step that runs in the daemon is not broken off.
-    let key = match done["state"] == "paused" {
-        true => "cli.order.paused",
-        false => "cli.order.pausing",
+    let [over, still] = keys;
+    let key = match done["state"] == "running" {
+        true => still,
+        false => over,
     };
     println!("{}", words::get(Lang::from_env(), key, &[("order", id)]));
     Ok(ExitCode::SUCCESS)
@@ -33,36 +45,29 @@ pub fn resume(globals: &Globals, order: OrderId, json: bool) -> Outcome {
     queue(globals, &Operation::OrderResume { order }, json)
 }
 
-/// Places an order again with `settings` changed, in another project where one is named.
+/// Places an order again with `settings` changed, in another project where one is named; or prints what it would
+/// be, with its mistakes.
 pub fn clone(
     globals: &Globals,
     order: OrderId,
     (settings, project): (&[String], Option<String>),
-    json: bool,
+    (is_planned, json): (bool, bool),
 ) -> Outcome {
     let set = change::parse_all(settings.iter().map(String::as_str))?;
+    if is_planned {
+        let planned = Operation::OrderClonePlan {
+            order,
+            set,
+            project,
+        };
+        return operate(globals, json, &planned);
+    }
     let operation = Operation::OrderClone {
         order,
         set,
         project,
     };
     queue(globals, &operation, json)
-}
-
-/// Prints what a clone would be, with its mistakes.
-pub fn plan_clone(
-    globals: &Globals,
-    order: OrderId,
-    (settings, project): (&[String], Option<String>),
-    json: bool,
-) -> Outcome {
-    let set = change::parse_all(settings.iter().map(String::as_str))?;
-    let planned = Operation::OrderClonePlan {
-        order,
-        set,
-        project,
-    };
-    operate(globals, json, &planned)
 }
 
 /// Does what puts an order into the queue, and tells where it stands.

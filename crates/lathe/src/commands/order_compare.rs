@@ -49,7 +49,7 @@ pub async fn run(store: &Store, home: &Home, ids: &[OrderId], json: bool) -> Res
 }
 
 fn head(lang: Lang, order: &Compared, letter: &str) {
-    let state = state_text(lang, order.state, order.rejected, None);
+    let state = state_text(lang, order.state, order.ending, None);
     let placed = table::minute(order.created_ms);
     println!("{letter}  {}  {}  {state}  {placed}", order.id, order.pack);
     if let Some(origin) = &order.origin {

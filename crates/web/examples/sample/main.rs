@@ -1,7 +1,7 @@
 //! The pages over a workshop for looking at, without running an order:
 //! `cargo run -p lathe-web --example sample -- [ADDRESS] [KIND [TEXT]]`.
 //!
-//! Written down: `empty`, `filed`, `decided`, `going-on`, `rejected`, `refused`, `taken-back`, `many`, `long TEXT` and, without a kind, one at
+//! Written down: `empty`, `filed`, `decided`, `going-on`, `rejected`, `cancelled`, `refused`, `taken-back`, `many`, `long TEXT` and, without a kind, one at
 //! work; `signed` is that one with people and another model that waits. Real, in a folder of its own: `fresh`, in which nobody and
 //! nothing is yet, and `staffed`, whose people brought things, with TEXT for what they wrote. What it prints first
 //! is where it stands, then, as JSON, what only this run knows: ids, and the sessions of people who are logged in.
@@ -50,6 +50,7 @@ async fn shown(kind: Option<&str>, text: Option<&str>) -> Outcome<(AppState, Val
         Some("decided") => sample::SampleDesk::decided(),
         Some("going-on") => sample::SampleDesk::going_on(),
         Some("rejected") => sample::SampleDesk::rejected(),
+        Some("cancelled") => sample::SampleDesk::cancelled(),
         Some("refused") => sample::SampleDesk::refused(),
         Some("taken-back") => sample::SampleDesk::taken_back(),
         Some("without-record") => sample::SampleDesk::without_record(),

@@ -171,6 +171,7 @@ pub(crate) const ROUTES: &[(&str, &str, Need)] = &[
     ("GET", "/orders/{id}/lesson", RECORDS),
     ("POST", "/orders/{id}/pause", TUNE),
     ("POST", "/orders/{id}/resume", TUNE),
+    ("POST", "/orders/{id}/cancel", TUNE),
     ("GET", "/orders/{id}/clone", TUNE),
     ("POST", "/orders/{id}/clone", TUNE),
     // Models.

@@ -16,6 +16,7 @@ mod settings;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query};
+use axum::middleware::from_fn;
 use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use lathe_workshop::bring::PIECE_BYTES_MAX;
@@ -27,7 +28,7 @@ use crate::desk::Asked;
 
 pub(crate) use evidence::bundled;
 pub(crate) use orders::named;
-pub(crate) use problem::{Problem, error_body, status_of};
+pub(crate) use problem::{Problem, error_body, in_language, status_of};
 
 /// Rows of one answer where the request names no number.
 const ROWS_DEFAULT: u32 = 50;
@@ -87,6 +88,7 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/api/projects", get(people::projects))
         .route("/api/projects/{id}", get(people::project))
         .route("/api/operations", post(operations::run))
+        .layer(from_fn(in_language))
 }
 
 /// Says what answers here, so that a client can tell a workshop from another server.

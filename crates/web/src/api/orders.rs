@@ -9,7 +9,9 @@ use lathe_gate::Verdict;
 use lathe_workshop::compare::Comparison;
 use lathe_workshop::lesson::LESSON_RECORDS_MAX;
 use lathe_workshop::preview::Preview;
-use lathe_workshop::{OrderId, OrderRequest, OrderState, OrderView, OrdersAsked, OrdersSort};
+use lathe_workshop::{
+    Ending, OrderId, OrderRequest, OrderState, OrderView, OrdersAsked, OrdersSort,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -17,7 +19,7 @@ use super::in_path::InPath;
 use super::{LESSON_RECORDS, Problem, ROWS_MAX, Window};
 use crate::AppState;
 
-/// `?limit=&offset=&state=&rejected=&pack=&q=&project=&sort=` of the list of orders.
+/// `?limit=&offset=&state=&ending=&pack=&q=&project=&sort=` of the list of orders.
 #[derive(Debug, Deserialize)]
 pub(super) struct Listing {
     #[serde(default = "super::rows_default")]
@@ -25,7 +27,7 @@ pub(super) struct Listing {
     #[serde(default)]
     offset: u32,
     state: Option<OrderState>,
-    rejected: Option<bool>,
+    ending: Option<Ending>,
     pack: Option<String>,
     q: Option<String>,
     project: Option<String>,
@@ -33,7 +35,7 @@ pub(super) struct Listing {
     sort: OrdersSort,
 }
 
-/// `GET /api/orders?limit=&offset=&state=&rejected=&pack=&q=&project=&sort=`: `{"orders": […], "limit", "offset",
+/// `GET /api/orders?limit=&offset=&state=&ending=&pack=&q=&project=&sort=`: `{"orders": […], "limit", "offset",
 /// "more"}`, newest first unless it is asked otherwise.
 pub(super) async fn list(
     State(state): State<AppState>,
@@ -46,7 +48,7 @@ pub(super) async fn list(
     };
     let asked = OrdersAsked {
         state: listing.state,
-        rejected: listing.rejected,
+        ending: listing.ending,
         pack: listing.pack,
         text: listing.q,
         project: listing.project,

@@ -1,14 +1,22 @@
-//! An error as the API answers it: `{"error": {"code", "text", "next"}}`.
+//! An error as the API answers it: `{"error": {"code", "text", "next"}}`, told in the language that whoever asks
+//! prefers, as pages are.
 //!
 //! Every code has a page under `docs/errors`. Not here: errors of `/v1`, which have OpenAI's shape,
 //! and of pages, which are pages.
 
-use axum::Json;
+use axum::extract::Request;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_LANGUAGE;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use lathe_workshop::WorkshopError;
+use lathe_workshop::words::{self, Lang};
 use serde_json::{Value, json};
+
+use crate::lang::Tongue;
+use crate::pages::sentences;
 
 /// Why the API could not answer as asked.
 #[derive(Debug)]
@@ -105,14 +113,45 @@ impl From<QueryRejection> for Problem {
     }
 }
 
+/// What an error says, as it was written: kept beside the answer for [`in_language`].
+#[derive(Debug, Clone)]
+struct Written {
+    code: String,
+    text: String,
+    next: String,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        (
-            self.status(),
-            error_body(self.code(), &self.text(), self.next()),
-        )
-            .into_response()
+        let written = Written {
+            code: self.code().to_owned(),
+            text: self.text(),
+            next: self.next().to_owned(),
+        };
+        let body = error_body(&written.code, &written.text, &written.next);
+        (self.status(), Extension(written), body).into_response()
     }
+}
+
+/// Middleware: an error is told in the reader's language, by its code, with what was written in English beside it
+/// (`said`). One whose code has no words stays as it was written.
+pub(crate) async fn in_language(tongue: Tongue, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let lang = tongue.say.lang();
+    let written = response.extensions_mut().remove::<Written>();
+    let Some(written) = written.filter(|_| lang != Lang::En) else {
+        return response;
+    };
+    let Some(text) = words::problem(lang, &written.code) else {
+        return response;
+    };
+    let next = words::problem_next(lang, &written.code).unwrap_or_default();
+    let said = sentences(&written.text, &written.next);
+    let body = json!({
+        "error": { "code": written.code, "text": text, "next": next, "said": said }
+    });
+    let language = [(CONTENT_LANGUAGE, lang.tag())];
+    (response.status(), language, Json(body)).into_response()
 }
 
 /// The status that goes with a workshop's error: what is wrong with the pack, the order or the data asked for

@@ -74,10 +74,9 @@ impl Alert {
                 &say.of("web.form.expected.next", expected.example(key)),
             );
         }
-        let next = of_a_form(next);
         match key.is_empty() {
-            true => Alert::of(say, code, text, &next),
-            false => Alert::of_field(say, code, text, &next),
+            true => Alert::of(say, code, text, next),
+            false => Alert::of_field(say, code, text, next),
         }
     }
 
@@ -102,14 +101,6 @@ impl Alert {
             said: String::new(),
         }
     }
-}
-
-/// What to do about a mistake in a form, without what is for a command line: commands to run again, and files of
-/// documentation.
-fn of_a_form(next: &str) -> String {
-    let is_for_forms = |part: &&str| !part.contains("docs/") && !part.contains(" command");
-    let parts = next.split("; ").filter(is_for_forms);
-    parts.collect::<Vec<_>>().join("; ")
 }
 
 impl Mistake {
@@ -195,29 +186,6 @@ mod tests {
         let one_of = mistake("tune.sft.schedule", Some(Expected::OneOf(words)));
         let one_of = Alert::at(ZH, &one_of);
         assert_eq!(one_of.text, "此处应填以下之一：cosine、linear。");
-    }
-
-    #[test]
-    fn a_form_sends_nobody_to_a_command_line() {
-        for (next, left) in [
-            (
-                "correct the value; docs/guide/pack.md lists the keys",
-                "correct the value",
-            ),
-            ("then run the same command: finished steps are kept", ""),
-            (
-                "write `rank` if that is meant",
-                "write `rank` if that is meant",
-            ),
-        ] {
-            let mistake = SettingMistake {
-                next: next.to_owned(),
-                ..mistake("tune.sft.rank", None)
-            };
-            assert_eq!(Alert::at(EN, &mistake).next, left);
-            let said = Alert::at(ZH, &mistake).said;
-            assert_eq!(said, sentences("the rank must be 1 to 1024", left));
-        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `/orders/{id}/pause`, `/resume` and `/clone`: what is done to an order, as plain forms. Each goes
+//! `/orders/{id}/pause`, `/resume`, `/cancel` and `/clone`: what is done to an order, as plain forms. Each goes
 //! back to the page of the order, a clone to its own. The form of a clone has the fields of a new order's,
 //! filled with what the order says; what differs from that is what the clone changes.
 
@@ -81,6 +81,16 @@ pub(super) async fn resume(
 ) -> Response {
     let order = OrderId(id.clone());
     operate(&state, tongue, &id, Operation::OrderResume { order }).await
+}
+
+/// `POST /orders/{id}/cancel`.
+pub(super) async fn cancel(
+    State(state): State<AppState>,
+    tongue: Tongue,
+    InPath(id): InPath,
+) -> Response {
+    let order = OrderId(id.clone());
+    operate(&state, tongue, &id, Operation::OrderCancel { order }).await
 }
 
 /// Does it and goes back to the order's page.

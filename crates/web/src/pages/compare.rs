@@ -181,7 +181,7 @@ fn summary(order: OrderView) -> OrderSummary {
     OrderSummary {
         step: step.map_or(StepName::Ask, |step| step.name),
         worked_ms: order.worked_ms(super::now_ms()),
-        rejected: order.rejection().is_some(),
+        ending: order.ending(),
         id: order.id,
         pack: order.pack,
         title: order.title,
@@ -263,7 +263,7 @@ fn order_row(say: Say, order: &Compared, letter: &'static str) -> OrderRow {
         pack: order.pack.clone(),
         demonstration: order.demonstration,
         state: steps::order_state(order.state),
-        state_text: steps::order_state_text(say, order.state, order.rejected, None, None),
+        state_text: steps::order_state_text(say, order.state, order.ending, None, None),
         origin,
         records: order
             .records

@@ -4,8 +4,8 @@
 //! What the gate refused and what an approver rejected is told by what they found. Not here: why a page cannot be
 //! shown (`Problem`).
 
-use lathe_workshop::StepError;
 use lathe_workshop::words::{self, Lang};
+use lathe_workshop::{Ending, StepError};
 
 use super::gate::GateView;
 use crate::lang::Say;
@@ -51,6 +51,14 @@ impl Fault {
                 (say.it(&key), next, sentences(&error.text, &error.next))
             }
         };
+        // Who cancelled it is all that the step says.
+        let (text, said) = match error.cancelled_by() {
+            Some(by) => (
+                say.with("web.fault.cancelled", &[("who", by)]),
+                String::new(),
+            ),
+            None => (text, said),
+        };
         Fault {
             text,
             parts: Vec::new(),
@@ -58,7 +66,7 @@ impl Fault {
             href: "",
             said,
             code: error.code.clone(),
-            is_rejection: error.is_rejection(),
+            is_rejection: error.ending() == Ending::Rejected,
         }
     }
 
@@ -81,7 +89,7 @@ impl Fault {
 }
 
 /// What a step said, and what it said to do next, as one text.
-pub(super) fn sentences(text: &str, next: &str) -> String {
+pub(crate) fn sentences(text: &str, next: &str) -> String {
     let parts = [text.trim(), next.trim()];
     let parts = parts.into_iter().filter(|it| !it.is_empty());
     parts.collect::<Vec<_>>().join("; ")

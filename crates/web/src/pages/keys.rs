@@ -1,12 +1,12 @@
-//! `/keys`: the keys of the API, with their limits and what was asked with them today. A key is shown on the
-//! page that answers its issue, and nowhere else.
+//! `/keys`: the keys of the API, with their limits and what was asked with them today. A key is shown once, to
+//! whoever had it issued (`told`), and nowhere else.
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use lathe_workshop::people::{COMMON, Right, reach};
+use lathe_workshop::people::{COMMON, Right, Secret, reach};
 use lathe_workshop::token::{Allowance, Scope, Token, TokenRequest};
 use lathe_workshop::{Operation, WorkshopError};
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use super::fields::Fields;
 use super::in_path::InPath;
 use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, projects};
 use crate::lang::{Say, Tongue};
+use crate::told::{Coming, Number, Told};
 use crate::{AppState, api, format};
 
 #[derive(Template)]
@@ -23,13 +24,56 @@ use crate::{AppState, api, format};
 struct KeysPage {
     frame: Frame,
     rows: Vec<Row>,
-    scopes: Vec<(&'static str, String)>,
+    scopes: Vec<Scoped>,
     /// The projects that a key can be for, where there is a choice.
     projects: Vec<projects::Choice>,
     /// The key that was just issued.
     issued: Option<Issued>,
+    /// The form as it was sent, where it was refused.
+    written: Written,
     error: Option<Alert>,
     pager: Pager,
+}
+
+/// What stands in the form's fields.
+#[derive(Default)]
+struct Written {
+    name: String,
+    models: String,
+    expires_days: String,
+    requests_per_minute: String,
+    tokens_per_minute: String,
+    tokens_per_day: String,
+}
+
+impl Written {
+    fn new(fields: &Fields) -> Written {
+        let one = |key: &str| fields.one(key).to_owned();
+        Written {
+            name: one("name"),
+            models: one("models"),
+            expires_days: one("expires_days"),
+            requests_per_minute: one("requests_per_minute"),
+            tokens_per_minute: one("tokens_per_minute"),
+            tokens_per_day: one("tokens_per_day"),
+        }
+    }
+}
+
+/// What there is to say beside the keys.
+#[derive(Default)]
+struct Came {
+    issued: Option<Issued>,
+    /// The form for a new key, as it was sent.
+    fields: Option<Fields>,
+    error: Option<WorkshopError>,
+}
+
+/// What a key may be for.
+struct Scoped {
+    name: &'static str,
+    text: String,
+    is_ticked: bool,
 }
 
 /// A key that was just issued.
@@ -64,38 +108,70 @@ pub(super) async fn list(
     State(state): State<AppState>,
     tongue: Tongue,
     page: Result<Query<PageNumber>, QueryRejection>,
+    coming: Result<Query<Coming>, QueryRejection>,
 ) -> Response {
     let page = page.map(|Query(page)| page).unwrap_or_default();
-    show(&state, tongue, page, None, None)
+    let coming = coming.map(|Query(coming)| coming).unwrap_or_default();
+    let told = state.told.take(&coming, tongue.who.as_ref());
+    let issued = told.and_then(|it| {
+        Some(Issued {
+            key: it.made?.0,
+            unanswered: it.value,
+        })
+    });
+    let came = Came {
+        issued,
+        ..Came::default()
+    };
+    show(&state, tongue, page, came)
 }
 
-/// `POST /keys`.
+/// `POST /keys`: issues the key and goes to the page that shows it once, or shows the form again with the reason.
 pub(super) async fn issue(
     State(state): State<AppState>,
     tongue: Tongue,
     fields: Fields,
 ) -> Response {
-    let request = match request(&fields) {
-        Ok(request) => request,
-        Err(error) => return show(&state, tongue, PageNumber::default(), None, Some(&error)),
-    };
+    match issued(&state, &tongue, &fields).await {
+        Ok(address) => Redirect::to(&address).into_response(),
+        // The page asks for less than a key that opens everything, or one of another project.
+        Err((error, Some(right))) if error.code() == "right-denied" => {
+            Problem::Denied(right).page(tongue)
+        }
+        Err((error, _)) => {
+            let came = Came {
+                fields: Some(fields),
+                error: Some(error),
+                ..Came::default()
+            };
+            show(&state, tongue, PageNumber::default(), came)
+        }
+    }
+}
+
+/// Where the key that is asked for is shown; or why there is none, with the right that it takes.
+async fn issued(
+    state: &AppState,
+    tongue: &Tongue,
+    fields: &Fields,
+) -> Result<String, (WorkshopError, Option<Right>)> {
+    let number = Number::new().map_err(|error| (error, None))?;
+    let request = request(fields).map_err(|error| (error, None))?;
     let models = request.models.clone();
     let operation = Operation::TokenCreate(request);
-    // The page asks for less than a key that opens everything, or one of another project.
     let right = operation.right();
-    match state.desk.operate(operation).await {
-        Err(error) if error.code() == "right-denied" => Problem::Denied(right).page(tongue),
-        Ok(done) => {
-            // The key is shown whatever becomes of looking for its models.
-            let unanswered = unanswered(&state, models).await.unwrap_or_default();
-            let issued = done["key"].as_str().map(|key| Issued {
-                key: key.to_owned(),
-                unanswered: unanswered.join(&tongue.say.it("web.people.join")),
-            });
-            show(&state, tongue, PageNumber::default(), issued, None)
-        }
-        Err(error) => show(&state, tongue, PageNumber::default(), None, Some(&error)),
-    }
+    let done = state.desk.operate(operation).await;
+    let done = done.map_err(|error| (error, Some(right)))?;
+    // The key is shown whatever becomes of looking for its models.
+    let unanswered = unanswered(state, models).await.unwrap_or_default();
+    let told = Told {
+        key: "web.keys.issued",
+        value: unanswered.join(&tongue.say.it("web.people.join")),
+        name: String::new(),
+        made: done["key"].as_str().map(|key| Secret(key.to_owned())),
+    };
+    state.told.keep(&number, tongue.who.as_ref(), told);
+    Ok(number.of("/keys"))
 }
 
 /// The names of these under which nothing answers now.
@@ -126,7 +202,13 @@ pub(super) async fn revoke(
     let operation = Operation::TokenRevoke { id, reason };
     match state.desk.operate(operation).await {
         Ok(_) => Redirect::to("/keys").into_response(),
-        Err(error) => show(&state, tongue, PageNumber::default(), None, Some(&error)),
+        Err(error) => {
+            let came = Came {
+                error: Some(error),
+                ..Came::default()
+            };
+            show(&state, tongue, PageNumber::default(), came)
+        }
     }
 }
 
@@ -155,14 +237,22 @@ fn request(fields: &Fields) -> Result<TokenRequest, WorkshopError> {
     })
 }
 
-fn show(
-    state: &AppState,
-    tongue: Tongue,
-    page: PageNumber,
-    issued: Option<Issued>,
-    error: Option<&WorkshopError>,
-) -> Response {
+fn show(state: &AppState, tongue: Tongue, page: PageNumber, came: Came) -> Response {
     let say = tongue.say;
+    let Came {
+        issued,
+        fields,
+        error,
+    } = came;
+    // An answering key is what most want.
+    let ticked = fields
+        .as_ref()
+        .map(|it| it.all::<String>("scopes").unwrap_or_default());
+    let is_ticked = |name: &str| match &ticked {
+        Some(ticked) => ticked.iter().any(|it| it == name),
+        None => name == Scope::Answer.name(),
+    };
+    let project = fields.as_ref().map(project_of);
     let (all, seen) = (state.tokens.all(), reach::shown(Right::Operate));
     let own = all.iter().filter(|it| seen.has(it.project()));
     let newest = own.rev().skip(page.offset() as usize);
@@ -175,15 +265,20 @@ fn show(
             .take(PAGE_ROWS as usize)
             .map(|it| row(state, say, it))
             .collect(),
-        projects: projects::choices(state, say, Right::Operate, None),
+        projects: projects::choices(state, say, Right::Operate, project.as_deref()),
         scopes: scopes
-            .map(|it| (it.name(), say.it_of("web.scope", it.name())))
+            .map(|it| Scoped {
+                name: it.name(),
+                text: say.it_of("web.scope", it.name()),
+                is_ticked: is_ticked(it.name()),
+            })
             .collect(),
         issued,
-        error: error.map(|it| Alert::new(say, it)),
+        written: fields.as_ref().map(Written::new).unwrap_or_default(),
+        error: error.as_ref().map(|it| Alert::new(say, it)),
         frame: Frame::new(tongue, "keys"),
     };
-    let status = error.map_or(StatusCode::OK, api::status_of);
+    let status = error.as_ref().map_or(StatusCode::OK, api::status_of);
     page.frame.answer(status, &page)
 }
 

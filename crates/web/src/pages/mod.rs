@@ -66,6 +66,8 @@ use lathe_workshop::people::{Right, Signed, reach};
 use lathe_workshop::{Operation, WorkshopError};
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::fault::sentences;
+
 use self::alert::Alert;
 use crate::AppState;
 use crate::api;
@@ -87,6 +89,7 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/orders/{id}/lesson", get(lesson::page))
         .route("/orders/{id}/pause", post(change::pause))
         .route("/orders/{id}/resume", post(change::resume))
+        .route("/orders/{id}/cancel", post(change::cancel))
         .route("/orders/{id}/clone", get(change::form).post(change::clone))
         .route("/models", get(models::page))
         .route("/models/{digest}", get(model::page))

@@ -69,8 +69,9 @@ struct Head {
     project: String,
     demonstration: bool,
     live: bool,
-    /// Whether it can be set aside, and whether it can be put back.
+    /// Whether it can be set aside, be given up, and be put back.
     pausable: bool,
+    stoppable: bool,
     resumable: Option<&'static str>,
     origin: Option<OriginRow>,
     /// Whether its training records can be looked at.
@@ -252,11 +253,9 @@ fn head(say: Say, order: &OrderView) -> Head {
             step.name == StepName::Prepare && is_there
         }),
         model: made(order),
-        live: matches!(
-            order.state,
-            OrderState::Queued | OrderState::Running | OrderState::Waiting | OrderState::Paused
-        ),
+        live: is_open(order.state),
         pausable: matches!(order.state, OrderState::Queued | OrderState::Running),
+        stoppable: is_open(order.state),
         resumable: match order.state {
             OrderState::Paused => Some("web.order.resume"),
             OrderState::Failed => Some("web.order.again"),
@@ -264,13 +263,7 @@ fn head(say: Say, order: &OrderView) -> Head {
         },
         origin: order.origin.as_ref().map(|it| origin_row(order, it)),
         state: steps::order_state(order.state),
-        state_text: steps::order_state_text(
-            say,
-            order.state,
-            order.rejection().is_some(),
-            step,
-            order.position,
-        ),
+        state_text: steps::order_state_text(say, order.state, order.ending(), step, order.position),
         rejected: None,
         stands: order
             .answering
@@ -287,6 +280,14 @@ fn head(say: Say, order: &OrderView) -> Head {
         created: format::moment(order.created_ms),
         created_text: format::moment_text(order.created_ms),
     }
+}
+
+/// Whether something is still to happen to it.
+fn is_open(state: OrderState) -> bool {
+    matches!(
+        state,
+        OrderState::Queued | OrderState::Running | OrderState::Waiting | OrderState::Paused
+    )
 }
 
 /// Who rejected the order's model, and why, as the ledger has it. The step names the registration and the reason.

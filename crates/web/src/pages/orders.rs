@@ -8,7 +8,8 @@ use axum::response::{IntoResponse, Redirect, Response};
 use lathe_workshop::draft::PackLine;
 use lathe_workshop::people::Right;
 use lathe_workshop::{
-    OrderRequest, OrderState, OrderSummary, OrdersAsked, OrdersSort, StepName, WorkshopError,
+    Ending, OrderRequest, OrderState, OrderSummary, OrdersAsked, OrdersSort, StepName,
+    WorkshopError,
 };
 use serde::Deserialize;
 
@@ -103,16 +104,17 @@ impl Listing {
     fn asked(&self) -> OrdersAsked {
         let filled = |text: &str| (!text.trim().is_empty()).then(|| text.to_owned());
         let named = |state: &OrderState| steps::order_state(*state) == self.state;
-        let state = match &self.state[..] {
-            steps::REJECTED => Some(OrderState::Failed),
-            _ => STATES.into_iter().find(named),
+        let willed = WILLED.into_iter().find(|it| it.as_str() == self.state);
+        let state = match willed {
+            Some(_) => Some(OrderState::Failed),
+            None => STATES.into_iter().find(named),
         };
         OrdersAsked {
             state,
-            // On the page what was rejected is no failed order.
-            rejected: state
+            // On the page what somebody ended is no failed order.
+            ending: state
                 .filter(|it| *it == OrderState::Failed)
-                .map(|_| self.state == steps::REJECTED),
+                .map(|_| willed.unwrap_or(Ending::Error)),
             pack: filled(&self.pack),
             text: filled(&self.q),
             project: filled(&self.project),
@@ -145,13 +147,16 @@ impl Listing {
 
 /// The state that a list is narrowed to, by its name in the form.
 fn state_of(asked: &OrdersAsked) -> Option<&'static str> {
-    match asked.rejected {
-        Some(true) => Some(steps::REJECTED),
-        _ => asked.state.map(steps::order_state),
+    match asked.ending.and_then(Ending::willed) {
+        Some(ending) => Some(ending.as_str()),
+        None => asked.state.map(steps::order_state),
     }
 }
 
-/// The states that a list is narrowed to, as the form has them; beside them what was rejected.
+/// Ends that a list is narrowed to beside the states: those that somebody wanted.
+const WILLED: [Ending; 2] = [Ending::Rejected, Ending::Cancelled];
+
+/// The states that a list is narrowed to, as the form has them.
 const STATES: [OrderState; 6] = [
     OrderState::Queued,
     OrderState::Running,
@@ -322,7 +327,7 @@ fn narrowing(say: Say, asked: &OrdersAsked, packs: Vec<String>) -> Narrowing {
     };
     Narrowing {
         text: asked.text.clone().unwrap_or_default(),
-        states: names.chain([steps::REJECTED]).map(state).collect(),
+        states: names.chain(WILLED.map(Ending::as_str)).map(state).collect(),
         packs: packs.into_iter().map(pack).collect(),
         sorts: OrdersSort::ALL.into_iter().map(sort).collect(),
         projects: Vec::new(),
@@ -346,7 +351,7 @@ pub(super) fn row(say: Say, order: OrderSummary) -> OrderRow {
         state_text: steps::order_state_text(
             say,
             order.state,
-            order.rejected,
+            order.ending,
             Some(order.step),
             order.position,
         ),

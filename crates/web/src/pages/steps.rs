@@ -2,7 +2,7 @@
 
 use lathe_workshop::worker::PEAK_MEMORY;
 use lathe_workshop::{
-    Answering, AnsweringNow, Memory, OrderState, Progress, StepName, StepState, StepView,
+    Answering, AnsweringNow, Ending, Memory, OrderState, Progress, StepName, StepState, StepView,
 };
 use serde_json::{Map, Value};
 
@@ -245,10 +245,6 @@ pub(super) fn step_state(state: StepState) -> &'static str {
     }
 }
 
-/// What an order is called that failed because its model was rejected: for the catalogue, and where orders are
-/// looked for.
-pub(super) const REJECTED: &str = "rejected";
-
 /// The name of an order's state, for the style sheet and the catalogue.
 pub(super) fn order_state(state: OrderState) -> &'static str {
     match state {
@@ -262,19 +258,19 @@ pub(super) fn order_state(state: OrderState) -> &'static str {
 }
 
 /// The state of an order in words, with its place in the queue, or with the step it stands at where
-/// that says something. One whose model was rejected did not fail: somebody decided.
+/// that says something. One that was rejected or cancelled did not fail: somebody decided.
 pub(super) fn order_state_text(
     say: Say,
     state: OrderState,
-    rejected: bool,
+    ending: Option<Ending>,
     step: Option<StepName>,
     position: Option<u32>,
 ) -> String {
     if let Some(place) = position {
         return say.with("state.queued.place", &[("place", &place.to_string())]);
     }
-    if rejected {
-        return say.it_of("state", REJECTED);
+    if let Some(ending) = ending.and_then(Ending::willed) {
+        return say.it_of("state", ending.as_str());
     }
     let text = say.it_of("state", order_state(state));
     match (state, step) {

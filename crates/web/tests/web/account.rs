@@ -316,16 +316,52 @@ async fn a_key_says_which_of_its_models_answers_nowhere_and_can_be_copied() {
     let shop = Shop::with_people().await;
     let operator = shop.log_in("operator").await;
     let form = "name=n&scopes=answer&models=nowhere";
-    let page = operator.post("/keys", form).await;
-    assert_eq!(page.status, StatusCode::OK, "{}", page.text);
+    let done = operator.post("/keys", form).await;
+    assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
+    let address = done.header("location").to_owned();
+    // It is shown once, to whoever asked for it, and the address does not have it.
+    let other = shop.log_in("operator").await.get(&address).await;
+    assert!(!other.text.contains("The new key"), "{}", other.text);
+    let page = operator.get(&address).await;
     let told = "Under nowhere nothing answers now";
     assert!(page.text.contains(told), "{}", page.text);
     let (_, issued) = page.text.split_once("The new key").expect("it is shown");
     let issued = issued.split("</section>").next().expect("its end");
     assert!(issued.contains("</code><button"), "{issued}");
     assert!(issued.contains("data-copy "), "{issued}");
+    let key = issued.split("<code>").nth(1).expect("a key");
+    let key = key.split('<').next().expect("its end");
+    assert!(!address.contains(key), "{address}");
+    let again = operator.get(&address).await;
+    assert!(!again.text.contains(key), "{}", again.text);
     // It is issued all the same, and one that is limited to none says nothing.
     assert_eq!(shop.workshop.tokens().all().len(), 1);
-    let page = operator.post("/keys", "name=m&scopes=answer").await;
+    let done = operator.post("/keys", "name=m&scopes=answer").await;
+    let page = operator.get(done.header("location")).await;
+    assert!(page.text.contains("The new key"), "{}", page.text);
     assert!(!page.text.contains("nothing answers now"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn a_refused_form_for_a_key_keeps_what_was_written() {
+    let shop = Shop::with_people().await;
+    let operator = shop.log_in("operator").await;
+    let form = "name=night+shift&scopes=metrics&models=a,b&expires_days=900000&tokens_per_day=5";
+    let page = operator.post("/keys", form).await;
+    assert_eq!(page.status, StatusCode::BAD_REQUEST, "{}", page.text);
+    for kept in [
+        "value=\"night shift\"",
+        "value=\"a,b\"",
+        "value=\"900000\"",
+        "value=\"5\"",
+        "value=\"metrics\" checked",
+    ] {
+        assert!(page.text.contains(kept), "{kept}: {}", page.text);
+    }
+    assert!(
+        !page.text.contains("value=\"answer\" checked"),
+        "{}",
+        page.text
+    );
+    assert!(shop.workshop.tokens().is_empty());
 }

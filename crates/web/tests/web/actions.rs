@@ -35,6 +35,7 @@ const PAGES: &[(&str, Same)] = &[
     ("GET /orders/{id}/lesson", As("GET /api/orders/{id}/lesson")),
     ("POST /orders/{id}/pause", Operation("order-pause")),
     ("POST /orders/{id}/resume", Operation("order-resume")),
+    ("POST /orders/{id}/cancel", Operation("order-cancel")),
     ("GET /orders/{id}/clone", Operation("order-clone-plan")),
     ("POST /orders/{id}/clone", Operation("order-clone")),
     ("GET /models", As("GET /api/models")),

@@ -10,6 +10,7 @@ use lathe_web::{Access, AppState, router};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
+use crate::pages;
 use crate::sample::{DATASET, DONE, FAILED, PAUSED, QUEUED, RUNNING, SampleDesk};
 
 const BODY_BYTES_MAX: usize = 4 << 20;
@@ -156,6 +157,29 @@ async fn the_queue_its_clones_and_orders_side_by_side() {
     let operation = json!({ "do": "order-pause", "order": DONE });
     let (status, refused) = send(Method::POST, "/api/operations", Some(operation)).await;
     assert_eq!(status, StatusCode::CONFLICT, "{refused}");
+}
+
+#[tokio::test]
+async fn an_error_is_told_in_the_language_that_is_preferred() {
+    let app = pages::app(SampleDesk::new());
+    let told = async |lang: &str, path: &str| {
+        let answer = pages::get(&app, path, lang).await;
+        let language = answer.headers.get("content-language").cloned();
+        let body: Value = serde_json::from_str(&answer.text).expect("JSON");
+        (answer.status, language, body["error"].clone())
+    };
+    let path = "/api/orders/nobody/settings";
+    let (status, language, error) = told("en", path).await;
+    assert_eq!((status, language), (StatusCode::NOT_FOUND, None));
+    assert_eq!(error.get("said"), None, "{error}");
+    let (status, language, chinese) = told("zh", path).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(language.expect("a language"), "zh-CN");
+    assert_eq!(chinese["code"], error["code"]);
+    assert_ne!(chinese["text"], error["text"]);
+    let text = error["text"].as_str().expect("a text");
+    let said = chinese["said"].as_str().expect("as it was written");
+    assert!(said.contains(text), "{chinese}");
 }
 
 #[tokio::test]

@@ -67,8 +67,8 @@ async fn a_rejected_order_is_called_so_and_found_by_it() {
     // In the API it is a failed order still, and said so beside.
     for (query, rows) in [
         ("state=failed", 1),
-        ("state=failed&rejected=false", 0),
-        ("rejected=true", 1),
+        ("state=failed&ending=error", 0),
+        ("ending=rejected", 1),
     ] {
         let text = get(&app, &format!("/api/orders?{query}"), "en").await.text;
         assert_eq!(
@@ -76,7 +76,11 @@ async fn a_rejected_order_is_called_so_and_found_by_it() {
             rows,
             "{query}: {text}"
         );
-        assert_eq!(times(&text, "\"rejected\":true"), rows, "{query}: {text}");
+        assert_eq!(
+            times(&text, "\"ending\":\"rejected\""),
+            rows,
+            "{query}: {text}"
+        );
     }
     let ids = format!("/orders/compare?ids={FAILED}&ids={DONE}");
     let page = get(&app, &ids, "en").await.text;
@@ -156,4 +160,30 @@ async fn a_first_order_offers_the_packs_that_are_there_alone() {
     assert_eq!(page.status, StatusCode::OK);
     let field = "name=\"pack\" value=\"packs/customer-care\"";
     assert!(page.text.contains(field), "{}", page.text);
+}
+
+#[tokio::test]
+async fn a_cancelled_order_says_by_whom_and_is_no_failed_one() {
+    let app = app(SampleDesk::cancelled());
+    for (lang, cancelled, by) in [
+        (
+            "en",
+            "</svg>cancelled<",
+            "Cancelled by &#60;b&#62;wang&#60;/b&#62; before it was done.",
+        ),
+        (
+            "zh",
+            "</svg>已取消<",
+            "任务在完成前由 &#60;b&#62;wang&#60;/b&#62; 取消。",
+        ),
+    ] {
+        let page = get(&app, &format!("/orders/{FAILED}"), lang).await.text;
+        assert!(page.contains(cancelled) && page.contains(by), "{page}");
+        assert!(!page.contains("the order was cancelled"), "{page}");
+        let found = get(&app, "/?state=cancelled", lang).await.text;
+        assert_eq!(times(&found, "<td class=\"tick\">"), 1, "{found}");
+        assert!(found.contains(cancelled), "{found}");
+        let none = get(&app, "/?state=failed", lang).await.text;
+        assert_eq!(times(&none, "<td class=\"tick\">"), 0, "{none}");
+    }
 }

@@ -17,7 +17,7 @@ const BODY_BYTES_MAX: usize = 4 << 20;
 
 pub struct Answer {
     pub status: StatusCode,
-    headers: HeaderMap,
+    pub headers: HeaderMap,
     pub text: String,
 }
 
@@ -409,23 +409,20 @@ async fn an_order_is_placed_from_the_form() {
 }
 
 #[tokio::test]
-async fn an_order_is_paused_resumed_and_cloned_by_forms() {
+async fn an_order_is_paused_resumed_cancelled_and_cloned_by_forms() {
     let app = app(SampleDesk::new());
     for (id, offered) in [
-        (RUNNING, Some("pause")),
-        (QUEUED, Some("pause")),
-        (PAUSED, Some("resume")),
-        (FAILED, Some("resume")),
-        (DONE, None),
+        (RUNNING, &["pause", "cancel"][..]),
+        (QUEUED, &["pause", "cancel"]),
+        (PAUSED, &["resume", "cancel"]),
+        (FAILED, &["resume"]),
+        (DONE, &[]),
     ] {
         let page = get(&app, &format!("/orders/{id}"), "en").await.text;
-        for action in ["pause", "resume"] {
+        for action in ["pause", "resume", "cancel"] {
             let form = format!("action=\"/orders/{id}/{action}\"");
-            assert_eq!(
-                page.contains(&form),
-                offered == Some(action),
-                "{id} {action}"
-            );
+            let is_offered = offered.contains(&action);
+            assert_eq!(page.contains(&form), is_offered, "{id} {action}");
         }
         assert!(
             page.contains(&format!("href=\"/orders/{id}/clone\"")),
@@ -437,6 +434,8 @@ async fn an_order_is_paused_resumed_and_cloned_by_forms() {
     assert_eq!(done.headers["location"], format!("/orders/{RUNNING}"));
     let done = post(&app, &format!("/orders/{PAUSED}/resume"), "").await;
     assert_eq!(done.status, StatusCode::SEE_OTHER);
+    let done = post(&app, &format!("/orders/{QUEUED}/cancel"), "").await;
+    assert_eq!(done.headers["location"], format!("/orders/{QUEUED}"));
     let refused = post(&app, &format!("/orders/{DONE}/pause"), "").await;
     assert_eq!(refused.status, StatusCode::CONFLICT);
     assert!(refused.text.contains("cannot pause the order"));

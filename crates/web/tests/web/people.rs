@@ -370,6 +370,7 @@ async fn what_each_role_may_do() {
     let shop = Shop::with_people().await;
     let operations = [
         (json!({"do": "order-pause", "order": "x"}), "tuner"),
+        (json!({"do": "order-cancel", "order": "x"}), "tuner"),
         (
             json!({"do": "decide", "number": "x", "decision": "approved", "reason": "r"}),
             "approver",
@@ -701,6 +702,7 @@ async fn xss_names_with_markup_stay_text() {
     let key = evil
         .post("/keys", &format!("name={markup}&scopes=answer"))
         .await;
+    let key = evil.get(key.header("location")).await;
     let login = format!("name={markup}&password=x&next={markup}");
     let pages = [
         added.text,

@@ -158,7 +158,7 @@ async fn what_belongs_to_others_is_not_there_on_pages_and_in_the_api() {
         ] {
             hidden(&anna, path, id).await;
         }
-        for path in ["pause", "resume", "clone"] {
+        for path in ["pause", "resume", "cancel", "clone"] {
             let answer = anna.post(&format!("/orders/{id}/{path}"), "").await;
             assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
         }
@@ -167,6 +167,7 @@ async fn what_belongs_to_others_is_not_there_on_pages_and_in_the_api() {
         for what in [
             "order-pause",
             "order-resume",
+            "order-cancel",
             "order-clone",
             "order-clone-plan",
         ] {

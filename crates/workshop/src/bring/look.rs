@@ -17,6 +17,7 @@ use super::{
     BringFound, BringLook, BringSeen, BroughtFile, Finding, Mapping, Rendered, SHOWN_MAX, mapping,
     stumbled, upload,
 };
+use crate::draft::SettingMistake;
 use crate::error::WorkshopError;
 use crate::objects;
 use crate::order::StepError;
@@ -100,13 +101,7 @@ fn look(
         match finding(&shown, &read, model.as_deref(), salt_seed) {
             Ok(it) => found = Some(it),
             // Such as a split that leaves nothing to test on.
-            Err(StepError { code, text, next }) => mistakes.push(crate::draft::SettingMistake {
-                key: "answer".to_owned(),
-                code,
-                text,
-                next,
-                expected: None,
-            }),
+            Err(error) => mistakes.push(SettingMistake::at("answer", error)),
         }
     }
     Ok(BringSeen {

@@ -159,7 +159,7 @@ const BEYOND: &[Beyond] = &[
 const EXPORT: &str =
     "an order exports nothing: take its model elsewhere afterwards, with lathe merge";
 /// What to do about a mistake.
-const NEXT: &str = "correct the key or leave it out; docs/guide/recipes.md lists the keys";
+const NEXT: &str = "correct the key or leave it out";
 
 /// An order that is being written, and a recipe to be read into it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

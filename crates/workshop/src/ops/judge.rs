@@ -67,6 +67,7 @@ impl Operation {
             | Operation::ProjectLeave { project: id, .. } => one(Thing::Project(id.clone())),
             Operation::OrderPause { order }
             | Operation::OrderResume { order }
+            | Operation::OrderCancel { order }
             | Operation::OrderClone { order, .. }
             | Operation::OrderClonePlan { order, .. } => one(Thing::Order(order.0.clone())),
             Operation::DataCompare { from, to } => {

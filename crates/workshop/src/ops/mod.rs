@@ -5,7 +5,6 @@
 //! transaction that writes it. Reading is elsewhere (`trace`); verifying a home as a stranger would
 //! is the crate `lathe-verify`'s.
 
-mod abandon;
 mod alias;
 mod approve;
 mod breaker;
@@ -19,6 +18,7 @@ mod flip;
 mod judge;
 mod keys;
 mod object;
+mod order_cancel;
 mod pause;
 mod people;
 mod project;
@@ -51,7 +51,6 @@ use crate::upstream::UpstreamRequest;
 use crate::words::Lang;
 use crate::workshop::Workshop;
 
-pub use abandon::CANCELLED;
 pub use approve::sign_approval;
 pub(crate) use clone::{Again, kept as kept_by_clone, run as place_again, to_clone};
 pub use filing::{ANSWERS_BYTES_MAX, Answers, filing_answers, filing_check};
@@ -68,6 +67,11 @@ pub enum Operation {
     },
     /// Put an order back that was paused, or that failed.
     OrderResume {
+        /// The order.
+        order: OrderId,
+    },
+    /// Give an order up; it ends where it stands, and what it made is kept.
+    OrderCancel {
         /// The order.
         order: OrderId,
     },
@@ -475,6 +479,7 @@ impl Workshop {
         match operation {
             Operation::OrderPause { order } => pause::run(self, order).await,
             Operation::OrderResume { order } => resume::run(self, order).await,
+            Operation::OrderCancel { order } => order_cancel::run(self, order).await,
             Operation::OrderClone {
                 order: of,
                 set,

@@ -11,6 +11,7 @@ impl Operation {
         let object = match self {
             Operation::OrderPause { order }
             | Operation::OrderResume { order }
+            | Operation::OrderCancel { order }
             | Operation::OrderClone { order, .. }
             | Operation::OrderClonePlan { order, .. } => order.to_string(),
             Operation::Alias(asked) => format!("{} {}", asked.name, asked.alias),

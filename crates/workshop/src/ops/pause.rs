@@ -14,7 +14,7 @@ use crate::store::Change;
 use crate::workshop::Workshop;
 
 /// How long the end of the running step is waited for; one that runs in the daemon ends first.
-const END_WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const END_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Sets the order aside.
 pub(super) async fn run(shop: &Workshop, order: OrderId) -> Result<Value, WorkshopError> {

@@ -2,10 +2,10 @@
 //! is the table's business (`people`), and that they are asked for it the web's.
 
 use super::{Operation, Right};
-use crate::token::Scope;
+use crate::token::{Scope, TokenRequest};
 
 impl Operation {
-    /// The right that whoever asks for it needs. A key that opens everything lets people in, too.
+    /// The right that whoever asks for it needs.
     pub fn right(&self) -> Right {
         match self {
             Operation::Pending {}
@@ -25,6 +25,7 @@ impl Operation {
             Operation::Flip { .. } => Right::Ask,
             Operation::OrderPause { .. }
             | Operation::OrderResume { .. }
+            | Operation::OrderCancel { .. }
             | Operation::OrderClone { .. }
             | Operation::OrderClonePlan { .. }
             | Operation::OrderPlan(_)
@@ -43,7 +44,7 @@ impl Operation {
             Operation::ApprovalDraft { .. }
             | Operation::Approve { .. }
             | Operation::Decide { .. } => Right::Approve,
-            Operation::TokenCreate(it) if it.scopes.contains(&Scope::Admin) => Right::People,
+            Operation::TokenCreate(asked) => issuing(asked),
             Operation::Cancel { .. }
             | Operation::Alias(_)
             | Operation::Filing { .. }
@@ -53,7 +54,6 @@ impl Operation {
             | Operation::KeyRetire { .. }
             | Operation::KeyCompromised { .. }
             | Operation::KeyRotate { .. }
-            | Operation::TokenCreate(_)
             | Operation::Tokens {}
             | Operation::TokenRevoke { .. }
             | Operation::UpstreamAdd(_)
@@ -107,10 +107,18 @@ impl Operation {
     }
 }
 
+/// For issuing a key. One that opens everything lets people in, too.
+fn issuing(asked: &TokenRequest) -> Right {
+    match asked.scopes.contains(&Scope::Admin) {
+        true => Right::People,
+        false => Right::Operate,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::token::{Allowance, TokenRequest};
+    use crate::token::Allowance;
 
     #[test]
     fn an_operator_issues_no_key_that_opens_everything() {

@@ -265,10 +265,7 @@ fn read(value: &Value, key: &str, to: &Value) -> Result<Pack, WorkshopError> {
         if let Some(expected) = Expected::read(&reason, to) {
             return refused(
                 format!("`{key}` has to be {}, and is {to}", expected.told(Lang::En)),
-                format!(
-                    "write for instance {key}={}; docs/guide/pack.md lists the keys",
-                    expected.example(key)
-                ),
+                format!("write for instance {key}={}", expected.example(key)),
             );
         }
         match quoted(&reason).as_slice() {
@@ -281,7 +278,7 @@ fn read(value: &Value, key: &str, to: &Value) -> Result<Pack, WorkshopError> {
             }
             _ => refused(
                 format!("`{key}` cannot be so: {reason}"),
-                "correct the value; docs/guide/pack.md lists the keys".to_owned(),
+                "correct the value".to_owned(),
             ),
         }
     })
@@ -320,7 +317,7 @@ fn member<'v>(at: &'v mut Value, part: &str, key: &str) -> Result<&'v mut Value,
         }
         other => Err(refused(
             format!("`{part}` in `{key}` is looked for in {other}, which is no section"),
-            "docs/guide/pack.md lists the keys".to_owned(),
+            "name a setting by the sections it stands in, as tune.sft.rank".to_owned(),
         )),
     }
 }

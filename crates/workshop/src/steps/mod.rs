@@ -318,6 +318,9 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, StepError
     })
 }
 
+/// What follows an error whose text ends with what to do.
+pub(crate) const AGAIN: &str = "then run the same command: finished steps are kept";
+
 /// Errors of the crates that do the work, as errors of a step. Their texts end with the next
 /// step; the code is theirs.
 macro_rules! step_error_from {
@@ -327,7 +330,7 @@ macro_rules! step_error_from {
                 StepError {
                     code: error.code().to_owned(),
                     text: error.to_string(),
-                    next: "then run the same command: finished steps are kept".to_owned(),
+                    next: AGAIN.to_owned(),
                 }
             }
         }

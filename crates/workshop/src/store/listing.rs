@@ -9,7 +9,7 @@ use super::{Store, failed};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::listing::{OrdersAsked, OrdersSort};
-use crate::order::{OrderId, OrderState, OrderSummary, REJECTED, Title};
+use crate::order::{CANCELLED, Ending, OrderId, OrderState, OrderSummary, REJECTED, Title};
 use crate::people::Shown;
 
 /// Packs that are offered for narrowing a list.
@@ -17,23 +17,24 @@ const PACKS_MAX: u32 = 200;
 
 const DOING: &str = "list the orders";
 
-/// Whether a row of `orders`, called so, failed because an approver rejected its model.
-macro_rules! rejected {
+/// How a row of `orders`, called so, ended that was not finished; null for the others.
+macro_rules! ending {
     ($orders:literal) => {
         concat!(
-            "(",
+            "(CASE ",
             $orders,
-            ".state = 'failed' AND EXISTS
-                 (SELECT 1 FROM steps WHERE order_id = ",
+            ".state WHEN 'failed' THEN COALESCE(
+                 (SELECT CASE CASE WHEN json_valid(error) THEN json_extract(error, '$.code') END
+                         WHEN ?8 THEN 'rejected' WHEN ?9 THEN 'cancelled' END
+                  FROM steps WHERE order_id = ",
             $orders,
-            ".id AND state = 'failed'
-                  AND CASE WHEN json_valid(error) THEN json_extract(error, '$.code') END = ?8))"
+            ".id AND state = 'failed' LIMIT 1), 'error') END)"
         )
     };
 }
 
-/// The window is chosen before the steps are looked at: those of other orders are not read, but where rejected ones
-/// are asked for, or the others: then those of orders that failed.
+/// The window is chosen before the steps are looked at: those of other orders are not read, but where an ending is
+/// asked for: then those of orders that failed.
 macro_rules! listed {
     ($order:literal, $project:literal) => {
         concat!(
@@ -45,8 +46,8 @@ macro_rules! listed {
                   WHERE ahead.state = 'queued' AND ahead.id <= listed.id) END AS place,
                  (SELECT SUM(MAX(COALESCE(ended_ms, CASE state WHEN 'running' THEN ?7 END) - started_ms, 0))
                   FROM steps WHERE order_id = listed.id) AS worked, ",
-            rejected!("listed"),
-            " AS rejected
+            ending!("listed"),
+            " AS ending
              FROM (SELECT id, state, pack, title_en, title_zh, demonstration, created_ms, ended_ms, ",
             $project,
             " AS project
@@ -58,9 +59,9 @@ macro_rules! listed {
                      AND (?3 IS NULL OR title_en LIKE ?3 ESCAPE '\\' OR title_zh LIKE ?3 ESCAPE '\\'
                           OR pack LIKE ?3 ESCAPE '\\' OR deployment LIKE ?3 ESCAPE '\\'
                           OR id LIKE ?3 ESCAPE '\\')
-                     AND (?9 IS NULL OR ",
-            rejected!("orders"),
-            " = ?9)
+                     AND (?10 IS NULL OR ",
+            ending!("orders"),
+            " = ?10)
                    ORDER BY ",
             $order,
             " LIMIT ?4 OFFSET ?5) AS listed ORDER BY ",
@@ -124,7 +125,10 @@ fn summary(row: &SqliteRow) -> Result<OrderSummary, WorkshopError> {
         ended_ms: row.get("ended_ms"),
         worked_ms: row.get::<Option<i64>, _>("worked").unwrap_or(0),
         answering: None,
-        rejected: row.get("rejected"),
+        ending: row
+            .get::<Option<String>, _>("ending")
+            .map(|word| parse_word("how an order ended", word))
+            .transpose()?,
     })
 }
 
@@ -167,7 +171,8 @@ impl Store {
             .bind(shown.list())
             .bind(now_ms())
             .bind(REJECTED)
-            .bind(asked.rejected)
+            .bind(CANCELLED)
+            .bind(asked.ending.map(Ending::as_str))
             .fetch_all(&self.read)
             .await
             .map_err(failed(DOING))?
@@ -391,9 +396,9 @@ mod tests {
         });
     }
 
-    /// What an approver rejected is told from what failed, and found apart from it.
+    /// What an approver rejected, or somebody cancelled, is told from what failed, and found apart from it.
     #[test]
-    fn a_rejected_order_is_no_failed_one_in_a_list() {
+    fn what_somebody_ended_is_no_failed_order_in_a_list() {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -407,33 +412,45 @@ mod tests {
                 error,
                 at_ms: 60,
             };
-            let broken = StepError {
-                code: "gate-refused".to_owned(),
+            let coded = |code: &str| StepError {
+                code: code.to_owned(),
                 text: "the approval of 2026-0001 was refused: no".to_owned(),
                 next: String::new(),
             };
             let rejection = StepError::rejection("2026-0001", "too curt");
-            let changes = [fails("2", broken), fails("4", rejection)];
+            let changes = [
+                fails("2", coded("gate-refused")),
+                fails("3", coded(CANCELLED)),
+                fails("4", rejection),
+            ];
             store.apply(&changes).await.unwrap();
-            for (state, rejected, expected) in [
+            let (error, rejected) = (Some(Ending::Error), Some(Ending::Rejected));
+            let cancelled = Some(Ending::Cancelled);
+            for (state, ending, expected) in [
                 (None, None, "4321"),
-                (Some(OrderState::Failed), None, "42"),
-                (Some(OrderState::Failed), Some(false), "2"),
-                (None, Some(true), "4"),
-                (None, Some(false), "321"),
-                (Some(OrderState::Done), Some(true), ""),
+                (Some(OrderState::Failed), None, "432"),
+                (Some(OrderState::Failed), error, "2"),
+                (None, rejected, "4"),
+                (None, cancelled, "3"),
+                (Some(OrderState::Done), rejected, ""),
             ] {
                 let asked = OrdersAsked {
                     state,
-                    rejected,
+                    ending,
                     ..OrdersAsked::default()
                 };
                 let rows = store.orders_asked(&asked, &Shown::All, 9, 0).await.unwrap();
                 let ids: String = rows.iter().map(|row| row.id.0.as_str()).collect();
                 assert_eq!(ids, expected, "{asked:?}");
-                let told = rows.iter().filter(|row| row.rejected);
-                assert!(told.clone().all(|row| row.id.0 == "4"), "{rows:?}");
-                assert_eq!(told.count() == 1, expected.contains('4'), "{rows:?}");
+                for row in rows {
+                    let told = match &row.id.0[..] {
+                        "2" => error,
+                        "3" => cancelled,
+                        "4" => rejected,
+                        _ => None,
+                    };
+                    assert_eq!(row.ending, told, "{row:?}");
+                }
             }
             // Run again it is a new attempt.
             let again = Change::StepWaits {
@@ -446,7 +463,7 @@ mod tests {
                 at_ms: 70,
             };
             store.apply(&[again, queued]).await.unwrap();
-            assert!(!store.orders(1, 0).await.unwrap()[0].rejected);
+            assert_eq!(store.orders(1, 0).await.unwrap()[0].ending, None);
             store.close().await;
         });
     }

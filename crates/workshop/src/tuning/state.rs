@@ -2,8 +2,7 @@
 
 use super::JobView;
 use crate::error::WorkshopError;
-use crate::ops::CANCELLED;
-use crate::order::{CurvePoint, OrderState, StepError, StepName, StepState, StepView};
+use crate::order::{CurvePoint, Ending, OrderState, StepError, StepName, StepState, StepView};
 use crate::workshop::Workshop;
 
 /// The newest lines of an order's log that are told.
@@ -83,8 +82,7 @@ impl JobView {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.error()
-            .is_some_and(|(_, error)| error.code == CANCELLED)
+        self.order.ending() == Some(Ending::Cancelled)
     }
 
     fn prepares(&self) -> bool {

@@ -56,7 +56,7 @@ pub fn comparison(orders: &[&OrderView], report: &Report) -> Comparison {
         records: evaluated(order).then_some(report.records),
         project: order.project.clone(),
         answering: order.answering.clone(),
-        rejected: order.rejection().is_some(),
+        ending: order.ending(),
         unpaired: (at > 1).then_some(Unpaired::NotEvaluated),
     };
     let difference = |(at, _): (usize, &&OrderView)| {

@@ -257,16 +257,25 @@ impl SampleDesk {
             trace::decision(22, Decision::Rejected, trace::leaf(), "of another model"),
             trace::decision(21, Decision::Rejected, model, "too <b>curt</b>"),
         ];
-        for order in desk.orders.iter_mut().filter(|it| it.id.0 == FAILED) {
-            for step in &mut order.steps {
-                if let Some(error) = &mut step.error {
-                    error.code = "approval-rejected".to_owned();
-                    let number = trace::NUMBER;
-                    error.text = format!("the approval of {number} was refused: too <b>curt</b>");
-                }
+        let number = trace::NUMBER;
+        let why = format!("the approval of {number} was refused: too <b>curt</b>");
+        desk.ended("approval-rejected", &why)
+    }
+
+    /// The same workshop, in which somebody cancelled the order that failed.
+    pub fn cancelled() -> SampleDesk {
+        let why = "the order was cancelled by <b>wang</b>";
+        SampleDesk::new().ended("order-cancelled", why)
+    }
+
+    /// The same workshop, in which the order that failed ended for this reason.
+    fn ended(mut self, code: &str, text: &str) -> SampleDesk {
+        for order in self.orders.iter_mut().filter(|it| it.id.0 == FAILED) {
+            for error in order.steps.iter_mut().filter_map(|it| it.error.as_mut()) {
+                (error.code, error.text) = (code.to_owned(), text.to_owned());
             }
         }
-        desk
+        self
     }
 
     /// The same workshop with `text` in every place that people, packs or models can write to.
@@ -384,7 +393,7 @@ fn summary(order: &OrderView) -> OrderSummary {
         ended_ms: order.ended_ms,
         worked_ms: order.worked_ms(order.ended_ms.unwrap_or(PLACED_MS)),
         answering: order.answering.clone(),
-        rejected: order.rejection().is_some(),
+        ending: order.ending(),
     }
 }
 
@@ -396,7 +405,7 @@ fn fits(row: &OrderSummary, asked: &OrdersAsked) -> bool {
             .any(|it| it.contains(text))
     };
     asked.state.is_none_or(|it| it == row.state)
-        && asked.rejected.is_none_or(|it| it == row.rejected)
+        && asked.ending.is_none_or(|it| Some(it) == row.ending)
         && asked.pack.as_ref().is_none_or(|it| *it == row.pack)
         && asked.project.as_ref().is_none_or(|it| *it == row.project)
         && asked.sought().is_none_or(|it| holds(&it))
