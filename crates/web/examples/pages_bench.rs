@@ -90,7 +90,8 @@ async fn ask(home: &Path, requests: usize) -> Outcome<Value> {
     let app = router(AppState::new(shop.clone(), Router::new(), Access::Loopback));
     reach::spawn(async move { axum::serve(listener, app).await });
     come(&shop, ALL, &ROLES).await?;
-    let mut rows = asked_by(address, ALL, paths(&seeded), requests).await?;
+    let all = [paths(&seeded), others(&seeded)].concat();
+    let mut rows = asked_by(address, ALL, all, requests).await?;
     for project in [seed::LARGE, seed::SMALL] {
         let member = format!("of-{project}");
         come(&shop, &member, &[]).await?;
@@ -173,6 +174,25 @@ fn lists(middle: &str) -> Vec<String> {
         "/api/receipts?limit=500".to_owned(),
         format!("/api/receipts?limit=500&before={middle}"),
         "/api/register?limit=500".to_owned(),
+    ]
+    .to_vec()
+}
+
+/// What is read of one dataset record by record, and who may do what here.
+fn others(seeded: &Seeded) -> Vec<String> {
+    let dataset = &seeded.dataset;
+    [
+        "/?state=cancelled".to_owned(),
+        format!("/data/{dataset}/records"),
+        format!("/data/{dataset}/records?page=9000"),
+        format!("/api/data/{dataset}/records?limit=500"),
+        format!("/api/data/{dataset}/records?limit=500&offset=900000"),
+        "/review".to_owned(),
+        "/people".to_owned(),
+        "/keys".to_owned(),
+        "/audit".to_owned(),
+        "/api/audit?limit=500".to_owned(),
+        "/settings".to_owned(),
     ]
     .to_vec()
 }
