@@ -57,19 +57,25 @@ fn packs() -> (tempfile::TempDir, PathBuf) {
     (folder, pack)
 }
 
+/// A daemon, and an order that it is in the middle of tuning for.
+fn halfway(home: &Home) -> (Serving, String) {
+    let mut daemon = up(home);
+    daemon.env("LATHE_TEST_PAUSE_AT", "tune:half");
+    let serving = Serving::start(home, &mut daemon);
+    let order = place(&serving, &fixture("tiny-pack"));
+    // The worker stands still there; the mark lets no other one do so.
+    wait_for("the middle of tuning", || {
+        home.path().join("tmp/paused").exists().then_some(())
+    });
+    (serving, order)
+}
+
 #[test]
 fn a_paused_order_lets_the_next_run_and_ends_as_if_never_paused() {
     let like = Home::new();
     like.finish(&fixture("tiny-pack"), &[]);
     let home = Home::new();
-    let mut daemon = up(&home);
-    daemon.env("LATHE_TEST_PAUSE_AT", "tune:half");
-    let serving = Serving::start(&home, &mut daemon);
-    let first = place(&serving, &fixture("tiny-pack"));
-    // The worker stands still in the middle of tuning; the mark lets no other one do so.
-    wait_for("the middle of tuning", || {
-        home.path().join("tmp/paused").exists().then_some(())
-    });
+    let (serving, first) = halfway(&home);
     let second = place(&serving, &fixture("tiny-pack-classes"));
     let list = home.json(&["order", "list", "--json"]);
     assert_eq!(
@@ -125,13 +131,7 @@ fn a_paused_order_lets_the_next_run_and_ends_as_if_never_paused() {
 #[test]
 fn a_cancelled_order_ends_where_it_stands_and_is_put_back_by_resume() {
     let home = Home::new();
-    let mut daemon = up(&home);
-    daemon.env("LATHE_TEST_PAUSE_AT", "tune:half");
-    let serving = Serving::start(&home, &mut daemon);
-    let first = place(&serving, &fixture("tiny-pack"));
-    wait_for("the middle of tuning", || {
-        home.path().join("tmp/paused").exists().then_some(())
-    });
+    let (serving, first) = halfway(&home);
     let second = place(&serving, &fixture("tiny-pack-classes"));
     for id in [&second, &first] {
         let cancelled = home.json(&["order", "cancel", id, "--json"]);
