@@ -12,7 +12,7 @@ mod seal;
 mod split;
 mod statistics;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use lathe_evidence::leaf::Salt;
 use lathe_evidence::statement::Scan;
@@ -118,10 +118,11 @@ pub fn prepare(
     let whole = (train.len() + test.len()) as u64;
     let (train, test) = split::sample(train, test, options.records_max, &spec.split)?;
     let left_out = whole - (train.len() + test.len()) as u64;
+    let repeated = repeats(&duplicates, train.iter().chain(&test));
     let (train, test, withdrawn) = seal_all(train, test, spec, options)?;
     read.broken.sort_by_key(|broken| broken.line);
     let scan = Scan {
-        duplicates: duplicates.len() as u64,
+        duplicates: repeated,
         overlap: overlap::count(&train, &test, spec),
         ..scan_of(&train, &test)
     };
@@ -141,6 +142,13 @@ pub fn prepare(
         test,
         scan,
     })
+}
+
+/// How many of the duplicates repeat one of these records: of a sample, those of what was left out are not its own.
+fn repeats<'r>(duplicates: &[Duplicate], records: impl Iterator<Item = &'r Record>) -> u64 {
+    let ids: HashSet<&str> = records.map(|record| record.id.as_str()).collect();
+    let own = |duplicate: &&Duplicate| ids.contains(duplicate.same_as.as_str());
+    duplicates.iter().filter(own).count() as u64
 }
 
 /// Seals both sides and leaves out what was withdrawn; the rest stays on its side of the split.

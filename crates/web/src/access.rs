@@ -94,7 +94,7 @@ impl Asking {
         match self {
             Asking::With(Caller(token)) => format!("key {} {}", token.id(), token.name()),
             Asking::Anybody if guard.asks_for_a_key() => "a key of the operator's file".to_owned(),
-            Asking::Anybody => "anybody on this machine".to_owned(),
+            Asking::Anybody => audit::ANYBODY.to_owned(),
             Asking::Stranger => "a stranger".to_owned(),
             Asking::Person(signed) => signed.person.told(),
         }

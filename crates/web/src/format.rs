@@ -51,19 +51,30 @@ pub(crate) fn whole(value: f64) -> String {
     }
 }
 
-/// A size in binary units with one decimal: `86.5 MiB`.
+/// The size of a file in decimal units with one decimal, as orders tell it: `98.4 MB`.
+pub(crate) fn file_size(size: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    scaled(size, 1000, UNITS)
+}
+
+/// A size in memory in binary units with one decimal: `86.5 MiB`.
 pub(crate) fn bytes(size: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if size < 1024 {
+    scaled(size, 1024, UNITS)
+}
+
+fn scaled(size: u64, step: u64, units: [&str; 5]) -> String {
+    if size < step {
         return format!("{size} B");
     }
-    let mut value = size as f64 / 1024.0;
+    let step = step as f64;
+    let mut value = size as f64 / step;
     let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
+    while value >= step && unit + 1 < units.len() {
+        value /= step;
         unit += 1;
     }
-    format!("{value:.1} {}", UNITS[unit])
+    format!("{value:.1} {}", units[unit])
 }
 
 /// A learning rate or another small figure in scientific form: `5.0e-4`; plain from 0.01 up.
@@ -170,6 +181,11 @@ mod tests {
         assert_eq!(whole(f64::NAN), "–");
         assert_eq!(bytes(1023), "1023 B");
         assert_eq!(bytes(90_701_824), "86.5 MiB");
+        assert_eq!(file_size(98_405_536), "98.4 MB");
+        assert_eq!(
+            (file_size(999), file_size(1000)),
+            ("999 B".to_owned(), "1.0 kB".to_owned())
+        );
         assert_eq!(small(0.0005), "5.0e-4");
         assert_eq!(short(0.000_500_000_01, 4), "5e-4");
         assert_eq!(short(0.000_412, 6), "4.12e-4");

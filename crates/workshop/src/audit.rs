@@ -18,6 +18,9 @@ const UNDECIDED: &str = "receipts";
 /// Members of a statement that say what was decided.
 const DECIDES: [&str; 3] = ["action", "decision", "to"];
 
+/// How somebody at this machine is called where nobody is asked who they are.
+pub const ANYBODY: &str = "anybody on this machine";
+
 tokio::task_local! {
     /// For whom something is done.
     static BY: String;

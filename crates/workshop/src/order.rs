@@ -463,6 +463,9 @@ pub struct OrderSummary {
     /// How it ended, where it was not finished.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
+    /// Where it comes from, when it was cloned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
 }
 
 /// One order with its steps.

@@ -181,6 +181,7 @@ async fn wait(
         Change::StepWaits {
             order: order.clone(),
             step,
+            at_ms: Some(at_ms),
         },
         Change::OrderIs {
             order: order.clone(),
@@ -217,6 +218,7 @@ async fn set_aside(shop: &Workshop, order: &OrderId, row: &StepRow) -> Result<()
         changes.push(Change::StepWaits {
             order: order.clone(),
             step: row.name,
+            at_ms: Some(at_ms),
         });
     }
     shop.apply(&changes).await
@@ -228,6 +230,7 @@ async fn requeue(shop: &Workshop, order: &OrderId, step: StepName) -> Result<(),
         Change::StepWaits {
             order: order.clone(),
             step,
+            at_ms: Some(now_ms()),
         },
         Change::OrderIs {
             order: order.clone(),

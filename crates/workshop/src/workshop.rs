@@ -641,6 +641,7 @@ impl Workshop {
                     changes.push(Change::StepWaits {
                         order: order.id.clone(),
                         step: step.name,
+                        at_ms: None,
                     });
                 }
             }

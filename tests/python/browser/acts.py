@@ -68,7 +68,7 @@ def places_an_order(visit):
     assert field.input_value() == "nowhere", "the form keeps what was typed"
     field.fill("packs/customer-care")
     page.locator("form.place button").click()
-    page.wait_for_url(f"**/orders/{RUNNING}")
+    page.wait_for_url(f"**/orders/{RUNNING}?known=yes")
 
 
 def reads_an_order(visit):

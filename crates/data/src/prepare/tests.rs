@@ -214,6 +214,32 @@ fn a_sample_is_of_whole_groups_from_each_side() {
     }
 }
 
+/// What repeats records that a sample leaves out is not the sample's: the gate holds the share of the rest against it.
+#[test]
+fn a_sample_has_the_duplicates_of_its_own_records() {
+    let mut input = reviews(200);
+    let again = |number: u64| {
+        let id = format!("{}_0", 1000 + number);
+        let text = format!("sentence {number}");
+        record(
+            2000 + number,
+            &id,
+            json!({"id": id, "mean": 1, "text": text}),
+        )
+    };
+    input.records.extend((0..1000).map(again));
+    let sampled = PrepareOptions {
+        records_max: Some(100),
+        ..options()
+    };
+    let some = prepare(input, &spec(SPEC), &sampled).unwrap();
+    assert_eq!(some.train.len() + some.test.len(), 100);
+    assert_eq!(
+        (some.statistics.duplicates, some.scan.duplicates),
+        (1000, 100)
+    );
+}
+
 #[test]
 fn what_cannot_work_is_refused_with_the_key() {
     let check = |from: &str, to: &str, expected: &str| {

@@ -67,11 +67,10 @@ pub(super) async fn retrieve(
 /// Gives a job up.
 pub(super) async fn cancel(
     State(shop): State<Workshop>,
-    asker: Asker,
     InPath(id): InPath,
 ) -> Result<Json<Value>, ApiError> {
     let order = found(&shop, &id).await?.order.id;
-    shop.abandon(&order, asker.name()).await.map_err(failed)?;
+    shop.abandon(&order).await.map_err(failed)?;
     retrieve(State(shop), InPath(id)).await
 }
 

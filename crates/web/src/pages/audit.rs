@@ -6,6 +6,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use lathe_workshop::audit::ANYBODY;
 use lathe_workshop::people::{AuditRow, COMMON};
 use serde::Deserialize;
 
@@ -103,11 +104,11 @@ fn projects(say: Say, ids: &str) -> String {
 }
 
 /// Who it was, in the reader's language. What the audit has is a beginning that says what they are, and a name.
-fn who(say: Say, by: &str) -> String {
+pub(super) fn who(say: Say, by: &str) -> String {
     match by {
         "" => "–".to_owned(),
         "a key of the operator's file" => say.it("web.audit.by.file"),
-        "anybody on this machine" => say.it("web.audit.by.anybody"),
+        ANYBODY => say.it("web.audit.by.anybody"),
         "a stranger" => say.it("web.audit.by.stranger"),
         _ => match by.split_once(' ') {
             Some((what @ ("person" | "key"), name)) => {

@@ -182,6 +182,7 @@ fn summary(order: OrderView) -> OrderSummary {
         step: step.map_or(StepName::Ask, |step| step.name),
         worked_ms: order.worked_ms(super::now_ms()),
         ending: order.ending(),
+        origin: order.origin,
         id: order.id,
         pack: order.pack,
         title: order.title,

@@ -7,6 +7,7 @@
 use lathe_workshop::words::{self, Lang};
 use lathe_workshop::{Ending, StepError};
 
+use super::audit;
 use super::gate::GateView;
 use crate::lang::Say;
 
@@ -54,7 +55,7 @@ impl Fault {
         // Who cancelled it is all that the step says.
         let (text, said) = match error.cancelled_by() {
             Some(by) => (
-                say.with("web.fault.cancelled", &[("who", by)]),
+                say.with("web.fault.cancelled", &[("who", &audit::who(say, by))]),
                 String::new(),
             ),
             None => (text, said),

@@ -27,6 +27,8 @@ struct KeysPage {
     scopes: Vec<Scoped>,
     /// The projects that a key can be for, where there is a choice.
     projects: Vec<projects::Choice>,
+    /// Whether people log in here.
+    has_people: bool,
     /// The key that was just issued.
     issued: Option<Issued>,
     /// The form as it was sent, where it was refused.
@@ -92,6 +94,8 @@ struct Row {
     project: String,
     limits: String,
     today: String,
+    /// When it was issued, and when it was last presented.
+    when: String,
     state: String,
     is_open: bool,
 }
@@ -273,6 +277,7 @@ fn show(state: &AppState, tongue: Tongue, page: PageNumber, came: Came) -> Respo
                 is_ticked: is_ticked(it.name()),
             })
             .collect(),
+        has_people: !state.people.is_empty(),
         issued,
         written: fields.as_ref().map(Written::new).unwrap_or_default(),
         error: error.as_ref().map(|it| Alert::new(say, it)),
@@ -321,7 +326,16 @@ fn row(state: &AppState, say: Say, token: &Token) -> Row {
         _ => None,
     };
     let ends = row.expires_ms.map(format::moment_text);
+    let moments = [
+        ("web.keys.issued.at", Some(row.created_ms)),
+        ("web.keys.used.at", row.last_used_ms),
+    ];
+    let when = moments.into_iter().filter_map(|(key, at_ms)| {
+        let at = format::moment_text(at_ms?);
+        Some(say.of(key, at))
+    });
     Row {
+        when: when.collect::<Vec<_>>().join(&join),
         scopes: scopes.collect::<Vec<_>>().join(&join),
         models: row.models.join(&join),
         project: projects::mark(state, &row.project),

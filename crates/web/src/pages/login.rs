@@ -66,6 +66,9 @@ pub(super) struct LoginForm {
     next: String,
 }
 
+/// What is told of the first account.
+pub(super) const FIRST: &str = "web.login.first";
+
 /// `GET /login`; where there is nobody, or somebody is in already, the first page.
 pub(super) async fn page(
     State(state): State<AppState>,
@@ -97,9 +100,14 @@ fn after_first(state: &AppState, tongue: Tongue, told: Told) -> Response {
         made: told.made.map(|it| it.0),
         keep: say.of(keep, &name),
     };
+    // Whoever made the first account goes on letting people in.
+    let next = match told.key {
+        FIRST => "/people",
+        _ => "",
+    };
     let page = LoginPage {
         first: Some(first),
-        ..filled(state, tongue, (name, String::new()), None)
+        ..filled(state, tongue, (name, next.to_owned()), None)
     };
     page.frame.answer(StatusCode::OK, &page)
 }

@@ -109,7 +109,7 @@ fn show(tongue: Tongue, detail: ModelDetail) -> Response {
     let more = detail.files_count.saturating_sub(detail.files.len() as u64);
     let files = detail.files.into_iter().map(|it| File {
         path: it.path,
-        bytes: format::bytes(it.bytes),
+        bytes: format::file_size(it.bytes),
         sha256: it.sha256.to_string(),
     });
     let exports = detail.exports.into_iter().map(|it| Export {
@@ -145,7 +145,7 @@ fn show(tongue: Tongue, detail: ModelDetail) -> Response {
         source: model.source,
         licence: model.licence,
         owner: model.owner,
-        bytes: format::bytes(model.bytes),
+        bytes: format::file_size(model.bytes),
         created: format::moment(model.created_ms),
         created_text: format::moment_text(model.created_ms),
         name: model.name,

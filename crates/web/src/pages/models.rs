@@ -152,7 +152,7 @@ fn row(say: Say, ModelRow { model, used }: ModelRow) -> Row {
         order: used.order.as_ref().map(model::order),
         registration: used.registration.as_deref().map(model::registration),
         standing: Standing::new(say, &used),
-        bytes: format::bytes(model.bytes),
+        bytes: format::file_size(model.bytes),
         created: format::moment(model.created_ms),
         created_text: format::moment_text(model.created_ms),
         source: model.source,

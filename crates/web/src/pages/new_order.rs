@@ -14,7 +14,7 @@ use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Form, Query, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 use lathe_workshop::draft::{
     OrderPlan, OrderRecipe, PackLine, PackSettings, RecipePart, RecipeRequest,
 };
@@ -28,7 +28,7 @@ use self::plan::{Planned, Settled};
 use super::alert::{Alert, Mistake};
 use super::answering::{self, Taken};
 use super::change::setting_text;
-use super::{Frame, Problem, asked, projects};
+use super::{Frame, Problem, asked, orders, projects};
 use crate::lang::{Say, Tongue};
 use crate::{AppState, api};
 
@@ -204,8 +204,8 @@ pub(super) async fn act(
             let (request, told) = with_recipe(&state, written, told).await;
             show(&state, tongue, request, told).await
         }
-        "place" if told.emptied.is_empty() => match state.desk.submit(written.clone()).await {
-            Ok(id) => Redirect::to(&format!("/orders/{id}")).into_response(),
+        "place" if told.emptied.is_empty() => match orders::placed(&state, written.clone()).await {
+            Ok(answer) => answer,
             Err(error) => show(&state, tongue, written, told.refused(error)).await,
         },
         _ => show(&state, tongue, written, told).await,

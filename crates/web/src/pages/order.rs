@@ -4,13 +4,15 @@
 //! `/orders/{id}/live`: one renderer, whether the page is loaded or refreshed.
 
 use askama::Template;
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_workshop::people::{Right, answers_as};
 use lathe_workshop::{
     AnsweringNow, LogLine, OrderId, OrderState, OrderView, Origin, StepName, StepState, StepView,
 };
+use serde::Deserialize;
 
 use super::answering::Stands;
 use super::change::setting_text;
@@ -84,6 +86,8 @@ struct Head {
     stands: Option<Stands>,
     /// Who rejected its model, and why; none where nobody did.
     rejected: Option<String>,
+    /// Whether whoever placed it is led to one that was there already.
+    is_known: bool,
     /// What became of placing it again so that its model answers.
     again: Option<String>,
     spent: Spent,
@@ -110,6 +114,12 @@ pub(super) struct Tile {
     pub note: String,
 }
 
+/// `?known=yes`: somebody placed an order that was there already.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Coming {
+    known: Option<String>,
+}
+
 struct LogRow {
     at: String,
     clock: String,
@@ -122,8 +132,14 @@ pub(super) async fn page(
     State(state): State<AppState>,
     tongue: Tongue,
     InPath(id): InPath,
+    coming: Result<Query<Coming>, QueryRejection>,
 ) -> Response {
-    match load(&state, &tongue, OrderId(id)).await {
+    let is_known = coming.is_ok_and(|Query(coming)| coming.known.is_some());
+    let page = load(&state, &tongue, OrderId(id)).await.map(|mut page| {
+        page.order.is_known = is_known;
+        page
+    });
+    match page {
         Ok(page) => page.frame.answer(StatusCode::OK, &page),
         Err(problem) => problem.page(tongue),
     }
@@ -265,6 +281,7 @@ fn head(say: Say, order: &OrderView) -> Head {
         state: steps::order_state(order.state),
         state_text: steps::order_state_text(say, order.state, order.ending(), step, order.position),
         rejected: None,
+        is_known: false,
         stands: order
             .answering
             .as_ref()

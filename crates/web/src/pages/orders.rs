@@ -8,13 +8,14 @@ use axum::response::{IntoResponse, Redirect, Response};
 use lathe_workshop::draft::PackLine;
 use lathe_workshop::people::Right;
 use lathe_workshop::{
-    Ending, OrderRequest, OrderState, OrderSummary, OrdersAsked, OrdersSort, StepName,
-    WorkshopError,
+    Ending, OrderRequest, OrderState, OrderSummary, OrdersAsked, OrdersSort, Origin, SettingChange,
+    StepName, WorkshopError,
 };
 use serde::Deserialize;
 
 use super::alert::Alert;
 use super::answering::Stands;
+use super::change::setting_text;
 use super::playground::encoded;
 use super::{
     Frame, PAGE_ROWS, PageNumber, Pager, Problem, Spent, new_order, pending, projects, short, steps,
@@ -58,6 +59,8 @@ pub(super) struct OrderRow {
     pub state_text: String,
     /// How it stands to its name, where the list says it.
     pub stands: Option<Stands>,
+    /// What a clone changed; empty for an order that is none.
+    pub changes: String,
     pub spent: Spent,
     pub created: String,
     pub created_text: String,
@@ -153,6 +156,9 @@ fn state_of(asked: &OrdersAsked) -> Option<&'static str> {
     }
 }
 
+/// Changes of a clone that stand in a list.
+const CHANGES_MAX: usize = 2;
+
 /// Ends that a list is narrowed to beside the states: those that somebody wanted.
 const WILLED: [Ending; 2] = [Ending::Rejected, Ending::Cancelled];
 
@@ -205,6 +211,21 @@ pub(super) async fn page(
     show(&state, tongue, &listing, placing, StatusCode::OK).await
 }
 
+/// Places the order and leads to its page. One that was there already, which placing it again takes up, says so there.
+pub(super) async fn placed(
+    state: &AppState,
+    request: OrderRequest,
+) -> Result<Response, WorkshopError> {
+    let began_ms = super::now_ms();
+    let id = state.desk.submit(request).await?;
+    let order = state.desk.order(&id).await.ok().flatten();
+    let known = match order.is_some_and(|it| it.created_ms < began_ms) {
+        true => "?known=yes",
+        false => "",
+    };
+    Ok(Redirect::to(&format!("/orders/{id}{known}")).into_response())
+}
+
 /// `POST /orders`: places the order and goes to its page, or shows the form again with the reason.
 pub(super) async fn place(
     State(state): State<AppState>,
@@ -220,8 +241,8 @@ pub(super) async fn place(
         project: project.clone(),
         set: Default::default(),
     };
-    let error = match state.desk.submit(request).await {
-        Ok(id) => return Redirect::to(&format!("/orders/{id}")).into_response(),
+    let error = match placed(&state, request).await {
+        Ok(answer) => return answer,
         Err(error) => error,
     };
     let status = api::status_of(&error);
@@ -342,6 +363,10 @@ pub(super) fn row(say: Say, order: OrderSummary) -> OrderRow {
     let id = order.id.0;
     OrderRow {
         stands: stands.filter(Stands::is_listed),
+        changes: order
+            .origin
+            .as_ref()
+            .map_or_else(String::new, |it| changes(say, it)),
         short_id: short(&id).to_owned(),
         title: say.pick(&order.title.en, &order.title.zh).to_owned(),
         pack: order.pack,
@@ -360,4 +385,18 @@ pub(super) fn row(say: Say, order: OrderSummary) -> OrderRow {
         created_text: format::moment_text(order.created_ms),
         id,
     }
+}
+
+/// What a clone changed, on one line: the first settings of it, by the last parts of their names.
+fn changes(say: Say, origin: &Origin) -> String {
+    if origin.changes.is_empty() {
+        return say.it("web.orders.unchanged");
+    }
+    let short = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+    let one = |it: &SettingChange| format!("{} {}", short(&it.key), setting_text(&it.to));
+    let mut told: Vec<String> = origin.changes.iter().take(CHANGES_MAX).map(one).collect();
+    if origin.changes.len() > CHANGES_MAX {
+        told.push("…".to_owned());
+    }
+    told.join(" · ")
 }

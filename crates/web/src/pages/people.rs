@@ -17,7 +17,7 @@ use super::alert::Alert;
 use super::fields::Fields;
 use super::in_path::InPath;
 use super::playground::encoded;
-use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem};
+use super::{Frame, PAGE_ROWS, PageNumber, Pager, Problem, login};
 use crate::lang::{Say, Tongue};
 use crate::told::{Coming, Number, Told};
 use crate::{AppState, api, format};
@@ -119,7 +119,7 @@ pub(super) async fn add(State(state): State<AppState>, tongue: Tongue, fields: F
     };
     let name = added["name"].as_str().unwrap_or_default().to_owned();
     let (key, path) = match added.get("from_now_on") {
-        Some(_) => ("web.login.first", "/login".to_owned()),
+        Some(_) => (login::FIRST, "/login".to_owned()),
         None => ("web.people.told.added", path_of(&name)),
     };
     let told = Told {

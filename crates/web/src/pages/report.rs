@@ -274,16 +274,24 @@ pub(super) fn difference(interval: &Interval) -> Figure {
 }
 
 fn paired(say: Say, report: &Report) -> Vec<PairedRow> {
+    let is_published = |name: &str| {
+        let mut others = report.challengers();
+        others.any(|it| it.name == name && it.records == 0)
+    };
     let row = |paired: &lathe_evidence::report::Paired| PairedRow {
         name: paired.against.clone(),
         metric: metric(say, &paired.metric),
         figure: difference(&paired.difference),
-        shared: (paired.records < report.records).then(|| {
-            say.of(
-                "web.report.paired.records",
-                format::count(paired.records as u64),
-            )
-        }),
+        shared: if is_published(&paired.against) {
+            Some(say.it("web.report.paired.published"))
+        } else {
+            (paired.records < report.records).then(|| {
+                say.of(
+                    "web.report.paired.records",
+                    format::count(paired.records as u64),
+                )
+            })
+        },
     };
     report.paired.iter().map(row).collect()
 }

@@ -81,7 +81,7 @@ fn progress_row(say: Say, progress: &Progress) -> ProgressRow {
     let is_bytes = progress.unit == "unit.bytes";
     let amount = |number: u64| {
         if is_bytes {
-            format::bytes(number)
+            format::file_size(number)
         } else {
             format::count(number)
         }
@@ -169,7 +169,8 @@ fn figure_row(say: Say, name: &str, value: &Value) -> (String, String) {
         return (named, figure_text(metric, figure));
     }
     let figure = match (name, value.as_u64(), value.as_f64()) {
-        (PEAK_MEMORY | "bytes", Some(bytes), _) => format::bytes(bytes),
+        (PEAK_MEMORY, Some(bytes), _) => format::bytes(bytes),
+        ("bytes", Some(bytes), _) => format::file_size(bytes),
         ("tokens_per_s", _, Some(speed)) => say.of("web.curve.tokens", format::whole(speed)),
         _ => plain(value),
     };

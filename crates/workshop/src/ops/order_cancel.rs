@@ -75,7 +75,8 @@ async fn end(shop: &Workshop, order: &OrderId) -> Result<(), WorkshopError> {
         .iter()
         .find(|step| !matches!(step.state, StepState::Done | StepState::Reused));
     let step = open.map_or(StepName::Ask, |step| step.name);
-    let error = StepError::cancellation(order, audit::by().as_deref());
+    let by = audit::by().filter(|it| it != audit::ANYBODY);
+    let error = StepError::cancellation(order, by.as_deref());
     shop.apply(&[
         Change::SettledFor {
             order: order.clone(),
@@ -97,14 +98,13 @@ async fn end(shop: &Workshop, order: &OrderId) -> Result<(), WorkshopError> {
 }
 
 impl Workshop {
-    /// Gives an order up, for somebody: as `lathe order cancel`.
+    /// Gives an order up for whoever asks, as [`crate::audit::on_behalf`] names them: as `lathe order cancel`.
     ///
     /// # Errors
     /// `order-unknown`; `order-state` where it has ended; the store's.
-    pub async fn abandon(&self, order: &OrderId, who: &str) -> Result<(), WorkshopError> {
+    pub async fn abandon(&self, order: &OrderId) -> Result<(), WorkshopError> {
         self.may_steer(order).await?;
-        let work = run(self, order.clone());
-        audit::on_behalf(who.to_owned(), work).await.map(drop)
+        run(self, order.clone()).await.map(drop)
     }
 
     /// Sets an order aside until it is resumed.

@@ -47,6 +47,7 @@ async fn put_back(
         .map(|step| Change::StepWaits {
             order: order.clone(),
             step: step.name,
+            at_ms: None,
         })
         .collect();
     changes.push(Change::OrderIs {

@@ -153,12 +153,14 @@ pub enum Change {
         /// When.
         at_ms: i64,
     },
-    /// A step was interrupted, or is to be tried again: it waits.
+    /// A step was interrupted, or is to be tried again: it waits. What it has worked counts on when it begins anew.
     StepWaits {
         /// Whose.
         order: OrderId,
         /// Which.
         step: StepName,
+        /// When it was interrupted; where nobody knows, what it has worked is not counted.
+        at_ms: Option<i64>,
     },
     /// An order's model answers under this name.
     Answers {
@@ -194,7 +196,7 @@ pub enum Change {
         /// When.
         at_ms: i64,
     },
-    /// A point of the loss curve; one of the same step is replaced (a resumed run repeats some).
+    /// A point of the loss curve; those of the same step and of later ones are replaced (a resumed run repeats some).
     Point {
         /// Whose.
         order: OrderId,

@@ -4,7 +4,7 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::orders::{parse_word, place};
+use super::orders::{parse, parse_word, place};
 use super::{Store, failed};
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
@@ -36,7 +36,7 @@ macro_rules! ending {
 /// The window is chosen before the steps are looked at: those of other orders are not read, but where an ending is
 /// asked for: then those of orders that failed.
 macro_rules! listed {
-    ($order:literal, $project:literal) => {
+    ($order:literal, $project:literal, $origin:literal) => {
         concat!(
             "SELECT listed.*, COALESCE(
                  (SELECT name FROM steps WHERE order_id = listed.id
@@ -47,7 +47,9 @@ macro_rules! listed {
                  (SELECT SUM(MAX(COALESCE(ended_ms, CASE state WHEN 'running' THEN ?7 END) - started_ms, 0))
                   FROM steps WHERE order_id = listed.id) AS worked, ",
             ending!("listed"),
-            " AS ending
+            " AS ending, ",
+            $origin,
+            " AS origin
              FROM (SELECT id, state, pack, title_en, title_zh, demonstration, created_ms, ended_ms, ",
             $project,
             " AS project
@@ -71,15 +73,16 @@ macro_rules! listed {
 }
 
 macro_rules! sorted {
-    ($sort:ident, $project:literal) => {
+    ($sort:ident, $project:literal, $origin:literal) => {
         match $sort {
-            OrdersSort::Newest => listed!("id DESC", $project),
-            OrdersSort::Oldest => listed!("id", $project),
-            OrdersSort::Pack => listed!("pack, id DESC", $project),
+            OrdersSort::Newest => listed!("id DESC", $project, $origin),
+            OrdersSort::Oldest => listed!("id", $project, $origin),
+            OrdersSort::Pack => listed!("pack, id DESC", $project, $origin),
             OrdersSort::Longest => {
                 listed!(
                     "ended_ms IS NULL, ended_ms - created_ms DESC, id DESC",
-                    $project
+                    $project,
+                    $origin
                 )
             }
         }
@@ -89,8 +92,12 @@ macro_rules! sorted {
 /// In a home of an earlier version, read before a daemon brought it up to date, everything is common.
 fn sql(sort: OrdersSort, has_projects: bool) -> &'static str {
     match has_projects {
-        true => sorted!(sort, "project"),
-        false => sorted!(sort, "'common'"),
+        true => sorted!(
+            sort,
+            "project",
+            "(SELECT origin FROM orders AS own WHERE own.id = listed.id)"
+        ),
+        false => sorted!(sort, "'common'", "NULL"),
     }
 }
 
@@ -128,6 +135,10 @@ fn summary(row: &SqliteRow) -> Result<OrderSummary, WorkshopError> {
         ending: row
             .get::<Option<String>, _>("ending")
             .map(|word| parse_word("how an order ended", word))
+            .transpose()?,
+        origin: row
+            .get::<Option<String>, _>("origin")
+            .map(|text| parse("an order's origin", &text))
             .transpose()?,
     })
 }
@@ -456,6 +467,7 @@ mod tests {
             let again = Change::StepWaits {
                 order: OrderId("4".to_owned()),
                 step: StepName::Deploy,
+                at_ms: None,
             };
             let queued = Change::OrderIs {
                 order: OrderId("4".to_owned()),

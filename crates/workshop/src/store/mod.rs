@@ -290,6 +290,56 @@ mod tests {
         });
     }
 
+    /// A step that was interrupted goes on with what it has worked; a curve with what it is at.
+    #[test]
+    fn what_was_interrupted_goes_on_from_where_it_was() {
+        runtime().block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(&folder.path().join("s")).await.unwrap();
+            let id = OrderId::new();
+            store.apply(&[placed(&id)]).await.unwrap();
+            let begins = |at_ms| Change::StepBegins {
+                order: id.clone(),
+                step: StepName::Model,
+                input: "aa".to_owned(),
+                at_ms,
+            };
+            let waits = |at_ms| Change::StepWaits {
+                order: id.clone(),
+                step: StepName::Model,
+                at_ms,
+            };
+            let times = async || {
+                let steps = store.steps(&id).await.unwrap();
+                (steps[0].started_ms, steps[0].ended_ms)
+            };
+            store.apply(&[waits(Some(5))]).await.unwrap();
+            assert_eq!(times().await, (None, None), "it never began");
+            store.apply(&[begins(100), waits(Some(160))]).await.unwrap();
+            assert_eq!(times().await, (Some(100), Some(160)));
+            store.apply(&[begins(1000)]).await.unwrap();
+            assert_eq!(times().await, (Some(940), None));
+            // Put back once more, by somebody who does not know when it was interrupted.
+            store.apply(&[waits(None)]).await.unwrap();
+            assert_eq!(times().await, (None, None));
+
+            let point = |step| Change::Point {
+                order: id.clone(),
+                point: CurvePoint {
+                    step,
+                    steps: 9,
+                    ..CurvePoint::default()
+                },
+            };
+            let points = [1, 2, 3, 4, 2, 3].map(point);
+            store.apply(&points).await.unwrap();
+            let curve = store.curve(&id, 0).await.unwrap();
+            let steps: Vec<u64> = curve.iter().map(|it| it.step).collect();
+            assert_eq!(steps, [1, 2, 3]);
+            store.close().await;
+        });
+    }
+
     #[test]
     fn a_reader_cannot_write() {
         runtime().block_on(async {

@@ -42,7 +42,7 @@ impl Change {
                 error,
                 at_ms,
             } => step_fails(tx, order, *step, error, *at_ms).await,
-            Change::StepWaits { order, step } => step_waits(tx, order, *step).await,
+            Change::StepWaits { order, step, at_ms } => step_waits(tx, order, *step, *at_ms).await,
             Change::Answers { order, name } => answers(tx, order, name).await,
             Change::DatasetAdded {
                 artifact,
@@ -151,9 +151,11 @@ async fn step_is(
     at_ms: i64,
 ) -> Done {
     let ended = (state == StepState::Reused).then_some(at_ms);
+    // One that goes on has worked before: it began as if it had not been interrupted.
     sqlx::query(
-        "UPDATE steps SET state = ?, input = ?, started_ms = ?, ended_ms = ?, error = NULL
-         WHERE order_id = ? AND name = ?",
+        "UPDATE steps SET state = ?1, input = ?2, error = NULL, ended_ms = ?4,
+             started_ms = ?3 - CASE WHEN ?4 IS NULL THEN MAX(COALESCE(ended_ms - started_ms, 0), 0) ELSE 0 END
+         WHERE order_id = ?5 AND name = ?6",
     )
     .bind(word(&state))
     .bind(input)
@@ -178,11 +180,15 @@ async fn step_reuses(
 }
 
 /// The input stays: it says which checkpoints are worth keeping.
-async fn step_waits(tx: &mut Tx<'_>, order: &OrderId, step: StepName) -> Done {
+async fn step_waits(tx: &mut Tx<'_>, order: &OrderId, step: StepName, at_ms: Option<i64>) -> Done {
+    // Between the two moments lies what it has worked: `step_is` goes on from there.
     sqlx::query(
-        "UPDATE steps SET state = 'waiting', error = NULL, started_ms = NULL, ended_ms = NULL
-         WHERE order_id = ? AND name = ?",
+        "UPDATE steps SET state = 'waiting', error = NULL,
+             started_ms = CASE WHEN COALESCE(ended_ms, ?1) IS NULL THEN NULL ELSE started_ms END,
+             ended_ms = CASE WHEN started_ms IS NULL THEN NULL ELSE COALESCE(ended_ms, ?1) END
+         WHERE order_id = ?2 AND name = ?3",
     )
+    .bind(at_ms)
     .bind(&order.0)
     .bind(step.as_str())
     .execute(&mut **tx)
@@ -381,6 +387,12 @@ async fn undeployed(tx: &mut Tx<'_>, name: &str) -> Done {
 }
 
 async fn insert_point(tx: &mut Tx<'_>, order: &OrderId, point: &CurvePoint) -> Done {
+    // A run that goes on from a checkpoint, or begins anew, takes the place of what came after it.
+    sqlx::query("DELETE FROM curve WHERE order_id = ? AND step > ?")
+        .bind(&order.0)
+        .bind(signed(point.step))
+        .execute(&mut **tx)
+        .await?;
     sqlx::query("INSERT OR REPLACE INTO curve (order_id, step, point) VALUES (?, ?, ?)")
         .bind(&order.0)
         .bind(signed(point.step))

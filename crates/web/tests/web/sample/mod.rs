@@ -264,7 +264,7 @@ impl SampleDesk {
 
     /// The same workshop, in which somebody cancelled the order that failed.
     pub fn cancelled() -> SampleDesk {
-        let why = "the order was cancelled by <b>wang</b>";
+        let why = "the order was cancelled by person <b>wang</b>";
         SampleDesk::new().ended("order-cancelled", why)
     }
 
@@ -394,6 +394,7 @@ fn summary(order: &OrderView) -> OrderSummary {
         worked_ms: order.worked_ms(order.ended_ms.unwrap_or(PLACED_MS)),
         answering: order.answering.clone(),
         ending: order.ending(),
+        origin: order.origin.clone(),
     }
 }
 
