@@ -55,7 +55,7 @@ impl Fault {
         // Who cancelled it is all that the step says.
         let (text, said) = match error.cancelled_by() {
             Some(by) => (
-                say.with("web.fault.cancelled", &[("who", &audit::who(say, by))]),
+                say.with("web.fault.cancelled", &[("who", &by_whom(say, by))]),
                 String::new(),
             ),
             None => (text, said),
@@ -86,6 +86,14 @@ impl Fault {
             self.href = "#gate-title";
             self.said.clear();
         }
+    }
+}
+
+/// Who it was, as the audit names them; people by their name alone.
+fn by_whom(say: Say, by: &str) -> String {
+    match by.strip_prefix("person ") {
+        Some(name) => name.to_owned(),
+        None => audit::who(say, by),
     }
 }
 

