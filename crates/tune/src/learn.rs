@@ -19,6 +19,7 @@ pub mod course;
 mod watch;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -180,6 +181,26 @@ pub fn run(
         on(&event);
     }
     run.finish()
+}
+
+/// Runs a job as long as `on`, which hears of every step, says so. Broken off it leaves a checkpoint of the last step,
+/// from which the same job goes on, and no result.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_while(
+    job: &mut Job<'_>,
+    learner: &mut dyn Learner,
+    on: &mut dyn FnMut(&TuneEvent) -> ControlFlow<()>,
+) -> Result<Option<Outcome>, TuneError> {
+    let mut run = Run::new(job, learner)?;
+    while run.goes_on() {
+        let event = run.advance()?;
+        if on(&event).is_break() {
+            return run.save_checkpoint().map(|()| None);
+        }
+    }
+    run.finish().map(Some)
 }
 
 /// Runs a job until `step`, or to its end if that comes first, and leaves a checkpoint there; the result is not

@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
 
 use crate::error::WorkshopError;
 use crate::home::io_error;
@@ -16,6 +18,9 @@ use crate::worker::{Event, Job};
 
 /// Lines of standard error kept for the message of a worker that crashes.
 const LAST_LINES_MAX: usize = 12;
+
+/// How long a worker may take to put aside what it has done: a step of tuning and a checkpoint.
+const ASIDE_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// A worker at work.
 #[derive(Debug)]
@@ -129,8 +134,18 @@ impl Running {
         }
     }
 
-    /// Ends the worker now and waits until it is gone.
+    /// Has the worker put aside what it has done, where its step can, and waits until it is gone.
     pub async fn stop(mut self) {
+        if let Some(stdin) = &mut self.stdin {
+            // Any byte asks for it. One that is gone already hears nothing.
+            let _ = stdin.write_all(b"\n").await;
+            let _ = stdin.flush().await;
+        }
+        // What it says meanwhile is read, so that it does not wait for room.
+        let _ = timeout(ASIDE_WAIT_MAX, async {
+            while self.next().await.is_some() {}
+        })
+        .await;
         drop(self.stdin.take());
         // Exits by itself within milliseconds; a worker stuck in the kernel does not, and must
         // not outlive us either.

@@ -2,7 +2,7 @@
 //!
 //! `LATHE_TEST_PAUSE_AT=STEP:POINT` makes the process that reaches the point
 //! leave the file `tmp/paused` in the home, holding its process id, and sleep
-//! until it is killed. Nothing else changes: it is an environment variable and
+//! until it is killed, or asked to put its work aside. Nothing else changes: it is an environment variable and
 //! not a build flag so that the binary under test is the one people run.
 //!
 //! Points: `begun` (worker, before the step's work), `half` (worker, inside
@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::order::StepName;
+use crate::worker;
 
 /// Stops here when a test asks for it.
 pub fn at(home: &Path, step: StepName, point: &str) {
@@ -33,8 +34,8 @@ pub fn at(home: &Path, step: StepName, point: &str) {
     let mark = home.join("tmp").join("paused");
     // Once only: a worker that is started again goes on.
     if !mark.exists() && fs::write(&mark, std::process::id().to_string()).is_ok() {
-        loop {
-            std::thread::sleep(Duration::from_secs(60));
+        while !worker::is_aside() {
+            std::thread::sleep(Duration::from_millis(20));
         }
     }
 }

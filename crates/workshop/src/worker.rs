@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lathe_evidence::Digest;
@@ -37,6 +38,13 @@ const NICE: i32 = 19;
 
 /// Exit code of a worker whose parent died.
 const EXIT_ORPHANED: i32 = 75;
+/// Exit code of a worker that was asked to put its work aside.
+const EXIT_ASIDE: i32 = 76;
+
+/// Whether the parent asked to put the work aside.
+static ASIDE: AtomicBool = AtomicBool::new(false);
+/// Whether the running step puts aside what it has done, when it is asked to.
+static KEEPS: AtomicBool = AtomicBool::new(false);
 
 /// What an earlier step left.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -222,13 +230,33 @@ fn read_job(input: &mut impl BufRead) -> io::Result<Job> {
     serde_json::from_str(&line).map_err(io::Error::other)
 }
 
-/// Ends this process when standard input ends. Nothing is cleaned up: what is half-built lies in
-/// tmp/ and is swept by the next daemon, as after `kill -9`.
-fn exit_with_parent(mut input: impl Read + Send + 'static) {
+/// Ends this process when standard input ends, or asks to put the work aside and the step cannot. Nothing is
+/// cleaned up: what is half-built lies in tmp/ and is swept by the next daemon, as after `kill -9`.
+fn exit_with_parent(input: impl BufRead + Send + 'static) {
     std::thread::spawn(move || {
-        let _ = io::copy(&mut input, &mut io::sink());
+        for _ in input.bytes().map_while(Result::ok) {
+            if !KEEPS.load(Ordering::Relaxed) {
+                std::process::exit(EXIT_ASIDE);
+            }
+            ASIDE.store(true, Ordering::Relaxed);
+        }
         std::process::exit(EXIT_ORPHANED);
     });
+}
+
+/// From now on the step looks at [`is_aside`] often, and ends by [`leave`] once it is asked to.
+pub(crate) fn keeps() {
+    KEEPS.store(true, Ordering::Relaxed);
+}
+
+/// Whether the step is to put aside what it has done, and to end.
+pub(crate) fn is_aside() -> bool {
+    ASIDE.load(Ordering::Relaxed)
+}
+
+/// Ends this process, whose work is put aside.
+pub(crate) fn leave() -> ! {
+    std::process::exit(EXIT_ASIDE)
 }
 
 fn tell(stdout: &mut io::Stdout, event: &Event) {

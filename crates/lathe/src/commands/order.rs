@@ -60,7 +60,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Set an order aside; the next one runs. Its step resumes from its last checkpoint.
+    /// Set an order aside; the next one runs. Resumed, tuning goes on where it was.
     Pause {
         /// Its id, or the beginning of it.
         order: String,

@@ -273,6 +273,41 @@ fn what_is_only_told_leaves_no_trace_in_the_result() {
     assert_eq!(out(false), (false, 6));
 }
 
+/// Asked to break off it leaves a checkpoint of that very step, whether one was due or not.
+#[test]
+fn broken_off_it_goes_on_from_there_and_ends_with_the_same_bytes() {
+    let whole = run(
+        folder().path(),
+        &mut one(99.0),
+        &spec(1.0),
+        None,
+        &mut |_| {},
+    );
+    for stop in 1..6 {
+        let folder = folder();
+        let spec = spec(1.0);
+        let mut job = Job {
+            spec: &spec,
+            base_name: "base",
+            work_dir: &folder.path().join("work"),
+            out_dir: &folder.path().join("out"),
+            watch: None,
+            place: None,
+        };
+        let broken_off = super::run_while(&mut job, &mut one(99.0), &mut |event| match event.step
+            == stop
+        {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        });
+        assert_eq!(broken_off.expect("a checkpoint"), None);
+        let again = run(folder.path(), &mut one(99.0), &spec, None, &mut |_| {});
+        let outcome = again.outcome.expect("it ends");
+        assert_eq!(outcome.resumed_from, Some(stop));
+        assert_eq!(again.files, whole.files, "broken off at {stop}");
+    }
+}
+
 #[test]
 fn stopped_early_and_killed_anywhere_it_ends_with_the_same_bytes() {
     let whole = run(

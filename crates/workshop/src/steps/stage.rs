@@ -5,6 +5,7 @@
 //! before it, so that the last one's leads to all.
 
 use std::collections::HashSet;
+use std::ops::ControlFlow;
 
 use lathe_data::prepare::{Sealed, letters};
 use lathe_engine::Adapter;
@@ -27,7 +28,7 @@ use crate::objects;
 use crate::order::{CurvePoint, Output, StepError, StepName};
 use crate::pause;
 use crate::store::change::Registration;
-use crate::worker::{Emit, Job};
+use crate::worker::{self, Emit, Job};
 
 /// The fact that names the engine's version.
 pub(crate) const ENGINE: &str = "engine";
@@ -163,13 +164,21 @@ pub(super) fn learn(
         place: Some(&place),
     };
     let mut tokens_per_s = 0.0;
-    let outcome = learn::run(&mut run, learner, &mut |event| {
+    worker::keeps();
+    let outcome = learn::run_while(&mut run, learner, &mut |event| {
         tokens_per_s = event.tokens_per_s;
         tell(job, emit, event);
         if 2 * event.step >= event.steps {
             pause::at(&job.home, job.step, "half");
         }
+        match worker::is_aside() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
     })?;
+    let Some(outcome) = outcome else {
+        worker::leave();
+    };
     for id in outcome.over_long.iter().chain(&outcome.unanswered) {
         emit.log(format!(
             "record {id} kept out: over the cutoff, or without an answer"
