@@ -434,6 +434,12 @@ def reviews_feedback(visit):
 def decides_about_a_model(visit):
     page = visit("/register", "signed")
     form = page.locator("form.decide").first
+    # Rejecting takes a second step.
+    reject = form.locator("[value=rejected]")
+    assert not reject.is_visible()
+    form.locator("summary").click()
+    assert reject.is_visible()
+    form.locator("summary").click()
     form.locator("[name=reason]").fill("the report holds")
     with page.expect_response("**/decide") as answer:
         form.locator("[value=approved]").click()

@@ -28,14 +28,18 @@ pub(super) async fn decide(
     InPath(number): InPath,
     Form(form): Form<DecideForm>,
 ) -> Response {
-    let to = format!("/register/{}?decided=yes", encoded(&number));
+    let href = format!("/register/{}", encoded(&number));
     let operation = Operation::Decide {
         number,
         decision: form.decision,
         reason: form.reason,
     };
     match state.desk.operate(operation).await {
-        Ok(_) => Redirect::to(&to).into_response(),
+        Ok(said) => {
+            // The page leads from what was decided to the order that it was about.
+            let order = said["order"].as_str().unwrap_or("yes");
+            Redirect::to(&format!("{href}?decided={}", encoded(order))).into_response()
+        }
         Err(error) => Problem::from(error).page(tongue),
     }
 }

@@ -9,6 +9,7 @@ mod alert;
 mod answer;
 mod answering;
 mod audit;
+mod basis;
 mod breaker;
 mod bring;
 mod chain;

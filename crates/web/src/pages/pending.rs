@@ -11,6 +11,7 @@ use lathe_workshop::people::{Right, reach};
 use lathe_workshop::store::PendingRow;
 use lathe_workshop::trace::{ChainView, Said};
 
+use super::basis::Basis;
 use super::chain::{self, EntryLink};
 use super::playground::encoded;
 use super::short;
@@ -42,6 +43,8 @@ pub(super) struct Pending {
     pub way_text: String,
     /// What answers under the name until then: the page of its order, and what that is called.
     pub meanwhile: Option<(String, String)>,
+    /// What was measured of it; none where that was not kept.
+    pub basis: Option<Basis>,
     /// The command that approves it; empty where nobody can.
     pub approve: String,
     pub reject: String,
@@ -157,6 +160,7 @@ pub(super) async fn shown(
         let order_href = format!("/orders/{}", row.order);
         let is_registration = href == here;
         let answers = deployments.iter().find(|it| it.name == row.name);
+        let basis = Basis::read(state, say, row, answers).await?;
         let number = &row.number;
         let mut pending = Pending {
             is_registration,
@@ -174,6 +178,7 @@ pub(super) async fn shown(
                 let href = format!("/orders/{}", it.order);
                 (href, short(&it.order.0).to_owned())
             }),
+            basis,
             approve: format!("lathe approve {number} --key KEY-FILE --reason \"…\""),
             reject: format!("lathe approve {number} --key KEY-FILE --reject --reason \"…\""),
             number: row.number.clone(),

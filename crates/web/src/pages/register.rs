@@ -9,9 +9,10 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, VARY};
 use axum::response::{Html, IntoResponse, Response};
-use lathe_evidence::statement::{Approval, Decision, RegistrationAction};
-use lathe_workshop::WorkshopError;
+use lathe_evidence::statement::{Decision, RegistrationAction};
+use lathe_workshop::people::answers_as;
 use lathe_workshop::trace::{RegistrationView, Said, WaitingView};
+use lathe_workshop::{OrderId, WorkshopError};
 use serde::Deserialize;
 
 use super::breaker::BreakerBadge;
@@ -66,13 +67,21 @@ struct RegistrationPage {
     /// Why its breaker is not closed; empty where it is, or never moved.
     breaker_reason: String,
     /// What was decided a moment ago, and what comes of it.
-    decided: Option<(String, String)>,
+    decided: Option<Decided>,
     pending: Vec<Pending>,
     /// The model that is being decided about; the rest of the page is of the one that answers.
     candidate: Option<Candidate>,
     steps: Vec<Step>,
     filings: Vec<Filed>,
     chain: Vec<Link>,
+}
+
+/// A decision that was made a moment ago.
+struct Decided {
+    told: String,
+    then: String,
+    /// The page of the order that it was about; none where that is not known.
+    order_href: Option<String>,
 }
 
 /// A model that somebody has to decide about.
@@ -85,7 +94,7 @@ struct Candidate {
     withdrawn: Vec<Taken>,
 }
 
-/// `?decided=`: somebody comes from deciding.
+/// `?decided=`: somebody comes from deciding about this order.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Coming {
     decided: Option<String>,
@@ -149,8 +158,11 @@ pub(super) async fn page(
     };
     match read.await {
         Ok((pending, Some(view))) => {
-            let is_decided = coming.decided.is_some() && pending.is_empty();
-            show(tongue, &view, pending, is_decided)
+            let decided = match coming.decided.filter(|_| pending.is_empty()) {
+                Some(order) => decided(&state, tongue.say, &view, OrderId(order)).await,
+                None => None,
+            };
+            show(tongue, &view, pending, decided)
         }
         Ok((_, None)) => Problem::Missing.page(tongue),
         Err(error) => Problem::from(error).page(tongue),
@@ -188,7 +200,7 @@ fn show(
     tongue: Tongue,
     view: &RegistrationView,
     mut pending: Vec<Pending>,
-    is_decided: bool,
+    decided: Option<Decided>,
 ) -> Response {
     let say = tongue.say;
     let chain = view.chain.as_ref();
@@ -209,11 +221,7 @@ fn show(
             .filter(|_| waiting.is_none() && !is_on_its_way(view))
             .and_then(|it| ApprovedBadge::of(say, it)),
         breaker_reason: breaker.map_or_else(String::new, |it| note::of_state(say, it)),
-        decided: view
-            .approvals
-            .last()
-            .filter(|_| is_decided)
-            .map(|it| decided(say, view, it)),
+        decided,
         pending,
         candidate: waiting.map(|it| candidate(say, it)),
         steps: life(say, view),
@@ -242,8 +250,15 @@ fn is_on_its_way(view: &RegistrationView) -> bool {
     last.said.decision == Decision::Approved && answers.is_none_or(|it| it.link != last.link)
 }
 
-/// The decision as the ledger has it, and what comes of it or has come.
-fn decided(say: Say, view: &RegistrationView, last: &Said<Approval>) -> (String, String) {
+/// The last decision as the ledger has it, and what comes of it or has come. The address names the order, and is
+/// believed where that is one whose model answers under this name.
+async fn decided(
+    state: &AppState,
+    say: Say,
+    view: &RegistrationView,
+    order: OrderId,
+) -> Option<Decided> {
+    let last = view.approvals.last()?;
     let (told, then) = match last.said.decision {
         Decision::Approved if is_on_its_way(view) => {
             ("web.decision.approved", "web.decide.approved")
@@ -251,7 +266,13 @@ fn decided(say: Say, view: &RegistrationView, last: &Said<Approval>) -> (String,
         Decision::Approved => ("web.decision.approved", "web.decide.deployed"),
         Decision::Rejected => ("web.decision.rejected", "web.decide.rejected"),
     };
-    (say.of(told, last.by()), say.of(then, &view.name))
+    let found = state.desk.order(&order).await.ok().flatten();
+    let found = found.filter(|it| answers_as(&it.project, &it.pack, it.demonstration) == view.name);
+    Some(Decided {
+        told: say.of(told, last.by()),
+        then: say.of(then, &view.name),
+        order_href: found.map(|it| format!("/orders/{}", it.id)),
+    })
 }
 
 /// Where the bill of materials of a deployment stands.

@@ -123,7 +123,8 @@ impl ReportView {
 }
 
 /// The leading figures: the tuned model's primary metric, and the two it has to beat. A figure is an estimate;
-/// where the gate judges the lower end of the tuned one's interval, its tile says so.
+/// where the gate judges the lower end of the tuned one's interval, its tile says so; and where the best challenger
+/// has the better figure.
 pub(super) fn tiles(say: Say, report: &Report, verdict: Option<&Verdict>) -> Vec<Tile> {
     let name = &report.primary_metric;
     let is_lower =
@@ -133,30 +134,50 @@ pub(super) fn tiles(say: Say, report: &Report, verdict: Option<&Verdict>) -> Vec
     let judges_lower = thresholds.any(is_lower);
     let best = report.best_challenger(name);
     let subjects = [report.tuned(), best, report.base()];
+    let highest = best.and_then(|it| it.value(name));
     let tile = |subject: &Subject| {
         let interval = subject.metrics.get(name)?;
+        let is_tuned = subject.role == Role::Tuned;
+        let above = highest.filter(|it| is_tuned && is_below(name, interval.value, *it));
+        let note = tile_note(say, name, interval, is_tuned && judges_lower);
         Some(Tile {
-            class: class(subject.role),
+            class: match above {
+                Some(_) => "bad",
+                None => class(subject.role),
+            },
             name: format!(
                 "{} · {}",
                 role(say, subject, best.map(|best| best.name.as_str())),
                 metric(say, name)
             ),
             value: format::decimals(interval.value, 3),
-            note: match (interval.low, subject.role) {
-                (None, _) => interval_text(say, name, interval),
-                (Some(low), Role::Tuned) if judges_lower => say.with(
-                    "web.report.tile.lower",
-                    &[
-                        ("interval", &interval_text(say, name, interval)),
-                        ("low", &figure_text(name, low)),
-                    ],
+            note: match above {
+                Some(above) => say.with(
+                    "web.report.tile.below",
+                    &[("note", &note), ("above", &figure_text(name, above))],
                 ),
-                (Some(_), _) => say.of("web.report.tile", interval_text(say, name, interval)),
+                None => note,
             },
         })
     };
     subjects.into_iter().flatten().filter_map(tile).collect()
+}
+
+fn tile_note(say: Say, name: &str, interval: &Interval, judges_lower: bool) -> String {
+    let text = interval_text(say, name, interval);
+    match interval.low {
+        None => text,
+        Some(low) if judges_lower => say.with(
+            "web.report.tile.lower",
+            &[("interval", &text), ("low", &figure_text(name, low))],
+        ),
+        Some(_) => say.of("web.report.tile", text),
+    }
+}
+
+/// Whether a figure is below another one, and reads so too.
+pub(super) fn is_below(metric: &str, value: f64, other: f64) -> bool {
+    value < other && figure_text(metric, value) != figure_text(metric, other)
 }
 
 /// The subjects as they are read: the tuned model, what it has to beat, the base it came from.

@@ -156,8 +156,8 @@ async fn letting_an_order_answer_says_what_became_of_it() {
     use AnsweringNow::{Answers, Replaced};
     use OrderState::{Done, Queued, Running, Waiting};
     for (state, now, words) in [
-        (Queued, None, "then its model takes the name customer-care"),
-        (Running, None, "then its model takes the name customer-care"),
+        (Queued, None, "its model takes the name customer-care"),
+        (Running, None, "its model takes the name customer-care"),
         (Waiting, None, "Once somebody has approved it"),
         (
             Done,

@@ -2,6 +2,8 @@
 //! who may not.
 
 use axum::http::StatusCode;
+use lathe_evidence::report::Role;
+use lathe_workshop::{StepName, StepState};
 
 use crate::pages::{app, get};
 use crate::people::Shop;
@@ -330,4 +332,109 @@ async fn a_rejection_is_no_crash() {
     let app = self::app(SampleDesk::new());
     let page = get(&app, &format!("/orders/{FAILED}"), "en").await.text;
     assert!(!page.contains("rejected by"), "{page}");
+}
+
+/// What waits and what is done as measured, on a small part of the data, below the best challenger.
+fn measured() -> SampleDesk {
+    let mut desk = SampleDesk::waiting();
+    for order in desk.orders.iter_mut().filter(|it| it.id.0 == RUNNING) {
+        let mut steps = order.steps.iter_mut();
+        let step = steps.find(|it| it.name == StepName::Evaluate);
+        step.expect("it measures").state = StepState::Done;
+    }
+    desk.report.demonstration = true;
+    let subjects = desk.report.subjects.iter_mut();
+    for subject in subjects.filter(|it| it.role == Role::Tuned) {
+        let figure = subject.metrics.get_mut("pearson_r").expect("it has it");
+        (figure.value, figure.low, figure.high) = (0.571, Some(0.5), Some(0.65));
+    }
+    desk
+}
+
+#[tokio::test]
+async fn what_waits_shows_the_figures_that_a_decision_rests_on() {
+    let app = app(measured());
+    for (lang, role, now, worse, mark) in [
+        (
+            "en",
+            "Tuned model",
+            "What answers now, by its own report",
+            "Worse than the best challenger: 0.571 against 0.702",
+            ">demonstration<",
+        ),
+        (
+            "zh",
+            "调优模型",
+            "当前应答模型（据其评测报告）",
+            "不及最佳对照：本模型 0.571，最佳对照 0.702",
+            ">演示<",
+        ),
+    ] {
+        for path in [
+            "/register".to_owned(),
+            format!("/register/{NUMBER}"),
+            format!("/orders/{RUNNING}"),
+        ] {
+            let page = get(&app, &path, lang).await.text;
+            let card = page.split("class=\"waits\"").nth(1);
+            let card = card.unwrap_or_else(|| panic!("nothing waits: {page}"));
+            for told in [role, "0.500 … 0.650", now, worse, mark] {
+                assert!(card.contains(told), "{told} on {path}: {card}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_figure_below_the_best_challengers_does_not_look_good() {
+    let path = format!("/orders/{DONE}");
+    let page = get(&app(measured()), &path, "en").await.text;
+    let tile = &page[place(&page, "<span class=\"tile-name\">Tuned model")..];
+    let tile = &tile[..place(tile, "</div>")];
+    let below = "Below the best challenger: 0.702";
+    assert!(tile.contains(below), "{tile}");
+    let class = "<div class=\"tile bad\"><span class=\"tile-name\">Tuned model";
+    assert!(page.contains(class), "{page}");
+    let page = get(&app(SampleDesk::new()), &path, "en").await.text;
+    assert!(!page.contains("Below the best challenger"), "{page}");
+    assert!(page.contains(&class.replace("bad", "tuned")), "{page}");
+}
+
+#[tokio::test]
+async fn rejecting_is_behind_a_fold_and_needs_a_reason_as_well() {
+    let shop = Shop::before(SampleDesk::waiting()).await;
+    let approver = shop.log_in("approver").await;
+    let path = format!("/register/{NUMBER}");
+    let page = approver.get(&path).await.text;
+    let form = &page[place(&page, "<form class=\"decide\"")..];
+    let form = &form[..place(form, "</form>")];
+    let fold = place(form, "<details");
+    assert!(place(form, "value=\"approved\"") < fold, "{form}");
+    assert!(place(form, "name=\"reason\"") < fold, "{form}");
+    assert!(place(form, "value=\"rejected\"") > fold, "{form}");
+    // Who may only reject writes the reason in the fold: a key pressed outside of it would reject at once.
+    let shop = Shop::before(SampleDesk::taken_back()).await;
+    let page = shop.log_in("approver").await.get(&path).await.text;
+    let form = &page[place(&page, "<form class=\"decide\"")..];
+    let form = &form[..place(form, "</form>")];
+    assert!(place(form, "name=\"reason\"") > place(form, "<details"));
+    assert_eq!(form.matches("name=\"reason\"").count(), 1, "{form}");
+}
+
+#[tokio::test]
+async fn whoever_decided_is_led_to_the_order() {
+    let app = app(SampleDesk::decided());
+    let decided = |order: &str| format!("/register/{NUMBER}?decided={order}");
+    let banner = |page: &str| {
+        let status = &page[place(page, "role=\"status\"")..];
+        status[..place(status, "</p>")].to_owned()
+    };
+    let page = get(&app, &decided(DONE), "en").await.text;
+    let link = format!("<a href=\"/orders/{DONE}\">See the order</a>");
+    assert!(banner(&page).contains(&link), "{}", banner(&page));
+    // Not to one that is not there, and not to one of another name.
+    for other in ["yes", FAILED] {
+        let page = get(&app, &decided(other), "en").await.text;
+        assert!(!banner(&page).contains("See the order"), "{page}");
+    }
 }

@@ -45,7 +45,10 @@ async fn a_mistake_of_a_clone_is_marked_at_its_field() {
     let again = shop.post(&path, &[]).await;
     assert_eq!(again.status, StatusCode::SEE_OTHER, "{}", again.text);
     let page = shop.get(&again.location, "en").await.text;
-    assert!(page.contains("Placed again with nothing changed"), "{page}");
+    assert!(
+        page.contains("Placed again with the settings as they were"),
+        "{page}"
+    );
 }
 
 /// A new order and a clone say the same of a value of another kind, and not in the words of a parser.
