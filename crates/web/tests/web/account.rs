@@ -396,3 +396,20 @@ async fn the_audit_tells_who_placed_which_order_and_is_narrowed() {
     let wrong = root.get("/api/audit?outcome=any").await;
     assert_eq!(wrong.status, StatusCode::BAD_REQUEST, "{}", wrong.text);
 }
+
+#[tokio::test]
+async fn an_account_without_a_role_says_that_it_does_nothing_yet() {
+    let shop = Shop::with_people().await;
+    let root = shop.log_in("root").await;
+    let added = root.post("/people", "name=carla").await;
+    assert_eq!(added.status, StatusCode::SEE_OTHER, "{}", added.text);
+    let page = root.get(added.header("location")).await.text;
+    let told = "can log in but do nothing";
+    assert!(page.contains(told), "{page}");
+    let people = root.get("/people").await.text;
+    assert!(people.contains("no role yet"), "{people}");
+    assert!(people.contains("logged in at 1 place"), "{people}");
+    root.post("/people/carla/roles", "roles=tuner").await;
+    let page = root.get("/people/carla").await.text;
+    assert!(!page.contains(told), "{page}");
+}
