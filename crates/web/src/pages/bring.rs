@@ -384,9 +384,8 @@ fn view(
         .collect();
     let error = error.filter(|error| match at(error) {
         Some(key) => {
-            let (text, next) = (error.to_string(), error.next());
-            let told = || Alert::of_field(say, error.code(), &text, next);
-            mistakes.entry(key).or_insert_with(told);
+            let told = alert_at(say, &key, error);
+            mistakes.entry(key).or_insert(told);
             false
         }
         None => true,
@@ -488,6 +487,16 @@ fn at(error: &WorkshopError) -> Option<String> {
         "bring-mapping" => error.to_string().split('`').nth(1).map(str::to_owned),
         _ => None,
     }
+}
+
+/// What is told of an error at a field: of the name and the terms in words of their own.
+fn alert_at(say: Say, key: &str, error: &WorkshopError) -> Alert {
+    let (text, next) = match (error.code(), key) {
+        ("bring-mapping", "name") => ("web.bring.name.wrong", "web.bring.name.next"),
+        ("bring-mapping", "licence" | "owner") => ("web.bring.terms.wrong", "web.bring.terms.next"),
+        (code, _) => return Alert::of_field(say, code, &error.to_string(), error.next()),
+    };
+    Alert::own(&say.it(text), &say.it(next))
 }
 
 /// What a row has in these columns.
