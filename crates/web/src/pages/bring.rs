@@ -563,4 +563,19 @@ mod tests {
         assert!(long.starts_with("第 1,204 行：“长") && long.ends_with("长…”"));
         assert!(long.chars().count() < 80, "{long}");
     }
+
+    #[test]
+    fn a_name_that_cannot_be_is_told_in_the_reader_s_language() {
+        let text = "`name`: \"Our Reviews\" cannot be a name";
+        let error = WorkshopError::new("bring-mapping", text, "use 1 to 60 lower-case letters");
+        assert_eq!(at(&error).as_deref(), Some("name"));
+        let told = alert_at(Say::new(Lang::Zh), "name", &error);
+        assert_eq!(told.text, "此名称不符合要求。");
+        assert!(
+            told.said.is_empty() && told.next.contains("连字符"),
+            "{told:?}"
+        );
+        let told = alert_at(Say::new(Lang::Zh), "question", &error);
+        assert!(told.said.contains("Our Reviews"), "{told:?}");
+    }
 }
