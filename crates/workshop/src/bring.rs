@@ -24,6 +24,7 @@ use crate::catalogue::DatasetView;
 use crate::draft::SettingMistake;
 use crate::error::WorkshopError;
 
+pub use mapping::told_reason;
 pub(crate) use upload::{CARD, CARD_BYTES_MAX, Kept, is_id, kept, name_again};
 
 /// The largest file that is brought.

@@ -38,7 +38,7 @@ use crate::store::Store;
 use brake::Brake;
 use log::Waiting;
 
-pub use log::{AUDIT_ROWS_MAX, AuditRow};
+pub use log::{AUDIT_ROWS_MAX, AuditOutcome, AuditRow, AuditSought};
 pub use login::{Attempt, Shut};
 pub use outside::{Kind, Origin, SignIn, Unmet};
 pub use password::{

@@ -1,24 +1,81 @@
 //! Placing an order: the same command resumes what it began.
 
+use crate::audit;
 use crate::clock::now_ms;
 use crate::draft;
 use crate::error::WorkshopError;
+use crate::ops::stumbled;
 use crate::order::{OrderId, OrderRequest, OrderState, StepError, StepName, StepState};
 use crate::pack::LoadedPack;
-use crate::people::Right;
+use crate::people::{AuditRow, Right, reach};
 use crate::store::Change;
 use crate::store::change::NewOrder;
 use crate::store::orders::{OrderRow, StepRow};
 use crate::workshop::Workshop;
 
+/// How the audit calls it, as it calls operations.
+const NAME: &str = "order-place";
+
 impl Workshop {
     /// Places an order. An unfinished one of the same pack, unchanged, is returned instead; an
-    /// unfinished one of an earlier edition of it that neither runs nor is paused is given up.
+    /// unfinished one of an earlier edition of it that neither runs nor is paused is given up. The audit tells it
+    /// as it does operations, and what was begun is finished even where whoever asked goes away.
     ///
     /// # Errors
     /// `pack-missing`, `pack-invalid`, `order-setting`, `project-unknown`, `right-denied`, or the store's.
     pub async fn submit(&self, request: OrderRequest) -> Result<OrderId, WorkshopError> {
-        let project = self.project_for(request.project.as_deref(), Right::Tune)?;
+        let (shop, by) = (self.clone(), audit::by());
+        let work = async move {
+            let pack = request.pack.display().to_string();
+            let (placed, project) = match shop.project_for(request.project.as_deref(), Right::Tune)
+            {
+                Ok(project) => (shop.place(request, project.clone()).await, Some(project)),
+                Err(error) => (Err(error), None),
+            };
+            shop.note_placing(&placed, &pack, project).await;
+            placed
+        };
+        let working = match by {
+            Some(by) => reach::spawn(audit::on_behalf(by, work)),
+            None => reach::spawn(work),
+        };
+        working.await.map_err(|error| stumbled(&error))?
+    }
+
+    /// Writes into the audit that an order was placed: its id, or the pack of one that was refused.
+    async fn note_placing(
+        &self,
+        placed: &Result<OrderId, WorkshopError>,
+        pack: &str,
+        project: Option<String>,
+    ) {
+        let by = audit::by();
+        let (told, refused) = match placed {
+            Ok(id) => (format!("{NAME} {id}"), None),
+            Err(error) => (format!("{NAME} {pack}"), Some(error.code())),
+        };
+        let is_denied = refused.is_some_and(|it| matches!(it, "right-denied" | "not-found"));
+        let event = if is_denied { "refused" } else { "operation" };
+        let whose = by.as_deref().unwrap_or_default();
+        // Where nobody is asked who they are, projects keep nothing apart.
+        let projects = project.filter(|_| reach::now().is_some());
+        let projects: Vec<String> = projects.into_iter().collect();
+        let row = AuditRow::now(event, whose, &told, refused.unwrap_or("done"));
+        let row = row.within(&projects);
+        audit::operated(NAME, by.as_deref(), refused, row.project.as_deref());
+        if is_denied {
+            self.people().note(row);
+        } else if let Err(error) = self.people().record(row).await {
+            // It is placed, whether it could be noted or not.
+            tracing::error!("the placing of an order was not written into the audit: {error}");
+        }
+    }
+
+    async fn place(
+        &self,
+        request: OrderRequest,
+        project: String,
+    ) -> Result<OrderId, WorkshopError> {
         self.reaches(&request)?;
         let loaded = draft::load(self.home(), &request)?;
         self.store().ledger()?;

@@ -7,7 +7,7 @@ use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use lathe_workshop::Operation;
-use lathe_workshop::people::{PasswordChange, Right, Signed};
+use lathe_workshop::people::{AuditOutcome, AuditSought, PasswordChange, Right, Signed};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -130,23 +130,28 @@ pub(super) async fn project(
     Ok(Json(shown))
 }
 
-/// `?before=&limit=` of the audit.
+/// `?before=&limit=&who=&outcome=` of the audit.
 #[derive(Debug, Deserialize)]
 pub(super) struct Before {
     before: Option<i64>,
+    who: Option<String>,
+    #[serde(default)]
+    outcome: AuditOutcome,
     #[serde(default = "rows_default")]
     limit: u32,
 }
 
-/// `GET /api/audit?before=&limit=`: `{"rows": […], "next"}`, newest first; `next` is the `before` of what
-/// comes after.
+/// `GET /api/audit?before=&limit=&who=&outcome=`: `{"rows": […], "next"}`, newest first; `next` is the `before` of
+/// what comes after.
 pub(super) async fn audit(
     State(state): State<AppState>,
     query: Result<Query<Before>, QueryRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Query(query) = query?;
     let limit = query.limit.clamp(1, ROWS_MAX);
-    let mut rows = state.people.audit(query.before, limit + 1).await?;
+    let sought = AuditSought::new(query.who.as_deref(), query.outcome);
+    let rows = state.people.audit_of(&sought, query.before, limit + 1);
+    let mut rows = rows.await?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = rows.last().filter(|_| more).map(|row| row.id);

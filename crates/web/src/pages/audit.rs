@@ -1,5 +1,5 @@
-//! `/audit`: who did what, and what was refused, newest first. A page goes on from a row's number, so that
-//! the last page costs no more than the first.
+//! `/audit`: who did what, and what was refused, newest first; narrowed to one of them, and to what was refused.
+//! A page goes on from a row's number, so that the last page costs no more than the first.
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
@@ -7,9 +7,10 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_workshop::audit::ANYBODY;
-use lathe_workshop::people::{AuditRow, COMMON};
+use lathe_workshop::people::{AuditOutcome, AuditRow, AuditSought, COMMON};
 use serde::Deserialize;
 
+use super::playground::encoded;
 use super::{Frame, PAGE_ROWS, Pager, Problem};
 use crate::lang::{Say, Tongue};
 use crate::{AppState, format};
@@ -20,6 +21,11 @@ struct AuditPage {
     frame: Frame,
     rows: Vec<Row>,
     pager: Pager,
+    /// Who is sought, in the reader's language; empty for everybody.
+    who: String,
+    is_refused: bool,
+    /// Whether anything is sought.
+    narrows: bool,
 }
 
 struct Row {
@@ -27,6 +33,8 @@ struct Row {
     at_text: String,
     event: String,
     by: String,
+    /// To the rows of who it was; none where nobody is known.
+    by_href: Option<String>,
     what: String,
     /// The project it was about; empty for the whole workshop.
     project: String,
@@ -34,10 +42,13 @@ struct Row {
     is_bad: bool,
 }
 
-/// `?before=`: rows older than the one of this number.
+/// `?before=&who=&outcome=`: rows older than the one of this number, of somebody, with an outcome.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Older {
     before: Option<i64>,
+    who: Option<String>,
+    #[serde(default)]
+    outcome: AuditOutcome,
 }
 
 /// `GET /audit`.
@@ -46,23 +57,51 @@ pub(super) async fn page(
     tongue: Tongue,
     from: Result<Query<Older>, QueryRejection>,
 ) -> Response {
-    let before = from.map(|Query(it)| it.before).unwrap_or_default();
-    let rows = match state.people.audit(before, PAGE_ROWS + 1).await {
+    let from = from.map(|Query(it)| it).unwrap_or_default();
+    let (say, before) = (tongue.say, from.before);
+    let meant = from.who.as_deref().map(|it| meant(say, it.trim()));
+    let sought = AuditSought::new(meant.as_deref(), from.outcome);
+    let rows = state.people.audit_of(&sought, before, PAGE_ROWS + 1).await;
+    let rows = match rows {
         Ok(rows) => rows,
         Err(error) => return Problem::from(error).page(tongue),
     };
-    let say = tongue.say;
     let shown = rows.get(..PAGE_ROWS as usize).unwrap_or(&rows);
     let last = shown.last().filter(|_| rows.len() > shown.len());
     let page = AuditPage {
         frame: Frame::new(tongue, "audit"),
         rows: shown.iter().map(|it| row(say, it)).collect(),
         pager: Pager {
-            earlier: before.map(|_| "/audit".to_owned()),
-            later: last.map(|it| format!("/audit?before={}", it.id)),
+            earlier: before.map(|_| href(&sought, None)),
+            later: last.map(|it| href(&sought, Some(it.id))),
         },
+        who: sought
+            .who
+            .as_deref()
+            .map_or_else(String::new, |it| who(say, it)),
+        is_refused: sought.outcome == AuditOutcome::Refused,
+        narrows: sought != AuditSought::default(),
     };
     page.frame.answer(StatusCode::OK, &page)
+}
+
+/// The page of what is sought, from the row of number `before` on.
+fn href(sought: &AuditSought, before: Option<i64>) -> String {
+    let mut asked = Vec::new();
+    asked.extend(before.map(|id| format!("before={id}")));
+    asked.extend(
+        sought
+            .who
+            .as_deref()
+            .map(|it| format!("who={}", encoded(it))),
+    );
+    if sought.outcome == AuditOutcome::Refused {
+        asked.push("outcome=refused".to_owned());
+    }
+    match asked.is_empty() {
+        true => "/audit".to_owned(),
+        false => format!("/audit?{}", asked.join("&")),
+    }
 }
 
 fn row(say: Say, row: &AuditRow) -> Row {
@@ -72,6 +111,8 @@ fn row(say: Say, row: &AuditRow) -> Row {
         at_text: format::moment_text(row.at_ms),
         event: say.name_of("web.audit.event", &row.event),
         by: who(say, &row.by),
+        by_href: (!row.by.is_empty())
+            .then(|| href(&AuditSought::new(Some(&row.by), AuditOutcome::All), None)),
         what: what(say, &row.what),
         project: row
             .project
@@ -103,13 +144,18 @@ fn projects(say: Say, ids: &str) -> String {
     called.collect::<Vec<_>>().join(", ")
 }
 
+/// How the audit names who comes with a key of the file that the operator keeps.
+const FILE: &str = "a key of the operator's file";
+/// How it names who is not logged in.
+const STRANGER: &str = "a stranger";
+
 /// Who it was, in the reader's language. What the audit has is a beginning that says what they are, and a name.
 pub(super) fn who(say: Say, by: &str) -> String {
     match by {
         "" => "–".to_owned(),
-        "a key of the operator's file" => say.it("web.audit.by.file"),
+        FILE => say.it("web.audit.by.file"),
         ANYBODY => say.it("web.audit.by.anybody"),
-        "a stranger" => say.it("web.audit.by.stranger"),
+        STRANGER => say.it("web.audit.by.stranger"),
         _ => match by.split_once(' ') {
             Some((what @ ("person" | "key"), name)) => {
                 say.of(&format!("web.audit.by.{what}"), name)
@@ -119,10 +165,40 @@ pub(super) fn who(say: Say, by: &str) -> String {
     }
 }
 
+/// Who is meant by what [`who`] says of them, as the audit has it; what says nothing of that kind stays as it is.
+fn meant(say: Say, told: &str) -> String {
+    for by in [FILE, ANYBODY, STRANGER] {
+        if who(say, by) == told {
+            return by.to_owned();
+        }
+    }
+    for what in ["person", "key"] {
+        let begins = say.of(&format!("web.audit.by.{what}"), "");
+        if let Some(name) = told.strip_prefix(&begins) {
+            return format!("{what} {}", name.trim());
+        }
+    }
+    told.to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use lathe_workshop::words::Lang;
+
+    #[test]
+    fn who_is_told_is_who_is_meant() {
+        for lang in [Lang::En, Lang::Zh] {
+            let say = Say::new(lang);
+            for by in [FILE, ANYBODY, STRANGER, "person anna", "key the shop"] {
+                assert_eq!(meant(say, &who(say, by)), by);
+            }
+            assert_eq!(meant(say, "anna"), "anna");
+        }
+        let sought = AuditSought::new(Some("key a&b"), AuditOutcome::Refused);
+        let next = href(&sought, Some(7));
+        assert_eq!(next, "/audit?before=7&who=key%20a%26b&outcome=refused");
+    }
 
     #[test]
     fn a_row_is_told_in_the_reader_s_language() {

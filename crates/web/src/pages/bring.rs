@@ -384,9 +384,8 @@ fn view(
         .collect();
     let error = error.filter(|error| match at(error) {
         Some(key) => {
-            let (text, next) = (error.to_string(), error.next());
-            let told = || Alert::of_field(say, error.code(), &text, next);
-            mistakes.entry(key).or_insert_with(told);
+            let told = alert_at(say, &key, error);
+            mistakes.entry(key).or_insert(told);
             false
         }
         None => true,
@@ -490,6 +489,16 @@ fn at(error: &WorkshopError) -> Option<String> {
     }
 }
 
+/// What is told of an error at a field: of the name and the terms in words of their own.
+fn alert_at(say: Say, key: &str, error: &WorkshopError) -> Alert {
+    let (text, next) = match (error.code(), key) {
+        ("bring-mapping", "name") => ("web.bring.name.wrong", "web.bring.name.next"),
+        ("bring-mapping", "licence" | "owner") => ("web.bring.terms.wrong", "web.bring.terms.next"),
+        (code, _) => return Alert::of_field(say, code, &error.to_string(), error.next()),
+    };
+    Alert::own(&say.it(text), &say.it(next))
+}
+
 /// What a row has in these columns.
 pub(super) fn cells(columns: &[String], row: &Map<String, Value>) -> Vec<String> {
     let cell = |name: &String| match row.get(name) {
@@ -553,5 +562,20 @@ mod tests {
         let long = headed(Say::new(Lang::Zh), &asked(&"长".repeat(200)));
         assert!(long.starts_with("第 1,204 行：“长") && long.ends_with("长…”"));
         assert!(long.chars().count() < 80, "{long}");
+    }
+
+    #[test]
+    fn a_name_that_cannot_be_is_told_in_the_reader_s_language() {
+        let text = "`name`: \"Our Reviews\" cannot be a name";
+        let error = WorkshopError::new("bring-mapping", text, "use 1 to 60 lower-case letters");
+        assert_eq!(at(&error).as_deref(), Some("name"));
+        let told = alert_at(Say::new(Lang::Zh), "name", &error);
+        assert_eq!(told.text, "此名称不符合要求。");
+        assert!(
+            told.said.is_empty() && told.next.contains("连字符"),
+            "{told:?}"
+        );
+        let told = alert_at(Say::new(Lang::Zh), "question", &error);
+        assert!(told.said.contains("Our Reviews"), "{told:?}");
     }
 }

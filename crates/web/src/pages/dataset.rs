@@ -9,8 +9,8 @@ use axum::response::Response;
 use lathe_data::prepare::{Duplicate, FieldStatistics, Statistics};
 use lathe_data::reader::Broken;
 use lathe_evidence::statement::{Withdrawal, Withdrawn};
-use lathe_workshop::DatasetView;
 use lathe_workshop::trace::Said;
+use lathe_workshop::{DatasetView, bring};
 use serde::de::DeserializeOwned;
 
 use super::chain::{self, EntryLink};
@@ -70,6 +70,9 @@ pub(super) struct LeftOut {
 impl LeftOut {
     /// The first of both.
     pub(super) fn new(say: Say, mut duplicates: Vec<Duplicate>, mut broken: Vec<Broken>) -> Self {
+        for row in &mut broken {
+            row.reason = bring::told_reason(&row.reason, say.lang());
+        }
         LeftOut {
             duplicates_more: cut(say, &mut duplicates),
             duplicates,

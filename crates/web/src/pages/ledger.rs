@@ -52,6 +52,7 @@ struct Row {
     index: u64,
     kind: String,
     subject_name: String,
+    /// What the subject's digest begins with; empty where its name says that already.
     subject: String,
     signer: String,
     at: String,
@@ -174,12 +175,16 @@ fn key(say: Say, view: &KeyView) -> Key {
 }
 
 fn row(say: Say, entry: &EntryView) -> Row {
+    let mut subject = entry.subject.short();
+    if entry.subject_name.contains(&subject) {
+        subject.clear();
+    }
     Row {
         href: format!("/ledger/{}", entry.index),
         index: entry.index,
         kind: say.it_of("web.kind", &entry.kind),
         subject_name: entry.subject_name.clone(),
-        subject: entry.subject.short(),
+        subject,
         signer: entry.signer_name.clone(),
         at: format::moment(entry.at_ms),
         at_text: format::moment_text(entry.at_ms),

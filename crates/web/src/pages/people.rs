@@ -80,7 +80,10 @@ struct Row {
     subject: String,
     /// Their roles, as they are written.
     role_names: Vec<&'static str>,
-    sessions: usize,
+    /// Whether they may log in and do nothing: they have neither a role nor a part in a project.
+    is_idle: bool,
+    /// At how many places they are logged in, in words.
+    sessions: String,
     since: String,
     since_text: String,
 }
@@ -351,8 +354,20 @@ fn row(state: &AppState, say: Say, person: &Person) -> Row {
         origin: origin(say, person),
         subject: row.origin.as_ref().map_or("", |it| &it.subject).to_owned(),
         role_names: row.roles.iter().map(|it| it.name()).collect(),
-        sessions: state.people.sessions_of(&row.name).len(),
+        is_idle: row.roles.is_empty()
+            && !person.is_disabled()
+            && state.people.parts_of(person).is_empty(),
+        sessions: places(say, state.people.sessions_of(&row.name).len()),
         since: format::moment(row.created_ms),
         since_text: format::moment_text(row.created_ms),
+    }
+}
+
+/// At how many places somebody is logged in.
+fn places(say: Say, sessions: usize) -> String {
+    match sessions {
+        0 => "–".to_owned(),
+        1 => say.it("web.people.sessions.one"),
+        many => say.of("web.people.sessions.many", many),
     }
 }

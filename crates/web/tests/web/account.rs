@@ -365,3 +365,51 @@ async fn a_refused_form_for_a_key_keeps_what_was_written() {
     );
     assert!(shop.workshop.tokens().is_empty());
 }
+
+#[tokio::test]
+async fn the_audit_tells_who_placed_which_order_and_is_narrowed() {
+    let shop = Shop::with_people().await;
+    let tuner = shop.log_in("tuner").await;
+    let tiny = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../tests/fixtures/tiny-pack"
+    );
+    let body = json!({ "pack": tiny, "offline": true });
+    let placed = tuner.changes(Asked::json("/api/orders", &body)).await;
+    assert_eq!(placed.status, StatusCode::ACCEPTED, "{}", placed.text);
+    let placed: Value = serde_json::from_str(&placed.text).expect("JSON");
+    let told = format!("order-place {}", placed["id"].as_str().expect("an id"));
+    let root = shop.log_in("root").await;
+    let page = root.get("/audit?who=tuner&outcome=all").await.text;
+    assert!(page.contains(&told), "{page}");
+    assert!(
+        page.contains("href=\"/audit?who=person%20tuner\""),
+        "{page}"
+    );
+    let refused = root.get("/audit?who=tuner&outcome=refused").await.text;
+    assert!(!refused.contains(&told), "{refused}");
+    let rows = root.get("/api/audit?who=person+tuner").await.text;
+    let rows: Value = serde_json::from_str(&rows).expect("JSON");
+    let rows = rows["rows"].as_array().expect("rows");
+    assert!(rows.iter().all(|it| it["by"] == "person tuner"), "{rows:?}");
+    assert!(rows.iter().any(|it| it["what"] == told), "{rows:?}");
+    let wrong = root.get("/api/audit?outcome=any").await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST, "{}", wrong.text);
+}
+
+#[tokio::test]
+async fn an_account_without_a_role_says_that_it_does_nothing_yet() {
+    let shop = Shop::with_people().await;
+    let root = shop.log_in("root").await;
+    let added = root.post("/people", "name=carla").await;
+    assert_eq!(added.status, StatusCode::SEE_OTHER, "{}", added.text);
+    let page = root.get(added.header("location")).await.text;
+    let told = "can log in but do nothing";
+    assert!(page.contains(told), "{page}");
+    let people = root.get("/people").await.text;
+    assert!(people.contains("no role yet"), "{people}");
+    assert!(people.contains("logged in at 1 place"), "{people}");
+    root.post("/people/carla/roles", "roles=tuner").await;
+    let page = root.get("/people/carla").await.text;
+    assert!(!page.contains(told), "{page}");
+}

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::{AnswerKind, LABELS_MAX, Mapping, RECORDS_MIN};
 use crate::draft::SettingMistake;
+use crate::words::{self, Lang};
 
 /// Names that columns with questions have, and columns with answers; in lower case.
 const QUESTIONS: [&str; 12] = [
@@ -239,9 +240,26 @@ pub(super) fn applied(mapping: &Mapping, read: &Read) -> Read {
     made
 }
 
+/// How a row is reported whose cell in a column is empty, around the column's name.
+const EMPTY: (&str, &str) = ("the cell in `", "` is empty");
+/// How a row is reported whose conversation is none.
+const NO_LIST: &str = "`messages` is no list";
+
+/// Why a row was left out, in a language: what is said here has words, what reading the file says stays as it is.
+pub fn told_reason(reason: &str, lang: Lang) -> String {
+    if reason == NO_LIST {
+        return words::get(lang, "bring.reason.no-list", &[]);
+    }
+    let rest = reason.strip_prefix(EMPTY.0);
+    match rest.and_then(|rest| rest.strip_suffix(EMPTY.1)) {
+        Some(column) => words::get(lang, "bring.reason.empty", &[("value", column)]),
+        None => reason.to_owned(),
+    }
+}
+
 fn fields(mapping: &Mapping, record: &Record) -> Result<Map<String, Value>, String> {
     let of = |name: &str| {
-        text(record.fields.get(name)).ok_or_else(|| format!("the column {name:?} is empty"))
+        text(record.fields.get(name)).ok_or_else(|| format!("{}{name}{}", EMPTY.0, EMPTY.1))
     };
     let mut fields = Map::new();
     fields.insert("id".to_owned(), json!(record.id));
@@ -261,7 +279,7 @@ fn fields(mapping: &Mapping, record: &Record) -> Result<Map<String, Value>, Stri
         }
         AnswerKind::Conversation => {
             let messages = record.fields.get("messages").filter(|it| it.is_array());
-            let messages = messages.ok_or("`messages` is no list")?;
+            let messages = messages.ok_or(NO_LIST)?;
             fields.insert("messages".to_owned(), messages.clone());
         }
     }
@@ -327,7 +345,13 @@ mod tests {
         assert_eq!(mistakes(&mapping, &read), []);
         let mapped = applied(&mapping, &read);
         assert_eq!((mapped.records.len(), mapped.broken_rows), (30, 1));
-        assert!(mapped.broken[0].reason.contains("评论"));
+        let reason = &mapped.broken[0].reason;
+        assert_eq!(reason, "the cell in `评论` is empty");
+        assert_eq!(&told_reason(reason, Lang::En), reason);
+        assert_eq!(told_reason(reason, Lang::Zh), "“评论”列的单元格为空");
+        assert_eq!(told_reason(NO_LIST, Lang::En), NO_LIST);
+        let other = "it has 3 fields instead of 2";
+        assert_eq!(told_reason(other, Lang::Zh), other);
         assert_eq!(
             labels(&mapped),
             [("坏".to_owned(), 15), ("好".to_owned(), 15)]

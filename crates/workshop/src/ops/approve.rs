@@ -108,9 +108,14 @@ pub fn sign_approval(
 
 /// The number of the registration that a signed approval says it is about; none where it is no approval.
 pub(super) fn number_of(envelope: &str) -> Option<String> {
+    said_of(envelope).map(|(number, _)| number)
+}
+
+/// The same, with what was decided about it.
+pub(super) fn said_of(envelope: &str) -> Option<(String, Decision)> {
     let envelope = Envelope::parse(envelope.as_bytes()).ok()?;
     match envelope.statement().ok()?.predicate {
-        Predicate::Approval(said) => Some(said.number),
+        Predicate::Approval(said) => Some((said.number, said.decision)),
         _ => None,
     }
 }

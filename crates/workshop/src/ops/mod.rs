@@ -466,13 +466,7 @@ impl Workshop {
             Some(by) => reach::spawn(audit::on_behalf(by, work)),
             None => reach::spawn(work),
         };
-        working.await.map_err(|error| {
-            WorkshopError::new(
-                "daemon-crashed",
-                format!("the operation stumbled: {error}"),
-                "this is a mistake in Lathe; please report it",
-            )
-        })?
+        working.await.map_err(|error| stumbled(&error))?
     }
 
     async fn perform(&self, operation: Operation) -> Result<Value, WorkshopError> {
@@ -630,6 +624,15 @@ impl Workshop {
             }
         }
     }
+}
+
+/// Says that the task of an operation ended without an outcome.
+pub(crate) fn stumbled(error: &tokio::task::JoinError) -> WorkshopError {
+    WorkshopError::new(
+        "daemon-crashed",
+        format!("the operation stumbled: {error}"),
+        "this is a mistake in Lathe; please report it",
+    )
 }
 
 /// The order that an operation names.

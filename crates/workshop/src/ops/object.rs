@@ -1,7 +1,7 @@
 //! Of what an operation is: the id or the name that it carries, for the audit. Not here: what is said with it —
 //! reasons, passwords and texts of records are in no row.
 
-use lathe_evidence::statement::Withdrawn;
+use lathe_evidence::statement::{Decision, Withdrawn};
 
 use super::{Operation, approve};
 
@@ -19,7 +19,10 @@ impl Operation {
             Operation::BringMake(asked) => format!("{} {}", asked.id, asked.name),
             Operation::BringEnd { id } | Operation::BringForget { id } => id.clone(),
             Operation::Withdraw { what, .. } => withdrawn(what),
-            Operation::Approve { envelope } => return approve::number_of(envelope),
+            Operation::Approve { envelope } => {
+                let (number, decision) = approve::said_of(envelope)?;
+                format!("{number} {}", decided(decision))
+            }
             Operation::Breaker { name, .. } | Operation::Flip { name } => name.clone(),
             Operation::BundleExport(asked) | Operation::ModelExport(asked) => asked.name.clone(),
             _ => return self.object_of_offices(),
@@ -30,8 +33,10 @@ impl Operation {
     /// Of what stands in the register, and of what is about who may come in.
     fn object_of_offices(&self) -> Option<String> {
         let object = match self {
+            Operation::Decide {
+                number, decision, ..
+            } => format!("{number} {}", decided(*decision)),
             Operation::ApprovalDraft { number, .. }
-            | Operation::Decide { number, .. }
             | Operation::Cancel { number, .. }
             | Operation::Filing { number, .. }
             | Operation::Dossier { number, .. } => number.clone(),
@@ -76,6 +81,14 @@ impl Operation {
     }
 }
 
+/// A decision, as operations write it.
+fn decided(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Approved => "approved",
+        Decision::Rejected => "rejected",
+    }
+}
+
 fn withdrawn(what: &Withdrawn) -> String {
     match what {
         Withdrawn::Leaf(digest) | Withdrawn::Dataset(digest) => digest.to_string(),
@@ -111,7 +124,7 @@ mod tests {
         assert_eq!(taken, format!("withdraw {leaf}"));
         let decided = told(json!({"do": "decide", "number": "2026-0001",
                                   "decision": "approved", "reason": "well measured"}));
-        assert_eq!(decided, "decide 2026-0001");
+        assert_eq!(decided, "decide 2026-0001 approved");
         assert_eq!(told(json!({"do": "pending"})), "pending");
     }
 }

@@ -62,6 +62,45 @@ impl AuditRow {
     }
 }
 
+/// Which rows are sought in the audit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditSought {
+    /// Of whom: as a row has it, or the bare name of a person or of a key; of everybody unless given.
+    pub who: Option<String>,
+    /// What came of it.
+    pub outcome: AuditOutcome,
+}
+
+/// What came of what was asked, as the audit is narrowed by it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuditOutcome {
+    /// Anything.
+    #[default]
+    All,
+    /// It was not done: a code of a reason, or a status that is neither 2xx nor 3xx.
+    Refused,
+}
+
+impl AuditSought {
+    /// Rows of `who`, where that says anybody, with this outcome.
+    pub fn new(who: Option<&str>, outcome: AuditOutcome) -> AuditSought {
+        let who = who.map(str::trim).filter(|it| !it.is_empty());
+        AuditSought {
+            who: who.map(|it| it.chars().take(TEXT_CHARS_MAX).collect()),
+            outcome,
+        }
+    }
+
+    /// How rows name who is sought; nothing where everybody is.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let Some(who) = &self.who else {
+            return Vec::new();
+        };
+        vec![who.clone(), format!("person {who}"), format!("key {who}")]
+    }
+}
+
 /// What waits to be written.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
@@ -125,8 +164,21 @@ impl People {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<AuditRow>, WorkshopError> {
+        self.audit_of(&AuditSought::default(), before, limit).await
+    }
+
+    /// The same, of the rows that are sought alone.
+    ///
+    /// # Errors
+    /// `store`.
+    pub async fn audit_of(
+        &self,
+        sought: &AuditSought,
+        before: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, WorkshopError> {
         match &self.inner.store {
-            Some(store) => store.audit(before, limit).await,
+            Some(store) => store.audit(sought, before, limit).await,
             None => Ok(Vec::new()),
         }
     }

@@ -208,3 +208,36 @@ async fn an_operation_is_noted_with_who_asked_for_it() {
     assert_eq!(newest.outcome, "person-last");
     shop.stop().await;
 }
+
+#[tokio::test]
+async fn the_audit_is_narrowed_to_somebody_and_to_what_was_refused() {
+    let (_folder, shop) = shop().await;
+    let people = shop.people();
+    for (by, what, outcome) in [
+        ("person anna", "POST /a", "303"),
+        ("person anna", "POST /b", "422"),
+        ("key anna", "POST /c", "done"),
+        ("person bert", "POST /d", "right-denied"),
+    ] {
+        people.note(AuditRow::now("request", by, what, outcome));
+    }
+    people.write_use().await.unwrap();
+    let told = async |who: Option<&str>, outcome, before| {
+        let sought = AuditSought::new(who, outcome);
+        let rows = people.audit_of(&sought, before, 2).await.unwrap();
+        let last = rows.last().map(|it| it.id);
+        let what = rows.into_iter().map(|it| it.what).collect::<Vec<_>>();
+        (what.join(", "), last)
+    };
+    let (newest, last) = told(Some("anna"), AuditOutcome::All, None).await;
+    assert_eq!(newest, "POST /c, POST /b");
+    let (older, _) = told(Some("anna"), AuditOutcome::All, last).await;
+    assert_eq!(older, "POST /a");
+    let (own, _) = told(Some("person anna"), AuditOutcome::Refused, None).await;
+    assert_eq!(own, "POST /b");
+    let (refused, _) = told(None, AuditOutcome::Refused, None).await;
+    assert_eq!(refused, "POST /d, POST /b");
+    let (nobody, _) = told(Some("ann"), AuditOutcome::All, None).await;
+    assert_eq!(nobody, "");
+    shop.stop().await;
+}

@@ -8,7 +8,19 @@ use super::orders::parse;
 use super::{Store, failed, projects};
 use crate::error::WorkshopError;
 use crate::order::OrderId;
-use crate::people::{AUDIT_ROWS_MAX, AuditRow, Kind, Origin, PeopleChange, PersonRow, SessionRow};
+use crate::people::{
+    AUDIT_ROWS_MAX, AuditOutcome, AuditRow, AuditSought, Kind, Origin, PeopleChange, PersonRow,
+    SessionRow,
+};
+
+// What narrows the audit is written as its indexes are: the partial ones serve no other words.
+const AUDIT_ALL: &str = "SELECT * FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?";
+const AUDIT_REFUSED: &str = "SELECT * FROM audit
+    WHERE id < ? AND outcome <> 'done' AND outcome NOT GLOB '[23]*' ORDER BY id DESC LIMIT ?";
+const AUDIT_BY: &str = "SELECT * FROM audit WHERE by_whom = ? AND id < ? ORDER BY id DESC LIMIT ?";
+const AUDIT_REFUSED_BY: &str = "SELECT * FROM audit
+    WHERE by_whom = ? AND id < ? AND outcome <> 'done' AND outcome NOT GLOB '[23]*'
+    ORDER BY id DESC LIMIT ?";
 
 type Done = Result<(), sqlx::Error>;
 type Tx<'a> = Transaction<'a, Sqlite>;
@@ -219,30 +231,56 @@ impl Store {
         Ok(row.map(|row| row.get("by_whom")))
     }
 
-    /// Rows of the audit, the newest first; older than the one of number `before` where it is given.
+    /// Rows of the audit that are sought, the newest first; older than the one of number `before` where it is
+    /// given. Each way of seeking has an index, so that rows that are not sought cost nothing.
     ///
     /// # Errors
     /// `store`.
     pub async fn audit(
         &self,
+        sought: &AuditSought,
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<AuditRow>, WorkshopError> {
-        let rows = sqlx::query("SELECT * FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?")
-            .bind(before.unwrap_or(i64::MAX))
-            .bind(limit)
-            .fetch_all(&self.read)
-            .await
-            .map_err(failed("read the audit"))?;
-        let row = |row: &SqliteRow| AuditRow {
-            id: row.get("id"),
-            at_ms: row.get("at_ms"),
-            event: row.get("event"),
-            by: row.get("by_whom"),
-            what: row.get("what"),
-            outcome: row.get("outcome"),
-            project: row.get("project"),
+        let before = before.unwrap_or(i64::MAX);
+        let (all, by) = match sought.outcome {
+            AuditOutcome::All => (AUDIT_ALL, AUDIT_BY),
+            AuditOutcome::Refused => (AUDIT_REFUSED, AUDIT_REFUSED_BY),
         };
-        Ok(rows.iter().map(row).collect())
+        let mut found = Vec::new();
+        if sought.who.is_none() {
+            found = sqlx::query(all)
+                .bind(before)
+                .bind(limit)
+                .fetch_all(&self.read)
+                .await
+                .map_err(failed("read the audit"))?;
+        }
+        for name in sought.names() {
+            let rows = sqlx::query(by)
+                .bind(name)
+                .bind(before)
+                .bind(limit)
+                .fetch_all(&self.read)
+                .await
+                .map_err(failed("read the audit of one person or key"))?;
+            found.extend(rows);
+        }
+        let mut rows: Vec<AuditRow> = found.iter().map(audit_row).collect();
+        rows.sort_unstable_by_key(|row| std::cmp::Reverse(row.id));
+        rows.truncate(limit as usize);
+        Ok(rows)
+    }
+}
+
+fn audit_row(row: &SqliteRow) -> AuditRow {
+    AuditRow {
+        id: row.get("id"),
+        at_ms: row.get("at_ms"),
+        event: row.get("event"),
+        by: row.get("by_whom"),
+        what: row.get("what"),
+        outcome: row.get("outcome"),
+        project: row.get("project"),
     }
 }
