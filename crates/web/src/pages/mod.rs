@@ -44,6 +44,7 @@ mod receipt;
 mod receipts;
 mod record;
 mod records;
+mod refused;
 mod register;
 mod report;
 mod retune;
