@@ -479,6 +479,17 @@ function bringFile(form) {
   });
 }
 
+// What an order would take is of the last check: once the form is changed since, that is said. What was pasted to be
+// read into the form changes nothing yet.
+function marksStale(note) {
+  const plan = note.parentElement;
+  plan.closest("form").addEventListener("input", (event) => {
+    if (["yaml", "recipe"].includes(event.target.name)) return;
+    plan.classList.add("stale");
+    note.hidden = false;
+  });
+}
+
 // The review: j and k go through the cards, a accepts, e and r go to what has to be written first. Keys
 // that somebody types into a field, or with another key held, are theirs.
 function reviewKeys(root) {
@@ -529,6 +540,8 @@ if (ask) {
   askModel(ask);
   keepMessage(ask.elements);
 }
+const stale = document.querySelector("[data-stale]");
+if (stale) marksStale(stale);
 const bring = document.getElementById("bring");
 if (bring) bringFile(bring);
 const review = document.getElementById("review");
