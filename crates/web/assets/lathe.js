@@ -235,6 +235,9 @@ async function* streamed(response, broke) {
   }
 }
 
+// What a refusal is told as: by its code in the page's words, else as it was said.
+const refusal = (words, { code, message }) => filled(JSON.parse(words.refusals)[code] ?? "{value}", { value: message });
+
 const filled = (text, values) => text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 
 // One answer: it streams from /v1/chat/completions into its panel, then the server draws what it reads in it.
@@ -252,10 +255,10 @@ async function streamAnswer(panel, { body, headers }, words, signal) {
     signal,
   });
   if (!response.ok) {
-    const reason = (await response.json().catch(() => null))?.error?.message;
-    const error = new Error(reason ?? response.statusText);
+    const said = (await response.json().catch(() => null))?.error;
+    const error = new Error(said?.message ? refusal(words, said) : response.statusText);
     // It was answered, with a no: as the page without a script tells it.
-    error.refused = reason && (response.status < 500 || response.status === 503);
+    error.refused = said?.message && (response.status < 500 || response.status === 503);
     throw error;
   }
   let ended = false;
@@ -263,7 +266,7 @@ async function streamAnswer(panel, { body, headers }, words, signal) {
     ended = data === "[DONE]";
     if (ended) break;
     const chunk = JSON.parse(data);
-    if (chunk.error) throw new Error(chunk.error.message);
+    if (chunk.error) throw new Error(refusal(words, chunk.error));
     const text = chunk.choices?.[0]?.delta?.content ?? "";
     if (text && !first) {
       first = performance.now();
@@ -382,6 +385,24 @@ function askModel(form) {
   }
 }
 
+// What is typed and not asked yet goes along when the language is switched. A browser may keep no store for the page:
+// then it is lost, as without a script.
+function keepMessage({ user }) {
+  const name = "lathe-message";
+  try {
+    const kept = sessionStorage.getItem(name);
+    sessionStorage.removeItem(name);
+    if (kept !== null) user.value = kept;
+  } catch {
+    return;
+  }
+  document.querySelector("a.lang").addEventListener("click", (event) => {
+    // Another tab leaves this one as it is.
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+    sessionStorage.setItem(name, user.value);
+  });
+}
+
 // A file goes in pieces, each where the one before ended: what did not reach the workshop is sent again a few times,
 // and what broke off goes on when the same file is chosen again. The file's digest says that it is the same.
 function bringFile(form) {
@@ -458,6 +479,17 @@ function bringFile(form) {
   });
 }
 
+// What an order would take is of the last check: once the form is changed since, that is said. What was pasted to be
+// read into the form changes nothing yet.
+function marksStale(note) {
+  const plan = note.parentElement;
+  plan.closest("form").addEventListener("input", (event) => {
+    if (["yaml", "recipe"].includes(event.target.name)) return;
+    plan.classList.add("stale");
+    note.hidden = false;
+  });
+}
+
 // The review: j and k go through the cards, a accepts, e and r go to what has to be written first. Keys
 // that somebody types into a field, or with another key held, are theirs.
 function reviewKeys(root) {
@@ -504,7 +536,12 @@ const live = document.getElementById("live");
 if (live?.dataset.events) liveOrder(live);
 else if (live) scrollLog(live);
 const ask = document.getElementById("ask");
-if (ask) askModel(ask);
+if (ask) {
+  askModel(ask);
+  keepMessage(ask.elements);
+}
+const stale = document.querySelector("[data-stale]");
+if (stale) marksStale(stale);
 const bring = document.getElementById("bring");
 if (bring) bringFile(bring);
 const review = document.getElementById("review");

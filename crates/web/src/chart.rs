@@ -15,8 +15,9 @@ pub(crate) const HEIGHT: f64 = 200.0;
 const POINTS_MAX: usize = 480;
 /// Fewer points than this are not smoothed.
 const SMOOTH_POINTS_MIN: usize = 8;
-/// From this ratio of the greatest to the least loss on, the axis is logarithmic.
-const LOG_RATIO_MIN: f64 = 5.0;
+/// From this ratio of the greatest to the least loss on, the axis is logarithmic. Neither end ever draws nearer, so the
+/// drawing of a run goes over to it once at most; a small ratio does so in its first steps.
+const LOG_RATIO_MIN: f64 = 2.0;
 /// Decimals of a label at most.
 const PLACES_MAX: usize = 9;
 /// Equal parts of a linear axis; there is one label more.
@@ -118,7 +119,7 @@ pub(crate) fn panel(
     )
 }
 
-/// As [`panel`], but on a logarithmic axis where the values span a wide ratio: a loss falls tenfold
+/// As [`panel`], but on a logarithmic axis where the greatest value is twice the least or more: a loss falls tenfold
 /// in its first steps and what follows would be a flat line. `beside` is drawn on the same axis.
 pub(crate) fn loss_panel(
     (points, beside): (Points<'_>, Points<'_>),
@@ -130,7 +131,7 @@ pub(crate) fn loss_panel(
         x_high,
         (PARTS, label),
         |least, greatest| {
-            if least > 0.0 && greatest / least > LOG_RATIO_MIN {
+            if least > 0.0 && greatest / least >= LOG_RATIO_MIN {
                 ratio_axis(least, greatest)
             } else {
                 round_axis(least.min(0.0), greatest)
@@ -558,13 +559,30 @@ mod tests {
             "{}",
             panel.grid
         );
-        let narrow =
-            loss_panel((&losses[1..], &[]), 3.0, |value, _| format!("{value}")).expect("a panel");
+        let label = |value: f64, _: usize| format!("{value}");
+        let narrow = [(1.0, 2.5), (2.0, 1.3)];
+        let narrow = loss_panel((&narrow, &[]), 3.0, label).expect("a panel");
         assert!(!narrow.axis.is_log);
         let zero = loss_panel((&[(1.0, 3.0), (2.0, 0.0)], &[]), 2.0, |value, _| {
             format!("{value}")
         });
         assert!(!zero.expect("a panel").axis.is_log, "zero has no logarithm");
+    }
+
+    /// Who follows a run sees its axis change in its first steps or never, and not back.
+    #[test]
+    fn the_axis_of_a_run_changes_once_at_most() {
+        let loss = |step: u32| 3.1 / f64::from(step).sqrt() + f64::from(step % 7) / 10.0;
+        let points: Vec<_> = (1..=200).map(|it| (f64::from(it), loss(it))).collect();
+        let is_log = |seen: usize| {
+            let label = |value: f64, _: usize| format!("{value}");
+            let panel = loss_panel((&points[..seen], &[]), 200.0, label);
+            panel.expect("a panel").axis.is_log
+        };
+        let kinds: Vec<bool> = (1..=200).map(is_log).collect();
+        let changes = kinds.windows(2).filter(|pair| pair[0] != pair[1]);
+        assert_eq!(changes.count(), 1);
+        assert!(!kinds[0] && kinds[9], "{kinds:?}");
     }
 
     /// Labels say different things, however small the losses are.
@@ -577,10 +595,10 @@ mod tests {
                 &["0.05", "0.02", "0.01", "0.005", "0.002", "0.001"][..],
             ),
             (
-                [0.0018, 0.0009],
+                [0.0018, 0.0010],
                 &["0.0020", "0.0015", "0.0010", "0.0005", "0.0000"],
             ),
-            ([9.0, 4.0], &["10.0", "7.5", "5.0", "2.5", "0.0"]),
+            ([9.0, 5.0], &["10.0", "7.5", "5.0", "2.5", "0.0"]),
         ] {
             let points = [(1.0, losses[0]), (2.0, losses[1])];
             let panel = loss_panel((&points, &[]), 2.0, label).expect("a panel");
@@ -593,11 +611,11 @@ mod tests {
     #[test]
     fn what_stands_beside_is_drawn_on_the_same_axis() {
         let label = |value: f64, _: usize| format!("{value}");
-        let losses = [(1.0, 2.0), (2.0, 1.0)];
+        let losses = [(1.0, 3.0), (2.0, 2.5)];
         let panel = loss_panel((&losses, &[(2.0, 4.0), (4.0, f64::NAN)]), 4.0, label);
         let panel = panel.expect("a panel");
         assert_eq!(labels(&panel), ["4", "3", "2", "1", "0"]);
-        assert_eq!(panel.raw, "250.0,100.0 500.0,150.0");
+        assert_eq!(panel.raw, "250.0,50.0 500.0,75.0");
         assert_eq!(panel.beside, "500.0,0.0");
         // One value makes no line: it is a dot.
         assert_eq!(panel.alone, Some((500.0, 0.0)));

@@ -287,8 +287,12 @@ def reads_the_ledger(visit):
 def fills_in_an_order(visit):
     page = visit("/orders/new?pack={pack}", "staffed")
     epochs, check = page.locator("[name='tune.sft.epochs']"), page.locator("button[value=check]")
+    stale = page.locator("[data-stale]")
+    assert stale.count() == 1 and not stale.is_visible(), "the estimate is of the form as it stands"
     epochs.fill("2")
-    check.click()
+    assert stale.is_visible(), "the estimate is not of the form as it stands any more"
+    follow(check)
+    assert not stale.is_visible()
     yaml, command = page.locator("[name=yaml]"), page.locator(".command code")
     assert "tune.sft.epochs: 2" in yaml.input_value(), yaml.input_value()
     assert "--set tune.sft.epochs=2" in command.inner_text(), command.inner_text()
@@ -299,6 +303,7 @@ def fills_in_an_order(visit):
     rank.fill("0")
     follow(page.locator("button[value=place]"))
     told = page.locator("#m-tune\\.sft\\.rank")
+    assert page.locator("[role=alert] a[href='#f-tune.sft.rank']").is_visible(), "the alert leads to the field"
     assert told.is_visible() and rank.get_attribute("aria-describedby") == "m-tune.sft.rank"
     rank.fill("4")
     # What differs is another order in each language.

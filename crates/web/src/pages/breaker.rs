@@ -211,6 +211,18 @@ fn taken_link(say: Say, what: &Withdrawn) -> Option<(String, String)> {
     }
 }
 
+/// What was taken back, where that is why the deployment of this name is not closed: words and page of each.
+pub(super) async fn taken_links(
+    state: &AppState,
+    say: Say,
+    name: &str,
+) -> Result<Vec<(String, String)>, WorkshopError> {
+    let registration = state.desk.registration_under(name).await?;
+    let view = state.desk.breaker(name).await?;
+    let taken = taken(registration.as_ref(), &view);
+    Ok(taken.iter().filter_map(|it| taken_link(say, it)).collect())
+}
+
 fn show(tongue: Tongue, loaded: Loaded) -> Response {
     let Loaded {
         registration,

@@ -18,7 +18,7 @@ use super::answering::{self, Taken};
 use super::fields::Fields;
 use super::in_path::InPath;
 use super::new_order::fields::{
-    Group, Stage, emptied, groups, number_text, request_of, rest, stages,
+    Group, Stage, emptied, groups, number_text, request_of, rest, stages, wrong,
 };
 use super::new_order::plan::{Planned, Settled};
 use super::projects::{self, Choice};
@@ -48,6 +48,17 @@ struct ClonePage {
     planned: Planned,
     /// The clone as a line for a shell; empty where it would be refused.
     command: String,
+}
+
+impl ClonePage {
+    /// Id and name of the inputs at which something is wrong.
+    fn wrong(&self) -> Vec<(String, String)> {
+        wrong(
+            &self.groups,
+            &self.mistakes,
+            self.frame.say.it("web.new.more"),
+        )
+    }
 }
 
 /// The form as it was sent, and what is to be told of it.

@@ -45,6 +45,7 @@ mod receipt;
 mod receipts;
 mod record;
 mod records;
+mod refused;
 mod register;
 mod report;
 mod retune;

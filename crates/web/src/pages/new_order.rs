@@ -23,7 +23,7 @@ use lathe_workshop::{Operation, OrderRequest, WorkshopError};
 use serde::Deserialize;
 use serde_json::Value;
 
-use self::fields::{Group, Stage, emptied, groups, request_of, rest, stages};
+use self::fields::{Group, Stage, emptied, groups, request_of, rest, stages, wrong};
 use self::plan::{Planned, Settled};
 use super::alert::{Alert, Mistake};
 use super::answering::{self, Taken};
@@ -66,6 +66,15 @@ impl NewOrderPage {
     fn is_recipe_wrong(&self) -> bool {
         let read = self.read.as_ref();
         read.is_some_and(|read| !read.mistakes.is_empty())
+    }
+
+    /// Id and name of the inputs at which something is wrong.
+    fn wrong(&self) -> Vec<(String, String)> {
+        wrong(
+            &self.groups,
+            &self.mistakes,
+            self.frame.say.it("web.new.more"),
+        )
     }
 }
 

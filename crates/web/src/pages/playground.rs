@@ -13,6 +13,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use lathe_evidence::statement::BreakerState;
+use lathe_workshop::people::{Right, reach};
 use lathe_workshop::upstream::UpstreamState;
 use lathe_workshop::{DeploymentView, UpstreamView, WorkshopError};
 use serde::Deserialize;
@@ -20,9 +21,10 @@ use serde_json::{Map, Value, json};
 use tower::ServiceExt as _;
 
 use super::answer::AnswerView;
-use super::breaker::BreakerBadge;
+use super::breaker::{self, BreakerBadge};
 use super::note;
 use super::parameters::Parameters;
+use super::refused;
 use super::{Frame, Problem, html};
 use crate::AppState;
 use crate::lang::{Say, Tongue};
@@ -47,6 +49,8 @@ struct TryPage {
     parameters: Parameters,
     /// Some model that can be asked is restricted, and answers only who says that they know.
     restricts: bool,
+    /// What refusals are called, by their codes, for the script.
+    refusals: String,
     panels: [Panel; 2],
 }
 
@@ -96,6 +100,10 @@ struct Tripped {
     reason: String,
     /// Whom the model answers now.
     meaning: String,
+    /// What was taken back, where that is the reason: its words and its page.
+    taken: Vec<(String, String)>,
+    /// The page of the deployment, where it is tuned again; none for whoever may not look at it.
+    evidence: Option<String>,
 }
 
 /// What is said of an upstream.
@@ -207,14 +215,9 @@ pub(super) async fn page(
         accepts: false,
     };
     let answers = [AnswerView::default(), AnswerView::default()];
-    let parameters = Parameters::default();
-    let page = view(
-        tongue,
-        &offered,
-        (chosen, other),
-        (asked, parameters),
-        answers,
-    );
+    let asked = (asked, Parameters::default());
+    let taken = taken(&state, tongue.say, chosen).await;
+    let page = view(tongue, &offered, (chosen, other), asked, answers, taken);
     page.frame.answer(StatusCode::OK, &page)
 }
 
@@ -245,7 +248,9 @@ pub(super) async fn ask(
         accepts: form.accepts.is_some(),
     };
     let asked = (asked, form.parameters);
-    let page = view(tongue, &offered, (Some(chosen), other), asked, answers);
+    let models = (Some(chosen), other);
+    let taken = taken(&state, tongue.say, models.0).await;
+    let page = view(tongue, &offered, models, asked, answers, taken);
     page.frame.answer(status, &page)
 }
 
@@ -394,12 +399,29 @@ impl<'a> Chosen<'a> {
     }
 }
 
+/// What was taken back of what a model learnt from, where it does not answer everyone because of that.
+async fn taken(state: &AppState, say: Say, chosen: Option<Chosen<'_>>) -> Vec<(String, String)> {
+    let tripped = |it: &&DeploymentView| it.breaker != BreakerState::Closed && looks(&it.name);
+    let Some(model) = chosen.and_then(Chosen::own).filter(tripped) else {
+        return Vec::new();
+    };
+    // Without the links the reason still stands there, and an answer beside it.
+    let links = breaker::taken_links(state, say, &model.name).await;
+    links.unwrap_or_default()
+}
+
+/// Whether whoever reads may look at the deployment of this name.
+fn looks(name: &str) -> bool {
+    reach::may_name(Right::Look, name)
+}
+
 fn view(
     tongue: Tongue,
     offered: &Offered,
     (chosen, other): (Option<Chosen<'_>>, Option<Chosen<'_>>),
     (asked, parameters): (Asked, Parameters),
     [first, second]: [AnswerView; 2],
+    taken: Vec<(String, String)>,
 ) -> TryPage {
     let is = |it: Option<Chosen<'_>>, name: &str| it.is_some_and(|it| it.name() == name);
     let choice = |it: Chosen<'_>| Choice {
@@ -423,8 +445,9 @@ fn view(
     TryPage {
         own: own.map(choice).collect(),
         upstreams: upstreams.map(choice).collect(),
-        model: chosen.map(|chosen| model(tongue.say, chosen)),
+        model: chosen.map(|chosen| model(tongue.say, chosen, taken)),
         others: offered.all().map(beside).collect(),
+        refusals: refused::by_code(tongue.say),
         frame: Frame::new(tongue, "try"),
         restricts: offered
             .all()
@@ -438,7 +461,7 @@ fn view(
     }
 }
 
-fn model(say: Say, chosen: Chosen<'_>) -> Model {
+fn model(say: Say, chosen: Chosen<'_>, taken: Vec<(String, String)>) -> Model {
     let name = encoded(chosen.name());
     let example = |(index, prompt): (usize, &String)| Example {
         prompt: prompt.clone(),
@@ -455,13 +478,13 @@ fn model(say: Say, chosen: Chosen<'_>) -> Model {
     };
     Model {
         demonstration: chosen.own().is_some_and(|it| it.demonstration),
-        breaker: chosen.own().and_then(|it| tripped(say, it)),
+        breaker: chosen.own().and_then(|it| tripped(say, it, taken)),
         upstream,
         examples: chosen.examples().iter().enumerate().map(example).collect(),
     }
 }
 
-fn tripped(say: Say, model: &DeploymentView) -> Option<Tripped> {
+fn tripped(say: Say, model: &DeploymentView, taken: Vec<(String, String)>) -> Option<Tripped> {
     let meaning = match model.breaker {
         BreakerState::Closed => return None,
         BreakerState::Restricted => say.it("web.breaker.restricted.text"),
@@ -472,6 +495,8 @@ fn tripped(say: Say, model: &DeploymentView) -> Option<Tripped> {
         badge: BreakerBadge::new(say, model.breaker),
         reason: note::of_deployment(say, model),
         meaning,
+        taken,
+        evidence: looks(&model.name).then(|| format!("/deployments/{}", encoded(&model.name))),
     })
 }
 
@@ -516,11 +541,13 @@ pub(super) async fn complete(
     let answer: Value =
         serde_json::from_slice(&bytes).map_err(|_| failed(say.of("web.try.failed", status)))?;
     if !status.is_success() {
-        let reason = answer.pointer("/error/message").and_then(Value::as_str);
+        let error = |name: &str| answer["error"][name].as_str();
+        let told = |said: &str| refused::told(say, error("code"), said);
+        let reason = error("message").map(told);
         // The script tells them apart in the same way.
-        let refused = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
+        let is_no = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
         let text = match reason {
-            Some(reason) if refused => say.of("web.try.refused", reason),
+            Some(reason) if is_no => say.of("web.try.refused", reason),
             Some(reason) => say.of("web.try.failed", reason),
             None => say.of("web.try.failed", status),
         };

@@ -249,7 +249,7 @@ async fn a_record_is_taken_back_by_those_alone_who_may() {
         assert_eq!(page.text.contains(&button), may, "{role}");
         let told = page
             .text
-            .contains("A data owner of the workshop takes records back");
+            .contains("A data owner of the workshop withdraws records");
         assert_eq!(told, !may, "{role}");
         let opened = reader.get(&format!("{path}/withdraw")).await.status;
         assert_eq!(

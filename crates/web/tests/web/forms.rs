@@ -270,6 +270,14 @@ async fn each_mistake_of_an_order_is_marked_at_its_field() {
             );
         }
         assert!(refused.text.contains("must be between 1 and 1024"));
+        // Where the order is placed, the way to each is shown.
+        let (_, told) = refused.text.split_once("The order cannot").expect("it");
+        let told = told.split("</div>").next().expect("its end");
+        for key in ["tune.sft.rank", "tune.sft.epochs"] {
+            let link = format!("<a href=\"#f-{key}\">");
+            assert!(told.contains(&link), "{key}: {told}");
+            assert!(refused.text.contains(&format!(" id=\"f-{key}\">")));
+        }
         assert!(!refused.text.contains("<b>gone"));
     }
     let missing = [

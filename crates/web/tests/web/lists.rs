@@ -187,3 +187,18 @@ async fn a_cancelled_order_says_by_whom_and_is_no_failed_one() {
         assert_eq!(times(&none, "<td class=\"tick\">"), 0, "{none}");
     }
 }
+
+/// What a browser refuses to send it explains by the field's title alone.
+#[tokio::test]
+async fn a_field_with_a_pattern_says_what_may_stand_in_it() {
+    let app = app(SampleDesk::new());
+    for path in ["/people", "/keys"] {
+        let page = get(&app, path, "zh").await.text;
+        let inputs = page.split("<input ").filter_map(|it| it.split('>').next());
+        let inputs: Vec<&str> = inputs.filter(|it| it.contains(" pattern=")).collect();
+        assert!(!inputs.is_empty(), "{path}: {page}");
+        for input in inputs {
+            assert!(input.contains(" title=\""), "{path}: {input}");
+        }
+    }
+}

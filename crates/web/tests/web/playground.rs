@@ -243,3 +243,43 @@ async fn whoever_knows_that_a_model_is_restricted_can_say_so() {
     let plain = get(&super::pages::app(two()), "/try", "en").await.text;
     assert!(!plain.contains("name=\"accepts\""), "{plain}");
 }
+
+#[tokio::test]
+async fn a_refusal_is_told_by_its_code_in_the_language_of_the_page() {
+    let app = app(SampleDesk::new());
+    let form = "model=customer-care&user=refuse+context_length_exceeded";
+    let chinese = post(&app, "/try?lang=zh", form).await.text;
+    let told = "<b>请求被拒绝：输入超出模型的上下文长度";
+    assert!(chinese.contains(told), "{chinese}");
+    let said = "（the prompt is too long &#60;b&#62;）</b>";
+    assert!(chinese.contains(said), "{chinese}");
+    let english = post(&app, "/try", form).await.text;
+    assert!(english.contains("<b>Refused: the prompt is too long &#60;b&#62;</b>"));
+    // Who stands before the box is told to tick it.
+    let form = "model=customer-care&user=refuse+restricted";
+    let boxed = post(&app, "/try", form).await.text;
+    assert!(
+        boxed.contains("<b>Refused: The model is restricted."),
+        "{boxed}"
+    );
+    assert!(!boxed.contains("the prompt is too long"), "{boxed}");
+    // The script has the same words.
+    let words = "data-refusals=\"{&#34;restricted&#34;:&#34;The model is restricted.";
+    assert!(boxed.contains(words), "{boxed}");
+}
+
+#[tokio::test]
+async fn a_restricted_model_leads_to_what_was_taken_back_and_to_where_it_is_tuned_again() {
+    let mut desk = two();
+    for deployment in &mut desk.deployments {
+        deployment.breaker = BreakerState::Restricted;
+    }
+    let app = app(desk);
+    let page = get(&app, "/try?model=customer-care", "en").await.text;
+    let evidence = "<a href=\"/deployments/customer-care\">";
+    assert!(page.contains(evidence), "{page}");
+    // Nothing was taken back of what this one learnt from.
+    let other = get(&app, "/try?model=after-sales", "zh").await.text;
+    let evidence = "<span class=\"actions\"><a href=\"/deployments/after-sales\">部署</a></span>";
+    assert!(other.contains(evidence), "{other}");
+}

@@ -1,6 +1,7 @@
 //! From an answer to its records and back: what the pages say of the lists that they show.
 
 use axum::http::StatusCode;
+use lathe_evidence::statement::BreakerState;
 
 use crate::pages::{app, get, post};
 use crate::people::Shop;
@@ -201,7 +202,11 @@ async fn a_restricted_deployment_leads_to_the_record_and_tunes_again_without_it(
         let chain = view.chain.iter_mut();
         chain.for_each(|it| it.withdrawn = vec![withdrawn()]);
     }
+    for deployment in &mut desk.deployments {
+        deployment.breaker = BreakerState::Restricted;
+    }
     let shop = Shop::before(desk).await;
+    let evidence = "<a href=\"/deployments/customer-care\">Tune again without it</a>";
     let record = format!("<a href=\"/records/{}\">Record ", leaf());
     let form = format!("<form method=\"post\" action=\"/orders/{DONE}/clone\">");
     for (role, may) in [("tuner", true), ("approver", false)] {
@@ -209,6 +214,9 @@ async fn a_restricted_deployment_leads_to_the_record_and_tunes_again_without_it(
         let page = visitor.get("/deployments/customer-care").await.text;
         assert_eq!(page.contains(&form), may, "{role}: {page}");
         assert!(page.contains(&record), "{role}: {page}");
+        // So does the page that asks it.
+        let page = visitor.get("/try").await.text;
+        in_order(&page, &[&record, evidence]);
     }
     // Where nothing was taken back, nothing is offered.
     let app = app(SampleDesk::new());

@@ -141,6 +141,21 @@ pub(in crate::pages) fn groups(
     GROUPS.map(&mut group).into()
 }
 
+/// Where something is wrong: the id and the name of each input, as they stand in the form. `mistakes` are those that
+/// no field has; of a setting they are mended among the other ones, whose name is `more`.
+pub(in crate::pages) fn wrong(
+    groups: &[Group],
+    mistakes: &[Mistake],
+    more: String,
+) -> Vec<(String, String)> {
+    let fields = groups.iter().flat_map(|group| &group.fields);
+    let wrong = fields.filter(|field| !field.mistakes.is_empty());
+    let of_field = wrong.map(|field| (format!("f-{}", field.key), field.label.clone()));
+    let is_other = mistakes.iter().any(|mistake| !mistake.key.is_empty());
+    let others = is_other.then(|| ("f-more".to_owned(), more));
+    of_field.chain(others).collect()
+}
+
 /// The stages that the pack has beside the supervised one.
 pub(in crate::pages) fn stages(
     say: Say,
@@ -340,5 +355,28 @@ mod tests {
         assert_eq!((field.key, &field.value[..]), ("model.licence", ""));
         assert!(field.needed && field.mistakes[0].told.text.contains("必填"));
         assert!(field.own.contains("MIT"), "{}", field.own);
+    }
+
+    #[test]
+    fn what_is_wrong_is_listed_by_its_inputs() {
+        let say = Say::new(Lang::En);
+        let form = pairs(&[("data.owner", ""), ("model.licence", "")]);
+        let mut mistakes = emptied(say, &form);
+        let own = BTreeMap::new();
+        let groups = groups(say, &own, &own, &mut mistakes, "web.new.own");
+        let ids = |mistakes: &[Mistake]| -> Vec<String> {
+            let wrong = wrong(&groups, mistakes, "Other settings".to_owned());
+            wrong.into_iter().map(|(id, _)| id).collect()
+        };
+        // In the order of the form.
+        assert_eq!(ids(&mistakes), ["f-model.licence", "f-data.owner"]);
+        let other = |key: &str| Mistake {
+            key: key.to_owned(),
+            code: "pack-invalid".to_owned(),
+            told: Alert::own("it is odd", ""),
+        };
+        // What is of no setting alone has no input.
+        assert_eq!(ids(&[other("")]).len(), 2);
+        assert_eq!(ids(&[other("ask.records")])[2], "f-more");
     }
 }

@@ -732,8 +732,8 @@ impl Desk for SampleDesk {
     }
 }
 
-/// A model server that always answers the same, streamed or whole; a message of `refuse` is
-/// answered with an error, one of `echo` with what was sent.
+/// A model server that always answers the same, streamed or whole; a message of `refuse`, and the code of an error, is
+/// answered with that error, one of `echo` with what was sent.
 pub fn door() -> Router {
     Router::new().route("/v1/chat/completions", post(answer))
 }
@@ -743,11 +743,13 @@ async fn answer(headers: HeaderMap, Json(body): Json<Value>) -> Response {
         .pointer("/messages")
         .and_then(Value::as_array)
         .and_then(|all| all.last());
-    if asked.and_then(|message| message["content"].as_str()) == Some("refuse") {
-        let error = json!({ "error": { "message": "the prompt is too long <b>" } });
+    let said = asked.and_then(|message| message["content"].as_str());
+    if let Some(code) = said.and_then(|said| said.strip_prefix("refuse")) {
+        let error = json!({ "message": "the prompt is too long <b>", "code": code.trim() });
+        let error = json!({ "error": error });
         return (StatusCode::BAD_REQUEST, Json(error)).into_response();
     }
-    let text = match asked.and_then(|message| message["content"].as_str()) {
+    let text = match said {
         Some("echo") => match headers.get("x-lathe-accept-restricted") {
             Some(_) => format!("{body} restricted is accepted"),
             None => body.to_string(),
