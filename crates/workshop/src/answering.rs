@@ -1,4 +1,4 @@
-//! Which order's model answers now, of those that were deployed under a name.
+//! Which order's model, and which model, answers now, of those that were deployed under a name.
 //!
 //! A name is one order's at a time: the one that was deployed last. Of two orders that made the same model
 //! bytes the one answers whose deployment is the current one. An order that was replaced has passed its gate
@@ -45,19 +45,35 @@ impl Workshop {
     }
 
     fn stands(&self, row: HeldRow) -> Answering {
-        let now = match &row.holder {
+        let has_it = row.holder.as_ref().map(|holder| *holder == row.order);
+        Answering {
+            now: self.stands_to(&row.name, has_it),
+            name: row.name,
+            order: row.holder,
+        }
+    }
+
+    /// How a model that was deployed under `name` answers, given which model has which name now.
+    pub(crate) fn model_stands(
+        &self,
+        current: &BTreeMap<String, String>,
+        name: &str,
+        model: &str,
+    ) -> AnsweringNow {
+        self.stands_to(name, current.get(name).map(|it| it == model))
+    }
+
+    /// How what was deployed under `name` answers; `has_it` tells whether it has the name now, and is none where
+    /// the name is nobody's.
+    fn stands_to(&self, name: &str, has_it: Option<bool>) -> AnsweringNow {
+        match has_it {
             None => AnsweringNow::Silent,
-            Some(holder) if *holder != row.order => AnsweringNow::Replaced,
-            Some(_) if !self.is_open(&row.name) => AnsweringNow::Silent,
-            Some(_) => {
-                let breaker = self.breakers().of(&row.name);
+            Some(false) => AnsweringNow::Replaced,
+            Some(true) if !self.is_open(name) => AnsweringNow::Silent,
+            Some(true) => {
+                let breaker = self.breakers().of(name);
                 under(breaker.map_or(BreakerState::Closed, |it| it.state))
             }
-        };
-        Answering {
-            name: row.name,
-            now,
-            order: row.holder,
         }
     }
 }
@@ -153,6 +169,12 @@ mod tests {
         };
         shop.apply(&[gone]).await.unwrap();
         assert_eq!(stands().await[1], Some(Silent));
+        // A model stands to its name as an order does.
+        let current = BTreeMap::from([("care".to_owned(), "ab".to_owned())]);
+        assert_eq!(shop.model_stands(&current, "care", "ab"), Answers);
+        assert_eq!(shop.model_stands(&current, "care", "cd"), Replaced);
+        let nobody = BTreeMap::new();
+        assert_eq!(shop.model_stands(&nobody, "care", "ab"), Silent);
         shop.stop().await;
     }
 
@@ -167,6 +189,7 @@ mod tests {
             assert_eq!(under(state), now);
             let word = serde_json::to_value(now).unwrap();
             assert_eq!(word, now.as_str());
+            assert_eq!(now.answers_somebody(), now != AnsweringNow::Silent);
         }
     }
 }

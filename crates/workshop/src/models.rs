@@ -5,7 +5,7 @@
 //! adapter is, how to take it elsewhere. Not here: whether a version is handed out (`shelf`), files (`shelf`
 //! too), and any judgement.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read as _;
 
@@ -22,9 +22,10 @@ use crate::catalogue::ModelView;
 use crate::error::WorkshopError;
 use crate::home::Home;
 use crate::objects;
-use crate::order::OrderId;
+use crate::order::{AnsweringNow, OrderId};
 use crate::people::{Right, Shown, reach};
 use crate::steps::model::weights;
+use crate::trace::WithdrawnView;
 use crate::workshop::Workshop;
 
 /// Files of a model that are listed.
@@ -89,8 +90,10 @@ pub struct ModelUse {
     pub stages: Vec<String>,
     /// The name it was last deployed under.
     pub deployment: Option<String>,
-    /// Whether it answers under that name now.
+    /// Whether it answers under that name now: everyone, or callers who accept that it is restricted.
     pub answers: bool,
+    /// How it answers under that name now, of one alone under any; none where it was never deployed.
+    pub now: Option<AnsweringNow>,
     /// Its number in the register.
     pub registration: Option<String>,
     /// The newest step of that number that is about this model.
@@ -125,6 +128,9 @@ pub struct ModelDetail {
     pub deployments: Vec<ModelDeployment>,
     /// What was tuned on it, the newest first.
     pub tuned: Vec<ModelName>,
+    /// What of the data of its stages was withdrawn since, the newest first, at most 50.
+    #[serde(default)]
+    pub withdrawn: Vec<WithdrawnView>,
     /// How to take it elsewhere.
     pub exports: Vec<ModelExport>,
 }
@@ -174,8 +180,10 @@ pub struct ModelDeployment {
     pub name: String,
     /// The number in the register that it rests on.
     pub registration: Option<String>,
-    /// Whether it answers under that name now.
+    /// Whether it answers under that name now: everyone, or callers who accept that it is restricted.
     pub answers: bool,
+    /// How it answers under that name now.
+    pub now: AnsweringNow,
     /// Its statement.
     pub link: Link,
     /// The statement's place in the ledger.
@@ -241,8 +249,8 @@ impl Workshop {
         let current = self.store().deployed(names.collect()).await?;
         for row in &mut rows {
             let name = row.used.deployment.as_deref();
-            row.used.answers =
-                name.is_some_and(|name| self.answers(&current, name, &row.model.digest));
+            let now = name.map(|name| self.model_stands(&current, name, &row.model.digest));
+            row.used.stands(now);
         }
         Ok(rows)
     }
@@ -257,7 +265,7 @@ impl Workshop {
         };
         let id = crate::steps::digest(&model.digest)?;
         let manifest = self.store().manifest(&id).await?;
-        let (mut used, stages, mut deployments, mut tuned) = {
+        let (mut used, stages, mut deployments, tuned) = {
             let history = self.store().ledger()?.read().await;
             let deployments = deployments(&history, &id);
             let tuned = tuned_on(&history, &id);
@@ -271,22 +279,13 @@ impl Workshop {
         let shows = |name: &str| reach::may_name(Right::Look, name);
         deployments.retain(|it| shows(&it.name));
         used.deployment = used.deployment.filter(|it| shows(it));
-        let shown = reach::shown(Right::Look);
-        if shown != Shown::All {
-            let mut seen = Vec::new();
-            for model in tuned {
-                let homes = self.store().homes(&model.digest.to_string()).await?;
-                if homes.iter().any(|it| shown.has(it)) {
-                    seen.push(model);
-                }
-            }
-            tuned = seen;
-        }
         let names = deployments.iter().map(|it| it.name.clone());
         let current = self.store().deployed(names.collect()).await?;
         for it in &mut deployments {
-            it.answers = self.answers(&current, &it.name, digest);
+            it.now = self.model_stands(&current, &it.name, digest);
+            it.answers = it.now.answers_somebody();
         }
+        used.stands(deployments.iter().map(|it| it.now).min());
         let (home, of) = (self.home().clone(), model.digest.clone());
         let base = used.base.as_ref().map(|it| it.digest);
         let read = move || {
@@ -301,23 +300,50 @@ impl Workshop {
         let mut detail = ModelDetail {
             files_count: manifest.files().len() as u64,
             files: files(&manifest),
+            withdrawn: self.withdrawals_of(&data_of(&stages)).await?,
             stages,
             settings,
             deployments,
-            tuned,
+            tuned: self.seen_of(tuned).await?,
             exports: Vec::new(),
             used,
             model,
         };
-        detail.used.answers = detail.deployments.iter().any(|it| it.answers);
         detail.exports = exports(&detail, base_file.as_deref(), &self.url());
         Ok(Some(detail))
     }
 
-    /// Whether this model answers under this name, given which model has which name.
-    fn answers(&self, current: &BTreeMap<String, String>, name: &str, model: &str) -> bool {
-        current.get(name).is_some_and(|it| it == model) && self.is_open(name)
+    /// Those of these models that whoever asks may see.
+    async fn seen_of(&self, models: Vec<ModelName>) -> Result<Vec<ModelName>, WorkshopError> {
+        let shown = reach::shown(Right::Look);
+        if shown == Shown::All {
+            return Ok(models);
+        }
+        let mut seen = Vec::new();
+        for model in models {
+            let homes = self.store().homes(&model.digest.to_string()).await?;
+            if homes.iter().any(|it| shown.has(it)) {
+                seen.push(model);
+            }
+        }
+        Ok(seen)
     }
+}
+
+impl ModelUse {
+    /// Says how it answers.
+    fn stands(&mut self, now: Option<AnsweringNow>) {
+        self.answers = now.is_some_and(AnsweringNow::answers_somebody);
+        self.now = now;
+    }
+}
+
+/// The dataset versions that the stages learnt from, each once.
+fn data_of(stages: &[ModelStage]) -> Vec<Digest> {
+    let mut known = BTreeSet::new();
+    let datasets = stages.iter().flat_map(|it| &it.datasets);
+    let versions = datasets.map(|it| it.digest);
+    versions.filter(|it| known.insert(*it)).collect()
 }
 
 /// What the ledger says of a model: everything is looked up by its digest.
@@ -393,7 +419,7 @@ fn stages(history: &History, model: &Digest) -> Vec<ModelStage> {
     trainings.filter_map(stage).collect()
 }
 
-/// Where a model was deployed, the newest first; whether it answers is not known here.
+/// Where a model was deployed, the newest first; how it answers is not known here.
 fn deployments(history: &History, model: &Digest) -> Vec<ModelDeployment> {
     let entries = history.of_kind("deployment").rev();
     let of_it = entries.filter(|entry| entry.statement.subject() == *model);
@@ -404,6 +430,7 @@ fn deployments(history: &History, model: &Digest) -> Vec<ModelDeployment> {
             name: said.name.clone(),
             registration: registration.map(|it| it.number.clone()),
             answers: false,
+            now: AnsweringNow::Silent,
             link: entry.link,
             index: entry.index,
             at_ms: entry.at_ms(),
@@ -485,8 +512,11 @@ fn exports(detail: &ModelDetail, base_file: Option<&str>, url: &str) -> Vec<Mode
             format!("{merge} --out exports/{name}-gguf --format gguf"),
         );
     }
-    let answering = detail.deployments.iter().find(|it| it.answers);
-    if let Some(name) = answering.map(|it| quoted(&it.name)) {
+    // What rests on withdrawn data is not handed on under its name: those commands would be refused.
+    let whole = detail.deployments.iter();
+    let whole = whole.filter(|_| detail.withdrawn.is_empty());
+    let answering = whole.filter(|it| it.answers).min_by_key(|it| it.now);
+    if let Some((name, now)) = answering.map(|it| (quoted(&it.name), it.now)) {
         add(
             ExportKind::Signed,
             format!("lathe export model {name} weights/"),
@@ -499,12 +529,14 @@ fn exports(detail: &ModelDetail, base_file: Option<&str>, url: &str) -> Vec<Mode
             ExportKind::Bom,
             format!("lathe export ml-bom {name} --out {name}.cdx.json"),
         );
-        add(
-            ExportKind::Hub,
-            format!(
-                "HF_ENDPOINT={url}/hf HF_TOKEN=\"$LATHE_KEY\" hf download lathe/{name} --local-dir {name}"
-            ),
-        );
+        if now == AnsweringNow::Answers {
+            add(
+                ExportKind::Hub,
+                format!(
+                    "HF_ENDPOINT={url}/hf HF_TOKEN=\"$LATHE_KEY\" hf download lathe/{name} --local-dir {name}"
+                ),
+            );
+        }
     }
     all
 }
@@ -635,6 +667,7 @@ mod tests {
             settings: Map::new(),
             deployments: Vec::new(),
             tuned: Vec::new(),
+            withdrawn: Vec::new(),
             exports: Vec::new(),
         }
     }
@@ -654,6 +687,7 @@ mod tests {
             name: "care".to_owned(),
             registration: None,
             answers: true,
+            now: AnsweringNow::Answers,
             link: Digest::of(b"link"),
             index: 1,
             at_ms: 0,
@@ -666,6 +700,12 @@ mod tests {
             "HF_ENDPOINT=http://h/hf HF_TOKEN=\"$LATHE_KEY\" hf download lathe/care --local-dir care"
         );
         assert_eq!(quoted("-x"), "'-x'");
+        // Hubs hand out nothing whose breaker is not closed.
+        detail.deployments[0].now = AnsweringNow::Restricted;
+        let restricted = exports(&detail, None, "http://h");
+        assert_eq!(restricted, all[..3]);
+        detail.deployments[0].answers = false;
+        assert!(exports(&detail, None, "http://h").is_empty());
     }
 
     #[test]

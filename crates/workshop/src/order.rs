@@ -405,8 +405,8 @@ pub struct Answering {
     pub order: Option<OrderId>,
 }
 
-/// Whether an order's model answers under its name now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Whether a model answers under its name now; the one that answers most comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnsweringNow {
     /// It answers everyone.
@@ -415,7 +415,7 @@ pub enum AnsweringNow {
     Restricted,
     /// Its breaker is open, its evidence does not hold, or the name is nobody's: it answers nobody.
     Silent,
-    /// The name was given to another order.
+    /// The name was given to another order, or another model.
     Replaced,
 }
 
@@ -428,6 +428,11 @@ impl AnsweringNow {
             AnsweringNow::Silent => "silent",
             AnsweringNow::Replaced => "replaced",
         }
+    }
+
+    /// Whether it answers anybody: everyone, or callers who say that they know why it is restricted.
+    pub fn answers_somebody(self) -> bool {
+        matches!(self, AnsweringNow::Answers | AnsweringNow::Restricted)
     }
 }
 

@@ -132,7 +132,7 @@ pub struct ChainView {
     pub base: Option<Said<BaseModel>>,
     /// What it was tuned on; where it was not tuned, what it was measured on.
     pub datasets: Vec<Said<Dataset>>,
-    /// What of its data was withdrawn; told of a single registration alone.
+    /// What of its data was withdrawn since; told of a single registration and of an answer.
     #[serde(default)]
     pub withdrawn: Vec<WithdrawnView>,
     /// Nobody but the workshop itself approved: no person, and no key that signed nothing of what was approved.
@@ -163,6 +163,9 @@ pub struct TraceView {
     pub chain: ChainView,
     /// How its breaker stands now; none where it never moved.
     pub breaker: Option<BreakerNow>,
+    /// Whether another model has the name since: that breaker is the other's.
+    #[serde(default)]
+    pub replaced: bool,
     /// Passages that records hold word for word, longest first.
     pub passages: Vec<PassageView>,
     /// Those records.

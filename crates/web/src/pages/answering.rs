@@ -35,13 +35,8 @@ impl Stands {
         let word = it.now.as_str();
         let other = it.order.as_ref().filter(|other| *other != own);
         Stands {
-            class: match it.now {
-                AnsweringNow::Answers => "good",
-                AnsweringNow::Restricted => "demo",
-                AnsweringNow::Silent => "bad",
-                AnsweringNow::Replaced => "",
-            },
-            badge: say.it_of("web.answering", word),
+            class: class(it.now),
+            badge: badge(say, it.now),
             text: say.it(&format!("web.answering.text.{word}")),
             now: it.now,
             other: other
@@ -63,6 +58,21 @@ impl Stands {
     pub(super) fn is_listed(&self) -> bool {
         self.now != AnsweringNow::Replaced
     }
+}
+
+/// The class of a badge that says it.
+pub(super) fn class(now: AnsweringNow) -> &'static str {
+    match now {
+        AnsweringNow::Answers => "good",
+        AnsweringNow::Restricted => "demo",
+        AnsweringNow::Silent => "bad",
+        AnsweringNow::Replaced => "",
+    }
+}
+
+/// The words of that badge.
+pub(super) fn badge(say: Say, now: AnsweringNow) -> String {
+    say.it_of("web.answering", now.as_str())
 }
 
 /// A name that is in use, on the form of an order whose model would take it.

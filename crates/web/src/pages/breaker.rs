@@ -197,7 +197,7 @@ async fn again(
 }
 
 /// What was taken back, in words, and its page.
-fn taken_link(say: Say, what: &Withdrawn) -> Option<(String, String)> {
+pub(super) fn taken_link(say: Say, what: &Withdrawn) -> Option<(String, String)> {
     let told = |key: &str, digest: &Digest, of: &str| {
         (
             say.of(key, digest.short()),

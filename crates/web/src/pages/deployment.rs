@@ -39,7 +39,6 @@ impl Deployment {
         let name = &it.name;
         let all = state.desk.deployments().await?;
         // What answers under the name now may be another order's.
-        let own = |now| matches!(now, AnsweringNow::Answers | AnsweringNow::Restricted);
         let all = all.into_iter().filter(|_| it.now != AnsweringNow::Replaced);
         let found = all.into_iter().find(|deployment| deployment.name == *name);
         let base = order.url.split("/orders/").next().unwrap_or("");
@@ -48,7 +47,10 @@ impl Deployment {
             _ => "",
         };
         let needs_key = state.asks_for_a_key();
-        let tried = own(it.now).then(|| format!("/try?model={}", encoded(name)));
+        let tried = it
+            .now
+            .answers_somebody()
+            .then(|| format!("/try?model={}", encoded(name)));
         Ok(Deployment {
             name: name.clone(),
             stands: Stands::new(say, &order.id, it),

@@ -5,20 +5,25 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use lathe_evidence::Digest;
+use lathe_evidence::statement::Withdrawn;
 use lathe_workshop::models::{ModelDeployment, ModelName, ModelStage, ModelUse};
-use lathe_workshop::{ModelDetail, OrderId};
+use lathe_workshop::trace::WithdrawnView;
+use lathe_workshop::{AnsweringNow, ModelDetail, OrderId};
 use serde_json::Value;
 
-use super::chain::{EntryLink, word};
+use super::chain::{self, EntryLink, word};
 use super::in_path::InPath;
 use super::playground::encoded;
-use super::{Frame, Problem, short};
+use super::{Frame, Problem, answering, breaker, short};
 use crate::AppState;
 use crate::format;
 use crate::lang::{Say, Tongue};
 
 /// Characters of a setting that are shown.
 const SETTING_CHARS_MAX: usize = 200;
+/// Withdrawals that are shown; the datasets list the others.
+const TAKEN_SHOWN_MAX: usize = 5;
 
 #[derive(Template)]
 #[template(path = "model.html")]
@@ -35,6 +40,10 @@ struct ModelPage {
     created: String,
     created_text: String,
     standing: Standing,
+    /// What of the data it learnt from was withdrawn since.
+    taken: Vec<TakenBack>,
+    /// How many withdrawals are not listed; empty where all are.
+    taken_more: String,
     order: Option<(String, String)>,
     base: Option<(String, String)>,
     registration: Option<(String, String)>,
@@ -49,17 +58,28 @@ struct ModelPage {
     files_more: String,
 }
 
-/// Whether it answers, as a badge.
+/// How it answers, as a badge.
 pub(super) struct Standing {
     pub class: &'static str,
     pub text: String,
 }
 
+/// Something that was taken back of what it learnt from.
+struct TakenBack {
+    dataset: (String, String),
+    /// The record, where it was one.
+    record: Option<(String, String)>,
+    reason: String,
+    entry: EntryLink,
+}
+
 struct Stage {
+    /// `done`, or `failed` where data of it was withdrawn.
+    class: &'static str,
     name: String,
     figure: String,
     machine: String,
-    datasets: Vec<(String, String)>,
+    datasets: Vec<StageData>,
     order: (String, String),
     /// The adapter that an earlier stage left, which is another model.
     model: Option<(String, String)>,
@@ -68,11 +88,19 @@ struct Stage {
     entry: EntryLink,
 }
 
+/// A dataset that a stage learnt from.
+struct StageData {
+    href: String,
+    name: String,
+    withdrawn: bool,
+}
+
 struct Deployed {
     name: String,
     href: String,
-    try_href: String,
-    answers: bool,
+    /// Where it can be tried; none where it answers nobody.
+    try_href: Option<String>,
+    standing: Standing,
     registration: Option<(String, String)>,
     at: String,
     at_text: String,
@@ -116,11 +144,19 @@ fn show(tongue: Tongue, detail: ModelDetail) -> Response {
         what: say.it_of("web.model.export", word(it.what)),
         command: it.command,
     });
-    let own = |it: &ModelStage| stage(say, it, &model.digest);
+    let taken_of: Vec<Digest> = detail.withdrawn.iter().map(|it| it.dataset).collect();
+    let own = |it: &ModelStage| stage(say, it, &model.digest, &taken_of);
+    let taken = detail.withdrawn.iter().take(TAKEN_SHOWN_MAX);
+    let taken = taken.map(|it| taken_back(say, it, &detail.stages));
     let page = ModelPage {
         frame: Frame::new(tongue, "models"),
         kind: say.it_of("web.models.kind", &model.kind),
         standing: Standing::new(say, &used),
+        taken: taken.collect(),
+        taken_more: match detail.withdrawn.len().saturating_sub(TAKEN_SHOWN_MAX) {
+            0 => String::new(),
+            more => say.of("web.model.withdrawn.more", more),
+        },
         order: used.order.as_ref().map(order),
         base: used.base.as_ref().map(named),
         registration: used.registration.as_deref().map(registration),
@@ -157,14 +193,20 @@ fn show(tongue: Tongue, detail: ModelDetail) -> Response {
 impl Standing {
     /// How a model stands that this became of.
     pub(super) fn new(say: Say, used: &ModelUse) -> Standing {
-        let (class, key) = match used.answers {
-            true => ("good", "web.models.answers"),
-            false if used.deployment.is_some() => ("", "web.models.earlier"),
-            false => ("", "web.models.silent"),
-        };
+        match used.now {
+            Some(now) => Standing::of(say, now),
+            None => Standing {
+                class: "",
+                text: say.it("web.models.silent"),
+            },
+        }
+    }
+
+    /// The badge that orders have.
+    fn of(say: Say, now: AnsweringNow) -> Standing {
         Standing {
-            class,
-            text: say.it(key),
+            class: answering::class(now),
+            text: answering::badge(say, now),
         }
     }
 }
@@ -198,8 +240,32 @@ pub(super) fn stages(say: Say, stages: &[String]) -> String {
     named.collect::<Vec<_>>().join(" → ")
 }
 
-fn stage(say: Say, it: &ModelStage, of: &str) -> Stage {
-    let data = |it: &ModelName| (format!("/data/{}", it.digest), called(it));
+/// A withdrawal; the stages tell what its dataset is called.
+fn taken_back(say: Say, it: &WithdrawnView, stages: &[ModelStage]) -> TakenBack {
+    let mut datasets = stages.iter().flat_map(|it| &it.datasets);
+    let dataset = datasets.find(|of| of.digest == it.dataset);
+    let what = &it.withdrawal.said.what;
+    let is_record = matches!(what, Withdrawn::Leaf(_));
+    TakenBack {
+        dataset: (
+            format!("/data/{}", it.dataset),
+            dataset.map_or_else(|| it.dataset.short(), called),
+        ),
+        record: breaker::taken_link(say, what)
+            .filter(|_| is_record)
+            .map(|(text, href)| (href, text)),
+        reason: it.withdrawal.said.reason.clone(),
+        entry: chain::entry(say, &it.withdrawal),
+    }
+}
+
+fn stage(say: Say, it: &ModelStage, of: &str, taken: &[Digest]) -> Stage {
+    let data = |it: &ModelName| StageData {
+        href: format!("/data/{}", it.digest),
+        name: called(it),
+        withdrawn: taken.contains(&it.digest),
+    };
+    let datasets: Vec<StageData> = it.datasets.iter().map(data).collect();
     let arguments = [
         ("steps", format::count(it.steps)),
         ("seed", it.seed.to_string()),
@@ -208,10 +274,14 @@ fn stage(say: Say, it: &ModelStage, of: &str) -> Stage {
     let digest = it.model.to_string();
     let earlier = || (format!("/models/{digest}"), short(&digest).to_owned());
     Stage {
+        class: match datasets.iter().any(|it| it.withdrawn) {
+            true => "failed",
+            false => "done",
+        },
         name: say.name_of("web.stage", &it.stage),
         figure: say.with("web.model.stage", &arguments),
         machine: format!("{} · {}", it.engine, it.machine),
-        datasets: it.datasets.iter().map(data).collect(),
+        datasets,
         order: order(&it.order),
         model: (digest != of).then(earlier),
         at: format::moment(it.at_ms),
@@ -223,8 +293,10 @@ fn stage(say: Say, it: &ModelStage, of: &str) -> Stage {
 fn deployed(say: Say, it: &ModelDeployment) -> Deployed {
     Deployed {
         href: format!("/deployments/{}", encoded(&it.name)),
-        try_href: format!("/try?model={}", encoded(&it.name)),
-        answers: it.answers,
+        try_href: it
+            .answers
+            .then(|| format!("/try?model={}", encoded(&it.name))),
+        standing: Standing::of(say, it.now),
         registration: it.registration.as_deref().map(registration),
         at: format::moment(it.at_ms),
         at_text: format::moment_text(it.at_ms),

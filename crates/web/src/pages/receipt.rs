@@ -13,12 +13,14 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use lathe_evidence::Digest;
 use lathe_evidence::receipt::Part;
+use lathe_evidence::statement::BreakerState;
+use lathe_workshop::AnsweringNow;
 use lathe_workshop::trace::{PassageView, RecordView, TraceView};
 
 use super::breaker::BreakerBadge;
 use super::chain::{self, ApprovedBadge, Link, word};
 use super::in_path::InPath;
-use super::{Frame, Problem, short};
+use super::{Frame, Problem, answering, short};
 use crate::AppState;
 use crate::format;
 use crate::lang::{Say, Tongue};
@@ -34,7 +36,10 @@ struct ReceiptPage {
     at: String,
     at_text: String,
     demonstration: bool,
+    /// How the breaker stood when it answered.
     breaker: BreakerBadge,
+    /// How it stands now, where that is something else.
+    now: Option<BreakerBadge>,
     question: String,
     answer: String,
     chain: Vec<Link>,
@@ -101,6 +106,7 @@ fn show(tongue: Tongue, trace: TraceView) -> Response {
     let dataset = trace.chain.datasets.first();
     let (question, answer) = texts(&trace);
     let (batch, batch_href) = batch(say, &trace);
+    let (breaker, now) = breakers(say, &trace);
     let page = ReceiptPage {
         frame: Frame::new(tongue, "receipts"),
         facts: vec![
@@ -114,7 +120,8 @@ fn show(tongue: Tongue, trace: TraceView) -> Response {
             .deployment
             .as_ref()
             .is_some_and(|it| it.said.demonstration),
-        breaker: BreakerBadge::new(say, receipt.breaker),
+        breaker,
+        now,
         question,
         answer,
         chain: chain::links(say, &trace.chain),
@@ -132,6 +139,41 @@ fn show(tongue: Tongue, trace: TraceView) -> Response {
         name: receipt.name.clone(),
     };
     page.frame.answer(StatusCode::OK, &page)
+}
+
+/// How the breaker stood when it answered, and how what answered stands now where that is something else.
+fn breakers(say: Say, trace: &TraceView) -> (BreakerBadge, Option<BreakerBadge>) {
+    let state = trace.receipt.breaker;
+    let now = trace.breaker.as_ref().map(|it| it.state);
+    let now = now.unwrap_or_default();
+    let present = match trace.replaced {
+        true => Some(BreakerBadge {
+            class: answering::class(AnsweringNow::Replaced),
+            text: answering::badge(say, AnsweringNow::Replaced),
+        }),
+        false if now != state => {
+            let badge = BreakerBadge::new(say, now);
+            Some(BreakerBadge {
+                class: badge.class,
+                text: say.of("web.receipt.now", badge.text),
+            })
+        }
+        false => None,
+    };
+    let then = BreakerBadge {
+        // What is past is not green beside what holds now.
+        class: match present {
+            Some(_) => "",
+            None => BreakerBadge::new(say, state).class,
+        },
+        text: say.it(match state {
+            BreakerState::Closed => "web.receipt.then.closed",
+            BreakerState::Restricted => "web.receipt.then.restricted",
+            BreakerState::Open => "web.receipt.then.open",
+            BreakerState::ForcedOpen => "web.receipt.then.forced-open",
+        }),
+    };
+    (then, present)
 }
 
 /// The last message and the answer, where they are kept.

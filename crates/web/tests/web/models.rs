@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 
 use crate::pages::{app, get};
-use crate::sample::trace::NUMBER;
+use crate::sample::trace::{NUMBER, leaf};
 use crate::sample::{DATASET, DONE, SampleDesk, models};
 
 fn times(text: &str, part: &str) -> usize {
@@ -21,7 +21,7 @@ async fn models_are_listed_with_where_they_come_from_and_what_became_of_them() {
         &format!("href=\"/orders/{DONE}\""),
         &format!("href=\"/register/{NUMBER}\""),
         "Continued pretraining → Supervised fine-tuning",
-        "<span class=\"badge good\">answers</span>",
+        "<span class=\"badge good\">answers now</span>",
         "not deployed",
         "19.7 MB",
         // What no order made comes from where it was fetched.
@@ -109,6 +109,39 @@ async fn a_model_is_told_from_its_base_to_where_it_answers() {
     let nothing = get(&app, "/models/nothing", "zh").await;
     assert_eq!(nothing.status, StatusCode::NOT_FOUND);
     assert!(nothing.text.contains("页面不存在"));
+}
+
+/// The list and the page say what orders, the register and the deployment say.
+#[tokio::test]
+async fn a_model_of_withdrawn_data_is_restricted_and_cautions() {
+    let restricted = app(SampleDesk::without_record());
+    let path = format!("/models/{}", models::tuned().model.digest);
+    for (lang, badge, caution) in [
+        ("en", "restricted", "no breaker reaches them elsewhere"),
+        ("zh", "受限运行", "不受本工场熔断约束"),
+    ] {
+        let badge = format!("<span class=\"badge demo\">{badge}</span>");
+        let good = "<span class=\"badge good\">";
+        let list = get(&restricted, "/models", lang).await.text;
+        assert!(list.contains(&badge) && !list.contains(good), "{list}");
+        let page = get(&restricted, &path, lang).await.text;
+        assert_eq!(times(&page, &badge), 2, "itself and its deployment: {page}");
+        assert!(!page.contains(good), "{page}");
+        let record = format!("href=\"/records/{}\"", leaf());
+        for said in [
+            &record[..],
+            &format!("href=\"/data/{DATASET}\""),
+            "the patient asked",
+            "href=\"/ledger/31\"",
+            "<li class=\"failed\">",
+            "href=\"/try?model=customer-care\"",
+            caution,
+        ] {
+            assert!(page.contains(said), "{said}: {page}");
+        }
+    }
+    let whole = get(&app(SampleDesk::new()), &path, "en").await.text;
+    assert!(!whole.contains("withdrawn"), "{whole}");
 }
 
 #[tokio::test]

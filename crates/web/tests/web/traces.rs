@@ -57,6 +57,27 @@ async fn a_receipt_leads_to_the_proof_of_its_batch() {
     );
 }
 
+/// What holds now stands beside what held when it answered.
+#[tokio::test]
+async fn a_receipt_says_what_held_then_and_what_holds_now() {
+    let path = format!("/receipts/{RECEIPT}");
+    let whole = get(&app(SampleDesk::new()), &path, "en").await.text;
+    in_order(&whole, &["badge good\">breaker closed then<"]);
+    assert!(!whole.contains("withdrawn since"), "{whole}");
+    let app = app(SampleDesk::without_record());
+    let page = get(&app, &path, "en").await.text;
+    let parts = [
+        "<span class=\"badge \">breaker closed then</span>",
+        "<span class=\"badge demo\">now: restricted</span>",
+        "<li class=\"failed\">",
+        "product-reviews",
+        "withdrawn since",
+    ];
+    in_order(&page, &parts);
+    let chinese = get(&app, &path, "zh").await.text;
+    in_order(&chinese, &["应答时未熔断", "当前：受限运行", "其后已撤回"]);
+}
+
 /// The sample's record has more of everything than is listed.
 #[tokio::test]
 async fn what_is_not_listed_of_a_record_is_counted() {

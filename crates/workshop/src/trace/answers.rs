@@ -32,12 +32,14 @@ impl Workshop {
         let Some(stored) = self.store().receipt(receipt).await? else {
             return Ok(None);
         };
-        let (chain, ground) = {
+        let (mut chain, ground, replaced) = {
             let history = self.store().ledger()?.read().await;
             let chain = chain_of(&history, &stored.receipt.deployment);
             let ground = Ground::of(&history, chain.datasets.clone());
-            (chain, ground)
+            (chain, ground, is_replaced(&history, &stored.receipt))
         };
+        let versions: Vec<Digest> = chain.datasets.iter().map(|it| it.subject).collect();
+        chain.withdrawn = self.withdrawals_of(&versions).await?;
         let batch = match stored.place {
             None => None,
             Some((number, position)) => self.store().batch(number).await?.map(|it| BatchPlace {
@@ -58,6 +60,7 @@ impl Workshop {
             }),
             batch,
             breaker: self.breaker_of(&stored.receipt.name).await?,
+            replaced,
             passages: passages(&stored.receipt.spans, &records),
             receipt: stored.receipt,
             chain,
@@ -316,6 +319,17 @@ impl Uses {
         all.append(&mut earlier);
         Uses { all, current }
     }
+}
+
+/// Whether another model was deployed under the name of an answer since.
+fn is_replaced(history: &History, receipt: &Receipt) -> bool {
+    let newest = history.of_kind("deployment").rev().find(|entry| {
+        let said = history.said::<Deployment>(&entry.link);
+        said.is_some_and(|it| it.name == receipt.name)
+    });
+    // Another server's answers rest on no deployment here.
+    let is_own = receipt.upstream.is_none();
+    is_own && newest.is_some_and(|it| it.statement.subject() != receipt.model)
 }
 
 /// The standing statements of a kind, which is the name of `T`.

@@ -22,7 +22,7 @@ use crate::home::Home;
 use crate::objects;
 use crate::people::reach;
 use crate::steps;
-use crate::trace::Said;
+use crate::trace::{Said, WithdrawnView};
 use crate::workshop::Workshop;
 
 /// Withdrawals that are told of one version.
@@ -349,17 +349,51 @@ impl Workshop {
         view: &mut DatasetView,
     ) -> Result<(), WorkshopError> {
         self.say_withdrawn(std::slice::from_mut(view)).await?;
-        let Ok(ledger) = self.store().ledger() else {
-            return Ok(());
-        };
         let version = steps::digest(&view.digest)?;
-        let records = self.held().records(&version);
-        let history = ledger.read().await;
-        let entries = history.of_kind("withdrawal").rev();
-        let said = entries.filter_map(|entry| Said::<Withdrawal>::of(&history, &entry.link));
-        let said = said.filter(|it| concerns(&history, &version, &records, &it.said.what));
-        view.withdrawals = said.take(WITHDRAWALS_MAX).collect();
+        let taken = self.took_back(&[version]).await;
+        view.withdrawals = taken.into_iter().map(|it| it.withdrawal).collect();
         Ok(())
+    }
+
+    /// What took these versions back, or records of them, the newest first and at most 50; nothing where the ledger
+    /// does not hold.
+    ///
+    /// # Errors
+    /// `daemon-crashed`.
+    pub(crate) async fn withdrawals_of(
+        &self,
+        versions: &[Digest],
+    ) -> Result<Vec<WithdrawnView>, WorkshopError> {
+        self.gone(versions).await?;
+        Ok(self.took_back(versions).await)
+    }
+
+    /// The same of versions that were looked up.
+    async fn took_back(&self, versions: &[Digest]) -> Vec<WithdrawnView> {
+        let Ok(ledger) = self.store().ledger() else {
+            return Vec::new();
+        };
+        let records: Vec<_> = versions.iter().map(|it| self.held().records(it)).collect();
+        let history = ledger.read().await;
+        let mut found = Vec::new();
+        for entry in history.of_kind("withdrawal").rev() {
+            let Some(withdrawal) = Said::<Withdrawal>::of(&history, &entry.link) else {
+                continue;
+            };
+            for (version, records) in versions.iter().zip(&records) {
+                if concerns(&history, version, records, &withdrawal.said.what) {
+                    found.push(WithdrawnView {
+                        dataset: *version,
+                        withdrawal: withdrawal.clone(),
+                    });
+                }
+            }
+            if found.len() >= WITHDRAWALS_MAX {
+                break;
+            }
+        }
+        found.truncate(WITHDRAWALS_MAX);
+        found
     }
 
     /// Which of these records of a version were withdrawn: by themselves or with all of it. None where the ledger
@@ -439,6 +473,10 @@ mod tests {
         let view = shop.dataset(&version.to_string()).await.unwrap().unwrap();
         let said: Vec<&Withdrawn> = view.withdrawals.iter().map(|it| &it.said.what).collect();
         assert_eq!(said, [&Withdrawn::Leaf(train)]);
+        let versions = [Digest::of(b"another version"), version];
+        let taken = shop.withdrawals_of(&versions).await.unwrap();
+        let of: Vec<Digest> = taken.iter().map(|it| it.dataset).collect();
+        assert_eq!(of, [version]);
         // A later one is found too, though the version was looked up before.
         withdraw(&shop, Withdrawn::Leaf(test), test).await;
         let gone = shop.gone(&[version]).await.unwrap().unwrap()[0];

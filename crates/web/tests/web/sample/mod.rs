@@ -28,9 +28,10 @@ use lathe_workshop::trace::{
 };
 use lathe_workshop::words::Lang;
 use lathe_workshop::{
-    CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelDetail, ModelRow,
-    ModelView, ModelsAsked, Operation, OrderId, OrderRequest, OrderSummary, OrderView, OrdersAsked,
-    OrdersSort, ReceiptsFrom, StepName, StepState, StepView, UpstreamView, WorkshopError,
+    AnsweringNow, CurvePoint, DatasetRequest, DatasetView, DeploymentView, LogLine, ModelDetail,
+    ModelRow, ModelView, ModelsAsked, Operation, OrderId, OrderRequest, OrderSummary, OrderView,
+    OrdersAsked, OrdersSort, ReceiptsFrom, StepName, StepState, StepView, UpstreamView,
+    WorkshopError,
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -204,6 +205,9 @@ impl SampleDesk {
             dataset.withdrawals = vec![trace::withdrawn().withdrawal];
         }
         desk.lesson.rows[0].withdrawn = true;
+        desk.models[0].used.now = Some(AnsweringNow::Restricted);
+        desk.trace.breaker = desk.breaker.now.clone();
+        desk.trace.chain.withdrawn = vec![trace::withdrawn()];
         desk
     }
 

@@ -2,10 +2,10 @@
 
 use lathe_evidence::Digest;
 use lathe_workshop::models::{ModelKind, ModelName, ModelUse};
-use lathe_workshop::{ModelDetail, ModelRow, ModelView, ModelsAsked, OrderId};
+use lathe_workshop::{AnsweringNow, ModelDetail, ModelRow, ModelView, ModelsAsked, OrderId};
 use serde_json::{Value, json};
 
-use super::trace::NUMBER;
+use super::trace::{self, NUMBER};
 use super::{DATASET, DONE, PLACED_MS};
 
 fn digest(of: &str) -> Digest {
@@ -45,6 +45,7 @@ pub fn tuned() -> ModelRow {
             stages: vec!["pt".to_owned(), "sft".to_owned()],
             deployment: Some("customer-care".to_owned()),
             answers: true,
+            now: Some(AnsweringNow::Answers),
             registration: Some(NUMBER.to_owned()),
             registered: serde_json::from_value(json!("registered")).expect("a step"),
         },
@@ -125,7 +126,7 @@ pub fn detail(row: &ModelRow) -> ModelDetail {
     };
     let deployments = used.deployment.iter().map(|name| {
         json!({
-            "name": name, "registration": NUMBER, "answers": used.answers, "link": digest("deployment"),
+            "name": name, "registration": NUMBER, "answers": used.answers, "now": used.now, "link": digest("deployment"),
             "index": 9, "at_ms": PLACED_MS,
         })
     });
@@ -154,6 +155,10 @@ pub fn detail(row: &ModelRow) -> ModelDetail {
         "tuned": match is_base {
             true => vec![json!({"digest": digest("adapter"), "name": ""})],
             false => Vec::new(),
+        },
+        "withdrawn": match used.now {
+            Some(AnsweringNow::Restricted) => vec![trace::withdrawn()],
+            _ => Vec::new(),
         },
         "exports": exports,
     });
