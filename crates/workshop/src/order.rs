@@ -11,6 +11,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::error::WorkshopError;
+
 /// The id of an order: a UUIDv7 in text form.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -327,14 +329,12 @@ impl StepError {
     /// That an order was cancelled; [`StepError::cancelled_by`] reads it.
     pub(crate) fn cancellation(order: &OrderId, by: Option<&str>) -> StepError {
         let by = by.filter(|it| !it.is_empty());
-        StepError {
-            code: CANCELLED.to_owned(),
-            text: match by {
-                Some(by) => format!("{CANCELLED_TEXT} by {by}"),
-                None => CANCELLED_TEXT.to_owned(),
-            },
-            next: format!("lathe order resume {order} puts it back"),
-        }
+        let text = match by {
+            Some(by) => format!("{CANCELLED_TEXT} by {by}"),
+            None => CANCELLED_TEXT.to_owned(),
+        };
+        let next = format!("lathe order resume {order} puts it back");
+        WorkshopError::new("order-cancelled", text, next).into()
     }
 
     /// Who cancelled the order, where it is told; none where that is not what happened.

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -244,7 +245,15 @@ fn exit_with_parent(input: impl BufRead + Send + 'static) {
     });
 }
 
-/// From now on the step looks at [`is_aside`] often, and ends by [`leave`] once it is asked to.
+/// Whether the step may go on: no longer once it is to put its work aside.
+pub(crate) fn goes_on() -> ControlFlow<()> {
+    match is_aside() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    }
+}
+
+/// From now on the step asks [`goes_on`] often, and ends by [`leave`] once it may not.
 pub(crate) fn keeps() {
     KEEPS.store(true, Ordering::Relaxed);
 }

@@ -5,7 +5,6 @@
 //! before it, so that the last one's leads to all.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
 
 use lathe_data::prepare::{Sealed, letters};
 use lathe_engine::Adapter;
@@ -171,10 +170,7 @@ pub(super) fn learn(
         if 2 * event.step >= event.steps {
             pause::at(&job.home, job.step, "half");
         }
-        match worker::is_aside() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
+        worker::goes_on()
     })?;
     let Some(outcome) = outcome else {
         worker::leave();
