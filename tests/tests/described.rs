@@ -223,6 +223,12 @@ fn check_jobs(held: &Held<'_>) {
     held.wait(&short, "succeeded");
     assert_eq!((does("resume", &long), does("resume", &long)), (200, 400));
     assert_eq!((does("cancel", &long), does("cancel", &long)), (200, 400));
+    // What is done to a job is an operation on its order, like any other.
+    let (_, audit) = held.get("/api/audit", "/api/audit");
+    let audit = audit.to_string();
+    for told in ["order-pause", "order-resume", "order-cancel"] {
+        assert!(audit.contains(told), "{told}: {audit}");
+    }
     for id in [&long, &short] {
         for part in ["events", "checkpoints"] {
             let described = format!("{JOB}/{part}");

@@ -6,7 +6,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Query as Queried, State};
 use axum::http::HeaderMap;
 use lathe_workshop::tuning::JobView;
-use lathe_workshop::{OrderId, Workshop, WorkshopError};
+use lathe_workshop::{Operation, OrderId, Workshop, WorkshopError};
 use serde_json::Value;
 
 use super::page::{self, Query};
@@ -70,7 +70,9 @@ pub(super) async fn cancel(
     InPath(id): InPath,
 ) -> Result<Json<Value>, ApiError> {
     let order = found(&shop, &id).await?.order.id;
-    shop.abandon(&order).await.map_err(failed)?;
+    shop.operate(Operation::OrderCancel { order })
+        .await
+        .map_err(failed)?;
     retrieve(State(shop), InPath(id)).await
 }
 
@@ -80,7 +82,9 @@ pub(super) async fn pause(
     InPath(id): InPath,
 ) -> Result<Json<Value>, ApiError> {
     let order = found(&shop, &id).await?.order.id;
-    shop.set_aside(&order).await.map_err(failed)?;
+    shop.operate(Operation::OrderPause { order })
+        .await
+        .map_err(failed)?;
     retrieve(State(shop), InPath(id)).await
 }
 
@@ -94,7 +98,10 @@ pub(super) async fn resume(
         let message = format!("The job {id} is not paused, so it cannot be resumed.");
         return Err(ApiError::invalid(None, message).with_code("order-state"));
     }
-    shop.put_back(&job.order.id).await.map_err(failed)?;
+    let order = job.order.id;
+    shop.operate(Operation::OrderResume { order })
+        .await
+        .map_err(failed)?;
     retrieve(State(shop), InPath(id)).await
 }
 

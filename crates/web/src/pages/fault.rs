@@ -52,12 +52,13 @@ impl Fault {
                 (say.it(&key), next, sentences(&error.text, &error.next))
             }
         };
-        // Who cancelled it is all that the step says.
+        // Who cancelled it is all that the step says, and nothing where nobody is asked who they are.
         let (text, said) = match error.cancelled_by() {
             Some(by) => (
                 say.with("web.fault.cancelled", &[("who", &by_whom(say, by))]),
                 String::new(),
             ),
+            None if error.ending() == Ending::Cancelled => (text, String::new()),
             None => (text, said),
         };
         Fault {

@@ -9,7 +9,7 @@ use crate::audit;
 use crate::clock::now_ms;
 use crate::error::WorkshopError;
 use crate::order::{OrderId, OrderState, StepError, StepName, StepState};
-use crate::people::{Right, Thing, reach};
+use crate::people::reach;
 use crate::store::Change;
 use crate::store::orders::OrderRow;
 use crate::workshop::Workshop;
@@ -95,38 +95,4 @@ async fn end(shop: &Workshop, order: &OrderId) -> Result<(), WorkshopError> {
         },
     ])
     .await
-}
-
-impl Workshop {
-    /// Gives an order up for whoever asks, as [`crate::audit::on_behalf`] names them: as `lathe order cancel`.
-    ///
-    /// # Errors
-    /// `order-unknown`; `order-state` where it has ended; the store's.
-    pub async fn abandon(&self, order: &OrderId) -> Result<(), WorkshopError> {
-        self.may_steer(order).await?;
-        run(self, order.clone()).await.map(drop)
-    }
-
-    /// Sets an order aside until it is resumed.
-    ///
-    /// # Errors
-    /// As `lathe order pause`.
-    pub async fn set_aside(&self, order: &OrderId) -> Result<(), WorkshopError> {
-        self.may_steer(order).await?;
-        pause::run(self, order.clone()).await.map(drop)
-    }
-
-    /// Puts back an order that was set aside.
-    ///
-    /// # Errors
-    /// As `lathe order resume`.
-    pub async fn put_back(&self, order: &OrderId) -> Result<(), WorkshopError> {
-        self.may_steer(order).await?;
-        super::resume::run(self, order.clone()).await.map(drop)
-    }
-
-    async fn may_steer(&self, order: &OrderId) -> Result<(), WorkshopError> {
-        self.allows(Right::Tune, Thing::Order(order.0.clone()))
-            .await
-    }
 }
