@@ -110,7 +110,7 @@ impl Kernel for Step<'_> {
 mod tests {
     use super::*;
     use crate::testing::{
-        assert_same_bits, assert_thread_count_is_invisible, for_each_isa, random,
+        assert_same_bits, assert_thread_count_is_invisible, drawn, for_each_isa, random,
     };
 
     const CONSTANTS: Constants = Constants {
@@ -142,7 +142,8 @@ mod tests {
     #[test]
     fn every_instruction_set_gives_the_bits_of_the_reference() {
         for_each_isa(|pool| {
-            for len in [0, 1, 7, 16, 333] {
+            let drawn = drawn(20, 12, [1000]).into_iter().flatten();
+            for len in [0, 1, 7, 16, 333].into_iter().chain(drawn) {
                 let (before, gradients) = start(len);
                 let mut after = before.clone();
                 let [values, first, second] = &mut after;

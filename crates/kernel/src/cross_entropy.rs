@@ -146,7 +146,8 @@ impl Kernel for Softmax<'_> {
 mod tests {
     use super::*;
     use crate::testing::{
-        assert_close, assert_is_gradient, assert_thread_count_is_invisible, for_each_isa, random,
+        assert_close, assert_is_gradient, assert_thread_count_is_invisible, drawn, for_each_isa,
+        random,
     };
 
     fn logits(rows: usize, vocab: usize) -> Vec<f32> {
@@ -170,7 +171,9 @@ mod tests {
     #[test]
     fn losses_agree_with_the_reference_and_the_rows_become_gradients() {
         for_each_isa(|pool| {
-            for (rows, vocab) in [(0, 3), (1, 1), (1, 2), (3, 37), (2, 1000)] {
+            let drawn = drawn(22, 8, [6, 200]).into_iter().map(Into::into);
+            let edges = [(0, 3), (1, 1), (1, 2), (3, 37), (2, 1000)];
+            for (rows, vocab) in edges.into_iter().chain(drawn) {
                 let (z, targets) = (logits(rows, vocab), targets(rows, vocab));
                 let expected: Vec<f32> = reference(&z, vocab, &targets)
                     .iter()

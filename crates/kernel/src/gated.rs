@@ -201,7 +201,8 @@ impl<G: Gate> Kernel for Backward<'_, G> {
 mod tests {
     use super::*;
     use crate::testing::{
-        assert_close, assert_is_gradient, assert_thread_count_is_invisible, for_each_isa, random,
+        assert_close, assert_is_gradient, assert_thread_count_is_invisible, drawn, for_each_isa,
+        random,
     };
 
     const BOTH: [Activation; 2] = [Activation::Silu, Activation::GeluTanh];
@@ -241,10 +242,9 @@ mod tests {
     #[test]
     fn forward_agrees_with_the_reference() {
         for_each_isa(|pool| {
-            for (activation, len) in BOTH
-                .into_iter()
-                .flat_map(|it| [0, 1, 7, 16, 333].map(|len| (it, len)))
-            {
+            let lengths = [0, 1, 7, 16, 333].into_iter();
+            let lengths = lengths.chain(drawn(23, 8, [1000]).into_iter().flatten());
+            for (len, activation) in lengths.flat_map(|len| BOTH.map(|it| (len, it))) {
                 let (gate, up) = (gates(len), random(2, len));
                 let mut out = vec![f32::NAN; len];
                 forward(pool, activation, &gate, &up, &mut out);
@@ -257,8 +257,10 @@ mod tests {
     #[test]
     fn backward_gives_both_gradients() {
         for_each_isa(|pool| {
-            for activation in BOTH {
-                let len = 45;
+            let lengths = [45]
+                .into_iter()
+                .chain(drawn(24, 4, [70]).into_iter().flatten());
+            for (len, activation) in lengths.flat_map(|len| BOTH.map(|it| (len, it))) {
                 let (gate, up, dout) = (gates(len), random(2, len), random(3, len));
                 let (mut dgate, mut dup) = (vec![f32::NAN; len], vec![f32::NAN; len]);
                 backward(pool, activation, (&gate, &up), &dout, &mut dgate, &mut dup);

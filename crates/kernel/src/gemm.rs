@@ -196,7 +196,8 @@ mod tests {
     use crate::Isa;
     use crate::bf16::{from_bf16, to_bf16};
     use crate::testing::{
-        assert_close, assert_same_bits, assert_thread_count_is_invisible, for_each_isa, random,
+        assert_close, assert_same_bits, assert_thread_count_is_invisible, drawn, for_each_isa,
+        random,
     };
 
     const SHAPES: [(usize, usize, usize); 9] = [
@@ -239,7 +240,8 @@ mod tests {
     #[test]
     fn both_packings_agree_with_the_reference() {
         for_each_isa(|pool| {
-            for (m, n, k) in SHAPES {
+            let drawn = drawn(11, 12, [40, 90, 200]).into_iter().map(Into::into);
+            for (m, n, k) in SHAPES.into_iter().chain(drawn) {
                 let (x, w) = (random(1, m * k), random(2, n * k));
                 for precision in [Precision::Bf16, Precision::F32] {
                     let what = format!("{} {precision:?} {m}x{n}x{k}", pool.isa());

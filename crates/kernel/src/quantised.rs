@@ -187,7 +187,8 @@ mod tests {
     use super::*;
     use crate::f16::from_f16;
     use crate::testing::{
-        assert_close, assert_same_bits, assert_thread_count_is_invisible, for_each_isa, random,
+        assert_close, assert_same_bits, assert_thread_count_is_invisible, drawn, for_each_isa,
+        random,
     };
 
     /// Weights in blocks as a file would hold them.
@@ -290,13 +291,18 @@ mod tests {
     #[test]
     fn every_kind_agrees_with_the_reference() {
         for_each_isa(|pool| {
-            for (m, n, k) in [
+            let drawn = drawn(14, 12, [40, 90, 7]).into_iter();
+            let edges = [
                 (0, 5, 32),
                 (1, 1, 32),
                 (1, 70, 96),
                 (5, 33, 64),
                 (19, 48, 320),
-            ] {
+            ];
+            for (m, n, k) in edges
+                .into_iter()
+                .chain(drawn.map(|[m, n, blocks]| (m, n, 32 * blocks)))
+            {
                 for (bits, offsets) in KINDS {
                     let (x, w) = (random(1, m * k), Stored::random(7, bits, offsets, n, k));
                     let packed = w.packed(pool.isa());

@@ -221,7 +221,8 @@ impl Kernel for WeightGradient<'_> {
 mod tests {
     use super::*;
     use crate::testing::{
-        assert_close, assert_is_gradient, assert_thread_count_is_invisible, for_each_isa, random,
+        assert_close, assert_is_gradient, assert_thread_count_is_invisible, drawn, for_each_isa,
+        random,
     };
 
     const SHAPES: [(usize, usize); 5] = [(0, 5), (1, 1), (3, 7), (2, 576), (5, 131)];
@@ -242,7 +243,8 @@ mod tests {
     #[test]
     fn forward_agrees_with_the_reference() {
         for_each_isa(|pool| {
-            for (rows, width) in SHAPES {
+            let drawn = drawn(17, 12, [9, 700]).into_iter().map(Into::into);
+            for (rows, width) in SHAPES.into_iter().chain(drawn) {
                 let (x, weight) = (random(1, rows * width), random(2, width));
                 let mut out = vec![f32::NAN; rows * width];
                 forward(pool, &x, &weight, EPS, width, &mut out);
@@ -264,7 +266,8 @@ mod tests {
     #[test]
     fn backward_adds_the_gradient() {
         for_each_isa(|pool| {
-            for (rows, width) in [(1, 3), (3, 37)] {
+            let drawn = drawn(18, 6, [5, 90]).into_iter().map(Into::into);
+            for (rows, width) in [(1, 3), (3, 37)].into_iter().chain(drawn) {
                 let (x, weight, dout) = (
                     random(1, rows * width),
                     random(2, width),
@@ -292,7 +295,9 @@ mod tests {
     #[test]
     fn the_gradient_of_the_weight_is_written_or_added() {
         for_each_isa(|pool| {
-            for (rows, width) in [(0, 5), (1, 3), (3, 37), (75, 20)] {
+            let drawn = drawn(19, 6, [80, 60]).into_iter().map(Into::into);
+            let edges = [(0, 5), (1, 3), (3, 37), (75, 20)];
+            for (rows, width) in edges.into_iter().chain(drawn) {
                 let (x, dout) = (random(1, rows * width), random(3, rows * width));
                 let weight = random(2, width);
                 let mut dweight = vec![f32::NAN; width];

@@ -125,7 +125,9 @@ impl Kernel for Rotate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, assert_thread_count_is_invisible, for_each_isa, random};
+    use crate::testing::{
+        assert_close, assert_thread_count_is_invisible, drawn, for_each_isa, random,
+    };
 
     fn reference(x: &[f32], heads: usize, positions: &[u32], inv_freq: &[f32]) -> Vec<f32> {
         let half = inv_freq.len();
@@ -146,7 +148,10 @@ mod tests {
     #[test]
     fn it_agrees_with_the_reference_and_turns_back() {
         for_each_isa(|pool| {
-            for (heads, head_dim) in [(1, 2), (3, 64), (2, 6), (9, 16), (0, 4), (1, 0)] {
+            let drawn = drawn(21, 12, [9, 64]).into_iter();
+            let drawn = drawn.map(|[heads, pairs]| (heads, 2 * pairs));
+            let edges = [(1, 2), (3, 64), (2, 6), (9, 16), (0, 4), (1, 0)];
+            for (heads, head_dim) in edges.into_iter().chain(drawn) {
                 for positions in [&[][..], &[0], &[5, 1000, 3]] {
                     let x = random(1, positions.len() * heads * head_dim);
                     let inv_freq = inverse_frequencies(10_000.0, head_dim);

@@ -17,6 +17,16 @@ pub(crate) fn random(seed: u64, len: usize) -> Vec<f32> {
         .collect()
 }
 
+/// `count` shapes drawn evenly from 1 to `most` in each dimension, the same for the same seed; tests add them to the
+/// edges that they name.
+pub(crate) fn drawn<const N: usize>(seed: u64, count: usize, most: [usize; N]) -> Vec<[usize; N]> {
+    let side = |draw: f32, most: usize| 1 + ((draw + 1.0) / 2.0 * most as f32) as usize;
+    random(seed, count * N)
+        .chunks_exact(N)
+        .map(|draws| std::array::from_fn(|d| side(draws[d], most[d]).min(most[d])))
+        .collect()
+}
+
 /// Asserts that two slices differ by at most `tolerance`, relative to the largest expected value.
 pub(crate) fn assert_close(actual: &[f32], expected: &[f32], tolerance: f32, what: &str) {
     assert_eq!(actual.len(), expected.len(), "{what}: lengths");

@@ -3,7 +3,7 @@
 use super::reference;
 use super::*;
 use crate::testing::{
-    assert_close, assert_is_gradient, assert_same_bits, assert_thread_count_is_invisible,
+    assert_close, assert_is_gradient, assert_same_bits, assert_thread_count_is_invisible, drawn,
     for_each_isa, random,
 };
 
@@ -40,7 +40,11 @@ fn span(start: usize, len: usize, prefix: Option<(usize, usize)>) -> Span {
 /// Batches of different make: `(rows, spans)`.
 fn batches() -> Vec<(usize, Vec<Span>)> {
     let shared = Some((0, 37));
-    vec![
+    let drawn = drawn(26, 3, [90, 90]).into_iter().map(|[first, second]| {
+        let behind = span(first, second, Some((0, first)));
+        (first + second, vec![span(0, first, None), behind])
+    });
+    let edges = vec![
         (0, vec![]),
         (1, vec![span(0, 1, None)]),
         (70, vec![span(0, 70, None)]),
@@ -58,7 +62,8 @@ fn batches() -> Vec<(usize, Vec<Span>)> {
                 span(128, 70, shared),
             ],
         ),
-    ]
+    ];
+    edges.into_iter().chain(drawn).collect()
 }
 
 /// Every item with every window.
@@ -67,7 +72,13 @@ fn in_windows<T: Clone>(items: Vec<T>) -> impl Iterator<Item = (T, Option<usize>
     items.into_iter().flat_map(each)
 }
 
-const SHAPES: [(usize, usize, usize); 4] = [(3, 1, 64), (4, 4, 8), (4, 2, 40), (2, 1, 5)];
+/// Heads, heads of keys and values, and the width of one: the usual ones, odd ones, and some that are drawn.
+fn shapes() -> Vec<(usize, usize, usize)> {
+    let drawn = drawn(25, 3, [3, 3, 70]).into_iter();
+    let drawn = drawn.map(|[kv_heads, group, head_dim]| (kv_heads * group, kv_heads, head_dim));
+    let usual = [(3, 1, 64), (4, 4, 8), (4, 2, 40), (2, 1, 5)];
+    usual.into_iter().chain(drawn).collect()
+}
 
 struct Case {
     shape: Shape,
@@ -141,7 +152,7 @@ impl Case {
 #[test]
 fn forward_agrees_with_the_reference() {
     for_each_isa(|pool| {
-        for (heads, kv_heads, head_dim) in SHAPES {
+        for (heads, kv_heads, head_dim) in shapes() {
             for ((rows, spans), window) in in_windows(batches()) {
                 let shape = windowed(shape(heads, kv_heads, head_dim), window);
                 let case = Case::new(shape, rows);
@@ -180,7 +191,7 @@ fn backward_is_the_gradient() {
 
 #[test]
 fn backward_in_bf16_and_on_every_isa_is_near_that_in_f32() {
-    for (heads, kv_heads, head_dim) in SHAPES {
+    for (heads, kv_heads, head_dim) in shapes() {
         for ((rows, spans), window) in in_windows(batches()) {
             let shape = windowed(shape(heads, kv_heads, head_dim), window);
             let case = Case::new(shape, rows);
@@ -265,7 +276,7 @@ fn in_chunks(pool: &Pool, case: &Case, chunks: impl Iterator<Item = usize>) -> V
 #[test]
 fn cached_rows_do_not_depend_on_chunking_and_equal_training() {
     for_each_isa(|pool| {
-        for ((heads, kv_heads, head_dim), window) in in_windows(SHAPES.to_vec()) {
+        for ((heads, kv_heads, head_dim), window) in in_windows(shapes()) {
             let rows = 170;
             let case = Case::new(windowed(shape(heads, kv_heads, head_dim), window), rows);
             let whole = in_chunks(pool, &case, [rows].into_iter());

@@ -179,7 +179,7 @@ impl<U: Unit> Kernel for Strips<'_, U> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_thread_count_is_invisible, for_each_isa, random};
+    use crate::testing::{assert_thread_count_is_invisible, drawn, for_each_isa, random};
 
     const SHAPES: [(usize, usize); 9] = [
         (0, 3),
@@ -196,7 +196,8 @@ mod tests {
     #[test]
     fn words_are_those_of_a_fresh_packing() {
         for_each_isa(|pool| {
-            for (n, k) in SHAPES {
+            let drawn = drawn(13, 12, [150, 150]).into_iter().map(Into::into);
+            for (n, k) in SHAPES.into_iter().chain(drawn) {
                 let (before, w) = (random(1, n * k), random(2, n * k));
                 for precision in [Precision::Bf16, Precision::F32] {
                     let what = format!("{} {precision:?} {n}x{k}", pool.isa());

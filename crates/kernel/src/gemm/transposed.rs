@@ -454,7 +454,9 @@ impl<U: Unit> Task<'_, U> {
 mod tests {
     use super::*;
     use crate::bf16::{from_bf16, to_bf16};
-    use crate::testing::{assert_close, assert_thread_count_is_invisible, for_each_isa, random};
+    use crate::testing::{
+        assert_close, assert_thread_count_is_invisible, drawn, for_each_isa, random,
+    };
 
     const SHAPES: [(usize, usize, usize); 10] = [
         (0, 100, 130),
@@ -490,7 +492,8 @@ mod tests {
     #[test]
     fn both_precisions_agree_with_the_reference() {
         for_each_isa(|pool| {
-            for shape in SHAPES {
+            let drawn = drawn(12, 12, [150, 130, 150]).into_iter().map(Into::into);
+            for shape in SHAPES.into_iter().chain(drawn) {
                 // Sums that are not scaled go straight to the output.
                 for scale in [0.25, 1.0] {
                     agrees(pool, shape, scale);

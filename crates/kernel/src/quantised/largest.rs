@@ -236,7 +236,7 @@ mod tests {
     use super::super::{Bits, matmul_quantised};
     use super::*;
     use crate::testing::{
-        assert_same_bits, assert_thread_count_is_invisible, for_each_isa, random,
+        assert_same_bits, assert_thread_count_is_invisible, drawn, for_each_isa, random,
     };
 
     fn product(pool: &Pool, x: &[f32], m: usize, weights: &QuantisedMatrix) -> Vec<f32> {
@@ -264,13 +264,18 @@ mod tests {
     #[test]
     fn split_codes_give_the_bits_of_whole_ones() {
         for_each_isa(|pool| {
-            for (m, n, k) in [
+            let drawn = drawn(15, 12, [40, 90, 7]).into_iter();
+            let edges = [
                 (0, 5, 32),
                 (1, 1, 32),
                 (1, 70, 96),
                 (5, 33, 64),
                 (19, 48, 320),
-            ] {
+            ];
+            for (m, n, k) in edges
+                .into_iter()
+                .chain(drawn.map(|[m, n, blocks]| (m, n, 32 * blocks)))
+            {
                 for (bits, offsets) in [
                     (Bits::Eight, false),
                     (Bits::Eight, true),

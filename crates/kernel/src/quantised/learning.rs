@@ -229,7 +229,9 @@ mod tests {
     use super::*;
     use crate::f16::{from_f16, to_f16};
     use crate::quantised::{QuantisedProduct, matmul_quantised};
-    use crate::testing::{assert_close, assert_thread_count_is_invisible, for_each_isa, random};
+    use crate::testing::{
+        assert_close, assert_thread_count_is_invisible, drawn, for_each_isa, random,
+    };
 
     /// Values as their blocks of 64 hold them, scales in half precision or as they are.
     fn rounded(values: &[f32], halves: bool) -> Vec<f64> {
@@ -288,7 +290,9 @@ mod tests {
     #[test]
     fn both_ways_of_rounding_agree_with_the_reference() {
         for_each_isa(|pool| {
-            for (m, n, k) in SHAPES {
+            let drawn = drawn(16, 12, [40, 90, 5]).into_iter();
+            let drawn = drawn.map(|[m, n, blocks]| (m, n, WIDE_BLOCK * blocks));
+            for (m, n, k) in SHAPES.into_iter().chain(drawn) {
                 let (x, mut w) = (random(1, m * k), random(2, n * k));
                 // A block of zeros, and one that is too small for a scale.
                 w[..WIDE_BLOCK].fill(0.0);
