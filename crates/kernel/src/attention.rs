@@ -20,6 +20,7 @@ mod panels;
 mod reference;
 mod softmax;
 
+use crate::buffer::area;
 use crate::gemm::{FloatUnit, PairUnit, Unit};
 use crate::parallel::SharedMut;
 use crate::{Pool, Precision};
@@ -126,7 +127,7 @@ fn forward_with<U: Unit>(
     assert_eq!(out.len(), inputs.q.len(), "out and q differ in length");
     assert_eq!(
         lse.len(),
-        rows * inputs.shape.heads,
+        area(rows, inputs.shape.heads),
         "lse does not hold one number per row and head"
     );
     forward::run::<U>(pool, inputs, spans, out, lse);
@@ -175,7 +176,7 @@ fn backward_with<U: Unit>(
     );
     assert_eq!(
         given.lse.len(),
-        rows * inputs.shape.heads,
+        area(rows, inputs.shape.heads),
         "lse does not hold one number per row and head"
     );
     assert_eq!(dq.len(), width, "dq and q differ in length");
@@ -197,7 +198,7 @@ fn backward_with<U: Unit>(
 fn check_inputs(inputs: &forward::Inputs<'_>, spans: &[Span]) -> usize {
     let shape = inputs.shape;
     shape.check();
-    let width = shape.heads * shape.head_dim;
+    let width = area(shape.heads, shape.head_dim);
     let rows = inputs.q.len() / width;
     assert_eq!(inputs.q.len(), rows * width, "q is not rows of {width}");
     let narrow = rows * shape.kv_heads * shape.head_dim;
@@ -251,7 +252,7 @@ pub struct CachedQuery<'a> {
 /// the shape, or a row would see nothing or more than its cache holds.
 pub fn cached(pool: &Pool, shape: &Shape, queries: &[CachedQuery<'_>], q: &[f32], out: &mut [f32]) {
     shape.check();
-    let width = shape.heads * shape.head_dim;
+    let width = area(shape.heads, shape.head_dim);
     assert!(
         q.len().is_multiple_of(width) && out.len() == q.len(),
         "q and out are not rows of {width}"
@@ -275,7 +276,7 @@ pub fn cached(pool: &Pool, shape: &Shape, queries: &[CachedQuery<'_>], q: &[f32]
             kind,
             "the cache is of another kind than the pool and the shape"
         );
-        let last = query.visible + query.rows.saturating_sub(1);
+        let last = query.visible.saturating_add(query.rows.saturating_sub(1));
         assert!(
             query.visible > 0 && last <= query.cache.len(),
             "a row sees none or more positions than the cache holds"

@@ -62,12 +62,17 @@ mod tests {
     }
 
     #[test]
-    fn many_values_are_rounded_one_by_one() {
-        let values = crate::testing::random(1, 150_000);
-        let mut rounded = vec![0; values.len()];
-        round_all(&Pool::new(3), &values, &mut rounded);
-        let expected: Vec<u16> = values.iter().map(|value| to_bf16(*value)).collect();
-        assert_eq!(rounded, expected);
+    fn many_values_are_rounded_one_by_one_at_any_thread_count() {
+        for len in [0, 1, 65_537, 150_000] {
+            let values = crate::testing::random(1, len);
+            crate::testing::assert_thread_count_is_invisible(|pool| {
+                let mut rounded = vec![0; len];
+                round_all(pool, &values, &mut rounded);
+                let expected: Vec<u16> = values.iter().map(|value| to_bf16(*value)).collect();
+                assert_eq!(rounded, expected);
+                rounded.into_iter().map(from_bf16).collect()
+            });
+        }
     }
 
     #[test]

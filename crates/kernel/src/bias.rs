@@ -8,8 +8,7 @@
 //! Backward, where the bias learns: `dbias[j] = Σ dy[r, j]` over the rows.
 
 use crate::Pool;
-use crate::buffer::Scratch;
-use crate::parallel::for_each_rows;
+use crate::parallel::{for_each_rows, sum_rows};
 
 /// Writes `bias` to every row of `y`, `[rows, bias.len()]`, or adds it with `add`.
 ///
@@ -39,45 +38,33 @@ pub fn apply(pool: &Pool, bias: &[f32], y: &mut [f32], add: bool) {
 /// # Panics
 /// If `dy` is not whole rows as wide as `dbias`.
 pub fn gradient(pool: &Pool, dy: &[f32], dbias: &mut [f32], accumulate: bool) {
-    /// Rows that are summed by one task; the sums of the tasks are added in order.
-    const BLOCK_ROWS: usize = 32;
     let width = dbias.len();
     assert!(
         width > 0 && dy.len().is_multiple_of(width),
         "{} values are not rows of {width}",
         dy.len()
     );
-    let blocks = (dy.len() / width).div_ceil(BLOCK_ROWS);
-    let mut partial = Scratch::floats(blocks * width);
-    for_each_rows(pool, blocks, [(&mut partial[..], width)], |run, [sums]| {
-        sums.fill(0.0);
-        let dy = dy[run.start * BLOCK_ROWS * width..].chunks(BLOCK_ROWS * width);
-        for (sums, block) in sums.chunks_exact_mut(width).zip(dy) {
-            add_rows(sums, block);
-        }
-    });
     if !accumulate {
         dbias.fill(0.0);
     }
-    add_rows(dbias, &partial);
-}
-
-fn add_rows(sums: &mut [f32], rows: &[f32]) {
-    for row in rows.chunks_exact(sums.len()) {
-        sums.iter_mut()
-            .zip(row)
-            .for_each(|(sum, value)| *sum += value);
-    }
+    sum_rows(pool, dy.len() / width, dbias, |rows, sums| {
+        for dy in dy[rows.start * width..rows.end * width].chunks_exact(width) {
+            sums.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy);
+        }
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, assert_thread_count_is_invisible, random};
+    use crate::testing::{assert_close, assert_thread_count_is_invisible, random, shapes};
+
+    /// Rows and widths.
+    const EDGES: [(usize, usize); 4] = [(0, 5), (1, 1), (7, 3), (90, 1000)];
 
     #[test]
     fn the_gradient_is_the_sum_of_the_rows_at_any_thread_count() {
-        for (rows, width) in [(0, 5), (1, 1), (7, 3), (90, 1000)] {
+        for (rows, width) in shapes(&EDGES, 28, 6, [90, 300]) {
             let (dy, before) = (random(1, rows * width), random(2, width));
             let sum = |j| (0..rows).map(|r| f64::from(dy[r * width + j])).sum::<f64>();
             let expected: Vec<f32> = (0..width).map(|j| sum(j) as f32).collect();
@@ -88,23 +75,25 @@ mod tests {
                 assert_close(&written, &expected, 1e-5, "written");
                 let more: Vec<f32> = added.iter().zip(&before).map(|(a, b)| a - b).collect();
                 assert_close(&more, &expected, 1e-5, "added");
-                written
+                [written, added].concat()
             });
         }
     }
 
     #[test]
-    fn every_row_gets_it_once() {
-        let pool = Pool::new(3);
-        for (rows, width) in [(0, 5), (1, 1), (7, 3), (90, 1000)] {
+    fn every_row_gets_it_once_at_any_thread_count() {
+        for (rows, width) in shapes(&EDGES, 29, 6, [90, 300]) {
             let (bias, before) = (random(1, width), random(2, rows * width));
-            let (mut written, mut added) = (before.clone(), before.clone());
-            apply(&pool, &bias, &mut written, false);
-            apply(&pool, &bias, &mut added, true);
-            for (at, before) in before.iter().enumerate() {
-                assert_eq!(written[at], bias[at % width]);
-                assert_eq!(added[at], before + bias[at % width]);
-            }
+            assert_thread_count_is_invisible(|pool| {
+                let (mut written, mut added) = (before.clone(), before.clone());
+                apply(pool, &bias, &mut written, false);
+                apply(pool, &bias, &mut added, true);
+                for (at, before) in before.iter().enumerate() {
+                    assert_eq!(written[at], bias[at % width]);
+                    assert_eq!(added[at], before + bias[at % width]);
+                }
+                [written, added].concat()
+            });
         }
     }
 

@@ -8,6 +8,19 @@ use std::ops::{Deref, DerefMut};
 
 use crate::slab;
 
+/// `rows` times `width`, as the length of something in memory. Lengths that are compared with it are the only bounds of
+/// much that is not checked again: a product that wrapped around would let nonsense pass.
+///
+/// # Panics
+/// If nothing in memory is that long.
+#[inline(always)]
+pub(crate) fn area(rows: usize, width: usize) -> usize {
+    match rows.checked_mul(width) {
+        Some(area) if area <= isize::MAX as usize => area,
+        _ => panic!("{rows} rows of {width} are more than any memory holds"),
+    }
+}
+
 /// Words in a cache line.
 const LINE_WORDS: usize = 16;
 /// Free buffers a thread keeps at most.
@@ -140,6 +153,23 @@ impl DerefMut for FloatScratch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_area_is_a_length() {
+        assert_eq!([area(0, usize::MAX), area(3, 5)], [0, 15]);
+    }
+
+    #[test]
+    #[should_panic(expected = "more than any memory holds")]
+    fn an_area_does_not_wrap_around() {
+        area(1 << 63, 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "more than any memory holds")]
+    fn an_area_is_no_longer_than_a_slice_can_be() {
+        area(1 << 62, 3);
+    }
 
     #[test]
     fn memory_is_aligned_and_comes_back() {

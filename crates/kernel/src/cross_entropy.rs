@@ -5,6 +5,7 @@
 //! losses is the caller's.
 
 use crate::Pool;
+use crate::buffer::area;
 use crate::parallel::{SharedMut, for_each_rows};
 use crate::simd::{self, Kernel, Simd, map_vectors, sum_vectors};
 
@@ -56,7 +57,7 @@ pub fn forward_backward(
 pub fn forward(pool: &Pool, logits: &[f32], vocab: usize, tokens: &[u32], losses: &mut [f32]) {
     assert_eq!(
         logits.len(),
-        tokens.len() * vocab,
+        area(tokens.len(), vocab),
         "logits of [{}, {vocab}] were expected",
         tokens.len()
     );
@@ -146,9 +147,12 @@ impl Kernel for Softmax<'_> {
 mod tests {
     use super::*;
     use crate::testing::{
-        assert_close, assert_is_gradient, assert_thread_count_is_invisible, drawn, for_each_isa,
-        random,
+        assert_close, assert_is_gradient, assert_thread_count_is_invisible, for_each_isa, random,
+        shapes,
     };
+
+    /// Rows and words.
+    const EDGES: [(usize, usize); 5] = [(0, 3), (1, 1), (1, 2), (3, 37), (2, 1000)];
 
     fn logits(rows: usize, vocab: usize) -> Vec<f32> {
         random(1, rows * vocab).iter().map(|z| z * 8.0).collect()
@@ -171,9 +175,7 @@ mod tests {
     #[test]
     fn losses_agree_with_the_reference_and_the_rows_become_gradients() {
         for_each_isa(|pool| {
-            let drawn = drawn(22, 8, [6, 200]).into_iter().map(Into::into);
-            let edges = [(0, 3), (1, 1), (1, 2), (3, 37), (2, 1000)];
-            for (rows, vocab) in edges.into_iter().chain(drawn) {
+            for (rows, vocab) in shapes(&EDGES, 22, 8, [6, 200]) {
                 let (z, targets) = (logits(rows, vocab), targets(rows, vocab));
                 let expected: Vec<f32> = reference(&z, vocab, &targets)
                     .iter()
@@ -198,30 +200,48 @@ mod tests {
     }
 
     #[test]
-    fn log_softmax_sums_to_one_and_large_logits_do_no_harm() {
+    fn log_softmax_agrees_with_the_reference_and_large_logits_do_no_harm() {
         for_each_isa(|pool| {
-            let vocab = 51;
-            let mut z: Vec<f32> = logits(3, vocab).iter().map(|z| z + 1000.0).collect();
-            let before = z.clone();
-            log_softmax(pool, &mut z, vocab);
-            for (row, before) in z.chunks_exact(vocab).zip(before.chunks_exact(vocab)) {
-                let sum: f64 = row.iter().map(|z| f64::from(*z).exp()).sum();
-                assert!((sum - 1.0).abs() < 1e-3, "{sum}");
-                assert!((row[0] - row[1] - (before[0] - before[1])).abs() < 1e-3);
+            for (rows, vocab) in shapes(&EDGES, 27, 8, [6, 200]) {
+                // In steps of 2⁻⁸, which are floats up here too.
+                let far = |z: &f32| (z * 256.0).round() / 256.0 + 1000.0;
+                let near = logits(rows, vocab);
+                for z in [near.iter().map(far).collect(), near] {
+                    let log_sum = |row: &[f32]| {
+                        let top = f64::from(row.iter().copied().fold(f32::MIN, f32::max));
+                        let sum: f64 = row.iter().map(|z| (f64::from(*z) - top).exp()).sum();
+                        top + sum.ln()
+                    };
+                    let expected = z.chunks_exact(vocab).flat_map(|row| {
+                        let log_sum = log_sum(row);
+                        row.iter().map(move |z| (f64::from(*z) - log_sum) as f32)
+                    });
+                    let expected: Vec<f32> = expected.collect();
+                    let mut found = z;
+                    log_softmax(pool, &mut found, vocab);
+                    // A sum of a thousand is rounded to 6 · 10⁻⁵.
+                    assert_close(&found, &expected, 1e-5, &format!("{rows}x{vocab}"));
+                }
             }
         });
     }
 
     #[test]
     fn thread_count_is_invisible() {
-        let (rows, vocab) = (20, 3001);
-        let targets = targets(rows, vocab);
-        assert_thread_count_is_invisible(|pool| {
-            let (mut z, mut losses) = (logits(rows, vocab), vec![0.0; rows]);
-            forward_backward(pool, &mut z, vocab, &targets, &mut losses);
-            z.extend(losses);
-            z
-        });
+        for (rows, vocab) in [(1, 40), (20, 3001)] {
+            let targets = targets(rows, vocab);
+            let tokens: Vec<u32> = targets.iter().map(|target| target.0).collect();
+            assert_thread_count_is_invisible(|pool| {
+                let z = logits(rows, vocab);
+                let (mut gradient, mut losses) = (z.clone(), vec![0.0; rows]);
+                forward_backward(pool, &mut gradient, vocab, &targets, &mut losses);
+                let mut alone = vec![0.0; rows];
+                forward(pool, &z, vocab, &tokens, &mut alone);
+                let mut logarithms = z;
+                log_softmax(pool, &mut logarithms, vocab);
+                [gradient, losses, alone, logarithms].concat()
+            });
+        }
     }
 
     #[test]

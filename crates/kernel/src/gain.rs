@@ -7,8 +7,7 @@
 //! `dgain[j] = Σ dy[r, j] · z[r, j]` over the rows.
 
 use crate::Pool;
-use crate::buffer::Scratch;
-use crate::parallel::for_each_rows;
+use crate::parallel::{for_each_rows, sum_rows};
 
 /// Writes `gain ∘ z` to `y`, or adds it with `add`; both are `[rows, gain.len()]`.
 ///
@@ -35,30 +34,18 @@ pub fn apply(pool: &Pool, gain: &[f32], z: &[f32], y: &mut [f32], add: bool) {
 /// # Panics
 /// If `z` and `dy` are not as many whole rows as wide as `dgain`.
 pub fn gradient(pool: &Pool, z: &[f32], dy: &[f32], dgain: &mut [f32]) {
-    /// Rows that are summed by one task; the sums of the tasks are added in order.
-    const BLOCK_ROWS: usize = 32;
     let width = dgain.len();
     check(width, z.len(), dy.len());
-    let blocks = (dy.len() / width).div_ceil(BLOCK_ROWS);
-    let mut partial = Scratch::floats(blocks * width);
-    for_each_rows(pool, blocks, [(&mut partial[..], width)], |run, [sums]| {
-        sums.fill(0.0);
-        let start = run.start * BLOCK_ROWS * width;
-        let both = dy[start..]
-            .chunks(BLOCK_ROWS * width)
-            .zip(z[start..].chunks(BLOCK_ROWS * width));
-        for (sums, (dy, z)) in sums.chunks_exact_mut(width).zip(both) {
-            for (dy, z) in dy.chunks_exact(width).zip(z.chunks_exact(width)) {
-                let products = dy.iter().zip(z).map(|(dy, z)| dy * z);
-                sums.iter_mut()
-                    .zip(products)
-                    .for_each(|(sum, it)| *sum += it);
-            }
+    sum_rows(pool, dy.len() / width, dgain, |rows, sums| {
+        let rows = rows.start * width..rows.end * width;
+        let both = dy[rows.clone()].chunks_exact(width);
+        for (dy, z) in both.zip(z[rows].chunks_exact(width)) {
+            let products = dy.iter().zip(z).map(|(dy, z)| dy * z);
+            sums.iter_mut()
+                .zip(products)
+                .for_each(|(sum, it)| *sum += it);
         }
     });
-    for sums in partial.chunks_exact(width) {
-        dgain.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum);
-    }
 }
 
 fn check(width: usize, z: usize, y: usize) {
@@ -71,27 +58,32 @@ fn check(width: usize, z: usize, y: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_close, assert_thread_count_is_invisible, random};
+    use crate::testing::{assert_close, assert_thread_count_is_invisible, random, shapes};
+
+    /// Rows and widths.
+    const EDGES: [(usize, usize); 4] = [(0, 5), (1, 1), (7, 3), (90, 1000)];
 
     #[test]
-    fn every_column_has_its_own() {
-        let pool = Pool::new(3);
-        for (rows, width) in [(0, 5), (1, 1), (7, 3), (90, 1000)] {
+    fn every_column_has_its_own_at_any_thread_count() {
+        for (rows, width) in shapes(&EDGES, 31, 6, [90, 300]) {
             let (gain, z) = (random(1, width), random(2, rows * width));
             let before = random(3, rows * width);
-            let (mut written, mut added) = (before.clone(), before.clone());
-            apply(&pool, &gain, &z, &mut written, false);
-            apply(&pool, &gain, &z, &mut added, true);
-            for at in 0..rows * width {
-                assert_eq!(written[at], gain[at % width] * z[at]);
-                assert_eq!(added[at], before[at] + written[at]);
-            }
+            assert_thread_count_is_invisible(|pool| {
+                let (mut written, mut added) = (before.clone(), before.clone());
+                apply(pool, &gain, &z, &mut written, false);
+                apply(pool, &gain, &z, &mut added, true);
+                for at in 0..rows * width {
+                    assert_eq!(written[at], gain[at % width] * z[at]);
+                    assert_eq!(added[at], before[at] + written[at]);
+                }
+                [written, added].concat()
+            });
         }
     }
 
     #[test]
     fn the_gradient_is_the_sum_of_the_products_at_any_thread_count() {
-        for (rows, width) in [(0, 5), (1, 1), (7, 3), (90, 1000)] {
+        for (rows, width) in shapes(&EDGES, 30, 6, [90, 300]) {
             let (z, dy) = (random(1, rows * width), random(2, rows * width));
             let before = random(3, width);
             let sum = |j: usize| -> f64 {

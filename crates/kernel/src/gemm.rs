@@ -196,8 +196,8 @@ mod tests {
     use crate::Isa;
     use crate::bf16::{from_bf16, to_bf16};
     use crate::testing::{
-        assert_close, assert_same_bits, assert_thread_count_is_invisible, drawn, for_each_isa,
-        random,
+        assert_close, assert_same_bits, assert_thread_count_is_invisible, for_each_isa, random,
+        shapes,
     };
 
     const SHAPES: [(usize, usize, usize); 9] = [
@@ -211,6 +211,8 @@ mod tests {
         (40, 48, 96),
         (97, 70, 130),
     ];
+
+    const BOTH: [Precision; 2] = [Precision::Bf16, Precision::F32];
 
     /// `x · wᵀ` as one would write it down.
     fn reference(
@@ -240,10 +242,9 @@ mod tests {
     #[test]
     fn both_packings_agree_with_the_reference() {
         for_each_isa(|pool| {
-            let drawn = drawn(11, 12, [40, 90, 200]).into_iter().map(Into::into);
-            for (m, n, k) in SHAPES.into_iter().chain(drawn) {
+            for (m, n, k) in shapes(&SHAPES, 11, 12, [40, 90, 200]) {
                 let (x, w) = (random(1, m * k), random(2, n * k));
-                for precision in [Precision::Bf16, Precision::F32] {
+                for precision in BOTH {
                     let what = format!("{} {precision:?} {m}x{n}x{k}", pool.isa());
                     let expected = reference(&x, m, &w, n, k, precision);
                     let mut out = vec![f32::NAN; m * n];
@@ -283,7 +284,7 @@ mod tests {
     #[test]
     fn an_empty_depth_gives_zeros() {
         let pool = Pool::new(1);
-        for precision in [Precision::Bf16, Precision::F32] {
+        for precision in BOTH {
             let packed = PackedMatrix::pack(pool.isa(), precision, &[], 5, 0);
             let mut out = vec![f32::NAN; 10];
             matmul(&pool, &[], 2, &packed, &mut out, false);
@@ -296,7 +297,7 @@ mod tests {
         for_each_isa(|pool| {
             let (rows, n, k) = (210, 85, 131);
             let (x, w) = (random(1, rows * k), random(2, n * k));
-            for precision in [Precision::Bf16, Precision::F32] {
+            for precision in BOTH {
                 let packed = PackedMatrix::pack(pool.isa(), precision, &w, n, k);
                 let mut whole = vec![0.0; rows * n];
                 matmul(pool, &x, rows, &packed, &mut whole, false);
@@ -316,10 +317,10 @@ mod tests {
 
     #[test]
     fn a_group_gives_the_bits_of_its_members_at_any_thread_count() {
-        let (m, k) = (131, 70);
-        let x = random(1, m * k);
+        let (rows, k) = ([0, 1, 5, 131], 70);
         let widths = [16, 300, 1, 64];
-        assert_thread_count_is_invisible(|pool| {
+        let group = |pool: &Pool, m: usize| {
+            let x = random(1, m * k);
             let packed: Vec<PackedMatrix> = widths
                 .iter()
                 .zip([
@@ -348,15 +349,19 @@ mod tests {
                 assert_same_bits(out, &alone, "a member alone");
             }
             outs.concat()
-        });
+        };
+        assert_thread_count_is_invisible(|pool| rows.map(|m| group(pool, m)).concat());
     }
 
     #[test]
     fn a_low_rank_term_adds_to_its_product_at_any_thread_count() {
-        let (m, n, k, rank) = (130, 75, 90, 7);
-        let x = random(1, m * k);
+        let (n, k, rank) = (75, 90, 7);
         let (w, down, up) = (random(2, n * k), random(3, rank * k), random(4, n * rank));
-        for precision in [Precision::Bf16, Precision::F32] {
+        for (m, precision) in [0, 1, 6, 130]
+            .into_iter()
+            .flat_map(|m| BOTH.map(|it| (m, it)))
+        {
+            let x = random(1, m * k);
             assert_thread_count_is_invisible(|pool| {
                 let pack = |w, n, k| PackedMatrix::pack(pool.isa(), precision, w, n, k);
                 let (w, down, up) = (pack(&w, n, k), pack(&down, rank, k), pack(&up, n, rank));
@@ -399,26 +404,31 @@ mod tests {
 
     #[test]
     fn a_low_rank_term_alone_adds_to_what_is_there() {
-        let (m, n, k, rank) = (9, 33, 64, 5);
-        let x = random(1, m * k);
+        let (n, k, rank) = (33, 64, 5);
         let (down, up) = (random(3, rank * k), random(4, n * rank));
-        assert_thread_count_is_invisible(|pool| {
-            let pack = |w, n, k| PackedMatrix::pack(pool.isa(), Precision::Bf16, w, n, k);
-            let (down, up) = (pack(&down, rank, k), pack(&up, n, rank));
-            let (mut low, mut out) = (vec![0.0; m * rank], vec![1.0; m * n]);
-            let term = LowRank {
-                down: &down,
-                up: &up,
-                low: &mut low,
-            };
-            matmul_low_rank(pool, &x, m, &mut [(term, &mut out)]);
-            let (mut expected_low, mut expected) = (vec![0.0; m * rank], vec![1.0; m * n]);
-            matmul(pool, &x, m, &down, &mut expected_low, false);
-            matmul(pool, &low, m, &up, &mut expected, true);
-            assert_same_bits(&low, &expected_low, "low");
-            assert_same_bits(&out, &expected, "out");
-            out
-        });
+        for (m, precision) in [0, 1, 9, 130]
+            .into_iter()
+            .flat_map(|m| BOTH.map(|it| (m, it)))
+        {
+            let x = random(1, m * k);
+            assert_thread_count_is_invisible(|pool| {
+                let pack = |w, n, k| PackedMatrix::pack(pool.isa(), precision, w, n, k);
+                let (down, up) = (pack(&down, rank, k), pack(&up, n, rank));
+                let (mut low, mut out) = (vec![0.0; m * rank], vec![1.0; m * n]);
+                let term = LowRank {
+                    down: &down,
+                    up: &up,
+                    low: &mut low,
+                };
+                matmul_low_rank(pool, &x, m, &mut [(term, &mut out)]);
+                let (mut expected_low, mut expected) = (vec![0.0; m * rank], vec![1.0; m * n]);
+                matmul(pool, &x, m, &down, &mut expected_low, false);
+                matmul(pool, &low, m, &up, &mut expected, true);
+                assert_same_bits(&low, &expected_low, "low");
+                assert_same_bits(&out, &expected, "out");
+                out
+            });
+        }
     }
 
     #[test]
@@ -426,5 +436,11 @@ mod tests {
     fn a_wrong_input_is_refused() {
         let packed = PackedMatrix::pack(Isa::Portable, Precision::F32, &[0.0; 3], 1, 3);
         matmul(&Pool::new(1), &[0.0; 5], 2, &packed, &mut [0.0; 2], false);
+    }
+
+    #[test]
+    #[should_panic(expected = "more than any memory holds")]
+    fn a_matrix_whose_size_wraps_around_is_refused() {
+        PackedMatrix::pack(Isa::Portable, Precision::F32, &[], 1 << 33, 1 << 31);
     }
 }

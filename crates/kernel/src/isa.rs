@@ -53,6 +53,7 @@ impl Isa {
                     && is_x86_feature_detected!("avx512vl")
                     && is_x86_feature_detected!("avx512bf16")
                     && is_x86_feature_detected!("avx512vnni")
+                    && is_x86_feature_detected!("avx2")
                     && is_x86_feature_detected!("fma")
             }
             #[cfg(target_arch = "x86_64")]

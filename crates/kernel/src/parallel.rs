@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::Pool;
+use crate::buffer::{Scratch, area};
 
 /// Floats a task of a row-wise operation should handle: a few microseconds of work.
 const TASK_FLOATS: usize = 16 * 1024;
@@ -83,7 +84,7 @@ pub(crate) fn for_each_rows<const N: usize>(
     let outputs = outputs.map(|(output, width)| {
         assert_eq!(
             output.len(),
-            rows * width,
+            area(rows, width),
             "an output is not {rows} rows of {width}"
         );
         (SharedMut::new(output), width)
@@ -96,6 +97,32 @@ pub(crate) fn for_each_rows<const N: usize>(
         });
         f(run.clone(), pieces);
     });
+}
+
+/// Adds a sum over `rows` rows to `to`: `add` adds its rows to the sums it is given. The rows of a piece are
+/// added in order, and then the sums of the pieces, so the bits are the same at any number of threads.
+pub(crate) fn sum_rows(
+    pool: &Pool,
+    rows: usize,
+    to: &mut [f32],
+    add: impl Fn(Range<usize>, &mut [f32]) + Sync,
+) {
+    /// Rows that are summed in one piece.
+    const BLOCK_ROWS: usize = 32;
+    let (blocks, width) = (rows.div_ceil(BLOCK_ROWS), to.len());
+    let mut partial = Scratch::floats(area(blocks, width));
+    for_each_rows(pool, blocks, [(&mut partial[..], width)], |run, [sums]| {
+        sums.fill(0.0);
+        for (block, sums) in run.zip(sums.chunks_exact_mut(width.max(1))) {
+            add(
+                block * BLOCK_ROWS..((block + 1) * BLOCK_ROWS).min(rows),
+                sums,
+            );
+        }
+    });
+    for sums in partial.chunks_exact(width.max(1)) {
+        to.iter_mut().zip(sums).for_each(|(to, sum)| *to += sum);
+    }
 }
 
 /// Tasks of a product: runs of rows times cuts of the weights, in an order in which each lane of the

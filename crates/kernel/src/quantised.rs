@@ -21,6 +21,7 @@ mod tile;
 use std::ops::Range;
 
 use crate::Pool;
+use crate::buffer::area;
 use crate::parallel::{Grid, SharedMut};
 use crate::simd;
 use crate::spans::for_each_span;
@@ -63,7 +64,7 @@ pub fn matmul_quantised(pool: &Pool, x: &[f32], m: usize, products: &mut [Quanti
     let first_words = first.weights.panel_words();
     assert_eq!(
         x.len(),
-        m * depth,
+        area(m, depth),
         "an input of [{m}, {depth}] was expected"
     );
     if m == 0 {
@@ -141,7 +142,7 @@ impl<'a> Job<'a> {
         let columns = weights.columns;
         assert_eq!(
             product.out.len(),
-            m * columns,
+            area(m, columns),
             "an output of [{m}, {columns}] was expected"
         );
         let start = *first;
@@ -288,21 +289,26 @@ mod tests {
         (Bits::Eight, true),
     ];
 
+    /// Rows, outputs and depths: the edges, and some that are drawn.
+    pub(super) fn shapes(seed: u64) -> impl Iterator<Item = (usize, usize, usize)> {
+        let edges = [
+            (0, 5, 32),
+            (3, 0, 32),
+            (3, 5, 0),
+            (1, 1, 32),
+            (1, 70, 96),
+            (5, 33, 64),
+            (19, 48, 320),
+        ];
+        let drawn = drawn(seed, 12, [40, 90, 7]).into_iter();
+        let drawn = drawn.map(|[m, n, blocks]| (m, n, BLOCK * blocks));
+        edges.into_iter().chain(drawn)
+    }
+
     #[test]
     fn every_kind_agrees_with_the_reference() {
         for_each_isa(|pool| {
-            let drawn = drawn(14, 12, [40, 90, 7]).into_iter();
-            let edges = [
-                (0, 5, 32),
-                (1, 1, 32),
-                (1, 70, 96),
-                (5, 33, 64),
-                (19, 48, 320),
-            ];
-            for (m, n, k) in edges
-                .into_iter()
-                .chain(drawn.map(|[m, n, blocks]| (m, n, 32 * blocks)))
-            {
+            for (m, n, k) in shapes(14) {
                 for (bits, offsets) in KINDS {
                     let (x, w) = (random(1, m * k), Stored::random(7, bits, offsets, n, k));
                     let packed = w.packed(pool.isa());
@@ -323,14 +329,15 @@ mod tests {
 
     #[test]
     fn a_group_accumulates_and_gives_the_same_bits_at_any_thread_count() {
-        let (m, k) = (101, 192);
-        let x = random(1, m * k);
+        // Few rows are handed out in spans, more in parts.
+        let (rows, k) = ([0, 1, READING_ROWS_MAX, 5, 101], 192);
         let stored: Vec<Stored> = KINDS
             .iter()
             .zip([300, 16, 1, 130])
             .map(|(&(bits, offsets), n)| Stored::random(n as u64, bits, offsets, n, k))
             .collect();
-        assert_thread_count_is_invisible(|pool| {
+        let group = |pool: &Pool, m: usize| {
+            let x = random(1, m * k);
             let packed: Vec<_> = stored.iter().map(|w| w.packed(pool.isa())).collect();
             let mut outs: Vec<_> = stored.iter().map(|w| vec![0.5; m * w.n]).collect();
             let mut products: Vec<_> = packed
@@ -348,7 +355,8 @@ mod tests {
                 assert_close(out, &product.collect::<Vec<_>>(), 5e-6, "accumulated");
             }
             outs.concat()
-        });
+        };
+        assert_thread_count_is_invisible(|pool| rows.map(|m| group(pool, m)).concat());
     }
 
     #[test]
@@ -390,5 +398,18 @@ mod tests {
         };
         matmul_quantised(&pool, &[0.0; 128], 2, &mut [product]);
         assert_eq!(out, [0.0; 40]);
+    }
+
+    #[test]
+    #[should_panic(expected = "more than any memory holds")]
+    fn rows_whose_size_wraps_around_are_refused() {
+        let pool = Pool::new(1);
+        let packed = Stored::random(3, Bits::Eight, true, 20, 64).packed(pool.isa());
+        let product = QuantisedProduct {
+            weights: &packed,
+            out: &mut [],
+            accumulate: false,
+        };
+        matmul_quantised(&pool, &[], 1 << 60, &mut [product]);
     }
 }

@@ -6,8 +6,7 @@
 //! learns, `dw_i = Σ dy_i · x_i · r` over the rows.
 
 use crate::Pool;
-use crate::buffer::Scratch;
-use crate::parallel::for_each_rows;
+use crate::parallel::{for_each_rows, sum_rows};
 use crate::simd::{self, Kernel, Simd, map_vectors, sum_vectors};
 
 /// Normalises each row of `x`, `[rows, width]`, into `out` of the same shape; `weight` is `[width]`.
@@ -95,26 +94,15 @@ pub fn weight_gradient(
     dweight: &mut [f32],
     accumulate: bool,
 ) {
-    /// Rows that are summed by one task; the sums of the tasks are added in order.
-    const BLOCK_ROWS: usize = 32;
     let rows = check(x, dweight, width, dout);
-    let blocks = rows.div_ceil(BLOCK_ROWS);
-    let mut partial = Scratch::floats(blocks * width);
-    for_each_rows(pool, blocks, [(&mut partial[..], width)], |run, [sums]| {
-        for (block, sums) in run.zip(sums.chunks_exact_mut(width)) {
-            let rows = block * BLOCK_ROWS * width..((block + 1) * BLOCK_ROWS).min(rows) * width;
-            let (x, dout) = (&x[rows.clone()], &dout[rows]);
-            simd::vectorize(pool.isa(), WeightGradient { x, eps, dout, sums });
-        }
-    });
     if !accumulate {
         dweight.fill(0.0);
     }
-    for sums in partial.chunks_exact(width) {
-        for (dweight, sum) in dweight.iter_mut().zip(sums) {
-            *dweight += sum;
-        }
-    }
+    sum_rows(pool, rows, dweight, |rows, sums| {
+        let rows = rows.start * width..rows.end * width;
+        let (x, dout) = (&x[rows.clone()], &dout[rows]);
+        simd::vectorize(pool.isa(), WeightGradient { x, eps, dout, sums });
+    });
 }
 
 /// The number of rows.
@@ -193,6 +181,7 @@ impl Kernel for Backward<'_> {
     }
 }
 
+/// Adds the rows' part to `sums`.
 struct WeightGradient<'a> {
     x: &'a [f32],
     eps: f32,
@@ -206,7 +195,6 @@ impl Kernel for WeightGradient<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let width = self.sums.len();
-        self.sums.fill(0.0);
         let rows = self.x.chunks_exact(width);
         for (x, dout) in rows.zip(self.dout.chunks_exact(width)) {
             let r = s.splat(inverse_rms(s, x, self.eps));
@@ -221,8 +209,8 @@ impl Kernel for WeightGradient<'_> {
 mod tests {
     use super::*;
     use crate::testing::{
-        assert_close, assert_is_gradient, assert_thread_count_is_invisible, drawn, for_each_isa,
-        random,
+        assert_close, assert_is_gradient, assert_thread_count_is_invisible, for_each_isa, random,
+        shapes,
     };
 
     const SHAPES: [(usize, usize); 5] = [(0, 5), (1, 1), (3, 7), (2, 576), (5, 131)];
@@ -243,8 +231,7 @@ mod tests {
     #[test]
     fn forward_agrees_with_the_reference() {
         for_each_isa(|pool| {
-            let drawn = drawn(17, 12, [9, 700]).into_iter().map(Into::into);
-            for (rows, width) in SHAPES.into_iter().chain(drawn) {
+            for (rows, width) in shapes(&SHAPES, 17, 12, [9, 700]) {
                 let (x, weight) = (random(1, rows * width), random(2, width));
                 let mut out = vec![f32::NAN; rows * width];
                 forward(pool, &x, &weight, EPS, width, &mut out);
@@ -266,8 +253,7 @@ mod tests {
     #[test]
     fn backward_adds_the_gradient() {
         for_each_isa(|pool| {
-            let drawn = drawn(18, 6, [5, 90]).into_iter().map(Into::into);
-            for (rows, width) in [(1, 3), (3, 37)].into_iter().chain(drawn) {
+            for (rows, width) in shapes(&[(1, 3), (3, 37)], 18, 6, [5, 90]) {
                 let (x, weight, dout) = (
                     random(1, rows * width),
                     random(2, width),
@@ -295,9 +281,8 @@ mod tests {
     #[test]
     fn the_gradient_of_the_weight_is_written_or_added() {
         for_each_isa(|pool| {
-            let drawn = drawn(19, 6, [80, 60]).into_iter().map(Into::into);
             let edges = [(0, 5), (1, 3), (3, 37), (75, 20)];
-            for (rows, width) in edges.into_iter().chain(drawn) {
+            for (rows, width) in shapes(&edges, 19, 6, [80, 60]) {
                 let (x, dout) = (random(1, rows * width), random(3, rows * width));
                 let weight = random(2, width);
                 let mut dweight = vec![f32::NAN; width];
@@ -329,11 +314,11 @@ mod tests {
             let (mut out, mut dx) = (vec![0.0; rows * width], vec![0.0; rows * width]);
             let mut dweight = vec![0.0; width];
             forward(pool, &x, &weight, EPS, width, &mut out);
+            let mut added = dout.clone();
+            forward_added(pool, &x, &weight, EPS, width, &mut added);
             backward(pool, &x, &weight, EPS, width, &dout, &mut dx);
             weight_gradient(pool, &x, EPS, width, &dout, &mut dweight, false);
-            out.extend(dx);
-            out.extend(dweight);
-            out
+            [out, added, dx, dweight].concat()
         });
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::Pool;
 use crate::buffer::Scratch;
+use crate::buffer::area;
 use crate::parallel::for_each_rows;
 use crate::simd::{self, Kernel, Simd, map_vectors};
 
@@ -62,10 +63,10 @@ impl Turns {
 /// # Panics
 /// If `x` has another shape.
 pub fn apply(pool: &Pool, x: &mut [f32], heads: usize, turns: &Turns, inverse: bool) {
-    let (rows, width) = (turns.rows, heads * 2 * turns.half);
+    let (rows, width) = (turns.rows, area(heads, 2 * turns.half));
     assert_eq!(
         x.len(),
-        rows * width,
+        area(rows, width),
         "an x of [{rows}, {heads}, {}] was expected",
         2 * turns.half
     );

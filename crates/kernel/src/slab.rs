@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
-use crate::buffer::Words;
+use crate::buffer::{Words, area};
 
 /// Bytes of a slab, if no matrix needs more. A page that nothing was written to takes no memory.
 const SLAB_BYTES: usize = 32 << 20;
@@ -108,7 +108,7 @@ impl Piece {
         if words == 0 {
             return Piece::default();
         }
-        let bytes = (words * size_of::<u32>()).next_multiple_of(ALIGNMENT);
+        let bytes = area(words, size_of::<u32>()).next_multiple_of(ALIGNMENT);
         let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
         let (slab, taken) = &mut *current;
         let fitting = slab.upgrade().filter(|slab| slab.len - *taken >= bytes);

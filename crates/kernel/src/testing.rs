@@ -17,8 +17,18 @@ pub(crate) fn random(seed: u64, len: usize) -> Vec<f32> {
         .collect()
 }
 
-/// `count` shapes drawn evenly from 1 to `most` in each dimension, the same for the same seed; tests add them to the
-/// edges that they name.
+/// The edges that a test names, and after them `count` shapes that are [`drawn`].
+pub(crate) fn shapes<T: Copy + From<[usize; N]>, const N: usize>(
+    edges: &[T],
+    seed: u64,
+    count: usize,
+    most: [usize; N],
+) -> Vec<T> {
+    let drawn = drawn(seed, count, most).into_iter().map(T::from);
+    edges.iter().copied().chain(drawn).collect()
+}
+
+/// `count` shapes drawn evenly from 1 to `most` in each dimension, the same for the same seed.
 pub(crate) fn drawn<const N: usize>(seed: u64, count: usize, most: [usize; N]) -> Vec<[usize; N]> {
     let side = |draw: f32, most: usize| 1 + ((draw + 1.0) / 2.0 * most as f32) as usize;
     random(seed, count * N)

@@ -8,6 +8,7 @@ use super::block::Block;
 use super::panels::{KEYS, Panels, VECTORS, by_columns_words, by_depth_words};
 use crate::Isa;
 use crate::bf16::to_bf16;
+use crate::buffer::area;
 use crate::gemm::{PairUnit, lanes};
 use crate::simd::{self, Kernel, Simd};
 
@@ -56,7 +57,7 @@ impl KvLayer {
     /// # Panics
     /// If the two differ in length or are not whole rows.
     pub fn append(&mut self, keys: &[f32], values: &[f32]) {
-        let width = self.kv_heads * self.head_dim;
+        let width = area(self.kv_heads, self.head_dim);
         assert_eq!(keys.len(), values.len(), "keys and values differ in length");
         assert!(
             width > 0 && keys.len().is_multiple_of(width),

@@ -234,10 +234,11 @@ fn training_results_do_not_depend_on_thread_count() {
     for window in [None, Some(9)] {
         let case = Case::new(windowed(shape(6, 2, 16), window), rows);
         assert_thread_count_is_invisible(|pool| {
-            let (mut all, lse) = case.forward::<PairUnit>(pool, &spans);
-            all.extend(lse);
-            all.extend(case.backward::<PairUnit>(pool, &spans).concat());
-            all
+            let (rounded, lse) = case.forward::<PairUnit>(pool, &spans);
+            let (exact, exact_lse) = case.forward::<FloatUnit>(pool, &spans);
+            let rounded_back = case.backward::<PairUnit>(pool, &spans).concat();
+            let exact_back = case.backward::<FloatUnit>(pool, &spans).concat();
+            [rounded, lse, rounded_back, exact, exact_lse, exact_back].concat()
         });
     }
 }
@@ -298,6 +299,17 @@ fn cached_rows_do_not_depend_on_chunking_and_equal_training() {
 }
 
 #[test]
+fn chunks_do_not_depend_on_thread_count() {
+    for window in [None, Some(50)] {
+        let case = Case::new(windowed(shape(6, 2, 40), window), 170);
+        assert_thread_count_is_invisible(|pool| {
+            let of = |length| in_chunks(pool, &case, std::iter::repeat_n(length, 170 / length));
+            [170, 34, 5].map(of).concat()
+        });
+    }
+}
+
+#[test]
 fn cached_rows_do_not_depend_on_the_batch_or_threads() {
     let case = Case::new(shape(3, 1, 16), 90);
     let (wide, narrow) = (3 * 16, 16);
@@ -338,7 +350,8 @@ fn cached_rows_do_not_depend_on_the_batch_or_threads() {
 
 #[test]
 fn sequences_that_share_their_beginning_give_the_bits_of_each_alone() {
-    for_each_isa(|pool| {
+    assert_thread_count_is_invisible(|pool| {
+        let mut all = Vec::new();
         for ((heads, kv_heads, head_dim), window) in in_windows(vec![(3, 1, 16), (6, 2, 40)]) {
             let case = Case::new(windowed(shape(heads, kv_heads, head_dim), window), 400);
             let (wide, narrow) = (heads * head_dim, kv_heads * head_dim);
@@ -377,7 +390,9 @@ fn sequences_that_share_their_beginning_give_the_bits_of_each_alone() {
                 cached(pool, &case.shape, &own, &q[here.clone()], &mut alone);
                 assert_same_bits(&alone, &together[here], "a sequence alone");
             }
+            all.extend(together);
         }
+        all
     });
 }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Precision;
 use super::pack::{PackedMatrix, pair_word};
 use super::plan::{Job, Operand};
-use crate::buffer::Scratch;
+use crate::buffer::{Scratch, area};
 use crate::parallel::SharedMut;
 use crate::simd::{self, Kernel, Simd};
 use crate::{Isa, Pool};
@@ -32,7 +32,7 @@ impl<'a> Input<'a> {
         let (isa, depth) = (first.isa, first.depth);
         assert_eq!(
             x.len(),
-            m * depth,
+            area(m, depth),
             "an input of [{m}, {depth}] was expected"
         );
         let mut pairs = false;
@@ -81,7 +81,7 @@ impl<'a> Input<'a> {
         let (m, columns) = (self.m, weights.columns);
         assert_eq!(
             out.len(),
-            m * columns,
+            area(m, columns),
             "an output of [{m}, {columns}] was expected"
         );
         Job {
@@ -104,7 +104,7 @@ impl<'a> Input<'a> {
         let count = rows.len();
         assert_eq!(
             out.len(),
-            count * columns,
+            area(count, columns),
             "an output of [{count}, {columns}] was expected"
         );
         let Operand { words, .. } = self.operand(weights);

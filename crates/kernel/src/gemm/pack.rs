@@ -8,6 +8,7 @@ use std::fmt;
 use super::Precision;
 use crate::Isa;
 use crate::bf16::to_bf16;
+use crate::buffer::area;
 use crate::slab::Storage;
 
 /// Weights arranged in panels for the micro-kernels of one instruction set.
@@ -80,7 +81,7 @@ impl PackedMatrix {
 
     fn filled(mut self, w: &[f32]) -> Self {
         let (n, k) = (self.columns, self.depth);
-        assert_eq!(w.len(), n * k, "a matrix [{n}, {k}] was expected");
+        assert_eq!(w.len(), area(n, k), "a matrix [{n}, {k}] was expected");
         if k > 0 {
             for (column, row) in w.chunks_exact(k).enumerate() {
                 self.set_column(column, row);
@@ -91,7 +92,7 @@ impl PackedMatrix {
 
     fn filled_transposed(mut self, w: &[f32]) -> Self {
         let (n, k) = (self.depth, self.columns);
-        assert_eq!(w.len(), n * k, "a matrix [{n}, {k}] was expected");
+        assert_eq!(w.len(), area(n, k), "a matrix [{n}, {k}] was expected");
         if k > 0 {
             let per_word = self.precision.unit_depth();
             for (unit, rows) in w.chunks(k * per_word).enumerate() {
@@ -111,7 +112,10 @@ impl PackedMatrix {
         let lanes = lanes(isa);
         let vectors = if columns <= lanes { 1 } else { 2 };
         let units = depth.div_ceil(precision.unit_depth());
-        let words = storage(columns.div_ceil(vectors * lanes) * vectors * lanes * units);
+        let words = storage(area(
+            columns.div_ceil(vectors * lanes),
+            area(vectors * lanes, units),
+        ));
         PackedMatrix {
             isa,
             precision,

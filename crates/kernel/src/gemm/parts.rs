@@ -65,8 +65,17 @@ mod tests {
     const OUT: usize = 75;
     const DEPTH: usize = 90;
     /// Rows of each part and its rank; between them rows of none.
-    const PARTS: [(Range<usize>, usize); 4] = [(0..1, 7), (3..8, 16), (8..211, 3), (212..212, 5)];
-    const ROWS: usize = 213;
+    const PARTS: [&[(Range<usize>, usize)]; 3] = [
+        &[(0..1, 7), (3..8, 16), (8..211, 3), (212..212, 5)],
+        // An answer each.
+        &[(0..1, 7), (1..2, 16), (2..3, 3), (4..6, 8)],
+        &[(0..1, 8)],
+    ];
+
+    /// Of all parts, and one of none.
+    fn rows_of(parts: &[(Range<usize>, usize)]) -> usize {
+        parts[parts.len() - 1].0.end + 1
+    }
 
     struct Term {
         down: PackedMatrix,
@@ -74,12 +83,12 @@ mod tests {
         low: Vec<f32>,
     }
 
-    fn terms(pool: &Pool, precision: Precision) -> Vec<Term> {
+    fn terms(pool: &Pool, parts: &[(Range<usize>, usize)], precision: Precision) -> Vec<Term> {
         let pack = |seed, n, k| {
             let w = random(seed, n * k);
             PackedMatrix::pack(pool.isa(), precision, &w, n, k)
         };
-        let parts = PARTS.iter().zip(10..);
+        let parts = parts.iter().zip(10..);
         let term = |((rows, rank), seed): (&(Range<usize>, usize), u64)| Term {
             down: pack(seed, *rank, DEPTH),
             up: pack(seed + 100, OUT, *rank),
@@ -89,10 +98,16 @@ mod tests {
     }
 
     /// The parts' terms added to `out`.
-    fn add_parts(pool: &Pool, x: &[f32], terms: &mut [Term], out: &mut [f32]) {
+    fn add_parts(
+        pool: &Pool,
+        x: &[f32],
+        of: &[(Range<usize>, usize)],
+        terms: &mut [Term],
+        out: &mut [f32],
+    ) {
         let (mut rest, mut end) = (out, 0);
         let mut parts = Vec::new();
-        for ((rows, _), term) in PARTS.iter().zip(terms) {
+        for ((rows, _), term) in of.iter().zip(terms) {
             let (_, after) = std::mem::take(&mut rest).split_at_mut((rows.start - end) * OUT);
             let (out, after) = after.split_at_mut(rows.len() * OUT);
             (rest, end) = (after, rows.end);
@@ -103,18 +118,26 @@ mod tests {
                 out,
             });
         }
-        matmul_low_rank_parts(pool, x, ROWS, &mut parts);
+        matmul_low_rank_parts(pool, x, rows_of(of), &mut parts);
+    }
+
+    fn every_way() -> impl Iterator<Item = (&'static [(Range<usize>, usize)], Precision)> {
+        let precisions = [Precision::Bf16, Precision::F32];
+        PARTS
+            .into_iter()
+            .flat_map(move |parts| precisions.map(|it| (parts, it)))
     }
 
     #[test]
     fn parts_have_the_bits_of_their_terms_alone_and_other_rows_are_left_as_they_are() {
-        let (x, before) = (random(1, ROWS * DEPTH), random(2, ROWS * OUT));
-        for precision in [Precision::Bf16, Precision::F32] {
+        for (parts, precision) in every_way() {
+            let rows = rows_of(parts);
+            let (x, before) = (random(1, rows * DEPTH), random(2, rows * OUT));
             assert_thread_count_is_invisible(|pool| {
-                let mut terms = terms(pool, precision);
+                let mut terms = terms(pool, parts, precision);
                 let (mut out, mut expected) = (before.clone(), before.clone());
-                add_parts(pool, &x, &mut terms, &mut out);
-                for ((rows, rank), term) in PARTS.iter().zip(&terms) {
+                add_parts(pool, &x, parts, &mut terms, &mut out);
+                for ((rows, rank), term) in parts.iter().zip(&terms) {
                     let mut low = vec![0.0; rows.len() * rank];
                     let alone = LowRank {
                         down: &term.down,
@@ -135,16 +158,18 @@ mod tests {
 
     #[test]
     fn a_term_after_its_product_has_the_bits_of_one_within_it() {
-        let (x, w) = (random(1, ROWS * DEPTH), random(2, OUT * DEPTH));
-        for precision in [Precision::Bf16, Precision::F32] {
+        let w = random(2, OUT * DEPTH);
+        for (parts, precision) in every_way() {
+            let m = rows_of(parts);
+            let x = random(1, m * DEPTH);
             assert_thread_count_is_invisible(|pool| {
                 let weights = PackedMatrix::pack(pool.isa(), precision, &w, OUT, DEPTH);
-                let mut terms = terms(pool, precision);
+                let mut terms = terms(pool, parts, precision);
                 // What is added to zeros is what is written.
-                let mut out = vec![0.0; ROWS * OUT];
-                matmul(pool, &x, ROWS, &weights, &mut out, true);
-                add_parts(pool, &x, &mut terms, &mut out);
-                for ((rows, _), term) in PARTS.iter().zip(&mut terms) {
+                let mut out = vec![0.0; m * OUT];
+                matmul(pool, &x, m, &weights, &mut out, true);
+                add_parts(pool, &x, parts, &mut terms, &mut out);
+                for ((rows, _), term) in parts.iter().zip(&mut terms) {
                     let mut within = vec![f32::NAN; rows.len() * OUT];
                     let product = AdaptedProduct {
                         product: Product {

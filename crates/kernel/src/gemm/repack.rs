@@ -9,6 +9,7 @@ use std::marker::PhantomData;
 use super::micro::{FloatUnit, PairUnit, Unit};
 use super::{PackedMatrix, Precision};
 use crate::Pool;
+use crate::buffer::area;
 use crate::parallel::SharedMut;
 use crate::simd::{self, Kernel, Simd, vector_at};
 
@@ -42,7 +43,11 @@ impl PackedMatrix {
 
     fn repack_columns<U: Unit>(&mut self, pool: &Pool, w: &[f32]) {
         let (n, depth, isa) = (self.columns, self.depth, self.isa);
-        assert_eq!(w.len(), n * depth, "a matrix [{n}, {depth}] was expected");
+        assert_eq!(
+            w.len(),
+            area(n, depth),
+            "a matrix [{n}, {depth}] was expected"
+        );
         let (width, panel_words) = (self.panel_columns(), self.panel_words());
         let words = SharedMut::new(&mut self.words[..]);
         pool.run(n.div_ceil(width), &|panel| {
@@ -63,7 +68,7 @@ impl PackedMatrix {
         let (n, columns, isa) = (self.depth, self.columns, self.isa);
         assert_eq!(
             w.len(),
-            n * columns,
+            area(n, columns),
             "a matrix [{n}, {columns}] was expected"
         );
         let (units, width, panel_words) = (self.units(), self.panel_columns(), self.panel_words());
@@ -179,7 +184,7 @@ impl<U: Unit> Kernel for Strips<'_, U> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{assert_thread_count_is_invisible, drawn, for_each_isa, random};
+    use crate::testing::{assert_thread_count_is_invisible, for_each_isa, random, shapes};
 
     const SHAPES: [(usize, usize); 9] = [
         (0, 3),
@@ -196,8 +201,7 @@ mod tests {
     #[test]
     fn words_are_those_of_a_fresh_packing() {
         for_each_isa(|pool| {
-            let drawn = drawn(13, 12, [150, 150]).into_iter().map(Into::into);
-            for (n, k) in SHAPES.into_iter().chain(drawn) {
+            for (n, k) in shapes(&SHAPES, 13, 12, [150, 150]) {
                 let (before, w) = (random(1, n * k), random(2, n * k));
                 for precision in [Precision::Bf16, Precision::F32] {
                     let what = format!("{} {precision:?} {n}x{k}", pool.isa());

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use super::micro::{FloatUnit, PairUnit, Term, TileProduct, Unit};
 use crate::Pool;
-use crate::buffer::Scratch;
+use crate::buffer::{Scratch, area};
 use crate::parallel::SharedMut;
 use crate::simd::{self, Kernel, Simd, map_vectors, vector_at};
 
@@ -99,9 +99,21 @@ fn run<U: Unit>(
     out: &mut [f32],
     finish: Finish,
 ) {
-    assert_eq!(a.len(), m * p, "a left side of [{m}, {p}] was expected");
-    assert_eq!(b.len(), m * q, "a right side of [{m}, {q}] was expected");
-    assert_eq!(out.len(), p * q, "an output of [{p}, {q}] was expected");
+    assert_eq!(
+        a.len(),
+        area(m, p),
+        "a left side of [{m}, {p}] was expected"
+    );
+    assert_eq!(
+        b.len(),
+        area(m, q),
+        "a right side of [{m}, {q}] was expected"
+    );
+    assert_eq!(
+        out.len(),
+        area(p, q),
+        "an output of [{p}, {q}] was expected"
+    );
     // The other way round is dear to write out: only where it saves laying out a wide side again.
     let swapped = p > q && q <= TASK_ROWS;
     let (narrow, wide) = if swapped {
@@ -455,7 +467,7 @@ mod tests {
     use super::*;
     use crate::bf16::{from_bf16, to_bf16};
     use crate::testing::{
-        assert_close, assert_thread_count_is_invisible, drawn, for_each_isa, random,
+        assert_close, assert_thread_count_is_invisible, for_each_isa, random, shapes,
     };
 
     const SHAPES: [(usize, usize, usize); 10] = [
@@ -492,8 +504,7 @@ mod tests {
     #[test]
     fn both_precisions_agree_with_the_reference() {
         for_each_isa(|pool| {
-            let drawn = drawn(12, 12, [150, 130, 150]).into_iter().map(Into::into);
-            for shape in SHAPES.into_iter().chain(drawn) {
+            for shape in shapes(&SHAPES, 12, 12, [150, 130, 150]) {
                 // Sums that are not scaled go straight to the output.
                 for scale in [0.25, 1.0] {
                     agrees(pool, shape, scale);
@@ -530,5 +541,12 @@ mod tests {
                 out
             });
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "more than any memory holds")]
+    fn a_shape_whose_size_wraps_around_is_refused() {
+        let (m, p) = (1 << 33, 1 << 31);
+        matmul_tn(&Pool::new(1), &[], &[], m, p, 0, &mut [], 1.0, false);
     }
 }

@@ -11,6 +11,7 @@
 //! rounded by vectors of columns.
 
 use super::pack::{Bits, QuantisedMatrix, VECTORS, WIDE_BLOCK};
+use crate::buffer::area;
 use crate::parallel::SharedMut;
 use crate::simd::{self, Kernel, Simd, vector_at};
 use crate::slab::Piece;
@@ -44,7 +45,7 @@ impl QuantisedMatrix {
             lower: None,
         };
         // Scales of zero: whatever the codes say.
-        blank.words = Piece::zeroed(blank.panels() * blank.panel_words());
+        blank.words = Piece::zeroed(area(blank.panels(), blank.panel_words()));
         blank
     }
 
@@ -101,7 +102,7 @@ impl QuantisedMatrix {
         let (n, depth) = (self.columns, self.depth);
         assert_eq!(
             w.len(),
-            n * depth,
+            area(n, depth),
             "a matrix of {n} by {depth} was expected"
         );
     }
@@ -329,5 +330,11 @@ mod tests {
     #[should_panic(expected = "whole blocks of 64")]
     fn a_depth_of_half_a_block_is_refused() {
         QuantisedMatrix::blank(Isa::Portable, 3, 96);
+    }
+
+    #[test]
+    #[should_panic(expected = "more than any memory holds")]
+    fn a_matrix_whose_size_wraps_around_is_refused() {
+        QuantisedMatrix::blank(Isa::Portable, 1 << 33, 1 << 31);
     }
 }

@@ -11,6 +11,7 @@
 use std::fmt;
 
 use crate::Isa;
+use crate::buffer::area;
 use crate::f16::from_f16;
 use crate::gemm::lanes;
 use crate::slab::Piece;
@@ -117,7 +118,7 @@ impl QuantisedMatrix {
     /// ask for, or a code has more than its bits.
     pub fn pack(isa: Isa, w: &Blocks<'_>, n: usize, k: usize) -> Self {
         let mut packed = Self::empty(isa, w, n, k);
-        packed.words = Piece::zeroed(packed.panels() * packed.panel_words());
+        packed.words = Piece::zeroed(area(packed.panels(), packed.panel_words()));
         for column in 0..n {
             for block in 0..k / BLOCK {
                 let codes = &w.codes[column * k + block * BLOCK..][..BLOCK];
@@ -128,20 +129,22 @@ impl QuantisedMatrix {
     }
 
     /// The same for products that look twice ([`super::largest_quantised`]); where the codes do not have 8 bits
-    /// and one zero for all, as [`QuantisedMatrix::pack`] arranges them.
+    /// and one zero for all, or there are none, as [`QuantisedMatrix::pack`] arranges them.
     ///
     /// # Panics
     /// As [`QuantisedMatrix::pack`].
     pub fn pack_split(isa: Isa, w: &Blocks<'_>, n: usize, k: usize) -> Self {
-        let (Bits::Eight, Offsets::Zero(zero)) = (w.bits, w.offsets) else {
-            return Self::pack(isa, w, n, k);
+        let zero = match w.offsets {
+            // Of nothing there is no half, and no variance.
+            Offsets::Zero(zero) if w.bits == Bits::Eight && n > 0 && k > 0 => zero,
+            _ => return Self::pack(isa, w, n, k),
         };
         let mut packed = Self::empty(isa, w, n, k);
         packed.bits = Bits::Four;
-        packed.words = Piece::zeroed(packed.panels() * packed.panel_words());
+        packed.words = Piece::zeroed(area(packed.panels(), packed.panel_words()));
         let (width, blocks) = (packed.panel_columns(), k / BLOCK);
         let block_words = Bits::Four.block_words();
-        let mut words = Piece::zeroed(packed.panels() * blocks * block_words * width);
+        let mut words = Piece::zeroed(area(packed.panels(), blocks * block_words * width));
         for column in 0..n {
             let (panel, within) = (column / width, column % width);
             for block in 0..blocks {
@@ -170,7 +173,7 @@ impl QuantisedMatrix {
             k.is_multiple_of(BLOCK),
             "a depth of whole blocks of {BLOCK}, not {k}, was expected"
         );
-        assert_eq!(w.codes.len(), n * k, "codes [{n}, {k}] were expected");
+        assert_eq!(w.codes.len(), area(n, k), "codes [{n}, {k}] were expected");
         assert_eq!(
             w.scales.len(),
             n * k / BLOCK,
