@@ -118,7 +118,9 @@ fn table(measured: &[Measured]) -> String {
     measured
         .iter()
         .for_each(|line| text.push_str(&line.table_row()));
-    text.push_str("\nHow the sides were run, and what the other peers gave in the first turn:\n\n");
+    text.push_str(
+        "\nHow the sides were run, and what was measured beside, in the first turn alone:\n\n",
+    );
     measured
         .iter()
         .for_each(|line| text.push_str(&line.footnote()));

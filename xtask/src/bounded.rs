@@ -1,4 +1,5 @@
-//! Commands that fetch, within a limit of time: a mirror that does not answer must not hold up everything else.
+//! Commands within a limit of time: a mirror that does not answer, or a program that does not end, must not hold up
+//! everything else.
 //!
 //! Only the program itself is ended, not what it has started: dpkg in the middle of a package had better finish it.
 
@@ -42,6 +43,12 @@ pub fn run(command: &mut Command, limit: Duration, log: &Path) -> Result<String,
             log.display()
         )),
     }
+}
+
+/// [`run`], but what it returns is standard output with standard error after it.
+pub fn run_all(command: &mut Command, limit: Duration, log: &Path) -> Result<String, String> {
+    let printed = run(command, limit, log)?;
+    Ok(printed + &read(&log.with_extension("err"))?)
 }
 
 /// How the child ended, or nothing where it had to be ended.
@@ -94,6 +101,15 @@ mod tests {
     #[test]
     fn it_gives_what_was_printed_and_keeps_complaints_apart() {
         assert_eq!(sh("echo yes; echo no >&2", PATIENCE).unwrap(), "yes\n");
+    }
+
+    #[test]
+    fn it_gives_complaints_too_where_they_are_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no >&2; echo yes"]);
+        let all = run_all(&mut command, PATIENCE, &folder.path().join("log"));
+        assert_eq!(all.unwrap(), "yes\nno\n");
     }
 
     #[test]

@@ -73,7 +73,8 @@ impl Head<'_> {
         let mut logits = std::mem::take(&mut work.spare);
         logits.resize(rows.len() * vocab, 0.0);
         let mut rest = &mut *logits;
-        // Runs of one kind: a row's logits do not depend on its neighbours.
+        // Runs of one kind: a row's logits do not depend on its neighbours, nor does its largest where
+        // that alone is asked for.
         for run in rows.chunk_by(|a, b| a.1 == b.1) {
             for rows in run.chunks(CHUNK_ROWS_MAX) {
                 let logits;

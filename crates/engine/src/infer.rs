@@ -3,7 +3,8 @@
 //! One call computes a chunk of each of several sequences: a whole prompt, a part of
 //! one, or the next token; that is what a scheduler batches continuously. It runs the
 //! block that tuning runs. A row's result is the same bits whatever else is in the
-//! batch, however its sequence was cut into chunks, and at any number of threads.
+//! batch, however its sequence was cut into chunks, and at any number of threads;
+//! of [`Logits::Largest`] that holds for the largest alone.
 
 use crate::block::{Activations, AdapterRows, Attend, Block, Heads, Work};
 use crate::config::Config;

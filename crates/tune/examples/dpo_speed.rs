@@ -6,7 +6,7 @@
 //! benches/peers/dpo_pairs.py writes them. Takes 12 steps of 8 pairs where nothing else is said, and
 //! prints one JSON object. A step is everything: reference, forward, backward, optimizer. tokens/s
 //! counts what a peer has to compute, prompt and answer of both sides without padding, from the
-//! median step after the first; loss is that of the last step.
+//! mean step after the first; loss is that of the last step.
 
 use std::error::Error;
 use std::fs::read_to_string;
@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let of_a_pair = pairs.iter().map(DpoPair::tokens).sum::<usize>() as f64 / pairs.len() as f64;
     let mut run = Dpo::new((&model, None), &pool, pairs, &spec, 0.1)?;
-    let (mut rates, mut loss) = (Vec::new(), f64::NAN);
+    let (mut seconds, mut loss) = (Vec::new(), f64::NAN);
     let folder = tempfile::tempdir()?;
     let mut job = Job {
         spec: &spec,
@@ -60,12 +60,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut start = Instant::now();
     learn::run(&mut job, &mut run, &mut |event| {
-        rates.push(batch_pairs as f64 / start.elapsed().as_secs_f64());
+        seconds.push(start.elapsed().as_secs_f64());
         start = Instant::now();
         loss = event.loss;
     })?;
-    let steps = rates.len();
-    let pairs_per_s = median(rates);
+    let steps = seconds.len();
+    let pairs_per_s = batch_pairs as f64 / mean_after_first(&seconds);
     println!(
         "{}",
         json!({
@@ -94,13 +94,10 @@ fn read(model: &Model, path: &Path) -> Result<Vec<DpoPair>, Box<dyn Error>> {
         .collect()
 }
 
-/// The middle value, the first left out where there are more.
-fn median(mut values: Vec<f64>) -> f64 {
-    if values.len() > 1 {
-        values.remove(0);
-    }
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+/// The mean, the first left out where there are more: steps are of different lengths.
+fn mean_after_first(values: &[f64]) -> f64 {
+    let values = &values[usize::from(values.len() > 1)..];
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// The most memory this process has held, where the system says so.

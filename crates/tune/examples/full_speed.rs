@@ -4,7 +4,7 @@
 //!
 //! MODEL is a .gguf file or a Hugging Face folder. Every step trains on 2 x 256 tokens, every position
 //! supervised but the last of each sequence: gradients of all weights, clipping, AdamW, the model
-//! taken up anew. With a TEXT, a file, a step takes the next of its tokens, and the loss is the mean of the last ten
+//! taken up anew. With a TEXT, a file, a step takes the next of its tokens, and the loss is the mean of the last twenty
 //! steps: what products of bytes do to what is learnt. `bf16` lets no product multiply bytes. Prints one JSON line with the median step. LATHE_THREADS and LATHE_ISA are honoured.
 
 use lathe_engine::{ByteProducts, FullTrainer, Parameters};
@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
-    let tail = if text.is_some() { 10 } else { 1 };
+    let tail = if text.is_some() { 20 } else { 1 };
     seconds.sort_by(f64::total_cmp);
     let step_s = seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN);
     let report = serde_json::json!({

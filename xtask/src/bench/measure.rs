@@ -1,5 +1,6 @@
 //! One row measured: the sides in turn, the ratio with its range.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -37,19 +38,22 @@ pub enum Figure {
 
 impl Side {
     fn run(&mut self) -> Result<f64, String> {
+        let log = shell::target_dir().join("bench/side.log");
+        let mut run = |run: fn(&mut Command, Duration, &Path) -> Result<String, String>| {
+            run(&mut self.command, TURN_MAX, &log)
+        };
         let figure = match self.figure {
             Figure::Key(key) => {
-                let log = shell::target_dir().join("bench/side.log");
-                let printed = bounded::run(&mut self.command, TURN_MAX, &log)?;
-                shell::object_of(&printed).and_then(|it| it[key].as_f64())
+                shell::object_of(&run(bounded::run)?).and_then(|it| it[key].as_f64())
             }
             Figure::InArray(key) => {
-                let printed = shell::output(&mut self.command)?;
+                let printed = run(bounded::run)?;
                 let array: Value = serde_json::from_str(&printed)
                     .map_err(|error| format!("'{printed}' is not JSON: {error}"))?;
                 array[0][key].as_f64()
             }
-            Figure::Column(heading) => column(&shell::all_output(&mut self.command)?, heading),
+            // Some print their tables where others complain.
+            Figure::Column(heading) => column(&run(bounded::run_all)?, heading),
         };
         figure
             .filter(|figure| *figure > 0.0)
@@ -91,7 +95,7 @@ pub struct Measured {
     ratios: Vec<f64>,
     /// How the sides were run.
     pub commands: Vec<String>,
-    /// The peers that were not the best, with their figures.
+    /// What was measured once beside: ours another way, and the peers that were not the best.
     others: Vec<(String, f64)>,
     why: Option<String>,
 }
@@ -110,6 +114,9 @@ fn turns(work: Work, measured: &mut Measured) -> Result<(), String> {
     let better = if less_is_better(work) { -1.0 } else { 1.0 };
     let mut sides = peers::sides(work)?;
     let first = mine.run()?;
+    for mut side in ours::beside(work)? {
+        measured.others.push((side.name.clone(), side.run()?));
+    }
     let mut figures = Vec::new();
     for side in &mut sides {
         match side.run() {
@@ -143,9 +150,8 @@ fn turns(work: Work, measured: &mut Measured) -> Result<(), String> {
         .zip(&figures)
         .enumerate()
         .filter(|(at, _)| *at != best);
-    measured.others = others
-        .map(|(_, (side, figure))| (side.name.clone(), *figure))
-        .collect();
+    let others = others.map(|(_, (side, figure))| (side.name.clone(), *figure));
+    measured.others.extend(others);
     Ok(())
 }
 
@@ -268,9 +274,33 @@ fn round(value: f64) -> f64 {
     (value * digits).round() / digits
 }
 
-/// The middle of some figures.
+/// The middle of some figures, or half way between the middle two.
 pub fn median(values: &[f64]) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    match values.len() {
+        0 => f64::NAN,
+        len => f64::midpoint(values[(len - 1) / 2], values[len / 2]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert!(median(&[]).is_nan());
+        assert_eq!(median(&[3.0]), 3.0);
+        assert_eq!(median(&[5.0, 1.0]), 3.0);
+        assert_eq!(median(&[9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&[9.0, 1.0, 2.0, 4.0]), 3.0);
+    }
+
+    #[test]
+    fn a_figure_stands_in_the_last_row_of_its_column() {
+        let printed = "chatter\n| PP | S_TG t/s |\n|---|---|\n| 64 | 12.5 |\n| 64 | 13.5 |\n";
+        assert_eq!(column(printed, "S_TG t/s"), Some(13.5));
+        assert_eq!(column(printed, "S_PP t/s"), None);
+    }
 }

@@ -31,14 +31,11 @@ pub fn side(work: Work) -> Result<Side, String> {
                 vec!["prompt".into(), path, tokens.to_string()],
             )
         }
-        Work::Decode(shape, sequences) => {
-            let path = text(&models::answers(shape, Bits::Four)?);
-            (
-                example("speed")?,
-                "tokens_per_s",
-                vec!["decode".into(), path, sequences.to_string()],
-            )
-        }
+        Work::Decode(shape, sequences) => (
+            example("speed")?,
+            "tokens_per_s",
+            decode("decode", shape, sequences)?,
+        ),
         Work::Full => {
             let path = text(&models::base(Shape::SmolLm2)?);
             (
@@ -58,13 +55,38 @@ pub fn side(work: Work) -> Result<Side, String> {
         }
         Work::Start => return start(),
     };
+    Ok(engine("lathe", program, arguments, key))
+}
+
+/// Our engine another way, for the reader to compare: what a peer computes and we do not need.
+pub fn beside(work: Work) -> Result<Vec<Side>, String> {
+    let Work::Decode(shape, sequences) = work else {
+        return Ok(Vec::new());
+    };
+    // A greedy choice needs the largest logit alone; llama.cpp computes all in either case.
+    let arguments = decode("decode-all", shape, sequences)?;
+    let name = "lathe, all logits exact";
+    Ok(vec![engine(
+        name,
+        example("speed")?,
+        arguments,
+        "tokens_per_s",
+    )])
+}
+
+fn engine(name: &str, program: PathBuf, arguments: Vec<String>, key: &'static str) -> Side {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(shell::root());
-    Ok(Side {
-        name: "lathe".to_owned(),
+    Side {
+        name: name.to_owned(),
         command,
         figure: Figure::Key(key),
-    })
+    }
+}
+
+fn decode(mode: &str, shape: Shape, sequences: usize) -> Result<Vec<String>, String> {
+    let path = text(&models::answers(shape, Bits::Four)?);
+    Ok(vec![mode.into(), path, sequences.to_string()])
 }
 
 fn lora(shape: Shape) -> Result<Vec<String>, String> {
@@ -111,7 +133,8 @@ pub fn pairs() -> Result<&'static Path, String> {
             &shell::output(
                 script
                     .arg(order.dataset.join("records.jsonl"))
-                    .arg(&order.model),
+                    .arg(&order.model)
+                    .args(["--count", &PAIRS.to_string()]),
             )?,
         )?;
         Ok(path)

@@ -22,7 +22,16 @@ pub fn sides(work: Work) -> Result<Vec<Side>, String> {
         Work::Prompt(shape, bits, tokens) => prompt(&models::answers(shape, bits)?, bits, tokens),
         Work::Decode(shape, sequences) => decode(&models::answers(shape, Bits::Four)?, sequences),
         Work::Lora(shape) => lora(shape, "tokens_per_s"),
-        Work::LoraMemory => lora(Shape::SmolLm2, "peak_mib"),
+        Work::LoraMemory => {
+            let mut sides = lora(Shape::SmolLm2, "peak_mib")?;
+            for side in &mut sides {
+                // What is kept counts as held.
+                KEEP_PAGES.iter().for_each(|(name, _)| {
+                    side.command.env_remove(name);
+                });
+            }
+            Ok(sides)
+        }
         Work::Full => torch(
             "benches/peers/train_full.py",
             &models::base(Shape::SmolLm2)?,
@@ -107,7 +116,6 @@ fn decode(model: &Path, sequences: usize) -> Result<Vec<Side>, String> {
         side(name, command, figure)
     };
     let main = llama_cpp::program("llama-batched-bench")?;
-    // Its flash attention stops with a failed assertion on these models.
     let fork = llama_cpp::ik_program("llama-batched-bench")?;
     let flags = ["-fa", "on", "--output-format", "jsonl"];
     Ok(vec![

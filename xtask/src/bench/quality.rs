@@ -1,11 +1,14 @@
 //! `quality`: that nothing was paid for speed with quality.
 //!
-//! Hidden states of held text against f32 dequantised weights (cosine at every layer's end, of all
-//! rows together and as the mean of each row's own), perplexity against llama.cpp's on the same file
-//! and text, and the mean training loss of the last twenty of a hundred
-//! steps against PyTorch's, same order of data, same first adapter, no dropout.
+//! On the text of the pack's records: hidden states against f32 dequantised weights (cosine at every
+//! layer's end, of all rows together and as the mean of each row's own), and perplexity against
+//! llama.cpp's on the same file. The mean training loss of the last twenty of a hundred steps: of an
+//! adapter against PyTorch's, same order of data, same first adapter, no dropout; of full tuning whose
+//! products multiply bytes against the same in bfloat16.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -13,21 +16,23 @@ use super::ours::{self, Order};
 use super::rows::{Bits, Shape};
 use super::{llama_cpp, models};
 use crate::acceptance::{PACK, append};
-use crate::python;
 use crate::shell::{self, Outcome};
+use crate::{bounded, python};
 
 /// Steps of the comparison of losses; the last [`TAIL`] are compared.
 const STEPS: usize = 100;
 const TAIL: usize = 20;
 /// How far perplexity and loss may be apart, as a share.
 const APART_MAX: f64 = 0.01;
+/// How long one measurement may take.
+const MEASUREMENT_MAX: Duration = Duration::from_secs(1800);
 /// The least cosine of hidden states.
 const COSINE_MIN: f64 = 0.999;
 
 /// Measures, appends the figures, fails where a rule is broken.
 pub fn run() -> Outcome {
     let order = ours::order()?;
-    let text = held_text(order)?;
+    let text = text_of_records(order)?;
     let mut body = "| | ours | theirs | rule | |\n|---|---|---|---|---|\n".to_owned();
     let mut broken = Vec::new();
     let mut say = |what: String, ours: f64, theirs: f64, rule: &str, holds: bool| {
@@ -70,6 +75,15 @@ pub fn run() -> Outcome {
         "within 1 %",
         near(ours, theirs),
     );
+    let [bytes, bf16] = ["bytes", "bf16"].map(|products| full_loss(products, &text));
+    let (bytes, bf16) = (bytes?, bf16?);
+    say(
+        "full tuning's loss, steps 82-101, products of bytes; of bfloat16 beside".to_owned(),
+        bytes,
+        bf16,
+        "within 1 %",
+        near(bytes, bf16),
+    );
     append(
         "quality beside the peers",
         "cargo xtask bench quality",
@@ -89,11 +103,33 @@ fn near(ours: f64, theirs: f64) -> bool {
 fn speed(mode: &str, model: &Path, text: Option<&Path>) -> Result<Value, String> {
     let mut command = shell::command(ours::example("speed")?, &[mode]);
     command.arg(model).args(text);
-    shell::last_object(&mut command)
+    object(&mut command)
 }
 
-/// The sentences of the held-out records as one text.
-fn held_text(order: &Order) -> Result<std::path::PathBuf, String> {
+/// The mean loss of the last steps of full tuning on a text.
+fn full_loss(products: &str, text: &Path) -> Result<f64, String> {
+    let mut command = Command::new(ours::example("full_speed")?);
+    command.arg(models::base(Shape::SmolLm2)?);
+    command.args([&STEPS.to_string(), products]).arg(text);
+    let report = object(command.current_dir(shell::root()))?;
+    let loss = report["loss"].as_f64();
+    loss.ok_or_else(|| format!("full tuning gave no loss: {report}"))
+}
+
+/// The JSON object that a command prints last, within the limit.
+fn object(command: &mut Command) -> Result<Value, String> {
+    let printed = bounded::run(command, MEASUREMENT_MAX, &log())?;
+    shell::object_of(&printed)
+        .ok_or_else(|| format!("`{}` printed no JSON object", shell::describe(command)))
+}
+
+/// Where the output of the command that runs is kept.
+fn log() -> PathBuf {
+    shell::target_dir().join("bench/quality.log")
+}
+
+/// The sentences of the prepared records as one text.
+fn text_of_records(order: &Order) -> Result<PathBuf, String> {
     let path = order.dataset.join("records.jsonl");
     let text =
         std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -104,9 +140,10 @@ fn held_text(order: &Order) -> Result<std::path::PathBuf, String> {
                 .to_owned(),
         )
     };
-    let held: Vec<String> = text.lines().filter_map(sentence).collect();
-    let to = order.home.path().join("held.txt");
-    std::fs::write(&to, held.join("\n")).map_err(|error| format!("{}: {error}", to.display()))?;
+    let sentences: Vec<String> = text.lines().filter_map(sentence).collect();
+    let to = order.home.path().join("sentences.txt");
+    std::fs::write(&to, sentences.join("\n"))
+        .map_err(|error| format!("{}: {error}", to.display()))?;
     Ok(to)
 }
 
@@ -117,7 +154,7 @@ fn llama_perplexity(model: &Path, text: &Path) -> Result<f64, String> {
         &["-c", "512", "-b", "512"],
     );
     command.arg("-m").arg(model).arg("-f").arg(text);
-    let printed = shell::all_output(&mut command)?;
+    let printed = bounded::run_all(&mut command, MEASUREMENT_MAX, &log())?;
     let after = printed
         .split("PPL = ")
         .nth(1)
@@ -137,14 +174,14 @@ fn losses(order: &Order) -> Result<(f64, f64), String> {
         .arg(&order.dataset)
         .arg(STEPS.to_string())
         .arg(&folder);
-    let ours = shell::last_object(&mut command)?;
+    let ours = object(&mut command)?;
     let rates = folder.join("rates.json");
     std::fs::write(&rates, ours.to_string())
         .map_err(|error| format!("{}: {error}", rates.display()))?;
     let mut script = python::PEERS.command("benches/peers/train_lora.py")?;
     // In f32: what bf16 does to PyTorch's own loss is more than the rule allows.
     let script = script.arg(&order.model).arg(&folder).arg(&rates);
-    let theirs = shell::last_object(script.args(["--dtype", "f32"]))?;
+    let theirs = object(script.args(["--dtype", "f32"]))?;
     Ok((tail(&ours)?, tail(&theirs)?))
 }
 
