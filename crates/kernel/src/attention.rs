@@ -245,7 +245,8 @@ pub struct CachedQuery<'a> {
 
 /// Attention of queries over caches; rows of `out` not named by a query are left as they are. A
 /// row's result is the same bits however the sequence was cut into chunks, whatever else is in the
-/// batch and however many threads work.
+/// batch and however many threads work, as long as the values in its caches are finite: one that is not
+/// reaches rows before it that share its block of 64 positions.
 ///
 /// # Panics
 /// If a length does not fit the shape, queries overlap, a cache is of another kind than the pool and
@@ -276,7 +277,10 @@ pub fn cached(pool: &Pool, shape: &Shape, queries: &[CachedQuery<'_>], q: &[f32]
             kind,
             "the cache is of another kind than the pool and the shape"
         );
-        let last = query.visible.saturating_add(query.rows.saturating_sub(1));
+        if query.rows == 0 {
+            continue;
+        }
+        let last = query.visible.saturating_add(query.rows - 1);
         assert!(
             query.visible > 0 && last <= query.cache.len(),
             "a row sees none or more positions than the cache holds"

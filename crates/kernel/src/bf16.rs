@@ -1,7 +1,7 @@
 //! Conversion between `f32` and bfloat16, the upper half of an `f32`.
 //!
 //! Nothing here is vectorised; the fast paths convert whole rows themselves and agree with these
-//! functions bit for bit.
+//! functions bit for bit, except that AVX-512 rounds subnormals to zero, as its products do.
 
 use crate::Pool;
 use crate::parallel::SharedMut;

@@ -23,6 +23,10 @@ pub fn forward_backward(
     losses: &mut [f32],
 ) {
     let rows = targets.len();
+    assert!(
+        rows == 0 || vocab > 0,
+        "logits of a vocabulary were expected"
+    );
     for_each_rows(
         pool,
         rows,

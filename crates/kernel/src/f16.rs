@@ -1,6 +1,6 @@
 //! Conversion between `f32` and IEEE half precision, the type of the scales of quantised weights.
 //!
-//! Nothing here is vectorised: files are read and written with it, products are not computed.
+//! Nothing here is vectorised: files are read and written with it, and the portable vectors use it.
 
 /// Widens a half-precision number; exact.
 pub fn from_f16(bits: u16) -> f32 {

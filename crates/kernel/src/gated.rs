@@ -110,6 +110,14 @@ trait Gate: Sync {
     fn slope<S: Simd>(s: S, gate: S::F, share: S::F) -> S::F;
 }
 
+/// A gate no further from zero than where a share is 0 or 1 to the last bit, and the slope with it: times
+/// what is left of a share there, a larger one would not be nothing.
+#[inline(always)]
+fn bounded<S: Simd>(s: S, gate: S::F) -> S::F {
+    const GATE_MAX: f32 = 100.0;
+    s.max(s.splat(-GATE_MAX), s.min(s.splat(GATE_MAX), gate))
+}
+
 struct Silu;
 
 impl Gate for Silu {
@@ -121,7 +129,7 @@ impl Gate for Silu {
     #[inline(always)]
     fn slope<S: Simd>(s: S, gate: S::F, share: S::F) -> S::F {
         let one = s.splat(1.0);
-        s.mul(share, s.fma(gate, s.sub(one, share), one))
+        s.mul(share, s.fma(bounded(s, gate), s.sub(one, share), one))
     }
 }
 
@@ -138,6 +146,7 @@ impl Gate for GeluTanh {
     #[inline(always)]
     fn slope<S: Simd>(s: S, gate: S::F, share: S::F) -> S::F {
         let one = s.splat(1.0);
+        let gate = bounded(s, gate);
         let square = s.mul(gate, gate);
         let k = s.fma(
             square,
@@ -224,6 +233,22 @@ mod tests {
         let numbers = random(1, len);
         let spread = |(i, x): (usize, &f32)| if i % 7 == 0 { x * 200.0 } else { x * 4.0 };
         numbers.iter().enumerate().map(spread).collect()
+    }
+
+    #[test]
+    fn the_slope_of_gates_far_out_is_none_or_one() {
+        for_each_isa(|pool| {
+            for activation in BOTH {
+                let gate = [-f32::MAX, -1e20, -1e13, -40.0, 40.0, 1e13, 1e20, f32::MAX];
+                let (up, dout) = ([1.0; 8], [1.0; 8]);
+                let (mut dgate, mut dup) = ([f32::NAN; 8], [f32::NAN; 8]);
+                backward(pool, activation, (&gate, &up), &dout, &mut dgate, &mut dup);
+                let near = |(found, expected): (&f32, f32)| (found - expected).abs() < 1e-6;
+                let expected = [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0];
+                let what = format!("{activation:?}: {dgate:?}");
+                assert!(dgate.iter().zip(expected).all(near), "{what}");
+            }
+        });
     }
 
     #[test]

@@ -270,14 +270,18 @@ mod tests {
     #[test]
     fn accumulating_adds_to_what_is_there() {
         for_each_isa(|pool| {
-            let (m, n, k) = (14, 37, 50);
-            let (x, w, before) = (random(1, m * k), random(2, n * k), random(3, m * n));
-            let packed = PackedMatrix::pack(pool.isa(), Precision::F32, &w, n, k);
-            let mut out = before.clone();
-            matmul(pool, &x, m, &packed, &mut out, true);
-            let product = reference(&x, m, &w, n, k, Precision::F32);
-            let expected: Vec<f32> = before.iter().zip(product).map(|(b, p)| b + p).collect();
-            assert_close(&out, &expected, 3e-6, "accumulated");
+            for (m, n, k) in shapes(&SHAPES, 32, 6, [40, 90, 200]) {
+                let (x, w, before) = (random(1, m * k), random(2, n * k), random(3, m * n));
+                for precision in BOTH {
+                    let packed = PackedMatrix::pack(pool.isa(), precision, &w, n, k);
+                    let mut out = before.clone();
+                    matmul(pool, &x, m, &packed, &mut out, true);
+                    let product = reference(&x, m, &w, n, k, precision);
+                    let sums = before.iter().zip(product).map(|(b, p)| b + p);
+                    let what = format!("{precision:?} {m}x{n}x{k} accumulated");
+                    assert_close(&out, &sums.collect::<Vec<f32>>(), 3e-6, &what);
+                }
+            }
         });
     }
 
@@ -436,6 +440,22 @@ mod tests {
     fn a_wrong_input_is_refused() {
         let packed = PackedMatrix::pack(Isa::Portable, Precision::F32, &[0.0; 3], 1, 3);
         matmul(&Pool::new(1), &[0.0; 5], 2, &packed, &mut [0.0; 2], false);
+    }
+
+    #[test]
+    #[should_panic(expected = "differ in instruction set")]
+    fn terms_for_different_machines_are_refused() {
+        let pack = |isa, n, k| PackedMatrix::pack(isa, Precision::F32, &vec![0.0; n * k], n, k);
+        let down = pack(Isa::Portable, 1, 3);
+        let ups = [Isa::Portable, Isa::Avx512Bf16].map(|isa| pack(isa, 20, 1));
+        let (mut lows, mut outs) = ([[0.0; 1]; 2], [[0.0; 20]; 2]);
+        let terms = ups.iter().zip(&mut lows).map(|(up, low)| LowRank {
+            down: &down,
+            up,
+            low,
+        });
+        let terms = terms.zip(&mut outs).map(|(term, out)| (term, &mut out[..]));
+        matmul_low_rank(&Pool::new(1), &[0.0; 3], 1, &mut terms.collect::<Vec<_>>());
     }
 
     #[test]

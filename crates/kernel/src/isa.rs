@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 /// An instruction set the kernels are written for. It is part of what makes a run reproducible:
-/// results are the same bits only on the same one.
+/// results are the same bits only on the same one, with the same C library, whose logarithm, sine and
+/// cosine a few single numbers come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Isa {
     /// AVX-512 (F, BW, DQ, VL) with the dot products of BF16 and of bytes (VNNI).

@@ -8,7 +8,11 @@
 //!
 //! Two promises hold everywhere and are tested bitwise: a result never depends on the number of
 //! threads, and a row of [`matmul`] or [`attention::cached`] never depends on the other rows of the
-//! call, on their number or on how a sequence was cut into chunks.
+//! call, on their number or on how a sequence was cut into chunks (attention says where a value that is not
+//! finite reaches others).
+
+#[cfg(target_endian = "big")]
+compile_error!("words of bytes are read in little-endian order throughout");
 
 pub mod adamw;
 pub mod attention;

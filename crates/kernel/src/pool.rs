@@ -121,8 +121,8 @@ impl Pool {
     /// under way, it runs inline.
     ///
     /// # Panics
-    /// A panic in a task is raised again here, after the tasks under way have ended; tasks not yet
-    /// begun are dropped.
+    /// A panic in a task is raised again here, the first where there are several, after the tasks under
+    /// way have ended; tasks not yet begun are dropped.
     pub fn run(&self, tasks: usize, f: &(dyn Fn(usize) + Sync)) {
         if tasks <= 1 || self.workers.is_empty() || IN_TASK.get() {
             return (0..tasks).for_each(f);
@@ -235,7 +235,7 @@ impl Shared {
         self.state.fetch_and(!OPEN, Ordering::AcqRel);
         let mut spins = 0_u32;
         while self.state.load(Ordering::Acquire) as u32 > 0 {
-            spins += 1;
+            spins = spins.saturating_add(1);
             // Past this a participant has probably lost its processor: let it have ours.
             if spins > 2000 {
                 thread::yield_now();
@@ -273,7 +273,12 @@ impl Shared {
         IN_TASK.set(false);
         if let Err(payload) = outcome {
             self.claim_up_to(tasks);
-            lock(&self.panic).get_or_insert(payload);
+            let mut first = lock(&self.panic);
+            match *first {
+                None => *first = Some(payload),
+                // Dropping it here might panic again, while others still hold the closure.
+                Some(_) => std::mem::forget(payload),
+            }
         }
     }
 
@@ -448,6 +453,30 @@ mod tests {
             }
         });
         assert_eq!(sum.load(Ordering::Relaxed), 3 * 100 * 10);
+    }
+
+    #[test]
+    fn panics_whose_payloads_panic_end_the_call_all_the_same() {
+        struct Loud;
+        impl Drop for Loud {
+            fn drop(&mut self) {
+                assert!(thread::panicking(), "dropped");
+            }
+        }
+        let pool = Pool::new(3);
+        let all = std::sync::Barrier::new(3);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            pool.run(3, &|_| {
+                all.wait();
+                std::panic::panic_any(Loud);
+            });
+        }));
+        std::mem::forget(outcome.expect_err("the first is raised again"));
+        let count = AtomicUsize::new(0);
+        pool.run(20, &|_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        assert_eq!(count.load(Ordering::Relaxed), 20);
     }
 
     #[test]

@@ -120,9 +120,6 @@ pub struct FourBit {
 
 impl FourBit {
     /// As many as take `bytes` bytes, at least one.
-    ///
-    /// # Panics
-    /// If the machine lacks `isa`.
     pub fn new(isa: Isa, bytes: usize) -> FourBit {
         // Every code as often as any other in each row.
         let codes: Vec<u8> = (0..WIDTH * WIDTH).map(|at| (at % 16) as u8).collect();
@@ -146,10 +143,10 @@ impl FourBit {
 
     /// Bytes of weights a second that one row is multiplied with: what bounds a single answer.
     pub fn row_bytes_per_s(&self, pool: &Pool, budget: Duration) -> f64 {
-        let mut out = Vec::new();
+        let (x, mut out) = (vec![1.0; WIDTH], Vec::new());
         let seconds = fastest_s(budget, || {
             for layer in &self.layers {
-                product(pool, layer, 1, &mut out);
+                product(pool, layer, &x, &mut out);
             }
         });
         black_box(&out);
@@ -162,23 +159,22 @@ impl FourBit {
         let Some(layer) = self.layers.first() else {
             return 0.0;
         };
-        let mut out = Vec::new();
-        let seconds = fastest_s(budget, || product(pool, layer, rows, &mut out));
+        let (x, mut out) = (vec![1.0; rows * WIDTH], Vec::new());
+        let seconds = fastest_s(budget, || product(pool, layer, &x, &mut out));
         black_box(&out);
         2.0 * (rows * WIDTH * WIDTH) as f64 / seconds
     }
 }
 
-/// `out = x · wᵀ` for `rows` rows of ones.
-fn product(pool: &Pool, weights: &QuantisedMatrix, rows: usize, out: &mut Vec<f32>) {
-    let x = vec![1.0; rows * WIDTH];
-    out.resize(rows * WIDTH, 0.0);
+/// `out = x · wᵀ`
+fn product(pool: &Pool, weights: &QuantisedMatrix, x: &[f32], out: &mut Vec<f32>) {
+    out.resize(x.len(), 0.0);
     let product = QuantisedProduct {
         weights,
         out,
         accumulate: false,
     };
-    matmul_quantised(pool, &x, rows, &mut [product]);
+    matmul_quantised(pool, x, x.len() / WIDTH, &mut [product]);
 }
 
 /// Multiplications and additions a second of `rows` rows with weights in bfloat16, as a prompt takes them
@@ -293,7 +289,7 @@ mod tests {
             let four_bit = FourBit::new(pool.isa(), 1);
             assert_eq!(four_bit.layers.len(), 1);
             let mut out = Vec::new();
-            product(pool, &four_bit.layers[0], 3, &mut out);
+            product(pool, &four_bit.layers[0], &[1.0; 3 * WIDTH], &mut out);
             // Σ (code − 8) over the codes 0 to 15 is −8, and a row has each of them WIDTH / 16 times.
             let expected = -8.0 * (WIDTH / 16) as f32;
             let close = |value: &f32| (value - expected).abs() < 1e-3 * expected.abs();

@@ -250,6 +250,13 @@ mod tests {
             }
         }
 
+        /// What a first look takes a value for: of 8 bits and one zero, with 8 for the lower half.
+        pub(super) fn value_at_first(&self, j: usize, d: usize) -> f64 {
+            let code = self.codes[j * self.k + d] & 0xf0 | 8;
+            let scale = f64::from(from_f16(self.scales[(j * self.k + d) / BLOCK]));
+            scale * (f64::from(code) - f64::from(self.zero()))
+        }
+
         pub(super) fn value(&self, j: usize, d: usize) -> f64 {
             let (code, at) = (self.codes[j * self.k + d], (j * self.k + d) / BLOCK);
             let scale = f64::from(from_f16(self.scales[at]));
@@ -261,7 +268,7 @@ mod tests {
     }
 
     /// The input as 8 bits a block see it.
-    fn rounded(x: &[f32]) -> Vec<f64> {
+    pub(super) fn rounded(x: &[f32]) -> Vec<f64> {
         let block = |block: &[f32]| {
             let scale = block.iter().fold(0.0_f32, |top, v| top.max(v.abs())) / 127.0;
             let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
@@ -381,6 +388,30 @@ mod tests {
                     let start = rows - m;
                     let part = product(&x[start * k..], m);
                     assert_same_bits(&part, &whole[start * n..], &format!("{bits:?}, {m} rows"));
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn what_is_not_a_number_reaches_every_output_of_its_row() {
+        for_each_isa(|pool| {
+            let (n, k) = (40, 64);
+            for (bits, offsets) in KINDS {
+                let packed = Stored::random(3, bits, offsets, n, k).packed(pool.isa());
+                for (at, odd) in (0..k).flat_map(|at| [(at, f32::NAN), (at, f32::INFINITY)]) {
+                    let mut x = random(1, 2 * k);
+                    x[at] = odd;
+                    let mut out = vec![0.0; 2 * n];
+                    let product = QuantisedProduct {
+                        weights: &packed,
+                        out: &mut out,
+                        accumulate: false,
+                    };
+                    matmul_quantised(pool, &x, 2, &mut [product]);
+                    let what = format!("{} {bits:?} {offsets}: {odd} at {at}", pool.isa());
+                    assert!(out[..n].iter().all(|it| it.is_nan()), "{what}");
+                    assert!(out[n..].iter().all(|it| it.is_finite()), "{what}");
                 }
             }
         });

@@ -20,6 +20,8 @@ mod avx512;
 mod loops;
 mod math;
 mod portable;
+#[cfg(test)]
+mod tests;
 
 use crate::Isa;
 pub(crate) use loops::{

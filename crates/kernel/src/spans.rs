@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::Pool;
 use crate::pool::LANES_MAX;
 
-/// Calls `f` with spans of `0..items` that make it up, each item once, in parallel. A thread begins with
-/// the same items in every call of as many.
+/// Calls `f` with spans of `0..items` that make it up, each item once, in parallel. A thread usually
+/// begins with the same items in every call of as many.
 ///
 /// # Panics
 /// As [`Pool::run`]; for more items than 32 bits count.

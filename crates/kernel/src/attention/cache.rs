@@ -308,25 +308,28 @@ mod tests {
 
     #[test]
     fn a_clone_is_independent_and_truncation_forgets() {
-        let (keys, values) = (random(1, 100 * 8), random(2, 100 * 8));
-        let (other_keys, other_values) = (random(3, 100 * 8), random(4, 100 * 8));
-        for len in [0, 1, 63, 64, 65, 99, 100, 200] {
-            let mut cache = KvLayer::new(Isa::detect(), 1, 8);
-            cache.append(&keys, &values);
-            let kept = len.min(100);
-            let mut fork = cache.clone();
-            fork.truncate(len);
-            assert_eq!(fork.len(), kept);
-            check(&fork, &keys, &values);
-            fork.append(&other_keys[kept * 8..], &other_values[kept * 8..]);
-            let joined =
-                |first: &[f32], second: &[f32]| [&first[..kept * 8], &second[kept * 8..]].concat();
-            check(
-                &fork,
-                &joined(&keys, &other_keys),
-                &joined(&values, &other_values),
-            );
-            check(&cache, &keys, &values);
+        let each = |isa| [7, 8, 40, 64].map(move |dim| (isa, dim));
+        for (isa, dim) in Isa::supported().into_iter().flat_map(each) {
+            let (keys, values) = (random(1, 100 * dim), random(2, 100 * dim));
+            let (other_keys, other_values) = (random(3, 100 * dim), random(4, 100 * dim));
+            for len in [0, 1, 63, 64, 65, 99, 100, 200] {
+                let mut cache = KvLayer::new(isa, 1, dim);
+                cache.append(&keys, &values);
+                let kept = len.min(100);
+                let mut fork = cache.clone();
+                fork.truncate(len);
+                assert_eq!(fork.len(), kept);
+                check(&fork, &keys, &values);
+                let rest = kept * dim..;
+                fork.append(&other_keys[rest.clone()], &other_values[rest]);
+                let joined = |first: &[f32], second: &[f32]| {
+                    [&first[..kept * dim], &second[kept * dim..]].concat()
+                };
+                let (keys_now, values_now) =
+                    (joined(&keys, &other_keys), joined(&values, &other_values));
+                check(&fork, &keys_now, &values_now);
+                check(&cache, &keys, &values);
+            }
         }
     }
 
@@ -351,12 +354,21 @@ mod tests {
 
     #[test]
     fn truncation_clears_values_that_are_no_numbers() {
-        let mut cache = KvLayer::new(Isa::detect(), 1, 8);
-        cache.append(&[0.0; 80], &[f32::NAN; 80]);
-        cache.truncate(3);
-        let (_, by_depth) = cache.block(0, 0);
-        let panel = VECTORS * lanes(cache.isa);
-        assert_eq!(by_depth[panel] >> 16, 0);
-        assert!(by_depth[2 * panel..].iter().all(|&word| word == 0));
+        let each = |isa| [7, 8, 40, 64].map(move |dim| (isa, dim));
+        for (isa, dim) in Isa::supported().into_iter().flat_map(each) {
+            let mut cache = KvLayer::new(isa, 1, dim);
+            cache.append(&vec![0.0; 10 * dim], &vec![f32::NAN; 10 * dim]);
+            cache.truncate(3);
+            let (_, by_depth) = cache.block(0, 0);
+            let panel = VECTORS * lanes(isa);
+            // By panels of columns: positions 0 and 1, 2 with a cleared one, and the others.
+            for columns in by_depth.chunks_exact(KEYS / 2 * panel) {
+                let kept = &columns[panel..2 * panel];
+                assert!(kept.iter().all(|word| word >> 16 == 0));
+                assert!(columns[2 * panel..].iter().all(|&word| word == 0));
+            }
+            let (_, values) = row(&cache, 2);
+            assert!(values.iter().all(|value| value.is_nan()), "{isa} {dim}");
+        }
     }
 }

@@ -40,6 +40,58 @@ pub(super) fn forward(
     Reference { out, lse }
 }
 
+/// The gradients of `Σ dout · out` by queries, keys and values.
+pub(super) fn backward(
+    shape: &Shape,
+    spans: &[Span],
+    [q, k, v]: [&[f32]; 3],
+    dout: &[f32],
+) -> [Vec<f32>; 3] {
+    let (dim, group) = (shape.head_dim, shape.heads / shape.kv_heads);
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
+        products.sum()
+    };
+    let mut gradients = [q, k, v].map(|tensor| vec![0.0_f64; tensor.len()]);
+    let [dq, dk, dv] = &mut gradients;
+    let rows = spans.iter().flat_map(|span| {
+        let own = span.start..span.start + span.len;
+        own.flat_map(move |row| (0..shape.heads).map(move |head| (span, row, head)))
+    });
+    for (span, row, head) in rows {
+        let own = (row * shape.heads + head) * dim;
+        let own = own..own + dim;
+        let of = |row: usize| {
+            let at = (row * shape.kv_heads + head / group) * dim;
+            at..at + dim
+        };
+        let seen = visible(shape, span, row);
+        let score =
+            |&row: &usize| (f64::from(shape.scale) * dot(&q[own.clone()], &k[of(row)])).exp();
+        let weights: Vec<f64> = seen.iter().map(score).collect();
+        let sum: f64 = weights.iter().sum();
+        let by_weight: Vec<f64> = seen
+            .iter()
+            .map(|&row| dot(&dout[own.clone()], &v[of(row)]))
+            .collect();
+        let mean = weights
+            .iter()
+            .zip(&by_weight)
+            .map(|(w, d)| w / sum * d)
+            .sum::<f64>();
+        for ((&row, weight), by_weight) in seen.iter().zip(&weights).zip(&by_weight) {
+            let weight = weight / sum;
+            let by_score = weight * (by_weight - mean) * f64::from(shape.scale);
+            for (at, other) in own.clone().zip(of(row)) {
+                dq[at] += by_score * f64::from(k[other]);
+                dk[other] += by_score * f64::from(q[at]);
+                dv[other] += weight * f64::from(dout[at]);
+            }
+        }
+    }
+    gradients.map(|gradient| gradient.into_iter().map(|it| it as f32).collect())
+}
+
 /// One row and head over the rows `seen`.
 pub(super) fn one(
     shape: &Shape,

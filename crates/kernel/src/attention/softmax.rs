@@ -6,8 +6,9 @@
 //! softmax's denominator is `m + log l`.
 //!
 //! Blocks begin at multiples of [`KEYS`] positions of the sequence and a row takes them in order, so
-//! what a row computes depends on its own position alone: keys past it only add zeros, and so do
-//! those before its window in the block where that begins. A row takes in no earlier block.
+//! what a row computes depends on its own position alone: values past it only add zeros, as long as they
+//! are numbers, and so do those before its window in the block where that begins. A row takes in no
+//! earlier block.
 
 use std::ops::Range;
 
@@ -130,7 +131,9 @@ impl<S: Simd, U: Unit> QueryRows<S, U> {
         let begin = (start + 1).saturating_sub(visible) * self.group;
         // The first row of the batch whose window begins after the block.
         let through = self.shape.window.map_or(usize::MAX, |window| {
-            (start + KEYS + window).saturating_sub(visible)
+            (start + KEYS)
+                .saturating_add(window)
+                .saturating_sub(visible)
         });
         let past = through.saturating_mul(self.group).saturating_add(first);
         first + begin..end.min(past)

@@ -19,7 +19,7 @@ fn shape(heads: usize, kv_heads: usize, head_dim: usize) -> Shape {
 }
 
 /// No window, windows inside a block and across blocks, and one that hides nothing.
-const WINDOWS: [Option<usize>; 7] = [
+const WINDOWS: [Option<usize>; 8] = [
     None,
     Some(1),
     Some(5),
@@ -27,6 +27,7 @@ const WINDOWS: [Option<usize>; 7] = [
     Some(64),
     Some(70),
     Some(500),
+    Some(usize::MAX),
 ];
 
 fn windowed(shape: Shape, window: Option<usize>) -> Shape {
@@ -64,6 +65,12 @@ fn batches() -> Vec<(usize, Vec<Span>)> {
         ),
     ];
     edges.into_iter().chain(drawn).collect()
+}
+
+/// Every item without a window and with a narrow one.
+fn in_two_windows<T: Clone>(items: Vec<T>) -> impl Iterator<Item = (T, Option<usize>)> {
+    let each = |item: T| [None, Some(9)].map(|window| (item.clone(), window));
+    items.into_iter().flat_map(each)
 }
 
 /// Every item with every window.
@@ -189,21 +196,25 @@ fn backward_is_the_gradient() {
     });
 }
 
+/// Asserts that the gradients of a batch are near the reference's, on each instruction set.
+fn assert_gradients(case: &Case, spans: &[Span]) {
+    let inputs = [&case.q[..], &case.k, &case.v];
+    // Of one row the gradients of q and k are zero but for rounding: all are compared as one.
+    let expected = reference::backward(&case.shape, spans, inputs, &case.dout).concat();
+    for_each_isa(|pool| {
+        let exact = case.backward::<FloatUnit>(pool, spans).concat();
+        assert_close(&exact, &expected, 1e-5, "gradients in f32");
+        let rounded = case.backward::<PairUnit>(pool, spans).concat();
+        assert_close(&rounded, &expected, 3e-2, "gradients in bf16");
+    });
+}
+
 #[test]
-fn backward_in_bf16_and_on_every_isa_is_near_that_in_f32() {
+fn backward_agrees_with_the_reference() {
     for (heads, kv_heads, head_dim) in shapes() {
         for ((rows, spans), window) in in_windows(batches()) {
             let shape = windowed(shape(heads, kv_heads, head_dim), window);
-            let case = Case::new(shape, rows);
-            let portable = Pool::with_isa(1, crate::Isa::Portable);
-            // Of one row the gradients of q and k are zero but for rounding: all are compared as one.
-            let expected = case.backward::<FloatUnit>(&portable, &spans).concat();
-            for_each_isa(|pool| {
-                let exact = case.backward::<FloatUnit>(pool, &spans).concat();
-                assert_close(&exact, &expected, 1e-5, "gradients in f32");
-                let rounded = case.backward::<PairUnit>(pool, &spans).concat();
-                assert_close(&rounded, &expected, 3e-2, "gradients in bf16");
-            });
+            assert_gradients(&Case::new(shape, rows), &spans);
         }
     }
 }
@@ -230,8 +241,10 @@ fn rows_outside_the_spans_are_left_alone() {
 
 #[test]
 fn training_results_do_not_depend_on_thread_count() {
-    let (rows, spans) = batches().pop().expect("there are batches");
-    for window in [None, Some(9)] {
+    // The last span is longer than a task.
+    let long = (640, vec![span(0, 40, None), span(40, 600, Some((0, 40)))]);
+    let batches = batches().into_iter().chain([long]).collect();
+    for ((rows, spans), window) in in_two_windows(batches) {
         let case = Case::new(windowed(shape(6, 2, 16), window), rows);
         assert_thread_count_is_invisible(|pool| {
             let (rounded, lse) = case.forward::<PairUnit>(pool, &spans);
@@ -413,12 +426,16 @@ fn a_window_over_everything_is_none() {
 fn long_spans_lay_out_no_more_than_their_windows() {
     // More rows than a task has, so that later tasks begin at later blocks.
     let (rows, spans) = (700, [span(0, 90, None), span(90, 610, Some((0, 90)))]);
-    for window in [Some(3), Some(64), Some(130), Some(300)] {
-        let case = Case::new(windowed(shape(2, 1, 8), window), rows);
-        let pool = Pool::new(2);
+    for window in [None, Some(3), Some(64), Some(130), Some(300)] {
+        let case = Case::new(windowed(shape(2, 1, 40), window), rows);
         let expected = reference::forward(&case.shape, &spans, &case.q, &case.k, &case.v, rows);
-        let (out, _) = case.forward::<FloatUnit>(&pool, &spans);
-        assert_close(&out, &expected.out, 1e-5, &format!("{window:?}"));
+        for_each_isa(|pool| {
+            let (out, _) = case.forward::<FloatUnit>(pool, &spans);
+            assert_close(&out, &expected.out, 1e-5, &format!("{window:?}"));
+            let (out, _) = case.forward::<PairUnit>(pool, &spans);
+            assert_close(&out, &expected.out, 2e-2, &format!("{window:?} in bf16"));
+        });
+        assert_gradients(&case, &spans);
     }
 }
 
@@ -448,4 +465,17 @@ fn seeing_more_than_the_cache_holds_is_refused() {
         visible: 1,
     };
     cached(&pool, &shape(1, 1, 8), &[query], &[0.0; 8], &mut [0.0; 8]);
+}
+
+#[test]
+fn a_query_of_no_rows_is_none() {
+    let pool = Pool::new(1);
+    let cache = KvLayer::new(pool.isa(), 1, 8);
+    let query = CachedQuery {
+        row: 0,
+        rows: 0,
+        cache: &cache,
+        visible: 0,
+    };
+    cached(&pool, &shape(1, 1, 8), &[query], &[], &mut []);
 }

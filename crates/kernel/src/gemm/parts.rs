@@ -44,19 +44,23 @@ pub fn matmul_low_rank_parts(pool: &Pool, x: &[f32], m: usize, parts: &mut [Part
         (rows.len(), input.part(rows, term.down, term.low))
     });
     plan::run_each(pool, lows.collect());
-    let halves = parts.iter_mut().map(|part| (&part.term, &mut *part.out));
+    let halves = parts
+        .iter_mut()
+        .map(|part| ((part.rows.len(), &part.term), &mut *part.out));
     let (terms, outs): (Vec<_>, Vec<_>) = halves.unzip();
-    let rows = |term: &LowRank<'_>| term.low.len() / term.down.rows_out().max(1);
-    let lows = terms.iter().map(|term| low_input(pool, rows(term), term));
+    let lows = terms
+        .iter()
+        .map(|(rows, term)| low_input(pool, *rows, term));
     let lows: Vec<Input<'_>> = lows.collect();
     let ups = lows.iter().zip(terms.iter().zip(outs));
-    let ups = ups.map(|(low, (term, out))| (rows(term), low.job(term.up, out, true)));
+    let ups = ups.map(|(low, ((rows, term), out))| (*rows, low.job(term.up, out, true)));
     plan::run_each(pool, ups.collect());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Isa;
     use crate::gemm::{
         AdaptedProduct, PackedMatrix, Precision, Product, matmul, matmul_adapted, matmul_low_rank,
     };
@@ -65,11 +69,13 @@ mod tests {
     const OUT: usize = 75;
     const DEPTH: usize = 90;
     /// Rows of each part and its rank; between them rows of none.
-    const PARTS: [&[(Range<usize>, usize)]; 3] = [
+    const PARTS: [&[(Range<usize>, usize)]; 4] = [
         &[(0..1, 7), (3..8, 16), (8..211, 3), (212..212, 5)],
         // An answer each.
         &[(0..1, 7), (1..2, 16), (2..3, 3), (4..6, 8)],
         &[(0..1, 8)],
+        // A term of no rank adds nothing.
+        &[(0..2, 0), (2..3, 4)],
     ];
 
     /// Of all parts, and one of none.
@@ -191,6 +197,28 @@ mod tests {
                 out
             });
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "differ in instruction set")]
+    fn terms_for_different_machines_are_refused() {
+        let pack = |isa, n, k| PackedMatrix::pack(isa, Precision::F32, &vec![0.0; n * k], n, k);
+        let down = pack(Isa::Portable, 1, 3);
+        let ups = [Isa::Portable, Isa::Avx512Bf16].map(|isa| pack(isa, 20, 1));
+        let mut room = [([0.0; 1], [0.0; 20]), ([0.0; 1], [0.0; 20])];
+        let parts = ups.iter().zip(&mut room).map(|(up, (low, out))| {
+            let term = LowRank {
+                down: &down,
+                up,
+                low,
+            };
+            PartialLowRank {
+                rows: 0..1,
+                term,
+                out,
+            }
+        });
+        matmul_low_rank_parts(&Pool::new(1), &[0.0; 3], 1, &mut parts.collect::<Vec<_>>());
     }
 
     #[test]

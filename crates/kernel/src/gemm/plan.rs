@@ -5,9 +5,9 @@
 use super::Precision;
 use super::micro::{FloatUnit, PairUnit, Term, TileProduct};
 use super::pack::PackedMatrix;
-use crate::Pool;
 use crate::parallel::{Grid, SharedMut};
 use crate::simd::{self, Kernel, Simd};
+use crate::{Isa, Pool};
 
 /// Rows and the weights they are multiplied with; the rows are in the words of the weights' kind.
 #[derive(Clone, Copy)]
@@ -24,9 +24,21 @@ pub(super) struct Job<'a> {
     pub(super) accumulate: bool,
 }
 
+/// The instruction set that all weights are packed for; none where there are no jobs.
+///
+/// # Panics
+/// If they are packed for different ones: those of another would be read past their ends.
+fn isa_of<'j, 'a: 'j>(jobs: impl Iterator<Item = &'j Job<'a>>) -> Option<Isa> {
+    let operands = jobs.flat_map(|job| std::iter::once(&job.first).chain(&job.second));
+    let mut sets = operands.map(|operand| operand.weights.isa);
+    let first = sets.next()?;
+    sets.for_each(|isa| assert_eq!(isa, first, "weights of a call differ in instruction set"));
+    Some(first)
+}
+
 /// Computes all `jobs`, whose inputs and outputs have `m` rows.
 pub(super) fn run(pool: &Pool, m: usize, jobs: Vec<Job<'_>>) {
-    let Some(isa) = jobs.first().map(|job| job.first.weights.isa) else {
+    let Some(isa) = isa_of(jobs.iter()) else {
         return;
     };
     if m > 0 {
@@ -39,7 +51,7 @@ pub(super) fn run(pool: &Pool, m: usize, jobs: Vec<Job<'_>>) {
 
 /// Computes jobs that have rows of their own, so many each, in one call of the pool.
 pub(super) fn run_each(pool: &Pool, jobs: Vec<(usize, Job<'_>)>) {
-    let Some(isa) = jobs.first().map(|(_, job)| job.first.weights.isa) else {
+    let Some(isa) = isa_of(jobs.iter().map(|(_, job)| job)) else {
         return;
     };
     let mut tasks = 0;

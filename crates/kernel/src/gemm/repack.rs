@@ -229,22 +229,18 @@ mod tests {
     fn thread_count_is_invisible() {
         let (n, k) = (300, 290);
         let w = random(2, n * k);
-        assert_thread_count_is_invisible(|pool| {
-            let blank = vec![0.0; n * k];
-            let mut forward = PackedMatrix::pack(pool.isa(), Precision::Bf16, &blank, n, k);
-            let mut back = PackedMatrix::pack_transposed(pool.isa(), Precision::Bf16, &blank, n, k);
-            forward.repack(pool, &w);
-            back.repack_transposed(pool, &w);
-            let words = forward.words.iter().chain(back.words.iter());
-            // Low halves alone and high halves alone are numbers; a word of both may be NaN.
-            words
-                .flat_map(|word| {
-                    [
-                        f32::from_bits(word << 16),
-                        f32::from_bits(word & 0xffff_0000),
-                    ]
-                })
-                .collect()
-        });
+        for precision in [Precision::Bf16, Precision::F32] {
+            assert_thread_count_is_invisible(|pool| {
+                let (isa, blank) = (pool.isa(), vec![0.0; n * k]);
+                let mut forward = PackedMatrix::pack(isa, precision, &blank, n, k);
+                let mut back = PackedMatrix::pack_transposed(isa, precision, &blank, n, k);
+                forward.repack(pool, &w);
+                back.repack_transposed(pool, &w);
+                // By halves: a word of both may be no number.
+                let words = forward.words.iter().chain(back.words.iter());
+                let halves = words.flat_map(|word| [word & 0xffff, word >> 16]);
+                halves.map(|half| half as f32).collect()
+            });
+        }
     }
 }

@@ -516,29 +516,43 @@ mod tests {
     fn agrees(pool: &Pool, shape: (usize, usize, usize), scale: f32) {
         let (m, p, q) = shape;
         let (a, b, before) = (random(1, m * p), random(2, m * q), random(3, p * q));
-        let exact = reference(&a, &b, shape, scale);
-        let mut out = vec![f32::NAN; p * q];
-        matmul_tn(pool, &a, &b, m, p, q, &mut out, scale, false);
-        assert_close(&out, &exact, 3e-6, &format!("{shape:?} times {scale}"));
-        let mut out = before.clone();
-        matmul_tn_bf16(pool, &a, &b, m, p, q, &mut out, scale, true);
-        let coarse = reference(&rounded(&a), &rounded(&b), shape, scale);
-        let expected: Vec<f32> = before.iter().zip(coarse).map(|(b, p)| b + p).collect();
-        let what = format!("{shape:?} times {scale}, rounded and accumulated");
-        assert_close(&out, &expected, 3e-6, &what);
+        type Product = fn(&Pool, &[f32], &[f32], usize, usize, usize, &mut [f32], f32, bool);
+        let products = [
+            (matmul_tn as Product, reference(&a, &b, shape, scale)),
+            (
+                matmul_tn_bf16,
+                reference(&rounded(&a), &rounded(&b), shape, scale),
+            ),
+        ];
+        for (at, (product, expected)) in products.iter().enumerate() {
+            let what = format!("{shape:?} times {scale}, kind {at}");
+            let mut out = vec![f32::NAN; p * q];
+            product(pool, &a, &b, m, p, q, &mut out, scale, false);
+            assert_close(&out, expected, 3e-6, &what);
+            let mut out = before.clone();
+            product(pool, &a, &b, m, p, q, &mut out, scale, true);
+            let sums = before.iter().zip(expected).map(|(b, p)| b + p);
+            assert_close(&out, &sums.collect::<Vec<f32>>(), 3e-6, &what);
+        }
     }
 
     #[test]
     fn thread_count_is_invisible() {
-        let m = 150;
-        for (p, q) in [(16, 1000), (1000, 16), (130, 140)] {
+        // The last has more rows than are taken at a time, either way.
+        for (m, p, q) in [
+            (150, 16, 1000),
+            (150, 1000, 16),
+            (150, 130, 140),
+            (1100, 100, 140),
+        ] {
             let (a, b) = (random(1, m * p), random(2, m * q));
             assert_thread_count_is_invisible(|pool| {
                 let (mut out, mut rounded) = (vec![0.0; p * q], vec![0.0; p * q]);
                 matmul_tn(pool, &a, &b, m, p, q, &mut out, 2.0, false);
                 matmul_tn_bf16(pool, &a, &b, m, p, q, &mut rounded, 1.0, false);
-                out.extend(rounded);
-                out
+                matmul_tn(pool, &a, &b, m, p, q, &mut rounded, 1.0, true);
+                matmul_tn_bf16(pool, &a, &b, m, p, q, &mut out, 0.5, true);
+                [out, rounded].concat()
             });
         }
     }

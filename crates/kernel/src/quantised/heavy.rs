@@ -25,7 +25,7 @@ const AHEAD: usize = 4;
 
 /// What a first look has to know of a row.
 pub(super) struct Heavy {
-    depths: Vec<usize>,
+    pub(super) depths: Vec<usize>,
     /// The standard deviation of what is left out of an output of usual scales, the heavy depths apart.
     pub(super) deviation: f32,
 }

@@ -154,5 +154,7 @@ fn quantise_block<S: Simd>(s: S, x: &[f32], codes: &mut [u32]) -> (f32, f32) {
         }
         at += S::LANES;
     }
-    (scale, s.sum_lanes(sum))
+    let sum = s.sum_lanes(sum);
+    // A maximum can lose what is not a number; a sum does not, and the outputs shall not either.
+    (if sum.is_nan() { f32::NAN } else { scale }, sum)
 }

@@ -233,11 +233,11 @@ fn second_look(
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Stored, shapes};
+    use super::super::tests::{Stored, rounded, shapes};
     use super::super::{Bits, matmul_quantised};
     use super::*;
     use crate::testing::{
-        assert_same_bits, assert_thread_count_is_invisible, for_each_isa, random,
+        assert_close, assert_same_bits, assert_thread_count_is_invisible, for_each_isa, random,
     };
 
     fn product(pool: &Pool, x: &[f32], m: usize, weights: &QuantisedMatrix) -> Vec<f32> {
@@ -278,6 +278,45 @@ mod tests {
                         (product(pool, &x, m, &whole), product(pool, &x, m, &split));
                     assert_same_bits(&split, &whole, &what);
                 }
+            }
+        });
+    }
+
+    #[test]
+    fn a_first_look_agrees_with_the_reference() {
+        for_each_isa(|pool| {
+            for (m, n, k) in shapes(33).filter(|&(m, n, k)| m > 0 && n > 0 && k > 0) {
+                let mut x = random(1, m * k);
+                // A heavy depth in most rows.
+                x.chunks_mut(k).skip(1).for_each(|x| x[k / 3] *= 40.0);
+                let w = Stored::random(7, Bits::Eight, false, n, k);
+                let split = w.split(pool.isa());
+                let lower = split.lower.as_ref().expect("8 bits are split");
+                let heavy: Vec<Heavy> = x.chunks(k).map(|x| Heavy::of(x, lower)).collect();
+                let input = Input::new(pool, &x, (m, k), split.block, split.isa);
+                let look = Look {
+                    weights: &split,
+                    input: &input,
+                    rows: 0..m,
+                    panels: 0..split.panels(),
+                    heavy: Some(&heavy),
+                };
+                let mut out = vec![f32::NAN; m * n];
+                look.run(pool, &mut out);
+                let x = rounded(&x);
+                let element = |(i, j): (usize, usize)| {
+                    let value = |d: usize| match heavy[i].depths.contains(&d) {
+                        true => w.value(j, d),
+                        false => w.value_at_first(j, d),
+                    };
+                    (0..k).map(|d| x[i * k + d] * value(d)).sum::<f64>() as f32
+                };
+                let places = (0..m * n).map(|at| (at / n, at % n));
+                let expected: Vec<f32> = places.map(element).collect();
+                let what = format!("{} {m}x{n}x{k}", pool.isa());
+                assert_close(&out, &expected, 5e-6, &what);
+                let depths = heavy.iter().map(|it| it.depths.len());
+                assert!(m == 1 || depths.sum::<usize>() > 0, "{what}: none is heavy");
             }
         });
     }

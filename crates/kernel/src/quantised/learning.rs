@@ -138,7 +138,8 @@ impl Kernel for Panel<'_> {
                     // SAFETY: as many rows of as many values are there on both sides.
                     unsafe {
                         let from = rows.as_ptr().add(column * WIDE_BLOCK + depth).cast();
-                        let to = tile[depth].as_mut_ptr().add(column).cast();
+                        let to = tile.as_flattened_mut().as_mut_ptr();
+                        let to = to.add(depth * COLUMNS_MAX + column).cast();
                         s.transpose_words((from, WIDE_BLOCK), (to, COLUMNS_MAX));
                     }
                 }
@@ -194,11 +195,14 @@ fn round_block<S: Simd>(s: S, tile: &Tile, to: &mut [u32]) {
     );
     for vector in 0..VECTORS {
         let first = vector * S::LANES;
-        let mut top = s.splat(0.0);
+        // `nothing` stays zero unless a value is no number: then the scale is none either.
+        let (mut top, mut nothing) = (s.splat(0.0), s.splat(0.0));
         for row in tile {
             let value = vector_at(s, row, first);
             top = s.max(top, s.max(value, s.sub(s.splat(0.0), value)));
+            nothing = s.add(nothing, s.sub(value, value));
         }
+        top = s.add(top, nothing);
         // SAFETY: the scales of a vector's columns lie behind the codes of all.
         let scales = unsafe {
             let scales = to.as_mut_ptr().add(width * CODE_WORDS).cast::<u16>();
@@ -231,7 +235,8 @@ mod tests {
     use crate::f16::{from_f16, to_f16};
     use crate::quantised::{QuantisedProduct, matmul_quantised};
     use crate::testing::{
-        assert_close, assert_thread_count_is_invisible, drawn, for_each_isa, random,
+        assert_close, assert_same_bits, assert_thread_count_is_invisible, drawn, for_each_isa,
+        random,
     };
 
     /// Values as their blocks of 64 hold them, scales in half precision or as they are.
@@ -312,8 +317,41 @@ mod tests {
     }
 
     #[test]
+    fn a_row_does_not_depend_on_the_others() {
+        for_each_isa(|pool| {
+            let (rows, n, k) = (110, 75, 128);
+            let x = random(1, rows * k);
+            let mut weights = QuantisedMatrix::blank(pool.isa(), n, k);
+            weights.round(pool, &random(2, n * k));
+            let whole = product(pool, &x, rows, &weights);
+            for m in (1..=14).chain([47, 48, 49, 97]) {
+                let start = rows - m;
+                let part = product(pool, &x[start * k..], m, &weights);
+                assert_same_bits(&part, &whole[start * n..], &format!("{m} rows"));
+            }
+        });
+    }
+
+    #[test]
+    fn a_weight_that_is_not_a_number_reaches_its_outputs_and_no_others() {
+        for_each_isa(|pool| {
+            let (n, k) = (40, 128);
+            for at in (0..n * k).step_by(61) {
+                let mut w = random(2, n * k);
+                w[at] = f32::NAN;
+                let mut weights = QuantisedMatrix::blank(pool.isa(), n, k);
+                weights.round(pool, &w);
+                let out = product(pool, &random(1, k), 1, &weights);
+                for (column, out) in out.into_iter().enumerate() {
+                    assert_eq!(out.is_nan(), column == at / k, "{at}: {out}");
+                }
+            }
+        });
+    }
+
+    #[test]
     fn thread_count_is_invisible() {
-        let (m, n, k) = (50, 300, 192);
+        let (m, n, k) = (150, 300, 192);
         let (x, w) = (random(1, m * k), random(2, n * k));
         assert_thread_count_is_invisible(|pool| {
             let mut forward = QuantisedMatrix::blank(pool.isa(), n, k);

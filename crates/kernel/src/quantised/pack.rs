@@ -179,6 +179,13 @@ impl QuantisedMatrix {
             n * k / BLOCK,
             "a scale for each block was expected"
         );
+        if let Offsets::PerBlock(offsets) = w.offsets {
+            assert_eq!(
+                offsets.len(),
+                w.scales.len(),
+                "an offset for each block was expected"
+            );
+        }
         QuantisedMatrix {
             isa,
             bits: w.bits,
