@@ -1,8 +1,8 @@
 """DPO with TRL and peft on {"prompt", "chosen", "rejected"} texts; prints one JSON object.
 
 One epoch in bf16, the adapter switched off as the reference, whose log-probabilities are computed inside
-the time that is measured. tokens/s counts the tokens of prompt and answer of both sides, padding earns
-nothing; loading and the first step are left out.
+the time that is measured. tokens/s counts the tokens of prompt and answer of both sides, and the one
+that ends each; padding earns nothing, loading and the first step are left out.
 
 usage: trl_dpo.py MODEL.gguf PAIRS.jsonl COUNT
 """
@@ -34,7 +34,7 @@ def main():
     def length(*texts):
         return sum(len(tokenizer(text)["input_ids"]) for text in texts)
 
-    tokens = sum(2 * length(p["prompt"]) + length(p["chosen"], p["rejected"]) for p in pairs)
+    tokens = sum(2 * length(p["prompt"]) + length(p["chosen"], p["rejected"]) + 2 for p in pairs)
     with tempfile.TemporaryDirectory() as out:
         config = DPOConfig(
             output_dir=out,

@@ -1,10 +1,12 @@
 //! Commands within a limit of time: a mirror that does not answer, or a program that does not end, must not hold up
 //! everything else.
 //!
-//! Only the program itself is ended, not what it has started: dpkg in the middle of a package had better finish it.
+//! Of what fetches only the program itself is ended, not what it has started: dpkg in the middle of a package had
+//! better finish it. What is measured ends with all that it has started, which would slow down what comes after.
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -19,6 +21,30 @@ const TOLD_LINES: usize = 5;
 /// Runs the command, which cannot ask anything, and returns its standard output. That stands in the file `log`,
 /// standard error in one beside it, and the last lines of the latter in the error.
 pub fn run(command: &mut Command, limit: Duration, log: &Path) -> Result<String, String> {
+    run_until(command, limit, log, |child| child.kill())
+}
+
+/// [`run`] of something measured: at its limit all that it has started is ended with it.
+pub fn measure(command: &mut Command, limit: Duration, log: &Path) -> Result<String, String> {
+    run_until(command.process_group(0), limit, log, |child| {
+        let group = format!("-{}", child.id());
+        let ended = Command::new("kill").args(["-KILL", "--", &group]).status();
+        ended.and_then(|_| child.kill())
+    })
+}
+
+/// [`measure`], but what it returns is standard output with standard error after it.
+pub fn measure_all(command: &mut Command, limit: Duration, log: &Path) -> Result<String, String> {
+    let printed = measure(command, limit, log)?;
+    Ok(printed + &read(&log.with_extension("err"))?)
+}
+
+fn run_until(
+    command: &mut Command,
+    limit: Duration,
+    log: &Path,
+    end: impl Fn(&mut Child) -> io::Result<()>,
+) -> Result<String, String> {
     let line = shell::describe(command);
     eprintln!("$ {line}");
     let complaints = log.with_extension("err");
@@ -30,7 +56,7 @@ pub fn run(command: &mut Command, limit: Duration, log: &Path) -> Result<String,
         .spawn()
         .map_err(|error| format!("starting `{line}`: {error}"))?;
     let ended =
-        wait(&mut child, limit).map_err(|error| format!("waiting for `{line}`: {error}"))?;
+        wait(&mut child, limit, end).map_err(|error| format!("waiting for `{line}`: {error}"))?;
     match ended {
         Some(status) if status.success() => read(log),
         Some(status) => Err(format!(
@@ -45,21 +71,19 @@ pub fn run(command: &mut Command, limit: Duration, log: &Path) -> Result<String,
     }
 }
 
-/// [`run`], but what it returns is standard output with standard error after it.
-pub fn run_all(command: &mut Command, limit: Duration, log: &Path) -> Result<String, String> {
-    let printed = run(command, limit, log)?;
-    Ok(printed + &read(&log.with_extension("err"))?)
-}
-
 /// How the child ended, or nothing where it had to be ended.
-fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+fn wait(
+    child: &mut Child,
+    limit: Duration,
+    end: impl Fn(&mut Child) -> io::Result<()>,
+) -> io::Result<Option<ExitStatus>> {
     let begun = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
         if begun.elapsed() >= limit {
-            child.kill()?;
+            end(child)?;
             child.wait()?;
             return Ok(None);
         }
@@ -108,7 +132,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "echo no >&2; echo yes"]);
-        let all = run_all(&mut command, PATIENCE, &folder.path().join("log"));
+        let all = measure_all(&mut command, PATIENCE, &folder.path().join("log"));
         assert_eq!(all.unwrap(), "yes\nno\n");
     }
 
@@ -129,6 +153,23 @@ mod tests {
         assert_eq!(
             sh("read answer || echo silence", PATIENCE).unwrap(),
             "silence\n"
+        );
+    }
+
+    #[test]
+    fn what_is_measured_ends_with_what_it_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("log");
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & echo $!; wait"]);
+        let why = measure(&mut command, Duration::from_millis(200), &log).unwrap_err();
+        assert!(why.contains("was ended"), "{why}");
+        let started = fs::read_to_string(&log).unwrap();
+        // Gone, or ended and not yet collected.
+        let state = fs::read_to_string(format!("/proc/{}/stat", started.trim()));
+        assert!(
+            state.is_err() || state.unwrap().contains(") Z "),
+            "{started}"
         );
     }
 

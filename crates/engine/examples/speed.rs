@@ -15,7 +15,7 @@
 //! [`WINDOW`] and counts the second half of each, as llama.cpp's tool does. `layers` reads a text's first
 //! window and gives, for every layer's end, the cosine between the hidden states as answers compute
 //! them and in f32, and the least of them.
-//! Weights are as [`LoadOptions::for_answers`] says. `LATHE_THREADS` and `LATHE_ISA` are honoured.
+//! Weights are as [`LoadOptions::for_answers`] says, of `lora` as [`LoadOptions::for_tuning`] does. `LATHE_THREADS` and `LATHE_ISA` are honoured.
 
 use lathe_engine::infer::{
     AdapterRun, Chunk, KvCache, Logits, Scratch, forward, forward_mixed, hidden_states,
@@ -65,7 +65,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             json!({"perplexity": perplexity(&answers(path)?, &pool, &text)})
         }
         ["layers", path, text] => layers(path, &pool, &std::fs::read_to_string(text)?)?,
-        _ => return Err("usage: speed prompt|decode|lora|perplexity|layers MODEL …".into()),
+        _ => return Err(
+            "usage: speed prompt|decode|decode-all|decode-adapters|lora|perplexity|layers MODEL …"
+                .into(),
+        ),
     };
     figures["threads"] = json!(pool.threads());
     figures["isa"] = json!(pool.isa().to_string());

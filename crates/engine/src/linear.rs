@@ -11,9 +11,12 @@
 //!
 //! Beside a LoRA term W and b are frozen; in full tuning ([`crate::full`]) there is none, and
 //! dW = dyᵀ·x and db = Σ dy. `low` is kept from the forward
-//! pass, `x` is whatever the block kept or computes again. W is either rounded to
-//! the packing's precision or kept in the blocks of 4 or 8 bits it is stored in;
-//! the LoRA term has the packing's precision in both.
+//! pass, `x` is whatever the block kept or computes again. W is rounded to the
+//! packing's precision, kept in the blocks of 4 or 8 bits it is stored in, or, where
+//! products multiply bytes, rounded to 8 bits in blocks: along the depth of each
+//! product, so that backward reads another rounding of W than forward, and gradients
+//! are taken as if neither rounded (straight through). The LoRA term has the packing's
+//! precision in all.
 
 use crate::adapter::{Adapter, AdapterTensor};
 use crate::error::EngineError;

@@ -66,8 +66,8 @@ impl LoadOptions {
 
     /// What an adapter is tuned over: the weights as they answer, and in blocks of 8 bits, or bf16 where the machine
     /// does not multiply bytes, what the backward pass reads. Weights in blocks are multiplied in them, so that what is learnt fits what is served;
-    /// gradients are those of the same values, the rounding of the input taken as if it were none
-    /// (Bengio et al. 2013, straight through).
+    /// gradients are those of the same values, the rounding of the input, and of what the backward pass reads in
+    /// blocks of its own, taken as if it were none (Bengio et al. 2013, straight through).
     pub fn for_tuning() -> Self {
         Self {
             trainable: true,

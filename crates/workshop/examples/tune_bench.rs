@@ -6,7 +6,8 @@
 //!
 //! `rows` prints the first training records as token rows, one JSON object a line, for the peers.
 //! `speed` tunes on the same records and prints one JSON object: tokens/s counts the tokens that a peer
-//! would have to compute, from the mean step after the first. INSTRUCTION takes the place of the pack's own.
+//! would have to compute, from the mean step after the first. Labels are hard, as the peers' are; the loss is
+//! the mean of the last quarter of the steps. INSTRUCTION takes the place of the pack's own.
 //! `losses` tunes so many steps on the whole training split with hard labels, writes the first adapter
 //! and the rows in the order of the steps to the folder OUT, and prints every step's loss.
 
@@ -73,6 +74,7 @@ fn rows(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<(), Box<d
 fn speed(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<(), Box<dyn Error>> {
     let spec = SftSpec {
         epochs: 1.0,
+        soft_number: None,
         ..spec.clone()
     };
     let packed = pack::pack(model, examples, &spec)?;
@@ -91,14 +93,15 @@ fn speed(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<(), Box<
         out_dir: &folder.path().join("out"),
     };
     let mut last = Instant::now();
-    let mut seconds = Vec::new();
-    let outcome = sft::run(&job, &mut |_| {
+    let (mut seconds, mut losses) = (Vec::new(), Vec::new());
+    let outcome = sft::run(&job, &mut |event| {
         seconds.push(last.elapsed().as_secs_f64());
+        losses.push(event.loss);
         last = Instant::now();
     })?;
     // Steps are of different lengths; the first warms up, as it does for the peers.
     let after = &seconds[usize::from(seconds.len() > 1)..];
-    let step = after.iter().sum::<f64>() / after.len() as f64;
+    let step = mean(after);
     let tokens_per_step = tokens as f64 * spec.epochs / outcome.steps as f64;
     println!(
         "{}",
@@ -107,11 +110,15 @@ fn speed(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<(), Box<
             "steps": outcome.steps,
             "tokens_per_s": (10.0 * tokens_per_step / step).round() / 10.0,
             "rows_per_s": (10.0 * outcome.tokens as f64 / outcome.steps as f64 / step).round() / 10.0,
-            "last_loss": outcome.final_loss,
+            "loss": mean(&losses[losses.len() - losses.len().div_ceil(4)..]),
             "peak_memory_mib": peak_memory_mib(),
         })
     );
     Ok(())
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// What a peer needs to take the same steps, and the losses of ours.

@@ -12,7 +12,7 @@ use crate::{bounded, shell};
 
 /// How often the sides alternate.
 pub const TURNS: usize = 3;
-/// How long a side may take: a line takes no longer, and a peer that does not end must not hold up all others.
+/// How long a side may take in one turn: a peer that does not end must not hold up all others.
 const TURN_MAX: Duration = Duration::from_secs(600);
 
 /// A program that measures, and where its figure stands in the JSON it prints.
@@ -30,30 +30,32 @@ pub struct Side {
 pub enum Figure {
     /// Under this key of the last line that is a JSON object.
     Key(&'static str),
+    /// The same of every line that is one: the median, after the first, which warms up.
+    Keys(&'static str),
     /// Under this key of the one object in a JSON array, the whole of what is printed.
     InArray(&'static str),
-    /// Under this heading in the last row of a Markdown table.
+    /// Under this heading of a Markdown table, in either stream: the median of its rows after the first.
     Column(&'static str),
 }
 
 impl Side {
-    fn run(&mut self) -> Result<f64, String> {
-        let log = shell::target_dir().join("bench/side.log");
+    /// Its figure; what it prints is kept in `log`.
+    fn run(&mut self, log: &Path) -> Result<f64, String> {
         let mut run = |run: fn(&mut Command, Duration, &Path) -> Result<String, String>| {
-            run(&mut self.command, TURN_MAX, &log)
+            run(&mut self.command, TURN_MAX, log)
         };
         let figure = match self.figure {
             Figure::Key(key) => {
-                shell::object_of(&run(bounded::run)?).and_then(|it| it[key].as_f64())
+                shell::object_of(&run(bounded::measure)?).and_then(|it| it[key].as_f64())
             }
             Figure::InArray(key) => {
-                let printed = run(bounded::run)?;
+                let printed = run(bounded::measure)?;
                 let array: Value = serde_json::from_str(&printed)
                     .map_err(|error| format!("'{printed}' is not JSON: {error}"))?;
                 array[0][key].as_f64()
             }
-            // Some print their tables where others complain.
-            Figure::Column(heading) => column(&run(bounded::run_all)?, heading),
+            Figure::Keys(key) => Some(warm(&keys(&run(bounded::measure)?, key))),
+            Figure::Column(heading) => Some(warm(&column(&run(bounded::measure_all)?, heading))),
         };
         figure
             .filter(|figure| *figure > 0.0)
@@ -72,16 +74,32 @@ impl Side {
     }
 }
 
-/// The number under a heading in the last row of a Markdown table.
-fn column(printed: &str, heading: &str) -> Option<f64> {
+/// The numbers under a key of all lines that are JSON objects.
+fn keys(printed: &str, key: &str) -> Vec<f64> {
+    let objects = printed.lines().filter_map(|line| {
+        let object: Value = serde_json::from_str(line).ok()?;
+        object.get(key)?.as_f64()
+    });
+    objects.collect()
+}
+
+/// The numbers under a heading of a Markdown table.
+fn column(printed: &str, heading: &str) -> Vec<f64> {
     fn cells(line: &str) -> Vec<&str> {
         line.split('|').map(str::trim).collect()
     }
     let mut lines = printed.lines().filter(|line| line.starts_with('|'));
-    let at = cells(lines.next()?)
-        .iter()
-        .position(|cell| *cell == heading)?;
-    cells(lines.next_back()?).get(at)?.parse().ok()
+    let headings = cells(lines.next().unwrap_or_default());
+    let Some(at) = headings.iter().position(|cell| *cell == heading) else {
+        return Vec::new();
+    };
+    let numbers = lines.filter_map(|line| cells(line).get(at)?.parse().ok());
+    numbers.collect()
+}
+
+/// The median without the first, where there are more.
+fn warm(values: &[f64]) -> f64 {
+    median(&values[usize::from(values.len() > 1)..])
 }
 
 /// What came out.
@@ -110,16 +128,28 @@ pub fn measure(row: &Row) -> Measured {
 }
 
 fn turns(work: Work, measured: &mut Measured) -> Result<(), String> {
-    let mut mine = ours::side(work)?;
     let better = if less_is_better(work) { -1.0 } else { 1.0 };
-    let mut sides = peers::sides(work)?;
-    let first = mine.run()?;
+    let mine = ours::side(work)?;
+    let log = shell::target_dir().join("bench/side.log");
+    alternate(mine, peers::sides(work)?, better, (&log, measured))?;
     for mut side in ours::beside(work)? {
-        measured.others.push((side.name.clone(), side.run()?));
+        measured.others.push((side.name.clone(), side.run(&log)?));
     }
+    Ok(())
+}
+
+/// Runs ours and all others once, and then ours and the best of the others in turn; `better` is -1 where
+/// less is.
+fn alternate(
+    mut mine: Side,
+    mut sides: Vec<Side>,
+    better: f64,
+    (log, measured): (&Path, &mut Measured),
+) -> Result<(), String> {
+    let first = mine.run(log)?;
     let mut figures = Vec::new();
     for side in &mut sides {
-        match side.run() {
+        match side.run(log) {
             Ok(figure) => figures.push(figure),
             Err(why) => {
                 eprintln!("  {} left out: {why}", side.name);
@@ -133,8 +163,8 @@ fn turns(work: Work, measured: &mut Measured) -> Result<(), String> {
         .ok_or("no peer could be measured")?;
     let (mut ours, mut peer) = (vec![first], vec![figures[best]]);
     for _ in 1..TURNS {
-        ours.push(mine.run()?);
-        peer.push(sides[best].run()?);
+        ours.push(mine.run(log)?);
+        peer.push(sides[best].run(log)?);
     }
     measured.ratios = ours
         .iter()
@@ -151,7 +181,7 @@ fn turns(work: Work, measured: &mut Measured) -> Result<(), String> {
         .enumerate()
         .filter(|(at, _)| *at != best);
     let others = others.map(|(_, (side, figure))| (side.name.clone(), *figure));
-    measured.others.extend(others);
+    measured.others = others.collect();
     Ok(())
 }
 
@@ -300,7 +330,76 @@ mod tests {
     #[test]
     fn a_figure_stands_in_the_last_row_of_its_column() {
         let printed = "chatter\n| PP | S_TG t/s |\n|---|---|\n| 64 | 12.5 |\n| 64 | 13.5 |\n";
-        assert_eq!(column(printed, "S_TG t/s"), Some(13.5));
-        assert_eq!(column(printed, "S_PP t/s"), None);
+        assert_eq!(column(printed, "S_TG t/s"), [12.5, 13.5]);
+        assert!(column(printed, "S_PP t/s").is_empty() && column("", "S_TG t/s").is_empty());
+    }
+
+    #[test]
+    fn the_first_of_several_warms_up() {
+        assert_eq!(
+            keys("{\"a\": 1}\nno\n{\"b\": 2}\n{\"a\": 3}", "a"),
+            [1.0, 3.0]
+        );
+        assert_eq!(
+            [warm(&[9.0]), warm(&[9.0, 1.0]), warm(&[9.0, 1.0, 2.0])],
+            [9.0, 1.0, 1.5]
+        );
+        assert!(warm(&[]).is_nan());
+    }
+
+    /// A side that prints what a shell does.
+    fn side(name: &str, script: &str) -> Side {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Side {
+            name: name.to_owned(),
+            command,
+            figure: Figure::Key("x"),
+        }
+    }
+
+    fn alternated(passes_and_goal: [f64; 2], better: f64) -> Measured {
+        let mut measured = Measured::new("row", passes_and_goal);
+        let printing = |name: &str, x: &str| side(name, &format!("echo '{{\"x\": {x}}}'"));
+        let sides = vec![
+            printing("slow", "2"),
+            side("broken", "exit 1"),
+            printing("fast", "4"),
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        let to = (&*folder.path().join("log"), &mut measured);
+        alternate(printing("ours", "8"), sides, better, to).unwrap();
+        measured
+    }
+
+    #[test]
+    fn the_best_peer_is_the_one_compared_with_and_the_ratio_has_the_right_direction() {
+        let more = alternated([2.0, 3.0], 1.0);
+        assert_eq!(
+            (&*more.peer_name, &more.ratios[..]),
+            ("fast", &[2.0; TURNS][..])
+        );
+        assert!(more.passes() && !alternated([2.1, 3.0], 1.0).passes());
+        // Less is better: the best peer needs 2, ours 8.
+        let less = alternated([0.25, 1.0], -1.0);
+        assert_eq!(
+            (&*less.peer_name, &less.ratios[..]),
+            ("slow", &[0.25; TURNS][..])
+        );
+        assert!(less.passes() && !alternated([0.3, 1.0], -1.0).passes());
+        let names: Vec<&str> = less.others.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["broken", "fast"]);
+    }
+
+    #[test]
+    fn a_row_without_a_peer_says_why_and_does_not_pass() {
+        let mut measured = Measured::new("row", [2.0, 1.0]);
+        let peer = side("broken", "exit 1");
+        let ours = side("ours", "echo '{\"x\": 8}'");
+        let folder = tempfile::tempdir().unwrap();
+        let to = (&*folder.path().join("log"), &mut measured);
+        let why = alternate(ours, vec![peer], 1.0, to).unwrap_err();
+        assert_eq!(why, "no peer could be measured");
+        assert!(!measured.passes());
     }
 }

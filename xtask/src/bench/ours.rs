@@ -76,7 +76,10 @@ pub fn beside(work: Work) -> Result<Vec<Side>, String> {
 
 fn engine(name: &str, program: PathBuf, arguments: Vec<String>, key: &'static str) -> Side {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(shell::root());
+    command
+        .args(arguments)
+        .env("LATHE_THREADS", super::peers::threads())
+        .current_dir(shell::root());
     Side {
         name: name.to_owned(),
         command,

@@ -10,7 +10,7 @@ use crate::python::{self, Environment};
 use crate::shell;
 
 /// Threads both sides are given.
-fn threads() -> String {
+pub fn threads() -> String {
     std::thread::available_parallelism()
         .map_or(1, usize::from)
         .to_string()
@@ -101,9 +101,13 @@ fn prompt(model: &Path, bits: Bits, tokens: usize) -> Result<Vec<Side>, String> 
     Ok(sides)
 }
 
+/// How often a peer writes its answers in a turn: once to warm up, and as often as ours does.
+const DECODE_PASSES: usize = 6;
+
 /// Writing answers after prompts of 64 tokens, 48 each.
 fn decode(model: &Path, sequences: usize) -> Result<Vec<Side>, String> {
-    let (sequences, threads) = (sequences.to_string(), threads());
+    let sequences = vec![sequences.to_string(); DECODE_PASSES].join(",");
+    let threads = threads();
     let bench = |name: &str, program, extra: &[&str], figure| {
         let mut command = Command::new(program);
         command
@@ -119,11 +123,11 @@ fn decode(model: &Path, sequences: usize) -> Result<Vec<Side>, String> {
     let fork = llama_cpp::ik_program("llama-batched-bench")?;
     let flags = ["-fa", "on", "--output-format", "jsonl"];
     Ok(vec![
-        bench(llama_cpp::NAME, main, &flags, Figure::Key("speed_tg")),
+        bench(llama_cpp::NAME, main, &flags, Figure::Keys("speed_tg")),
         bench(
             llama_cpp::IK_NAME,
             fork,
-            // Its flash attention stops with a failed assertion on these models.
+            // With flash attention this program of the fork stops with a failed assertion on these models.
             &["-no-fa", "-rtr"],
             Figure::Column("S_TG t/s"),
         ),

@@ -118,7 +118,7 @@ fn full_loss(products: &str, text: &Path) -> Result<f64, String> {
 
 /// The JSON object that a command prints last, within the limit.
 fn object(command: &mut Command) -> Result<Value, String> {
-    let printed = bounded::run(command, MEASUREMENT_MAX, &log())?;
+    let printed = bounded::measure(command, MEASUREMENT_MAX, &log())?;
     shell::object_of(&printed)
         .ok_or_else(|| format!("`{}` printed no JSON object", shell::describe(command)))
 }
@@ -154,7 +154,7 @@ fn llama_perplexity(model: &Path, text: &Path) -> Result<f64, String> {
         &["-c", "512", "-b", "512"],
     );
     command.arg("-m").arg(model).arg("-f").arg(text);
-    let printed = bounded::run_all(&mut command, MEASUREMENT_MAX, &log())?;
+    let printed = bounded::measure_all(&mut command, MEASUREMENT_MAX, &log())?;
     let after = printed
         .split("PPL = ")
         .nth(1)
@@ -196,4 +196,23 @@ fn tail(side: &Value) -> Result<f64, String> {
         return Err(format!("{} steps instead of {STEPS}", losses.len()));
     }
     Ok(losses[STEPS - TAIL..].iter().sum::<f64>() / TAIL as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_is_within_a_hundredth_either_way() {
+        assert!(near(1.0, 1.0) && near(1.0099, 1.0) && near(0.9901, 1.0));
+        assert!(!near(1.0101, 1.0) && !near(0.9899, 1.0) && !near(f64::NAN, 1.0));
+    }
+
+    #[test]
+    fn the_tail_is_the_mean_of_the_last_losses() {
+        let losses: Vec<usize> = (1..=STEPS).collect();
+        let side = serde_json::json!({ "losses": losses });
+        assert_eq!(tail(&side).unwrap(), 90.5);
+        assert!(tail(&serde_json::json!({"losses": [1.0]})).is_err());
+    }
 }

@@ -8,9 +8,9 @@
 //! equation 1): the margin alone may grow while both answers become less likely, until the model says
 //! neither.
 //!
-//! log π is the sum over an answer's tokens. The reference is the same model without the adapter;
-//! what it says does not change while the adapter learns, so it is computed once per dataset
-//! ([`Trainer::pair_log_probs`] with no adapter). Absent: label smoothing and the other losses of
+//! log π is the sum over an answer's tokens. The reference is the model as the adapter
+//! starts, so without one where it starts afresh; what it says does not change while the adapter learns, so
+//! the caller asks once for a pair ([`Trainer::pair_log_probs`]) and remembers it. Absent: label smoothing and the other losses of
 //! the family.
 
 use super::{Learner, Trainer};
