@@ -78,7 +78,7 @@ def main():
             num_train_epochs=1,
             # As the pack has them.
             learning_rate=1e-3,
-            warmup_ratio=0.1,
+            warmup_steps=0.1,
             logging_steps=1,
             save_strategy="no",
             report_to=[],
