@@ -28,6 +28,8 @@ def main():
     arguments = parser.parse_args()
 
     torch.manual_seed(0)
+    if arguments.dtype == "f32" and arguments.adapter == "autocast":
+        parser.error("autocast computes in bf16: leave out --dtype f32")
     dtype = torch.bfloat16 if arguments.dtype == "bf16" else torch.float32
     base = load(arguments.model, dtype)
     # Nobody reads what it would put aside.

@@ -4,7 +4,7 @@ Reads rows as JSON lines {"tokens": [...], "answer_start": n} and tunes one epoc
 either packed ("packing": best-fit blocks of 512 tokens, two a step) or padded in batches of 16 grouped
 by length ("grouped"). tokens/s is the rows' own tokens of all steps but the first by the seconds of these
 steps: padding earns nothing, loading and fetching batches cost nothing. The loss is the mean of the last
-quarter of the steps.
+quarter of the steps (packed steps are other batches than padded ones).
 
 usage: trl_sft.py MODEL.gguf ROWS.jsonl packing|grouped
 """
@@ -76,8 +76,9 @@ def main():
             gradient_checkpointing=False,
             completion_only_loss=True,
             num_train_epochs=1,
-            # As the pack has them.
+            # As the pack and Lathe's defaults have them.
             learning_rate=1e-3,
+            lr_scheduler_type="cosine",
             warmup_steps=0.1,
             logging_steps=1,
             save_strategy="no",

@@ -118,9 +118,7 @@ fn table(measured: &[Measured]) -> String {
     measured
         .iter()
         .for_each(|line| text.push_str(&line.table_row()));
-    text.push_str(
-        "\nHow the sides were run, and what was measured beside, in the first turn alone:\n\n",
-    );
+    text.push_str("\nHow the sides were run, and what was measured once beside:\n\n");
     measured
         .iter()
         .for_each(|line| text.push_str(&line.footnote()));

@@ -2,7 +2,8 @@
 //! everything else.
 //!
 //! Of what fetches only the program itself is ended, not what it has started: dpkg in the middle of a package had
-//! better finish it. What is measured ends with all that it has started, which would slow down what comes after.
+//! better finish it. What is measured ends at its limit with all that it has started, which would slow down what comes
+//! after; it is a process group of its own, so an interrupted bench has to be followed by a look at what still runs.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,6 +11,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::shell;
 
@@ -27,9 +30,7 @@ pub fn run(command: &mut Command, limit: Duration, log: &Path) -> Result<String,
 /// [`run`] of something measured: at its limit all that it has started is ended with it.
 pub fn measure(command: &mut Command, limit: Duration, log: &Path) -> Result<String, String> {
     run_until(command.process_group(0), limit, log, |child| {
-        let group = format!("-{}", child.id());
-        let ended = Command::new("kill").args(["-KILL", "--", &group]).status();
-        ended.and_then(|_| child.kill())
+        kill_process_group(Pid::from_child(child), Signal::KILL).map_err(io::Error::from)
     })
 }
 
@@ -83,8 +84,9 @@ fn wait(
             return Ok(Some(status));
         }
         if begun.elapsed() >= limit {
-            end(child)?;
+            let ended = end(child);
             child.wait()?;
+            ended?;
             return Ok(None);
         }
         std::thread::sleep(LOOK_EVERY);
@@ -162,15 +164,19 @@ mod tests {
         let log = folder.path().join("log");
         let mut command = Command::new("sh");
         command.args(["-c", "sleep 600 & echo $!; wait"]);
-        let why = measure(&mut command, Duration::from_millis(200), &log).unwrap_err();
+        let why = measure(&mut command, Duration::from_secs(2), &log).unwrap_err();
         assert!(why.contains("was ended"), "{why}");
-        let started = fs::read_to_string(&log).unwrap();
-        // Gone, or ended and not yet collected.
-        let state = fs::read_to_string(format!("/proc/{}/stat", started.trim()));
-        assert!(
-            state.is_err() || state.unwrap().contains(") Z "),
-            "{started}"
-        );
+        let started: u32 = fs::read_to_string(&log).unwrap().trim().parse().unwrap();
+        // Gone, or ended and not yet collected by whoever took it over.
+        let has_ended = || {
+            let state = fs::read_to_string(format!("/proc/{started}/stat"));
+            state.map_or(true, |it| it.contains(") Z "))
+        };
+        let begun = Instant::now();
+        while !has_ended() {
+            assert!(begun.elapsed() < PATIENCE, "{started} goes on");
+            std::thread::sleep(LOOK_EVERY);
+        }
     }
 
     #[test]

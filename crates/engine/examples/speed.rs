@@ -15,7 +15,7 @@
 //! [`WINDOW`] and counts the second half of each, as llama.cpp's tool does. `layers` reads a text's first
 //! window and gives, for every layer's end, the cosine between the hidden states as answers compute
 //! them and in f32, and the least of them.
-//! Weights are as [`LoadOptions::for_answers`] says, of `lora` as [`LoadOptions::for_tuning`] does. `LATHE_THREADS` and `LATHE_ISA` are honoured.
+//! Weights are as [`LoadOptions::for_answers`] says; for `lora`, as [`LoadOptions::for_tuning`] says. `LATHE_THREADS` and `LATHE_ISA` are honoured.
 
 use lathe_engine::infer::{
     AdapterRun, Chunk, KvCache, Logits, Scratch, forward, forward_mixed, hidden_states,

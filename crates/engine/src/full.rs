@@ -70,8 +70,8 @@ impl<'a> FullTrainer<'a> {
     }
 
     /// Lets only blocks from `from` on learn: the gradients of the others, of the embeddings, the head
-    /// and the last norm are left as they are (or become zeros with all, for a batch without targets), and the
-    /// backward pass ends there.
+    /// and the last norm are left as they are, and the backward pass ends there. For a batch without
+    /// targets all gradients become zeros.
     ///
     /// # Panics
     /// If there is no such block.

@@ -11,10 +11,10 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 /// A file mapped into memory, read-only. The file must not be shortened or written to while it is
 /// mapped (reading past a new end raises SIGBUS): map only files that are replaced by renaming.
 ///
-/// No type can hold other programs to that, nor can a caller who may not say `unsafe`, as all outside of
-/// this crate may not. So [`Mmap::map`] is safe to call and this is the one promise about memory that
-/// the compiler does not check: it is kept by what writes the files, beside their names and then
-/// renamed.
+/// No type can hold other programs to that, and callers could not vouch for it in an `unsafe` block:
+/// code outside of this crate may not use `unsafe`. So [`Mmap::map`] is safe to call, and this is the one
+/// promise about memory that the compiler does not check. It is kept by what writes the files: beside
+/// their names, and then renamed.
 #[derive(Debug)]
 pub struct Mmap {
     start: NonNull<u8>,

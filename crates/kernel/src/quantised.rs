@@ -418,6 +418,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_small_for_a_scale_is_nothing() {
+        for_each_isa(|pool| {
+            let (n, k) = (40, 64);
+            for (bits, offsets) in KINDS {
+                let packed = Stored::random(3, bits, offsets, n, k).packed(pool.isa());
+                for tiny in [1e-45, 1e-39, 1e-38, 1e-37, 3e-37, 1e-36] {
+                    let x: Vec<f32> = random(1, k)
+                        .iter()
+                        .map(|x| (2.0 * x).round() * tiny)
+                        .collect();
+                    let mut out = vec![1.0; n];
+                    let product = QuantisedProduct {
+                        weights: &packed,
+                        out: &mut out,
+                        accumulate: false,
+                    };
+                    matmul_quantised(pool, &x, 1, &mut [product]);
+                    let what = format!("{} {bits:?} {offsets}: {tiny}", pool.isa());
+                    assert!(out.iter().all(|it| it.abs() < 1e-30), "{what}");
+                }
+            }
+        });
+    }
+
+    #[test]
     fn rows_of_zeros_give_zeros() {
         let pool = Pool::new(1);
         let packed = Stored::random(3, Bits::Eight, true, 20, 64).packed(pool.isa());

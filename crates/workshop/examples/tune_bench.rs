@@ -6,7 +6,7 @@
 //!
 //! `rows` prints the first training records as token rows, one JSON object a line, for the peers.
 //! `speed` tunes on the same records and prints one JSON object: tokens/s counts the tokens that a peer
-//! would have to compute, from the mean step after the first. Labels are hard, as the peers' are; the loss is
+//! would have to compute in all steps but the first, by the seconds of these. Labels are hard, as the peers' are; the loss is
 //! the mean of the last quarter of the steps. INSTRUCTION takes the place of the pack's own.
 //! `losses` tunes so many steps on the whole training split with hard labels, writes the first adapter
 //! and the rows in the order of the steps to the folder OUT, and prints every step's loss.
@@ -78,8 +78,6 @@ fn speed(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<(), Box<
         ..spec.clone()
     };
     let packed = pack::pack(model, examples, &spec)?;
-    let lens = (0..packed.rows.len()).map(|at| packed.rows.tokens_len(at));
-    let tokens: usize = lens.sum();
     let pool = lathe_kernel::Pool::new(lathe_kernel::default_threads());
     let folder = tempfile::tempdir()?;
     let job = SftJob {
@@ -99,17 +97,24 @@ fn speed(model: &Model, examples: &[Example], spec: &SftSpec) -> Result<(), Box<
         losses.push(event.loss);
         last = Instant::now();
     })?;
-    // Steps are of different lengths; the first warms up, as it does for the peers.
-    let after = &seconds[usize::from(seconds.len() > 1)..];
-    let step = mean(after);
-    let tokens_per_step = tokens as f64 * spec.epochs / outcome.steps as f64;
+    let plan = Plan::new(
+        packed.rows.len(),
+        spec.batch_records,
+        spec.epochs,
+        spec.seed,
+    );
+    let of_batch = |batch: Vec<usize>| -> usize {
+        batch.into_iter().map(|at| packed.rows.tokens_len(at)).sum()
+    };
+    let tokens: Vec<usize> = plan.batches(0).map(of_batch).collect();
+    // The first step warms up, as it does for the peers.
+    let (after_s, after): (f64, usize) = (seconds[1..].iter().sum(), tokens[1..].iter().sum());
     println!(
         "{}",
         json!({
             "threads": pool.threads(),
             "steps": outcome.steps,
-            "tokens_per_s": (10.0 * tokens_per_step / step).round() / 10.0,
-            "rows_per_s": (10.0 * outcome.tokens as f64 / outcome.steps as f64 / step).round() / 10.0,
+            "tokens_per_s": (10.0 * after as f64 / after_s).round() / 10.0,
             "loss": mean(&losses[losses.len() - losses.len().div_ceil(4)..]),
             "peak_memory_mib": peak_memory_mib(),
         })

@@ -30,7 +30,7 @@ pub struct Side {
 pub enum Figure {
     /// Under this key of the last line that is a JSON object.
     Key(&'static str),
-    /// The same of every line that is one: the median, after the first, which warms up.
+    /// Under this key of every line that is a JSON object: the median of all but the first, which warms up.
     Keys(&'static str),
     /// Under this key of the one object in a JSON array, the whole of what is printed.
     InArray(&'static str),
@@ -54,8 +54,8 @@ impl Side {
                     .map_err(|error| format!("'{printed}' is not JSON: {error}"))?;
                 array[0][key].as_f64()
             }
-            Figure::Keys(key) => Some(warm(&keys(&run(bounded::measure)?, key))),
-            Figure::Column(heading) => Some(warm(&column(&run(bounded::measure_all)?, heading))),
+            Figure::Keys(key) => warm(&keys(&run(bounded::measure)?, key)),
+            Figure::Column(heading) => warm(&column(&run(bounded::measure_all)?, heading)),
         };
         figure
             .filter(|figure| *figure > 0.0)
@@ -97,9 +97,10 @@ fn column(printed: &str, heading: &str) -> Vec<f64> {
     numbers.collect()
 }
 
-/// The median without the first, where there are more.
-fn warm(values: &[f64]) -> f64 {
-    median(&values[usize::from(values.len() > 1)..])
+/// The median without the first, which warms up; none where that is the only one.
+fn warm(values: &[f64]) -> Option<f64> {
+    let (_, warm) = values.split_first()?;
+    (!warm.is_empty()).then(|| median(warm))
 }
 
 /// What came out.
@@ -133,7 +134,11 @@ fn turns(work: Work, measured: &mut Measured) -> Result<(), String> {
     let log = shell::target_dir().join("bench/side.log");
     alternate(mine, peers::sides(work)?, better, (&log, measured))?;
     for mut side in ours::beside(work)? {
-        measured.others.push((side.name.clone(), side.run(&log)?));
+        let figure = side.run(&log).unwrap_or_else(|why| {
+            eprintln!("  {} left out: {why}", side.name);
+            f64::NAN
+        });
+        measured.others.push((side.name.clone(), figure));
     }
     Ok(())
 }
@@ -286,7 +291,10 @@ impl Measured {
         let others = self
             .others
             .iter()
-            .map(|(name, figure)| format!("; {name}: {}", round(*figure)));
+            .map(|(name, figure)| match figure.is_finite() {
+                true => format!("; {name}: {}", round(*figure)),
+                false => format!("; {name}: failed"),
+            });
         let commands = self.commands.join("` against `");
         if commands.is_empty() {
             return String::new();
@@ -328,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_stands_in_the_last_row_of_its_column() {
+    fn the_figures_of_a_column_are_those_of_all_its_rows() {
         let printed = "chatter\n| PP | S_TG t/s |\n|---|---|\n| 64 | 12.5 |\n| 64 | 13.5 |\n";
         assert_eq!(column(printed, "S_TG t/s"), [12.5, 13.5]);
         assert!(column(printed, "S_PP t/s").is_empty() && column("", "S_TG t/s").is_empty());
@@ -340,11 +348,8 @@ mod tests {
             keys("{\"a\": 1}\nno\n{\"b\": 2}\n{\"a\": 3}", "a"),
             [1.0, 3.0]
         );
-        assert_eq!(
-            [warm(&[9.0]), warm(&[9.0, 1.0]), warm(&[9.0, 1.0, 2.0])],
-            [9.0, 1.0, 1.5]
-        );
-        assert!(warm(&[]).is_nan());
+        assert_eq!([warm(&[]), warm(&[9.0])], [None, None]);
+        assert_eq!(warm(&[9.0, 1.0, 2.0]), Some(1.5));
     }
 
     /// A side that prints what a shell does.

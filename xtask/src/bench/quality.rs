@@ -78,7 +78,8 @@ pub fn run() -> Outcome {
     let [bytes, bf16] = ["bytes", "bf16"].map(|products| full_loss(products, &text));
     let (bytes, bf16) = (bytes?, bf16?);
     say(
-        "full tuning's loss, steps 82-101, products of bytes; of bfloat16 beside".to_owned(),
+        "full tuning's loss, steps 82-101: products of bytes, and ours in bfloat16 beside"
+            .to_owned(),
         bytes,
         bf16,
         "within 1 %",

@@ -142,6 +142,12 @@ fn quantise_block<S: Simd>(s: S, x: &[f32], codes: &mut [u32]) -> (f32, f32) {
         at += S::LANES;
     }
     let scale = s.max_lanes(top) / 127.0;
+    // A scale without an inverse is none: its values are nothing beside any other block's.
+    let scale = if scale < f32::MIN_POSITIVE {
+        0.0
+    } else {
+        scale
+    };
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     let mut sum = s.splat(0.0);
     at = 0;
