@@ -442,12 +442,17 @@ mod tests {
         matmul(&Pool::new(1), &[0.0; 5], 2, &packed, &mut [0.0; 2], false);
     }
 
+    /// From 3 to 1, and from 1 to 20 for each of two instruction sets.
+    pub(super) fn for_two_machines() -> (PackedMatrix, [PackedMatrix; 2]) {
+        let pack = |isa, n, k| PackedMatrix::pack(isa, Precision::F32, &vec![0.0; n * k], n, k);
+        let ups = [Isa::Portable, Isa::Avx512Bf16].map(|isa| pack(isa, 20, 1));
+        (pack(Isa::Portable, 1, 3), ups)
+    }
+
     #[test]
     #[should_panic(expected = "differ in instruction set")]
     fn terms_for_different_machines_are_refused() {
-        let pack = |isa, n, k| PackedMatrix::pack(isa, Precision::F32, &vec![0.0; n * k], n, k);
-        let down = pack(Isa::Portable, 1, 3);
-        let ups = [Isa::Portable, Isa::Avx512Bf16].map(|isa| pack(isa, 20, 1));
+        let (down, ups) = for_two_machines();
         let (mut lows, mut outs) = ([[0.0; 1]; 2], [[0.0; 20]; 2]);
         let terms = ups.iter().zip(&mut lows).map(|(up, low)| LowRank {
             down: &down,

@@ -267,6 +267,18 @@ mod tests {
         }
     }
 
+    /// `x[m, k] · wᵀ`, written over what is no number.
+    pub(super) fn product(pool: &Pool, x: &[f32], m: usize, weights: &QuantisedMatrix) -> Vec<f32> {
+        let mut out = vec![f32::NAN; m * weights.rows_out()];
+        let product = QuantisedProduct {
+            weights,
+            out: &mut out,
+            accumulate: false,
+        };
+        matmul_quantised(pool, x, m, &mut [product]);
+        out
+    }
+
     /// The input as 8 bits a block see it.
     pub(super) fn rounded(x: &[f32]) -> Vec<f64> {
         let block = |block: &[f32]| {
@@ -320,13 +332,7 @@ mod tests {
                     let (x, w) = (random(1, m * k), Stored::random(7, bits, offsets, n, k));
                     let packed = w.packed(pool.isa());
                     assert_eq!((packed.rows_out(), packed.depth()), (n, k));
-                    let mut out = vec![f32::NAN; m * n];
-                    let product = QuantisedProduct {
-                        weights: &packed,
-                        out: &mut out,
-                        accumulate: false,
-                    };
-                    matmul_quantised(pool, &x, m, &mut [product]);
+                    let out = product(pool, &x, m, &packed);
                     let what = format!("{} {bits:?} {offsets} {m}x{n}x{k}", pool.isa());
                     assert_close(&out, &reference(&x, m, &w), 5e-6, &what);
                 }
@@ -373,20 +379,10 @@ mod tests {
             let x = random(1, rows * k);
             for (bits, offsets) in KINDS {
                 let packed = Stored::random(3, bits, offsets, n, k).packed(pool.isa());
-                let product = |x: &[f32], m: usize| {
-                    let mut out = vec![0.0; m * n];
-                    let product = QuantisedProduct {
-                        weights: &packed,
-                        out: &mut out,
-                        accumulate: false,
-                    };
-                    matmul_quantised(pool, x, m, &mut [product]);
-                    out
-                };
-                let whole = product(&x, rows);
+                let whole = product(pool, &x, rows, &packed);
                 for m in (1..=14).chain([47, 48, 49, 97]) {
                     let start = rows - m;
-                    let part = product(&x[start * k..], m);
+                    let part = product(pool, &x[start * k..], m, &packed);
                     assert_same_bits(&part, &whole[start * n..], &format!("{bits:?}, {m} rows"));
                 }
             }
@@ -402,13 +398,7 @@ mod tests {
                 for (at, odd) in (0..k).flat_map(|at| [(at, f32::NAN), (at, f32::INFINITY)]) {
                     let mut x = random(1, 2 * k);
                     x[at] = odd;
-                    let mut out = vec![0.0; 2 * n];
-                    let product = QuantisedProduct {
-                        weights: &packed,
-                        out: &mut out,
-                        accumulate: false,
-                    };
-                    matmul_quantised(pool, &x, 2, &mut [product]);
+                    let out = product(pool, &x, 2, &packed);
                     let what = format!("{} {bits:?} {offsets}: {odd} at {at}", pool.isa());
                     assert!(out[..n].iter().all(|it| it.is_nan()), "{what}");
                     assert!(out[n..].iter().all(|it| it.is_finite()), "{what}");
@@ -428,13 +418,7 @@ mod tests {
                         .iter()
                         .map(|x| (2.0 * x).round() * tiny)
                         .collect();
-                    let mut out = vec![1.0; n];
-                    let product = QuantisedProduct {
-                        weights: &packed,
-                        out: &mut out,
-                        accumulate: false,
-                    };
-                    matmul_quantised(pool, &x, 1, &mut [product]);
+                    let out = product(pool, &x, 1, &packed);
                     let what = format!("{} {bits:?} {offsets}: {tiny}", pool.isa());
                     assert!(out.iter().all(|it| it.abs() < 1e-30), "{what}");
                 }
@@ -446,14 +430,7 @@ mod tests {
     fn rows_of_zeros_give_zeros() {
         let pool = Pool::new(1);
         let packed = Stored::random(3, Bits::Eight, true, 20, 64).packed(pool.isa());
-        let mut out = vec![f32::NAN; 40];
-        let product = QuantisedProduct {
-            weights: &packed,
-            out: &mut out,
-            accumulate: false,
-        };
-        matmul_quantised(&pool, &[0.0; 128], 2, &mut [product]);
-        assert_eq!(out, [0.0; 40]);
+        assert_eq!(product(&pool, &[0.0; 128], 2, &packed), [0.0; 40]);
     }
 
     #[test]

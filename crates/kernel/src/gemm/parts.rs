@@ -60,7 +60,7 @@ pub fn matmul_low_rank_parts(pool: &Pool, x: &[f32], m: usize, parts: &mut [Part
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Isa;
+    use crate::gemm::tests::for_two_machines;
     use crate::gemm::{
         AdaptedProduct, PackedMatrix, Precision, Product, matmul, matmul_adapted, matmul_low_rank,
     };
@@ -202,9 +202,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "differ in instruction set")]
     fn terms_for_different_machines_are_refused() {
-        let pack = |isa, n, k| PackedMatrix::pack(isa, Precision::F32, &vec![0.0; n * k], n, k);
-        let down = pack(Isa::Portable, 1, 3);
-        let ups = [Isa::Portable, Isa::Avx512Bf16].map(|isa| pack(isa, 20, 1));
+        let (down, ups) = for_two_machines();
         let mut room = [([0.0; 1], [0.0; 20]), ([0.0; 1], [0.0; 20])];
         let parts = ups.iter().zip(&mut room).map(|(up, (low, out))| {
             let term = LowRank {

@@ -233,23 +233,12 @@ fn second_look(
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{Stored, rounded, shapes};
-    use super::super::{Bits, matmul_quantised};
+    use super::super::Bits;
+    use super::super::tests::{Stored, product, rounded, shapes};
     use super::*;
     use crate::testing::{
         assert_close, assert_same_bits, assert_thread_count_is_invisible, for_each_isa, random,
     };
-
-    fn product(pool: &Pool, x: &[f32], m: usize, weights: &QuantisedMatrix) -> Vec<f32> {
-        let mut out = vec![f32::NAN; m * weights.rows_out()];
-        let product = QuantisedProduct {
-            weights,
-            out: &mut out,
-            accumulate: false,
-        };
-        matmul_quantised(pool, x, m, &mut [product]);
-        out
-    }
 
     fn largest(pool: &Pool, x: &[f32], m: usize, weights: &QuantisedMatrix) -> Vec<f32> {
         let mut out = vec![f32::NAN; m * weights.rows_out()];

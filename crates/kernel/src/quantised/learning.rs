@@ -233,7 +233,7 @@ fn round_block<S: Simd>(s: S, tile: &Tile, to: &mut [u32]) {
 mod tests {
     use super::*;
     use crate::f16::{from_f16, to_f16};
-    use crate::quantised::{QuantisedProduct, matmul_quantised};
+    use crate::quantised::tests::product;
     use crate::testing::{
         assert_close, assert_same_bits, assert_thread_count_is_invisible, drawn, for_each_isa,
         random,
@@ -266,17 +266,6 @@ mod tests {
             w.chunks_exact(k).map(element).collect::<Vec<_>>()
         };
         x.chunks_exact(k).flat_map(row).collect()
-    }
-
-    fn product(pool: &Pool, x: &[f32], m: usize, weights: &QuantisedMatrix) -> Vec<f32> {
-        let mut out = vec![f32::NAN; m * weights.rows_out()];
-        let product = QuantisedProduct {
-            weights,
-            out: &mut out,
-            accumulate: false,
-        };
-        matmul_quantised(pool, x, m, &mut [product]);
-        out
     }
 
     fn transposed(w: &[f32], k: usize) -> Vec<f32> {
